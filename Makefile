@@ -1,0 +1,42 @@
+# Every target does its own set-up and can be repeated.
+PYTHON ?= python3
+BIN := .venv/bin
+BUILD_INPUTS := pyproject.toml constraints.txt setup.py $(wildcard sam_core/native/*.c sam_core/native/*.h)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
+SOURCES := sam_core pipeline jobs tests setup.py
+
+.PHONY: demo test check fix bench chaos clean
+
+demo: .venv/installed
+	$(BIN)/sam-label run jobs/demo/photos demo-output --config jobs/demo/demo.toml
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+
+fix: .venv/installed-dev
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+bench: .venv/installed-dev
+	$(BIN)/python tests/bench/bench_generator.py
+
+clean:
+	rm -rf .venv build demo-output *.egg-info sam_core/native/*.so
+
+.venv/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sam-label needs Python 3.11 or newer; name one with: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "this Python cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+.venv/installed: .venv/created $(BUILD_INPUTS)
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+.venv/installed-dev: .venv/created $(BUILD_INPUTS)
+	$(PIP_INSTALL) -e '.[dev]'
+	@touch .venv/installed $@

@@ -1,0 +1,1 @@
+"""How people and schedulers start it: the `sam-label` command, job files, submission."""

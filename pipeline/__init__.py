@@ -1,0 +1,1 @@
+"""Images in, shards out: the only home of ray, pyarrow and fsspec."""

@@ -1,0 +1,39 @@
+"""The seam between decoding and selection: the masks of one crop that pass the two score thresholds.
+
+A CropDecoder turns the points of one crop into Candidates; everything after it (crop edge, NMS, encoding) is the
+same whichever decoder made them. Run lengths are made on request: NMS throws most candidates away.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Masks over `pred_iou_thresh` and `stability_score_thresh`, ordered by point, then by mask token.
+
+    Before the crop-edge filter and NMS. Boxes, areas and runs are in pixels of the crop. N may be 0.
+    """
+
+    predicted_iou_N: npt.NDArray[np.float32]
+    stability_score_N: npt.NDArray[np.float32]
+    area_N: npt.NDArray[np.int64]
+    box_xyxy_N4: npt.NDArray[np.int64]  # first and last pixel, both inside; zeros for an empty mask
+    point_index_N: npt.NDArray[np.int64]  # which of the points asked for it
+    # runs(n): column-major run lengths of mask n, uint32, the first counts zeros (and may be 0)
+    runs: Callable[[int], npt.NDArray[np.uint32]]
+
+    def __len__(self) -> int:
+        return len(self.area_N)
+
+
+class CropDecoder(Protocol):
+    """Decodes prompts against the embedding of one crop; built by `crop_decoder.crop_decoder`."""
+
+    def candidates(self, points_N2: npt.NDArray[np.float64]) -> Candidates:
+        """The masks for points at x, y in pixels of the crop; no points give no candidates."""
+        ...

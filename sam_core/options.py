@@ -1,0 +1,76 @@
+"""The options of mask generation, each stated once: name, type, range, default and help.
+
+The names and defaults are SA's; the job file, the command line and the documentation are all read from here. What
+SA lacks stands at the end and is off by default.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class MaskOptions(BaseModel):
+    """What decides which masks an image gets. Two runs with equal options and weights give the same masks.
+
+    Source: SamAutomaticMaskGenerator of segment-anything, commit dca509f.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    points_per_side: int = Field(
+        32, ge=1, le=1024, description="Points along one side of the grid of prompts; 32 gives 1024 prompts."
+    )
+    points_per_batch: int = Field(
+        64, ge=1, description="Prompts decoded at a time. Changes memory and speed, never the masks."
+    )
+    pred_iou_thresh: float = Field(
+        0.88,
+        ge=0,
+        description="Keep masks whose quality, predicted by the model, is above this. 0 keeps all.",
+    )
+    stability_score_thresh: float = Field(
+        0.95, ge=0, le=1, description="Keep masks whose stability score is at least this. 0 keeps all."
+    )
+    stability_score_offset: float = Field(
+        1.0, ge=0, description="Shift of the logit threshold, up and down, that the stability score compares."
+    )
+    box_nms_thresh: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Of two masks of one crop whose boxes overlap by more IoU, one is dropped.",
+    )
+    crop_n_layers: int = Field(
+        0, ge=0, le=6, description="Layers of crops labelled after the whole image; layer i has 4**i crops."
+    )
+    crop_nms_thresh: float = Field(
+        0.7, ge=0, le=1, description="As --box-nms-thresh, between masks of different crops."
+    )
+    crop_overlap_ratio: float = Field(
+        512 / 1500, ge=0, lt=1, description="Overlap of first-layer crops, as a fraction of the shorter side."
+    )
+    crop_n_points_downscale_factor: int = Field(
+        1, ge=1, description="The grid of crop layer i has points_per_side / factor**i points a side."
+    )
+    min_mask_region_area: int = Field(
+        0,
+        ge=0,
+        description="Fill holes and remove islands of a mask that have fewer pixels. 0 changes nothing.",
+    )
+    max_mask_area: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Drop masks that cover more than this fraction of the image (background).",
+    )
+    nms_overlap: Literal["box", "mask"] = Field(
+        "box", description="What NMS measures overlap on: boxes, as SA does, or the masks themselves."
+    )
+    tile_size: int = Field(
+        0,
+        ge=0,
+        description="Label square tiles of this many pixels in place of whole image and crops. 0 is off.",
+    )
+    reference: bool = Field(
+        False, description="Do as SA does where sam-label decides otherwise: see docs, known faults of SA."
+    )

@@ -1,0 +1,98 @@
+"""Run-length encoding of masks as COCO has it: column-major, the first run counts zeros.
+
+Runs are uint32 arrays inside; compressed counts (bytes) are what leaves. Compression is pycocotools'.
+"""
+
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+
+def runs_of_mask(mask_HW: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
+    """Column-major run lengths of a mask; uint32, summing to H x W."""
+    flat = np.asfortranarray(mask_HW).ravel(order="F")
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    start = [0, 0] if flat.size and flat[0] else [0]
+    return np.diff(np.concatenate([start, changes, [flat.size]])).astype(np.uint32)
+
+
+def mask_of_runs(runs: npt.NDArray[np.uint32], height: int, width: int) -> npt.NDArray[np.bool_]:
+    """The mask of column-major run lengths; bool [height, width].
+
+    Raises: ValueError where the runs do not sum to height x width.
+    """
+    total = int(runs.sum(dtype=np.int64))
+    if total != height * width:
+        raise ValueError(
+            f"run lengths cover {total} pixels, the image has {height * width} ({height} x {width})"
+        )
+    is_inside = np.arange(len(runs)) % 2 == 1
+    return np.repeat(is_inside, runs).reshape(width, height).T
+
+
+def placed_runs(
+    runs: npt.NDArray[np.uint32], crop_xyxy: tuple[int, int, int, int], height: int, width: int
+) -> npt.NDArray[np.uint32]:
+    """Run lengths, in the frame of the height x width image, of a mask given in the frame of a crop of it.
+
+    Works on runs alone, so that a small crop of a large image costs no image-sized memory.
+    """
+    x0, y0, x1, y1 = crop_xyxy
+    if (x0, y0, x1, y1) == (0, 0, width, height):
+        return runs
+    crop_height = y1 - y0
+    edges = np.cumsum(runs, dtype=np.int64)
+    starts, stops = edges[0:-1:2], edges[1::2]  # of each run of ones, on the crop's column-major line
+    starts, stops = starts[stops > starts], stops[stops > starts]
+    if not len(starts):
+        return np.array([height * width], dtype=np.uint32)
+    # a run that goes on into the next column of the crop is cut there: the image has other pixels between
+    first_column, last_column = starts // crop_height, (stops - 1) // crop_height
+    pieces = last_column - first_column + 1
+    run = np.repeat(np.arange(len(starts)), pieces)
+    column = first_column[run] + np.arange(len(run)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    piece_start = np.maximum(starts[run], column * crop_height)
+    piece_stop = np.minimum(stops[run], (column + 1) * crop_height)
+    shift = (x0 + column) * height + y0 - column * crop_height
+    return _runs_of_pieces(piece_start + shift, piece_stop + shift, height * width)
+
+
+def _runs_of_pieces(
+    starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64], total: int
+) -> npt.NDArray[np.uint32]:
+    is_joined = starts[1:] == stops[:-1]
+    starts, stops = starts[np.r_[True, ~is_joined]], stops[np.r_[~is_joined, True]]
+    edges = np.stack([starts, stops], axis=1).ravel()
+    runs = np.diff(np.concatenate([[0], edges, [total]]))
+    return (runs if runs[-1] else runs[:-1]).astype(np.uint32)
+
+
+def compressed_counts(runs: npt.NDArray[np.uint32], height: int, width: int) -> bytes:
+    """COCO's compressed counts of run lengths."""
+    encoded = coco_mask.frPyObjects({"size": [height, width], "counts": runs.tolist()}, height, width)
+    return cast(bytes, encoded["counts"])
+
+
+def compressed_counts_runs(counts: bytes) -> npt.NDArray[np.uint32]:
+    """The run lengths of COCO's compressed counts: groups of six bits, from the fourth on as a difference.
+
+    Raises: ValueError where the counts are cut off or hold another character.
+    Source: cocoapi, rleFrString in common/maskApi.c, commit 8c9bcc3.
+    """
+    groups = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
+    if len(groups) and (groups.min() < 0 or groups.max() > 63 or groups[-1] & 0x20):
+        raise ValueError("compressed RLE counts are cut off or hold a character that is none of theirs")
+    values: list[int] = []
+    value = shift = 0
+    for group in groups.tolist():
+        value |= (group & 0x1F) << shift
+        shift += 5
+        if group & 0x20:
+            continue
+        if group & 0x10:
+            value -= 1 << shift
+        values.append(value + values[-2] if len(values) > 2 else value)
+        value = shift = 0
+    return np.array(values, dtype=np.uint32)

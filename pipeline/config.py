@@ -1,0 +1,99 @@
+"""What a run is asked to do, each option stated once.
+
+The command line, the job file and the documentation are generated from these fields: name, type, range,
+default and help text live here and nowhere else. The masks' own options are a nested `MaskOptions`, stated in
+`sam_core`.
+"""
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sam_core.options import MaskOptions
+
+Device = Literal["auto", "cpu", "cuda"]
+ModelType = Literal["vit_h", "vit_l", "vit_b", "vit_t"]
+
+FAILURE_LIMIT = re.compile(r"(?P<images>\d+)|(?P<percent>\d+(\.\d+)?)%")
+
+
+class RunConfig(BaseModel):
+    """One labelling run, checked; what is left out takes the default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: str = Field(
+        min_length=1, description="images: a folder, one file, or a file://, s3:// or gs:// prefix"
+    )
+    output: str = Field(min_length=1, description="dataset to write or to continue: a folder or a URL")
+
+    model: ModelType | None = Field(
+        default=None, description="architecture of SAM; without it the checkpoint's own, or the bundled vit_t"
+    )
+    checkpoint: str | None = Field(
+        default=None,
+        description="weights: path or URL of a .safetensors or .pth file; else the model's own",
+    )
+    device: Device = Field(
+        default="auto", description="where the model runs; auto takes GPUs where there are any"
+    )
+    mask: MaskOptions = Field(
+        default=MaskOptions.model_validate({}), description="options of the mask generator"
+    )
+
+    limit: int | None = Field(default=None, ge=1, description="label at most this many images in this run")
+    refresh: bool = Field(
+        default=False, description="list the input again: add new images, relabel changed ones"
+    )
+    overwrite: bool = Field(default=False, description="delete the dataset at the output first")
+    max_failures: str | None = Field(
+        default=None,
+        description="stop when more images than this fail: a number, or a share of the run as 5%",
+    )
+
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="labelers side by side; else one a GPU, or what fits the CPU cores",
+    )
+    images_per_block: int = Field(
+        default=8,  # small: labelers finish together; large enough to hide a task's few milliseconds
+        ge=1,
+        le=256,
+        description="images that travel together, and that a dying worker has to do again",
+    )
+    max_image_pixels: int = Field(
+        default=178_956_970,  # where Pillow itself refuses; 512 MiB as RGB
+        ge=1,
+        description="images with more pixels are not decoded but recorded as TOO_LARGE",
+    )
+    decode_timeout_s: float = Field(
+        default=20.0,
+        gt=0,
+        le=600,
+        description="seconds an image may take to decode; then it is DECODE_TIMEOUT",
+    )
+
+    address: str | None = Field(
+        default=None, description="Ray cluster to run on; without it RAY_ADDRESS, or a local Ray for this run"
+    )
+    allow_unauthenticated_cluster: bool = Field(
+        default=False, description="use a remote Ray cluster although it has no token authentication"
+    )
+
+    @field_validator("max_failures")
+    @classmethod
+    def _is_a_number_or_a_share(cls, text: str | None) -> str | None:
+        match = FAILURE_LIMIT.fullmatch(text) if text is not None else None
+        if text is not None and (match is None or float(match["percent"] or 0) > 100):
+            raise ValueError(f"{text!r} is neither a number of images (20) nor a share of them (5%)")
+        return text
+
+    def most_failures(self, images: int) -> int | None:
+        """How many of `images` may fail before the run stops; None where there is no limit."""
+        if self.max_failures is None:
+            return None
+        if self.max_failures.endswith("%"):
+            return int(images * float(self.max_failures[:-1]) / 100)
+        return int(self.max_failures)

@@ -24,62 +24,64 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: str = Field(
-        min_length=1, description="images: a folder, one file, or a file://, s3:// or gs:// prefix"
+        min_length=1, description="Images: a folder, one file, or a file://, s3:// or gs:// prefix."
     )
-    output: str = Field(min_length=1, description="dataset to write or to continue: a folder or a URL")
+    output: str = Field(min_length=1, description="Dataset to write or to continue: a folder or a URL.")
 
     model: ModelType | None = Field(
-        default=None, description="architecture of SAM; without it the checkpoint's own, or the bundled vit_t"
+        default=None,
+        description="Architecture of SAM; without it the checkpoint's own, or the bundled vit_t.",
     )
     checkpoint: str | None = Field(
         default=None,
-        description="weights: path or URL of a .safetensors or .pth file; else the model's own",
+        description="Weights: path or URL of a .safetensors or .pth file; else the model's own.",
     )
     device: Device = Field(
-        default="auto", description="where the model runs; auto takes GPUs where there are any"
+        default="auto", description="Where the model runs; auto takes GPUs where there are any."
     )
     mask: MaskOptions = Field(
-        default=MaskOptions.model_validate({}), description="options of the mask generator"
+        default=MaskOptions.model_validate({}), description="Options of the mask generator."
     )
 
-    limit: int | None = Field(default=None, ge=1, description="label at most this many images in this run")
+    limit: int | None = Field(default=None, ge=1, description="Label at most this many images in this run.")
     refresh: bool = Field(
-        default=False, description="list the input again: add new images, relabel changed ones"
+        default=False, description="List the input again: add new images, relabel changed ones."
     )
-    overwrite: bool = Field(default=False, description="delete the dataset at the output first")
+    overwrite: bool = Field(default=False, description="Delete the dataset at the output first.")
     max_failures: str | None = Field(
         default=None,
-        description="stop when more images than this fail: a number, or a share of the run as 5%",
+        description="Stop when more images than this fail: a number, or a share of the run as 5%.",
     )
 
     workers: int | None = Field(
         default=None,
         ge=1,
-        description="labelers side by side; else one a GPU, or what fits the CPU cores",
+        description="Labelers side by side; else one a GPU, or what fits the CPU cores.",
     )
     images_per_block: int = Field(
         default=8,  # small: labelers finish together; large enough to hide a task's few milliseconds
         ge=1,
         le=256,
-        description="images that travel together, and that a dying worker has to do again",
+        description="Images that travel together, and that a dying worker has to do again.",
     )
     max_image_pixels: int = Field(
         default=178_956_970,  # where Pillow itself refuses; 512 MiB as RGB
         ge=1,
-        description="images with more pixels are not decoded but recorded as TOO_LARGE",
+        description="Images with more pixels are not decoded but recorded as TOO_LARGE.",
     )
     decode_timeout_s: float = Field(
         default=20.0,
         gt=0,
         le=600,
-        description="seconds an image may take to decode; then it is DECODE_TIMEOUT",
+        description="Seconds an image may take to decode; then it is DECODE_TIMEOUT.",
     )
 
     address: str | None = Field(
-        default=None, description="Ray cluster to run on; without it RAY_ADDRESS, or a local Ray for this run"
+        default=None,
+        description="Ray cluster to run on; without it RAY_ADDRESS, or a local Ray for this run.",
     )
     allow_unauthenticated_cluster: bool = Field(
-        default=False, description="use a remote Ray cluster although it has no token authentication"
+        default=False, description="Use a remote Ray cluster although it has no token authentication."
     )
 
     @field_validator("max_failures")

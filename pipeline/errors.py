@@ -1,0 +1,61 @@
+"""Every error a user can meet, each with the exit code that schedulers act on.
+
+A message is one sentence: what happened, to which input, what to do. `ImageError` never ends a run: it
+becomes a failed row.
+"""
+
+from typing import ClassVar
+
+from pipeline.reason import Reason
+
+
+class SamLabelError(Exception):
+    """A fault that ends the command: the message is all the user needs."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(SamLabelError):
+    """The command cannot mean what it says; nothing was started."""
+
+    exit_code = 2
+
+
+class TooManyFailures(SamLabelError):
+    """More images failed than --max-failures allows; what is done is committed."""
+
+    exit_code = 3
+
+
+class DatasetInvalid(SamLabelError):
+    """The output breaks one of its own promises."""
+
+    exit_code = 4
+
+
+class OutputLocked(SamLabelError):
+    """Another run holds the output."""
+
+    exit_code = 5
+
+
+class StoreError(SamLabelError):
+    """A disk or an object store failed for good: `reason` says how, for the row of an image."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["StoreError"], tuple[Reason, str]]:
+        return type(self), (self.reason, str(self))  # it crosses from a Ray worker to the driver
+
+
+class ImageError(Exception):
+    """A permanent fault of one image: it becomes a failed row and its neighbours go on."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[Reason, str]]:
+        return type(self), (self.reason, str(self))

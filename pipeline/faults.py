@@ -1,0 +1,94 @@
+"""Which faults of a disk or a store pass by themselves, and the one layer that tries again.
+
+The permanent ones are a closed list; every other fault of input and output is taken for transient and tried
+again with growing, jittered waits. botocore's and s3fs's own retries are switched off (pipeline/s3.py), since
+two layers multiply. Errors that are no fault of input or output are bugs, and pass through at once.
+"""
+
+import errno
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import stamina
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+from pipeline.errors import SamLabelError
+from pipeline.reason import Reason
+from pipeline.uri import redacted
+
+T = TypeVar("T")
+IO_FAULTS = (OSError, BotoCoreError, ClientError)
+TRIES = 8  # with the waits below about 45 s, longer than a store's usual fail-over
+WAIT_FIRST_S, WAIT_MOST_S, WAIT_TOTAL_S = 0.2, 10.0, 90.0
+
+_MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PASSING_CODES = {"ExpiredToken", "RequestTimeTooSkewed", "TokenRefreshRequired"}  # 403s that new tokens cure
+_MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404", "NoSuchUpload"}
+_FORBIDDEN_CODES = {"AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"}
+
+_log = logging.getLogger("sam_label.store")
+
+
+class ShortBody(OSError):
+    """A body that ended before the length that its own header announced."""
+
+
+def permanent_reason(fault: BaseException) -> Reason | None:
+    """Why trying again would be vain, or None for a transient fault."""
+    if isinstance(fault, NoCredentialsError | PartialCredentialsError):
+        return Reason.FORBIDDEN
+    code = response_code(fault)
+    if code in _PASSING_CODES:
+        return None
+    if code in _MISSING_CODES:
+        return Reason.SOURCE_MISSING
+    if code in _FORBIDDEN_CODES:
+        return Reason.FORBIDDEN
+    number = getattr(fault, "errno", None)
+    if isinstance(fault, FileNotFoundError | NotADirectoryError | IsADirectoryError) or number in _MISSING:
+        return Reason.SOURCE_MISSING
+    if isinstance(fault, PermissionError) or number in _FORBIDDEN:
+        return Reason.FORBIDDEN
+    if number in _FULL:
+        return Reason.SOURCE_UNAVAILABLE
+    return None
+
+
+def reason_of(fault: BaseException) -> Reason:
+    """The reason of a fault that outlived every try."""
+    return permanent_reason(fault) or Reason.SOURCE_UNAVAILABLE
+
+
+def is_transient(fault: Exception) -> bool:
+    """Whether the same call may succeed a moment later."""
+    if isinstance(fault, SamLabelError | FileExistsError):
+        return False
+    return isinstance(fault, IO_FAULTS) and permanent_reason(fault) is None
+
+
+def response_code(fault: BaseException | None) -> str:
+    """S3's error code behind a fault, "" where there is none."""
+    while fault is not None:
+        response = getattr(fault, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+        fault = fault.__cause__
+    return ""
+
+
+def tried(call: Callable[[], T], what: str) -> T:
+    """What `call` returns, tried again while its fault is transient; then the last fault is raised.
+
+    `what` reads like "read s3://bucket/key", for the log.
+    """
+    for attempt in stamina.retry_context(
+        on=is_transient, attempts=TRIES, timeout=WAIT_TOTAL_S, wait_initial=WAIT_FIRST_S, wait_max=WAIT_MOST_S
+    ):
+        with attempt:
+            if attempt.num > 1:
+                _log.info("try %d to %s", attempt.num, redacted(what))
+            return call()
+    raise AssertionError("stamina ends by returning or raising")

@@ -1,0 +1,107 @@
+"""A bucket's prefix as a store, through s3fs's client: one request a call.
+
+The calls name bucket and key apart, since s3fs's own path functions cut a key at '?versionId=' and list a
+whole prefix into memory.
+"""
+
+from collections.abc import Iterator
+from functools import cache, partial
+from typing import Any
+
+import fsspec
+from fsspec.asyn import sync
+from s3fs import S3FileSystem
+
+from pipeline.faults import ShortBody, response_code, tried
+from pipeline.objects import Entry, Got, NoPutIfAbsent
+from pipeline.uri import refuse_link_local_endpoint
+
+MAX_CONNECTIONS = 64  # botocore's 10 would queue the threads of one fetching process
+
+
+class S3Objects:
+    """The objects below `bucket/prefix`; the endpoint and credentials come from the environment."""
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._s3 = _client()
+
+    def pages(self, prefix: str) -> Iterator[list[Entry]]:
+        below = self._prefix + (f"{prefix}/" if prefix else "")
+        more: dict[str, str] = {}
+        while True:
+            page = tried(partial(self._list, below, more), f"list s3://{self._bucket}/{below}")
+            yield [
+                Entry(item["Key"][len(self._prefix) :], item["Size"], item["ETag"].strip('"'))
+                for item in page.get("Contents", [])
+                if not item["Key"].endswith("/")  # a console's marker for an empty folder
+            ]
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def info(self, name: str) -> Entry | None:
+        try:
+            head = self._s3.call_s3("head_object", Bucket=self._bucket, Key=self._prefix + name)
+        except FileNotFoundError:
+            return None
+        return Entry(name, head["ContentLength"], head["ETag"].strip('"'))
+
+    def get(self, name: str) -> Got:
+        return self._get(name)
+
+    def get_range(self, name: str, start: int, end: int) -> bytes:
+        if end <= start:
+            return b""
+        return self._get(name, Range=f"bytes={start}-{end - 1}").data
+
+    def create(self, name: str, data: bytes) -> bool:
+        try:
+            self._put(name, data, IfNoneMatch="*")
+        except FileExistsError:
+            return False
+        except OSError as fault:
+            code = response_code(fault)
+            if code in ("PreconditionFailed", "412"):
+                return False
+            if code in ("NotImplemented", "501"):
+                raise NoPutIfAbsent("the store does not know If-None-Match") from fault
+            raise
+        return True
+
+    def publish(self, name: str, data: bytes) -> None:
+        self._put(name, data)
+
+    def delete(self, name: str) -> None:
+        self._s3.call_s3("delete_object", Bucket=self._bucket, Key=self._prefix + name)
+
+    def _list(self, below: str, more: dict[str, str]) -> dict[str, Any]:
+        page: dict[str, Any] = self._s3.call_s3("list_objects_v2", Bucket=self._bucket, Prefix=below, **more)
+        return page
+
+    def _put(self, name: str, data: bytes, **condition: str) -> None:
+        # One put: an object is whole or not there. S3 takes up to 5 GB so, and a shard is a fiftieth of it.
+        self._s3.call_s3("put_object", Bucket=self._bucket, Key=self._prefix + name, Body=data, **condition)
+
+    def _get(self, name: str, **part: str) -> Got:
+        answer = self._s3.call_s3("get_object", Bucket=self._bucket, Key=self._prefix + name, **part)
+        try:
+            data = sync(self._s3.loop, answer["Body"].read)
+        finally:
+            answer["Body"].close()
+        if len(data) != answer["ContentLength"]:
+            raise ShortBody(f"{len(data)} of {answer['ContentLength']} bytes came")
+        return Got(data, answer["ETag"].strip('"'))
+
+
+@cache
+def _client() -> Any:
+    """The process's one S3 client, both of its own retry layers off (pipeline/faults.py has ours)."""
+    refuse_link_local_endpoint()
+    asked = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+    client = S3FileSystem(
+        config_kwargs={"retries": {"total_max_attempts": 1}, "max_pool_connections": MAX_CONNECTIONS, **asked}
+    )
+    client.retries = 1
+    return client

@@ -1,0 +1,65 @@
+"""Between an image's own frame and the model's, whose longest side is 1024 pixels.
+
+Pillow's bilinear filter on uint8 is part of SAM's results: other resizers differ by grey levels.
+Sizes are (height, width), coordinates (x, y). The class bears SA's name and methods because scripts that call
+`SamPredictor.predict_torch` use them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+
+def fitted_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Size of the image scaled so that its longer side is `long_side`; halves round up.
+
+    At least 1 each, where the original rounds the short side of a 1 x 3000 image to nothing.
+    Source: segment-anything dca509f, utils/transforms.py.
+    """
+    scale = long_side / max(height, width)
+    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+
+@dataclass(frozen=True)
+class ResizeLongestSide:
+    """Images and coordinates in the frame whose longest side is `target_length`."""
+
+    target_length: int
+
+    def apply_image(self, image_HW3: np.ndarray) -> np.ndarray:
+        """The image resized, uint8 [h, w, 3]."""
+        old_height, old_width = image_HW3.shape[:2]
+        height, width = fitted_size(old_height, old_width, self.target_length)
+        # A view with negative strides (BGR turned to RGB) is no buffer that Pillow can read.
+        image = Image.fromarray(np.ascontiguousarray(image_HW3))
+        return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+
+    def apply_coords(self, coords: np.ndarray, original_size: Sequence[int]) -> np.ndarray:
+        """Coordinates [..., 2] in the resized frame, float64."""
+        return coords.astype(np.float64) * self._scale_xy(original_size)
+
+    def apply_boxes(self, boxes_xyxy: np.ndarray, original_size: Sequence[int]) -> np.ndarray:
+        """Boxes [B, 4] in the resized frame, float64."""
+        return self.apply_coords(boxes_xyxy.reshape(-1, 2, 2), original_size).reshape(-1, 4)
+
+    def apply_coords_torch(self, coords: torch.Tensor, original_size: Sequence[int]) -> torch.Tensor:
+        """Coordinates [..., 2] in the resized frame, float32."""
+        return coords.float() * torch.tensor(self._scale_xy(original_size), device=coords.device)
+
+    def apply_boxes_torch(self, boxes_xyxy: torch.Tensor, original_size: Sequence[int]) -> torch.Tensor:
+        """Boxes [B, 4] in the resized frame, float32."""
+        return self.apply_coords_torch(boxes_xyxy.reshape(-1, 2, 2), original_size).reshape(-1, 4)
+
+    @staticmethod
+    def get_preprocess_shape(oldh: int, oldw: int, long_side_length: int) -> tuple[int, int]:
+        """SA's name for `fitted_size`."""
+        return fitted_size(oldh, oldw, long_side_length)
+
+    def _scale_xy(self, original_size: Sequence[int]) -> tuple[float, float]:
+        """Not one factor: the sides are rounded each for itself."""
+        old_height, old_width = original_size
+        height, width = fitted_size(old_height, old_width, self.target_length)
+        return width / old_width, height / old_height

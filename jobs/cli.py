@@ -1,0 +1,84 @@
+"""The `sam-label` command: which commands there are, and how every error ends.
+
+stdout is data, stderr is progress, logs and errors. A person's mistake is one sentence and an exit code,
+never a traceback; an unexpected exception is one sentence too, with its traceback under --debug. Each command
+imports ray and torch only when it has work for them, so that --help answers at once.
+"""
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from jobs.models_command import models
+from jobs.run_command import run
+from pipeline.errors import SamLabelError
+from sam_core import __version__
+
+INTERRUPTED = 130  # what shells give a process that SIGINT ended
+
+app = typer.Typer(
+    name="sam-label",
+    help="Point it at images, get a dataset of masks.",
+    epilog="Exit codes: 0 done, 1 fatal, 2 usage, 3 too many failed images, 4 validation failed, "
+    "5 output locked by another run, 130 interrupted.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run)
+app.add_typer(models, name="models")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Exits the process with the command's exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    sys.exit(_exit_code([argument for argument in arguments if argument != "--debug"], debug))
+
+
+def _exit_code(arguments: list[str], debug: bool) -> int:
+    try:
+        return int(app(arguments or ["--help"], prog_name="sam-label", standalone_mode=False) or 0)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command goes on from here", INTERRUPTED, debug)
+    except SamLabelError as error:
+        return _fail(str(error), error.exit_code, debug)
+    except typer.TyperException as mistake:
+        return _fail(mistake.format_message(), mistake.exit_code, debug)
+    except BrokenPipeError:  # the reader of stdout has left, as `| head` does
+        sys.stderr.close()
+        return 1
+    except Exception as unexpected:  # noqa: BLE001  the last place that can turn it into a sentence
+        kind = type(unexpected).__name__
+        return _fail(
+            f"{kind}: {unexpected} (this is a fault of sam-label: please report it with the output of "
+            "the same command and --debug)",
+            1,
+            debug,
+        )
+
+
+def _fail(sentence: str, exit_code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"sam-label: {sentence}", file=sys.stderr)
+    return exit_code
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"sam-label {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print the traceback of an error as well; may stand anywhere.")
+    ] = False,
+) -> None:
+    """Point it at images, get a dataset of masks."""

@@ -1,0 +1,83 @@
+"""`sam-label models`: which weights there are, how to get them, and whether they are what they should be."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from jobs.progress import bytes_progress
+from jobs.suggestion import suggestion
+from pipeline.errors import DatasetInvalid, UsageError
+
+models = typer.Typer(help="List, fetch and check SAM's weights.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="MODEL", help="vit_h, vit_l or vit_b.")]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="URL", help="Another URL of the same file, or, ending in /, a mirror's folder."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@models.command("list")
+def list_models(json_: Json = False) -> int:
+    """The known weights: architecture, size, licence and where they are on this machine."""
+    from pipeline.models import known_models
+
+    rows = [
+        {
+            "model": model.checkpoint.model_type,
+            "file": model.checkpoint.file_name,
+            "size_bytes": model.checkpoint.size_bytes,
+            "licence": model.checkpoint.licence,
+            "place": model.place,
+            "path": str(model.path) if model.path else None,
+        }
+        for model in known_models()
+    ]
+    if json_:
+        print(json.dumps(rows))
+        return 0
+    for model in known_models():
+        known = model.checkpoint
+        size = f"{known.size_bytes / 1e6:5.0f} MB"
+        print(f"{known.model_type}  {known.file_name:23} {size}  {known.licence}  {model.place}")
+    print("next: sam-label models pull vit_h", file=sys.stderr)
+    return 0
+
+
+@models.command()
+def pull(name: Name, source: From = None) -> int:
+    """Fetch a model's official weights into the cache and check their sha256."""
+    from pipeline.models import known_models
+    from pipeline.models import pull as fetch
+
+    names = sorted({model.checkpoint.model_type for model in known_models()})
+    if name not in names:
+        raise UsageError(f"there is no model {name}{suggestion(name, names)} (known: {', '.join(names)})")
+    with bytes_progress(name) as progress:
+        path = fetch(name, source, progress)
+    print(path)
+    # vit_t means the bundled weights: the official file has to be named
+    option = f"--checkpoint {path}" if name == "vit_t" else f"--model {name}"
+    print(f"next: sam-label run INPUT OUTPUT {option}", file=sys.stderr)
+    return 0
+
+
+@models.command()
+def verify() -> int:
+    """Compare the sha256 of the weights on this machine with the known ones; exit code 4 if one differs."""
+    from pipeline.models import known_models, sha256_of
+
+    wrong = []
+    for model in known_models():
+        if model.path is not None:
+            is_right = sha256_of(model.path) == model.checkpoint.sha256
+            print(f"{model.checkpoint.model_type}  {model.path}  {'ok' if is_right else 'DAMAGED'}")
+            wrong += [] if is_right else [str(model.path)]
+    if wrong:
+        raise DatasetInvalid(f"not the official weights: {', '.join(wrong)}; delete and pull again")
+    return 0

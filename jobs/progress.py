@@ -1,0 +1,105 @@
+"""How far a run is, on stderr: a bar on a terminal, now and then a line of text everywhere else.
+
+NO_COLOR is honoured by rich. The images/s are of this run alone, so that a resumed run shows its own speed.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.run import RunProgress
+
+LINE_EVERY_S = 10.0  # often enough to see life in a log, rare enough to keep it short
+
+
+@contextmanager
+def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
+    """A callback to give to a run, which shows what it is told until the block is left."""
+    if not sys.stderr.isatty():
+        yield _Lines().show
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]} failed"),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("starting", total=None, failed=0, speed="")
+        speed = _Speed()
+
+        def show(now: "RunProgress") -> None:
+            ended = now.labelled + now.failed
+            bar.update(
+                task,
+                description="images",
+                completed=ended,
+                total=now.total,
+                failed=now.failed,
+                speed=speed.text(ended),
+            )
+
+        yield show
+
+
+@contextmanager
+def bytes_progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback to give to a download: it takes the bytes that are here and in all, 0 where unknown."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda here, whole: bar.update(task, completed=here, total=whole or None)
+
+
+class _Speed:
+    """Images per second since the first image was under way, model loading left out."""
+
+    def __init__(self) -> None:
+        self.start_s = time.monotonic()
+
+    def text(self, ended: int) -> str:
+        return f"{ended / max(time.monotonic() - self.start_s, 1e-3):.2f} images/s" if ended else ""
+
+
+class _Lines:
+    """One line of text at the start, every few seconds while there is something new, and at the end."""
+
+    def __init__(self) -> None:
+        self.speed = _Speed()
+        self.last: RunProgress | None = None
+        self.last_s = -LINE_EVERY_S
+
+    def show(self, now: "RunProgress") -> None:
+        ended = now.labelled + now.failed
+        is_end = ended == now.total
+        if now == self.last or (time.monotonic() - self.last_s < LINE_EVERY_S and not is_end):
+            return
+        self.last, self.last_s = now, time.monotonic()
+        print(
+            f"{ended} of {now.total} images, {now.failed} failed {self.speed.text(ended)}".rstrip(),
+            file=sys.stderr,
+        )

@@ -1,0 +1,10 @@
+"""What a person probably meant: one way to say it in every message about an unknown word."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` with the nearest known word, empty where none is near."""
+    matches = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""

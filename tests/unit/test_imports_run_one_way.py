@@ -1,0 +1,49 @@
+"""The house's one rule, read from the source: jobs -> pipeline -> sam_core and libraries' homes."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("sam_core", "pipeline", "jobs")
+MAY_IMPORT = {"sam_core": {"sam_core"}, "pipeline": {"sam_core", "pipeline"}, "jobs": set(ROOMS)}
+HOMES = {
+    "ray": {"pipeline"},
+    "pyarrow": {"pipeline"},
+    "fsspec": {"pipeline"},
+    "s3fs": {"pipeline"},
+    "torch": {"sam_core", "pipeline"},  # pipeline asks it for GPUs and threads; tensors stay in sam_core
+    "typer": {"jobs"},
+    "rich": {"jobs"},
+}
+SOURCES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(source: Path) -> None:
+    room = source.relative_to(ROOT).parts[0]
+    for line, name in imported_packages(ast.parse(source.read_text(encoding="utf-8"))):
+        where = f"{source.relative_to(ROOT)}:{line}"
+        assert name not in ROOMS or name in MAY_IMPORT[room], f"{where}: {room} must not import {name}"
+        assert room in HOMES.get(name, {room}), f"{where}: {name} lives in {', '.join(HOMES[name])}"
+
+
+def test_every_import_is_seen() -> None:
+    source = "import ray.data\ndef f():\n  from torch.nn import functional\n  from . import here\n"
+    assert list(imported_packages(ast.parse(source))) == [(1, "ray"), (3, "torch")]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_is_over_300_lines(source: Path) -> None:
+    assert len(source.read_text(encoding="utf-8").splitlines()) <= 300, "one file, one idea: split it"
+
+
+def imported_packages(module: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and top-level name of each absolute import, those inside functions included."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name.split(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+            yield node.lineno, node.module.split(".")[0]

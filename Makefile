@@ -21,6 +21,7 @@ check: .venv/installed-dev
 fix: .venv/installed-dev
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/python -m jobs.option_table > docs/options.md
 
 bench: .venv/installed-dev
 	$(BIN)/python tests/bench/bench_generator.py

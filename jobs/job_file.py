@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from jobs.config_options import config_fields
+from jobs.config_fields import config_fields
 from jobs.suggestion import suggestion
 from pipeline.errors import UsageError
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.config_options import ConfigField, config_from, with_config_options
+from jobs.config_fields import ConfigField, config_from
+from jobs.config_options import with_config_options
 from jobs.job_file import job_values
 from jobs.progress import run_progress
 from pipeline.config import RunConfig

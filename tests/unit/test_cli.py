@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
-from jobs.config_options import config_fields
+from jobs.config_fields import config_fields
 from jobs.job_file import PRESETS, job_values
 from pipeline.config import RunConfig
 from sam_core import __version__

@@ -8,7 +8,8 @@ import pytest
 import typer
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.config_options import config_fields, config_from, with_config_options
+from jobs.config_fields import config_fields, config_from
+from jobs.config_options import with_config_options
 from jobs.job_file import job_values
 from pipeline.errors import UsageError
 

@@ -1,4 +1,4 @@
-"""A configuration model's options one by one: the command line, the job file and the docs are made from them."""
+"""A configuration model's options one by one: command line, job file and docs are made from them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

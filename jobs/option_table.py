@@ -1,4 +1,4 @@
-"""docs/options.md, made from the command line's own fields: `python -m jobs.option_table > docs/options.md`."""
+"""docs/options.md, made from the fields of the options: `python -m jobs.option_table > docs/options.md`."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,8 @@ HEAD = """# Options of `sam-label run`
 
 Made by `make fix` from the fields of `pipeline/config.py` and `sam_core/options.py`; edit those.
 
-Each can be given as a flag (`--points-per-side 16`), in the environment (`SAM_LABEL_POINTS_PER_SIDE=16`) or in a
-job file (`points_per_side = 16`). The flag wins over the environment, the environment over the job file.
+Each can be given as a flag (`--points-per-side 16`), in the environment (`SAM_LABEL_POINTS_PER_SIDE=16`) or
+in a job file (`points_per_side = 16`). The flag wins over the environment, the environment over the job file.
 """
 COLUMNS = "| flag | value | default | what it does |\n|---|---|---|---|"
 

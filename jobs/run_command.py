@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,10 +10,8 @@ from jobs.config_fields import ConfigField, config_from
 from jobs.config_options import with_config_options
 from jobs.job_file import job_values
 from jobs.progress import run_progress
+from jobs.run_text import plan_text, summary_text
 from pipeline.config import RunConfig
-
-if TYPE_CHECKING:
-    from pipeline.run import RunPlan, RunSummary
 
 POSITIONAL = ("input", "output")
 
@@ -60,11 +58,11 @@ def run(
 
     if dry_run:
         planned = plan(run_config)
-        print(json.dumps(asdict(planned)) if json_ else _plan_text(planned, run_config))
+        print(json.dumps(asdict(planned)) if json_ else plan_text(planned, run_config.output))
         return 0
     with run_progress() as progress:
         summary = label(run_config, progress=progress)
-    print(json.dumps(asdict(summary)) if json_ else _summary_text(summary))
+    print(json.dumps(asdict(summary)) if json_ else summary_text(summary))
     return 0
 
 
@@ -75,11 +73,3 @@ def _place(context: typer.Context, field: ConfigField, job_file: str | None) -> 
     if source is not None and source.name == "DEFAULT_MAP":
         return f"{field.name} in {job_file}"
     return field.name.upper() if field.name in POSITIONAL else field.flag
-
-
-def _plan_text(planned: "RunPlan", config: RunConfig) -> str:
-    return f"{planned}"
-
-
-def _summary_text(summary: "RunSummary") -> str:
-    return f"{summary}"

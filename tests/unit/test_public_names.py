@@ -4,6 +4,10 @@ from pathlib import Path
 
 import sam_core
 from jobs.option_table import option_page
+from pipeline.reason import Reason
+from pipeline.schema import SCHEMA
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_the_drop_in_names_stand() -> None:
@@ -17,6 +21,15 @@ def test_the_drop_in_names_stand() -> None:
         assert getattr(sam_core, name) is not None
 
 
+def test_every_reason_is_documented() -> None:
+    page = (DOCS / "errors.md").read_text(encoding="utf-8")
+    assert [reason for reason in Reason if f"| `{reason}` |" not in page] == []
+
+
+def test_every_column_is_documented() -> None:
+    page = (DOCS / "dataset.md").read_text(encoding="utf-8")
+    assert [name for name in SCHEMA.names if f"`{name}`" not in page] == []
+
+
 def test_the_page_of_options_is_up_to_date() -> None:
-    page = Path(__file__).parents[2] / "docs" / "options.md"
-    assert page.read_text(encoding="utf-8") == option_page(), "run `make fix`"
+    assert (DOCS / "options.md").read_text(encoding="utf-8") == option_page(), "run `make fix`"

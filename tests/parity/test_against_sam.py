@@ -1,0 +1,120 @@
+"""Our whole Sam and SamPredictor beside the original's on a small random model."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from sam_core.predictor import SamPredictor
+from sam_core.presets import SamPreset, VitPreset
+from sam_core.resize import ResizeLongestSide, fitted_size
+from sam_core.sam import Sam
+from sam_core.sam_builder import build_sam
+
+PRESET = SamPreset(
+    VitPreset(32, depth=2, num_heads=4, global_attn_indexes=(1,), img_size=128, window_size=3, out_chans=32),
+    decoder_num_heads=4,
+    decoder_mlp_dim=48,
+)
+SIZES = [
+    (60, 100),
+    (100, 60),
+    (128, 128),
+    (37, 41),
+    (301, 200),
+]  # (height, width), smaller and larger than 128
+
+
+@pytest.fixture
+def both(original_sam: Callable[..., nn.Module], same_weights: Callable[..., None]) -> tuple[Sam, Any]:
+    ours, original = build_sam(PRESET), original_sam(PRESET)
+    same_weights(ours, original)
+    return ours, original
+
+
+def photo(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("multimask", [True, False])
+def test_batched_forward(both: tuple[Sam, Any], multimask: bool) -> None:
+    torch.manual_seed(0)
+    point = {"point_coords": torch.rand(2, 3, 2) * 100, "point_labels": torch.tensor([[1, 0, 1], [0, 1, -1]])}
+    prompts = [point, {"boxes": torch.rand(4, 4) * 100}, {**point, "boxes": torch.rand(2, 4) * 100}, {}]
+    prompts.append({**point, "mask_inputs": torch.randn(2, 1, 32, 32)})
+    batch = []
+    for prompt, size in zip(prompts, SIZES, strict=True):
+        image = torch.rand(3, *fitted_size(*size, 128)) * 255
+        batch.append({"image": image, "original_size": size, **prompt})
+    ours, original = both
+    answers = zip(ours(batch, multimask), original(batch, multimask), strict=True)
+    for our_answer, answer in answers:
+        assert our_answer.keys() == answer.keys()
+        assert_close(our_answer["iou_predictions"], answer["iou_predictions"], atol=1e-4, rtol=1e-4)
+        assert_close(our_answer["low_res_logits"], answer["low_res_logits"], atol=1e-4, rtol=1e-4)
+        differing = (our_answer["masks"] != answer["masks"]).float().mean()  # logits that round across 0
+        assert our_answer["masks"].shape == answer["masks"].shape
+        assert differing < 1e-3
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_frames(both: tuple[Sam, Any], size: tuple[int, int]) -> None:
+    ours, original = both
+    from segment_anything.utils.transforms import ResizeLongestSide as Original
+
+    resize, reference = ResizeLongestSide(128), Original(128)
+    image, coords = photo(*size), np.random.default_rng(0).random((5, 2)) * 60
+    fitted = resize.apply_image(image)
+    np.testing.assert_array_equal(fitted, reference.apply_image(image))
+    np.testing.assert_allclose(resize.apply_coords(coords, size), reference.apply_coords(coords, size))
+    boxes = coords[:4].reshape(2, 4)
+    np.testing.assert_allclose(resize.apply_boxes(boxes, size), reference.apply_boxes(boxes, size))
+    boxes = torch.from_numpy(boxes)
+    assert_close(resize.apply_boxes_torch(boxes, size), reference.apply_boxes_torch(boxes, size))
+    pixels = torch.from_numpy(fitted).permute(2, 0, 1)[None]
+    assert_close(ours.preprocess(pixels), original.preprocess(pixels))
+    logits = torch.randn(2, 3, 32, 32)
+    input_size = fitted.shape[:2]
+    assert_close(
+        ours.postprocess_masks(logits, input_size, size), original.postprocess_masks(logits, input_size, size)
+    )
+
+
+@pytest.mark.parametrize("image_format", ["RGB", "BGR"])
+def test_predictor(both: tuple[Sam, Any], segment_anything: ModuleType, image_format: str) -> None:
+    ours, original = SamPredictor(both[0]), segment_anything.SamPredictor(both[1])
+    image = photo(90, 120)
+    ours.set_image(image, image_format)
+    original.set_image(image, image_format)
+    assert_close(ours.get_image_embedding(), original.get_image_embedding(), atol=1e-4, rtol=1e-4)
+    assert (ours.original_size, ours.input_size) == (original.original_size, original.input_size)
+
+    points = {"point_coords": np.array([[30, 40], [80, 20]]), "point_labels": np.array([1, 0])}
+    box = {"box": np.array([10, 20, 70, 80])}
+    low_res = original.predict(**points, multimask_output=False)[2]
+    for prompt in (points, box, {**points, **box}, {**points, "mask_input": low_res}, {}):
+        for multimask in (True, False):
+            arguments = {**prompt, "multimask_output": multimask, "return_logits": True}
+            our_answer, answer = ours.predict(**arguments), original.predict(**arguments)
+            for our_part, part in zip(our_answer, answer, strict=True):
+                np.testing.assert_allclose(our_part, part, atol=1e-4, rtol=1e-4)
+            masks = ours.predict(**{**arguments, "return_logits": False})[0]
+            np.testing.assert_array_equal(masks, our_answer[0] > 0)
+
+
+def test_predictor_with_torch_prompts(both: tuple[Sam, Any], segment_anything: ModuleType) -> None:
+    ours, original = SamPredictor(both[0]), segment_anything.SamPredictor(both[1])
+    pixels = torch.randint(0, 256, (1, 3, 80, 128), dtype=torch.uint8)
+    boxes = torch.tensor([[10.0, 5, 60, 70], [0, 0, 30, 30], [50, 50, 99, 60]])
+    for predictor in (ours, original):
+        predictor.set_torch_image(pixels, (160, 256))
+    fitted = ours.transform.apply_boxes_torch(boxes, (160, 256))
+    our_answer = ours.predict_torch(None, None, fitted, return_logits=True)
+    answer = original.predict_torch(None, None, fitted, return_logits=True)
+    for our_part, part in zip(our_answer, answer, strict=True):
+        assert_close(our_part, part, atol=1e-4, rtol=1e-4)

@@ -39,6 +39,12 @@ class OutputLocked(SamLabelError):
     exit_code = 5
 
 
+class Interrupted(SamLabelError):
+    """Ended by Ctrl-C or SIGTERM; what is done is committed, and the same command goes on."""
+
+    exit_code = 130
+
+
 class StoreError(SamLabelError):
     """A disk or an object store failed for good: `reason` says how, for the row of an image."""
 

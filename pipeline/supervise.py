@@ -1,0 +1,115 @@
+"""Watching over a run: progress to whoever asked, and a clean end where it has to end early.
+
+The pipeline runs in a thread of its own; this one counts, and decides. An early end is an order to begin no
+more images: those at work are finished, written and committed. What has not drained in time is abandoned,
+and is simply not done: the next run does it.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import ray
+
+from pipeline.attempts import LedgerHandle, Tally
+from pipeline.errors import Interrupted, SamLabelError, TooManyFailures
+from pipeline.reason import Reason
+
+TICK_S = 0.25  # how often progress is told
+DRAIN_S = 20.0  # of the 30 s that a scheduler usually leaves between SIGTERM and SIGKILL
+FEWEST_TO_JUDGE = 20  # images; before that, one bad folder first in order could end a good run
+# Faults that are rarely an image's own. When most images have one, all the rest would too.
+COMMON_CAUSES = (Reason.FORBIDDEN, Reason.SOURCE_UNAVAILABLE, Reason.LABELER_ERROR, Reason.GPU_OOM)
+
+
+def supervised(
+    work: Callable[[], None],
+    ledger: LedgerHandle,
+    most_failures: int | None,
+    on_tick: Callable[[Tally], None],
+) -> Tally:
+    """What was finished, once `work` is. `on_tick` is called all the while, and may raise to end the run.
+
+    Raises: Interrupted, TooManyFailures, SamLabelError, and whatever `work` or `on_tick` raises.
+    """
+    worker = _Worker(work)
+    with _signals_noted() as interrupted:
+        worker.start()
+        try:
+            while _is_at_work(worker):
+                tally: Tally = ray.get(ledger.tally.remote())
+                on_tick(tally)
+                if interrupted.is_set():
+                    raise Interrupted(
+                        "interrupted; what was done is committed, and the same command goes on from here"
+                    )
+                _refuse_failures(tally, most_failures)
+        except SamLabelError:
+            if worker.is_alive():
+                ledger.stop.remote()
+                worker.join(DRAIN_S)
+            raise
+    if worker.fault is not None:
+        raise worker.fault
+    tally = ray.get(ledger.tally.remote())
+    on_tick(tally)
+    return tally
+
+
+def _is_at_work(worker: threading.Thread) -> bool:
+    worker.join(TICK_S)
+    return worker.is_alive()
+
+
+class _Worker(threading.Thread):
+    """A thread that keeps its fault; a daemon, so that abandoned work does not hold the process."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__(name="sam-label-pipeline", daemon=True)
+        self._work = work
+        self.fault: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except BaseException as fault:  # noqa: BLE001  # raised again by `supervised`
+            self.fault = fault
+
+
+def _refuse_failures(tally: Tally, most_failures: int | None) -> None:
+    if most_failures is not None and tally.failed > most_failures:
+        raise TooManyFailures(
+            f"{tally.failed} images failed, more than the {most_failures} that --max-failures allows"
+        )
+    finished = tally.labelled + tally.failed
+    for reason in COMMON_CAUSES:
+        count = tally.failed_by_reason.get(reason, 0)
+        if finished >= FEWEST_TO_JUDGE and count > finished / 2:
+            raise TooManyFailures(
+                f"{count} of the first {finished} images failed with {reason}; see their error_message, put it "
+                f"right, and go on with `sam-label retry --error {reason}`"
+            )
+
+
+@contextmanager
+def _signals_noted() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event; a second one of either ends the process as usual."""
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.set()
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

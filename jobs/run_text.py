@@ -22,15 +22,11 @@ def plan_text(plan: "RunPlan", output: str) -> str:
 def summary_text(summary: "RunSummary") -> str:
     """What a run has done."""
     ended = summary.labelled + summary.failed
-    lines = []
+    lines = ["nothing to do"]
     if ended:
+        labelled = f"{counted(summary.labelled, 'image')} labelled, {counted(summary.masks, 'mask')}"
         speed = f"{ended / max(summary.elapsed_s, 1e-3):.2f} images/s"
-        masks = counted(summary.masks, "mask")
-        lines.append(
-            f"{counted(summary.labelled, 'image')} labelled, {masks}, in {duration(summary.elapsed_s)} ({speed})"
-        )
-    else:
-        lines.append("nothing to do")
+        lines = [f"{labelled}, in {duration(summary.elapsed_s)} ({speed})"]
     if summary.skipped_done:
         lines.append(f"{counted(summary.skipped_done, 'image')} done before")
     if summary.failed:

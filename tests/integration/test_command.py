@@ -1,0 +1,118 @@
+"""`sam-label run` from the outside: a process of its own with the real model, as the README says it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = ROOT / "jobs" / "demo" / "photos"
+COARSE = ("--points-per-side", "3", "--workers", "1")
+
+
+def sam_label(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The ended process of `sam-label` with these arguments, its environment free of settings of ours."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SAM_LABEL_")}
+    command = [sys.executable, "-c", "from jobs.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small photos, one of them in a subfolder, a text file named .jpg and a truncated JPEG."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "sub folder").mkdir()
+    for source, target in (("coffee.jpg", "coffee.jpg"), ("coins.jpg", "sub folder/coins #1 50%.png")):
+        with Image.open(PHOTOS / source) as image:
+            image.resize((240, 160)).save(folder / target)
+    (folder / "notes.jpg").write_text("not an image at all")
+    (folder / "cut off.jpg").write_bytes((PHOTOS / "chelsea.jpg").read_bytes()[:20_000])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    """The dataset and the summary of one whole run."""
+    output = tmp_path_factory.mktemp("output") / "masks"
+    done = sam_label("run", photos, output, *COARSE, "--json")
+    assert done.returncode == 0, done.stderr
+    return output, json.loads(done.stdout)
+
+
+def test_a_run_labels_what_it_can_and_says_what_failed(first_run: tuple[Path, dict[str, object]]) -> None:
+    output, summary = first_run
+    assert summary["labelled"] == 2
+    assert summary["failed"] == 2
+    assert summary["failed_by_reason"] == {"NOT_AN_IMAGE": 1, "TRUNCATED": 1}
+    assert summary["output"] == str(output)
+
+
+def test_a_second_run_has_nothing_to_do(photos: Path, first_run: tuple[Path, dict[str, object]]) -> None:
+    output, _ = first_run
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*.parquet")}
+    done = sam_label("run", photos, output, *COARSE)
+    assert done.returncode == 0, done.stderr
+    assert "nothing to do" in done.stdout
+    assert "4 images done before" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*.parquet")} == before
+
+
+def test_other_options_on_the_same_dataset_are_refused(
+    photos: Path, first_run: tuple[Path, dict[str, object]]
+) -> None:
+    done = sam_label("run", photos, first_run[0], "--points-per-side", "5")
+    assert done.returncode == 2
+    assert "points_per_side" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_dry_run_counts_and_writes_nothing(photos: Path, tmp_path: Path) -> None:
+    done = sam_label("run", photos, tmp_path / "masks", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    planned = json.loads(done.stdout)
+    assert (planned["images"], planned["pending"]) == (4, 4)
+    assert not (tmp_path / "masks").exists()
+
+
+def test_the_readme_reads_the_masks(first_run: tuple[Path, dict[str, object]]) -> None:
+    snippet = re.search(r"```python\n(import pyarrow.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert snippet is not None
+    code = snippet[1].replace("demo-output", str(first_run[0]))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 2
+    assert "(160, 240, " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("{tmp}/gone", "{tmp}/out"), "there is no file or folder {tmp}/gone"),
+        (("{tmp}/empty", "{tmp}/out"), "no image was found in {tmp}/empty"),
+        (("{photos}", "{photos}/out"), "lie inside each other"),
+        (("{photos}", "{tmp}/file/out"), "{tmp}/file"),
+        (
+            ("{photos}", "{tmp}/out", "--checkpoint", "{tmp}/gone.pth"),
+            "there is no checkpoint {tmp}/gone.pth",
+        ),
+        (("{photos}", "{tmp}/out", "--checkpoint", "{tmp}/file"), "{tmp}/file"),
+        (("{photos}", "{tmp}/out", "--model", "vit_h"), "sam-label models pull vit_h"),
+        (("ftp://host/photos", "{tmp}/out"), "ftp://host/photos is not a file, s3 or gs URL"),
+    ],
+)
+def test_bad_input_is_found_before_any_work(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sentence: str
+) -> None:
+    monkeypatch.setenv("SAM_LABEL_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("a file where a folder should be")
+    done = sam_label("run", *(part.format(tmp=tmp_path, photos=photos) for part in arguments))
+    assert done.returncode in (1, 2), done.stderr
+    assert sentence.format(tmp=tmp_path) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "out").exists()

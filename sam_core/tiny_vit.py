@@ -141,8 +141,9 @@ class TinyViTBlock(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         x_BHWC = x_BCHW.permute(0, 2, 3, 1)
         x_BHWC = x_BHWC + self.attn(x_BHWC)
-        x_BCHW = self.local_conv(x_BHWC.permute(0, 3, 1, 2))
-        return x_BCHW + self.mlp(x_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x_BHWC = self.local_conv(x_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        out_BHWC: Tensor = x_BHWC + self.mlp(x_BHWC)
+        return out_BHWC.permute(0, 3, 1, 2)
 
 
 class Stage(nn.Module):

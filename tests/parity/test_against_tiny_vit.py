@@ -1,7 +1,7 @@
 """Our TinyViT beside a slow and obvious one, and beside what the original recorded for the bundled weights.
 
-No Python package carries MobileSAM's encoder, so the slow one is written here: BatchNorm as such, one window at
-a time, padding tokens kept, each attention bias looked up by its offset.
+No Python package carries MobileSAM's encoder, so the slow one is written here: BatchNorm as such, one window
+at a time, padding tokens kept, each attention bias looked up by its offset.
 """
 
 import gzip

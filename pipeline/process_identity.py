@@ -1,0 +1,47 @@
+"""Which process this is, said so that another can tell whether it still lives.
+
+A pid means something only to processes of the same boot and pid namespace (two containers of one pod share
+their host's name), and pids are used again, hence the start time.
+"""
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """A process, as it stands in a lock."""
+
+    host: str
+    pid: int
+    pid_space: str  # boot and pid namespace; "" where the system does not tell
+    started: str  # in clock ticks since boot; "" where the system does not tell
+
+    @property
+    def is_dead_here(self) -> bool:
+        """Whether this process can see that the other is gone; False wherever it cannot know."""
+        return bool(self.pid_space) and self.pid_space == _pid_space() and self.started != _started(self.pid)
+
+
+def this_process() -> ProcessIdentity:
+    """The identity of the calling process."""
+    return ProcessIdentity(socket.gethostname(), os.getpid(), _pid_space(), _started(os.getpid()))
+
+
+def _pid_space() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return ""  # not Linux: a dead holder is then found by its silence
+
+
+def _started(pid: int) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    state, *fields = stat.rpartition(")")[2].split()  # the name before ")" may hold anything
+    return "" if state in "ZX" else fields[18]  # a zombie is dead but for its parent's sake

@@ -12,7 +12,6 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.commits import Commit, RunRecord, current_record, failed_by_reason, live_commits
@@ -135,7 +134,13 @@ class Dataset:
         """The rows of the manifest that are still to be labelled, a part at a time."""
         done = self.done_ids()
         for table in self.manifest():
-            yield table.filter(pc.invert(pa.array(is_among(packed_ids(table["image_id"]), done))))
+            yield without(table, done)
+
+
+def without(manifest_rows: pa.Table, done_ids: Ids) -> pa.Table:
+    """The rows of images that are not among the sorted ids."""
+    is_done = is_among(packed_ids(manifest_rows["image_id"]), done_ids)
+    return manifest_rows.filter(pa.array(~is_done))
 
 
 def packed_ids(image_ids: pa.ChunkedArray) -> Ids:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline.commits import RunRecord, now, record_name, run_id
 from pipeline.dataset import Dataset, Ids
+from pipeline.disk import TEMPORARY
 from pipeline.errors import OutputLocked, SamLabelError, UsageError
 from pipeline.forget import forget_rows
 from pipeline.identity import Identity
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pipeline.sink import ShardSink
 
 _log = logging.getLogger("sam_label.output")
-_OURS = ("dataset.json", "manifest/", "data/", "_commits/", "_runs/", "_lock/")
+_OURS = ("dataset.json", "manifest/", "data/", "_commits/", "_runs/", "_lock/", TEMPORARY)
 Listing = Callable[[], Iterable[ManifestRow]]
 
 
@@ -91,16 +92,16 @@ def open_output(
     refuse_foreign(store, identity, overwrite)
     with held_lock(store) as lock:
         before = None if overwrite else Dataset.in_store_or_none(store)
-        draft = RunRecord(
-            run_id(lock.generation), "label", identity, source, (), 0, settings=dict(settings or {})
-        )
+        if before:
+            _require_same(before, identity)  # again: another run may have come in between
+        purpose = "overwrite" if overwrite else "refresh" if refresh else "label"
+        said = dict(settings or {})
+        draft = RunRecord(run_id(lock.generation), purpose, identity, source, (), 0, settings=said)
         if before is None:
             record = _with_manifest(store, draft, sorted_rows(listing()))
-            record = replace(record, purpose="overwrite" if overwrite else "label")
         elif refresh:
             record = _refreshed(before, draft, sorted_rows(listing()))
         else:
-            _require_same(before, identity)  # again: another run may have come in between
             record = replace(
                 draft,
                 manifest=before.record.manifest,
@@ -113,7 +114,7 @@ def open_output(
 
 @contextmanager
 def switched(store: Store, lock: Lock, record: RunRecord) -> Iterator[OutputRun]:
-    """The run whose record becomes the current one here; at the end of the block it is closed and swept after."""
+    """The run whose record becomes the current one here; at the end of the block it is closed."""
     lock.check()
     if not store.create(record_name(record.run), record.to_json()):
         raise OutputLocked(f"run {record.run} exists already in {store.url}; run again")
@@ -133,10 +134,9 @@ def refuse_foreign(store: Store, identity: Identity, overwrite: bool) -> None:
     if found and not overwrite:
         _require_same(found, identity)
     if found is None:
-        strangers = (
-            entry.name for page in store.list() for entry in page if not entry.name.startswith(_OURS)
-        )
-        if stranger := next(strangers, None):
+        names = (entry.name for page in store.list() for entry in page)
+        stranger = next((name for name in names if not name.startswith(_OURS)), None)
+        if stranger is not None:
             raise UsageError(
                 f"{store.url} holds other files ({stranger}); name a new or an empty place for the output"
             )
@@ -144,9 +144,10 @@ def refuse_foreign(store: Store, identity: Identity, overwrite: bool) -> None:
 
 def _require_same(found: Dataset, identity: Identity) -> None:
     if found.identity.fingerprint != identity.fingerprint:
+        differences = ", ".join(identity.differences(found.identity))
         raise UsageError(
-            f"{found.store.url} was made with {', '.join(identity.differences(found.identity))}; use the same "
-            "settings to go on, another output to keep both, or --overwrite to start it anew"
+            f"{found.store.url} was made with {differences}; use the same settings to go on, another output to "
+            "keep both, or --overwrite to start it anew"
         )
 
 
@@ -178,9 +179,7 @@ def _refreshed(before: Dataset, draft: RunRecord, listed: Iterable[ManifestRow])
         merged.gone,
     )
     found = {"added": merged.added, "changed": len(merged.changed_ids), "gone": merged.gone}
-    return replace(
-        record, purpose="refresh", started_from=standing, settings={**draft.settings, "found": found}
-    )
+    return replace(record, started_from=standing, settings={**draft.settings, "found": found})
 
 
 def _publish_dataset_json(store: Store, record: RunRecord) -> None:

@@ -53,16 +53,17 @@ def run(
     A flag wins over the environment (SAM_LABEL_WORKERS for --workers), the environment over the job file.
     """
     run_config = config_from(RunConfig, values, lambda field: _place(context, field, config))
-    from pipeline.run import plan  # torch and ray load only once the options are right
-    from pipeline.run import run as label
-
     if dry_run:
+        from pipeline.plan import plan
+
         planned = plan(run_config)
         print(json.dumps(asdict(planned)) if json_ else plan_text(planned, run_config.output))
         return 0
+    from pipeline.run import run as label  # torch and ray load only once the options are right
+
     with run_progress() as progress:
         summary = label(run_config, progress=progress)
-    print(json.dumps(asdict(summary)) if json_ else summary_text(summary))
+    print(json.dumps(asdict(summary)) if json_ else summary_text(summary, run_config.output))
     return 0
 
 

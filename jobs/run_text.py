@@ -2,8 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from jobs.wording import by_reason, counted, duration, size
+
 if TYPE_CHECKING:
-    from pipeline.run import RunPlan, RunSummary
+    from pipeline.plan import RunPlan
+    from pipeline.run import RunSummary
 
 
 def plan_text(plan: "RunPlan", output: str) -> str:
@@ -19,7 +22,7 @@ def plan_text(plan: "RunPlan", output: str) -> str:
     )
 
 
-def summary_text(summary: "RunSummary") -> str:
+def summary_text(summary: "RunSummary", output: str) -> str:
     """What a run has done."""
     ended = summary.labelled + summary.failed
     lines = ["nothing to do"]
@@ -30,28 +33,13 @@ def summary_text(summary: "RunSummary") -> str:
     if summary.skipped_done:
         lines.append(f"{counted(summary.skipped_done, 'image')} done before")
     if summary.failed:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.failed_by_reason.items()))
-        lines.append(f"{counted(summary.failed, 'image')} failed: {reasons}")
-    lines.append(f"dataset: {summary.output}")
-    lines.append(f"next: sam-label {'status' if summary.failed else 'validate'} {summary.output}")
+        lines.append(f"{counted(summary.failed, 'image')} failed: {by_reason(summary.failed_by_reason)}")
+    lines.append(f"dataset: {output}")
+    lines.append(f"next: {_next(summary, output)}")
     return "\n".join(lines)
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 image`, `12,580 images`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def size(size_bytes: int) -> str:
-    """`585 kB`, `1.2 GB`."""
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.1f} {unit}"
-    return f"{size_bytes / 1e3:.0f} kB"
-
-
-def duration(seconds: float) -> str:
-    """`0:42`, `1:03:20`."""
-    minutes, second = divmod(round(seconds), 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+def _next(summary: "RunSummary", output: str) -> str:
+    if summary.labelled + summary.failed + summary.skipped_done < summary.total:
+        return "the same command for the rest"
+    return f"sam-label {'status' if summary.failed else 'validate'} {output}"

@@ -7,6 +7,7 @@ address; one on the network without token authentication runs code for whoever r
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ OBJECT_STORE_BYTES = (
     1 << 30
 )  # encoded images on their way; Ray's default, a third of the memory, is no use here
 THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
+NO_PROGRESS_S = 6 * 3600  # a block of large images with many crops on a CPU takes hours, spot GPUs too
 CPUS_FOR_TASKS = 1  # that labelers must leave
 
 
@@ -83,18 +85,34 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
 
     import ray  # after the token: Ray reads it once, when it is loaded
 
-    quieten_ray()
+    configure_ray_data()
     if ray.is_initialized():
         yield labeler_room(config, _resources())
         return
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ side speaks past Python's logging
     try:
-        _start(address)
+        with _native_stderr_hushed():  # where it would announce just that
+            _start(address)
     except (ConnectionError, RuntimeError, ValueError) as fault:
         raise SamLabelError(f"Ray at {address} cannot be used: {str(fault).splitlines()[0]}") from fault
     try:
         yield labeler_room(config, _resources())
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _native_stderr_hushed() -> Iterator[None]:
+    """Nothing reaches the process's stderr for the while, from code that no Python setting quietens either."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _resources() -> Mapping[str, float]:
@@ -129,13 +147,14 @@ def cores() -> int:
         return affinity
 
 
-def quieten_ray() -> None:
-    """Ray's own progress bars and notices off: a person at a terminal sees the run's."""
+def configure_ray_data() -> None:
+    """Ray's progress bars and notices off, a person at a terminal sees the run's own; and more patience."""
     import ray.data
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.execution_no_progress_timeout_s = NO_PROGRESS_S
     for name in ("ray", "ray.data", "ray.serve", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -62,14 +62,21 @@ def decoded_image(data: bytes, max_pixels: int) -> DecodedImage:
             Reason.TOO_LARGE,
             f"{width} x {height} is more than the limit of {max_pixels} pixels; raise max_image_pixels",
         )
-    orientation = _exif_orientation(image)
     with _fault_of_file(data, name):
-        image.load()
-        rgb = rgb_image(image)
-        if name != "TIFF" and orientation in UPRIGHT_BY_ORIENTATION:  # Pillow turns TIFFs by itself
-            rgb = rgb.transpose(UPRIGHT_BY_ORIENTATION[orientation])
+        image_HW3, orientation = _upright_pixels(image)
         frames = int(getattr(image, "n_frames", 1))  # after the pixels: counting moves on to other frames
-    return DecodedImage(np.asarray(rgb), orientation, frames)
+    return DecodedImage(image_HW3, orientation, frames)
+
+
+def _upright_pixels(image: Image.Image) -> tuple[np.ndarray, int]:
+    if image.format == "TIFF":  # Pillow turns TIFFs as it loads them, and forgets how they lay
+        orientation = _exif_orientation(image)
+        return np.asarray(rgb_image(image)), orientation
+    image.load()  # before EXIF is read: a PNG loads to find it, and a second load hides the fault
+    rgb, orientation = rgb_image(image), _exif_orientation(image)
+    if orientation in UPRIGHT_BY_ORIENTATION:
+        rgb = rgb.transpose(UPRIGHT_BY_ORIENTATION[orientation])
+    return np.asarray(rgb), orientation
 
 
 def _decoded_format(data: bytes) -> str:
@@ -104,10 +111,8 @@ def _fault_of_file(data: bytes, name: str) -> Iterator[None]:
         raise ImageError(Reason.UNSUPPORTED, f"{name}: {fault}") from fault
     except Image.DecompressionBombError as fault:
         raise ImageError(Reason.TOO_LARGE, f"{name}: {fault}") from fault
-    except MemoryError as fault:
-        raise ImageError(
-            Reason.TOO_LARGE, f"{name}: decoding needs more memory than the decoder may take"
-        ) from fault
+    except MemoryError:
+        raise  # a limit of the process, not a fault of the file: for whoever set it
     except Exception as fault:  # told apart by stage, see the module's docstring
         cut_off = is_cut_off(data, name) or "truncated" in str(fault)
         reason = Reason.TRUNCATED if cut_off else Reason.CORRUPT

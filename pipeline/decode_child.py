@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.decode import DecodedImage, decoded_image
 from pipeline.errors import ImageError
+from pipeline.reason import Reason
 
 REQUEST = struct.Struct("<QQd")  # bytes that follow, most pixels, deadline in seconds
 ANSWER = struct.Struct("<Q")  # bytes of JSON that follow
@@ -35,6 +36,9 @@ def serve(requests: BinaryIO, answers: BinaryIO, decode: Decode = decoded_image)
             decoded = decode(data, max_pixels)
         except ImageError as fault:
             _answer(answers, {"reason": fault.reason.value, "message": str(fault)})
+        except MemoryError:
+            message = "decoding it needs more memory than a decoder may take"
+            _answer(answers, {"reason": Reason.TOO_LARGE.value, "message": message})
         else:
             height, width, _ = decoded.image_HW3.shape
             shape = {"height": height, "width": width}

@@ -8,6 +8,7 @@ environment holds nothing but the import path, and pixels cross a pipe in about 
 import contextlib
 import fcntl
 import json
+import math
 import os
 import queue
 import select
@@ -27,6 +28,7 @@ from pipeline.reason import Reason
 
 MOST_ATTEMPTS = 3
 BYTES_A_PIXEL = 16  # the widest mode (4 bytes), its conversions and the RGB copy, all alive at once
+MOST_FACT_BYTES = 1 << 20  # of JSON: a message may quote what the file says
 PIPE_BYTES = 1 << 20  # the most an ordinary Linux user may ask for
 BASE_BYTES = 1 << 30  # Python, NumPy and Pillow reserve about half of this before the first image
 
@@ -104,6 +106,8 @@ class _Decoder:
         )
         self._requests = cast(BinaryIO, self._process.stdin)
         self._answers = cast(BinaryIO, self._process.stdout)
+        self._poll = select.poll()  # not select(), which ends at file descriptor 1024
+        self._poll.register(self._answers, select.POLLIN)
         with contextlib.suppress(OSError, AttributeError):  # faster where the system allows it
             fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
@@ -114,22 +118,25 @@ class _Decoder:
             # The child reads a request whole before it decodes, so that this write cannot outlast it.
             self._requests.write(request + data)
             self._requests.flush()
-            (size,) = ANSWER.unpack(self._received(ANSWER.size, deadline).data)
-            facts = json.loads(self._received(size, deadline).tobytes())
+            (size,) = ANSWER.unpack(self._received(ANSWER.size, MOST_FACT_BYTES, deadline).data)
+            facts = json.loads(self._received(size, MOST_FACT_BYTES, deadline).tobytes())
             if "reason" in facts:
                 raise ImageError(Reason(facts["reason"]), facts["message"])
             shape = (facts["height"], facts["width"], 3)
-            pixels = self._received(shape[0] * shape[1] * 3, deadline)
+            pixels = self._received(math.prod(shape), 3 * self._limits.max_pixels, deadline)
         except BrokenPipeError as broken:
             raise DecoderDiedError(self._cause_of_death()) from broken
         return DecodedImage(pixels.reshape(shape), facts["exif_orientation"], facts["frames"])
 
-    def _received(self, size: int, deadline: float) -> np.ndarray:
-        """The next `size` bytes of the child's answer; uint8 [size]."""
+    def _received(self, size: int, most: int, deadline: float) -> np.ndarray:
+        """The next `size` bytes of the child's answer, which may not be more than `most`; uint8 [size]."""
+        if not 0 <= size <= most:
+            self.kill()
+            raise DecoderDiedError("its answer made no sense")
         received = np.empty(size, np.uint8)
         rest = received.data
         while rest:
-            if not select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if not self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 self.kill()
                 raise ImageError(
                     Reason.DECODE_TIMEOUT,

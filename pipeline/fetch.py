@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import ray
 
+from pipeline.attempts import LedgerHandle
 from pipeline.errors import ImageError, StoreError
 from pipeline.manifest import MANIFEST_SCHEMA
 from pipeline.reason import Reason
@@ -33,9 +35,9 @@ MOST_BYTES_A_PIXEL = 8  # uncompressed 16-bit RGBA; a larger file cannot be an i
 HEADER_ROOM = 1 << 20  # metadata and thumbnails
 
 
-def fetched_block(images: pa.Table, root: str | None, max_pixels: int) -> pa.Table:
-    """The manifest rows with the bytes of each image, or its error; FETCHED_SCHEMA."""
-    rows = images.to_pylist()
+def fetched_block(images: pa.Table, root: str | None, max_pixels: int, ledger: LedgerHandle) -> pa.Table:
+    """The manifest rows with each image's bytes or error, as FETCHED_SCHEMA; none where the run stops."""
+    rows = [] if ray.get(ledger.is_stopping.remote()) else images.to_pylist()
     with ThreadPoolExecutor(THREADS) as threads:
         fetched = list(threads.map(partial(_fetched_row, root=root, max_pixels=max_pixels), rows))
     return pa.Table.from_pylist(fetched, schema=FETCHED_SCHEMA)

@@ -71,6 +71,10 @@ class Source:
                 f"no image was found in {redacted(self.url)}{left_out}; name a folder that holds images"
             )
 
+    def require_images(self) -> None:
+        """Raises UsageError where the input holds no image."""
+        next(Source(self.url, self.store, self.one_image).rows())
+
     def _images(self) -> Iterator[Entry]:
         if self.one_image is not None:
             yield self.one_image

@@ -88,7 +88,7 @@ def _refuse_failures(tally: Tally, most_failures: int | None) -> None:
         count = tally.failed_by_reason.get(reason, 0)
         if finished >= FEWEST_TO_JUDGE and count > finished / 2:
             raise TooManyFailures(
-                f"{count} of the first {finished} images failed with {reason}; see their error_message, put it "
+                f"{count} of the first {finished} images failed with {reason}; see their messages, put it "
                 f"right, and go on with `sam-label retry --error {reason}`"
             )
 

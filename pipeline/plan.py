@@ -1,0 +1,45 @@
+"""What a run would do, without doing it: nothing is written, no Ray is started."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.config import RunConfig
+from pipeline.dataset import Dataset
+from pipeline.identity import Identity
+from pipeline.manifest import ManifestRow, rows_of
+from pipeline.source import Source, refuse_overlap
+from pipeline.storage import Store
+from pipeline.weights import weights_of
+from pipeline.writer import refuse_foreign
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The images of the whole dataset, those that a run would label, and their bytes."""
+
+    images: int
+    pending: int
+    size_bytes: int
+    skipped_files: int  # of the input, that are no images; 0 where the manifest was frozen before
+
+
+def plan(config: RunConfig) -> RunPlan:
+    """The plan of a run. Raises: whatever `run` would raise before its first image."""
+    weights = weights_of(config)
+    source, store = Source.at(config.input), Store.at(config.output)
+    refuse_overlap(source.store.location, store.location)
+    refuse_foreign(store, Identity(weights.model_type, weights.sha256, config.mask), config.overwrite)
+    found = Dataset.in_store_or_none(store)
+    if found is None or config.refresh or config.overwrite:
+        return _planned(source.rows(), None, config.limit, source)
+    return _planned(rows_of(found.pending()), found.images, config.limit, source)
+
+
+def _planned(rows: Iterable[ManifestRow], images: int | None, limit: int | None, source: Source) -> RunPlan:
+    listed = pending = size_bytes = 0
+    for row in rows:
+        listed += 1
+        if limit is None or pending < limit:
+            pending += 1
+            size_bytes += row.size
+    return RunPlan(listed if images is None else images, pending, size_bytes, source.skipped)

@@ -1,0 +1,204 @@
+"""A run, whole: the input is listed once, and what is not done yet flows through one chain into the output.
+
+A run that has nothing to do never starts Ray. One that ends early, however it ends, has committed what was
+done, and the same command goes on from there.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import pyarrow as pa
+import ray
+import ray.data
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pipeline.attempts import AttemptLedger, LedgerHandle, Tally
+from pipeline.cluster import LabelerRoom, ray_session
+from pipeline.commits import failed_by_reason
+from pipeline.config import RunConfig
+from pipeline.dataset import Dataset, Ids, without
+from pipeline.decode_pool import DecodeLimits
+from pipeline.errors import Interrupted
+from pipeline.fetch import fetched_block
+from pipeline.identity import Identity
+from pipeline.labeler import Labeler, LabelerSettings, LoadGenerator
+from pipeline.manifest import read_manifest
+from pipeline.source import Source, refuse_overlap
+from pipeline.storage import Store
+from pipeline.supervise import supervised
+from pipeline.weights import Weights, sam_generator, weights_of
+from pipeline.writer import OutputRun, open_output
+
+LIGHT_CPUS = 0.25  # of reading, fetching and writing tasks: bound by the network, four of them share a core
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """Images of this run so far; under faults an image done twice may be counted so until the end."""
+
+    labelled: int
+    failed: int
+    total: int
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run did, by its commits, and what it found done."""
+
+    labelled: int
+    failed: int
+    skipped_done: int
+    total: int  # images of the whole dataset
+    masks: int
+    failed_by_reason: dict[str, int] = field(default_factory=dict)
+    elapsed_s: float = 0.0
+    output: str = ""
+    run_id: str = ""
+    model: str = ""
+    device: str = ""  # "" where nothing was left to label
+    workers: int = 0
+
+
+def run(
+    config: RunConfig,
+    progress: Callable[[RunProgress], None] | None = None,
+    load: LoadGenerator = sam_generator,
+) -> RunSummary:
+    """The summary of labelling what is left of the input; `load` makes each labeler's mask generator.
+
+    Raises: SamLabelError; every kind leaves the output whole and the rest for the next run.
+    """
+    started = time.monotonic()
+    weights = weights_of(config)
+    identity = Identity(weights.model_type, weights.sha256, config.mask)
+    source, store = Source.at(config.input), Store.at(config.output)
+    refuse_overlap(source.store.location, store.location)
+    found = Dataset.in_store_or_none(store)
+    if found is None or config.refresh or config.overwrite:
+        source.require_images()
+    elif found.is_complete and found.identity.fingerprint == identity.fingerprint:
+        return _summary(found, "", None, time.monotonic() - started)
+    room = None
+    try:
+        with open_output(
+            store,
+            identity,
+            config.input,
+            source.rows,
+            refresh=config.refresh,
+            overwrite=config.overwrite,
+            settings=config.model_dump(mode="json"),
+        ) as output:
+            if output.dataset.left:
+                with ray_session(config) as room:
+                    labelling = _Labelling(config, output, source.root, weights, room, load)
+                    labelling.supervised(progress or (lambda _: None))
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what was done is committed, and the same command goes on") from None
+    return _summary(Dataset.in_store(store), output.run, room, time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class _Labelling:
+    """What is left of an output, on its way."""
+
+    config: RunConfig
+    output: OutputRun
+    root: str | None
+    weights: Weights
+    room: LabelerRoom
+    load: LoadGenerator
+
+    @property
+    def images(self) -> int:
+        """How many this run labels."""
+        left = self.output.dataset.left
+        return min(left, self.config.limit or left)
+
+    def supervised(self, progress: Callable[[RunProgress], None]) -> None:
+        """Labels the images, watched over."""
+        ledger = _ledger()
+
+        def on_tick(tally: Tally) -> None:
+            progress(RunProgress(tally.labelled, tally.failed, self.images))
+            self.output.check()
+
+        supervised(lambda: self.label_images(ledger), ledger, self.config.most_failures(self.images), on_tick)
+
+    def label_images(self, ledger: LedgerHandle) -> None:
+        """The whole pipeline: the manifest, less what is done, fetched, labelled, into committed shards."""
+        config, room, parts = self.config, self.room, self.output.parts
+        done_ids = ray.put(self.output.done_ids)
+        (
+            ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
+            .map_batches(
+                partial(pending_images, store=self.output.store, done_ids=done_ids),
+                batch_size=1,
+                batch_format="pyarrow",
+                num_cpus=LIGHT_CPUS,
+            )
+            .limit(self.images)
+            .repartition(target_num_rows_per_block=config.images_per_block)
+            .map_batches(
+                partial(fetched_block, root=self.root, max_pixels=config.max_image_pixels, ledger=ledger),
+                batch_size=None,
+                batch_format="pyarrow",
+                num_cpus=LIGHT_CPUS,
+            )
+            .map_batches(
+                Labeler,
+                fn_constructor_args=(self._labeler_settings(), self.load, ledger),
+                batch_size=config.images_per_block,
+                batch_format="pyarrow",
+                compute=ray.data.ActorPoolStrategy(size=room.workers),
+                num_cpus=room.threads,
+                num_gpus=room.gpus,
+            )
+            .write_datasink(self.output.sink(self.images), ray_remote_args={"num_cpus": LIGHT_CPUS})
+        )
+
+    def _labeler_settings(self) -> LabelerSettings:
+        return LabelerSettings(
+            model=self.config.model,
+            checkpoint=self.config.checkpoint,
+            sha256=self.weights.sha256,
+            device=self.room.device,
+            threads=self.room.threads,
+            mask=self.config.mask,
+            decoders=self.room.decoders,
+            decode_limits=DecodeLimits(self.config.max_image_pixels, self.config.decode_timeout_s),
+        )
+
+
+def pending_images(parts: pa.Table, store: Store, done_ids: "ray.ObjectRef[Ids]") -> Iterator[pa.Table]:
+    """The rows of manifest parts that are still to be labelled."""
+    done = ray.get(done_ids)
+    for table in read_manifest(store, parts["part"].to_pylist()):
+        yield without(table, done)
+
+
+def _ledger() -> LedgerHandle:
+    """The run's attempt ledger, on the driver's machine, so that it ends with the run and not before."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+def _summary(dataset: Dataset, run: str, room: LabelerRoom | None, elapsed_s: float) -> RunSummary:
+    own = [commit for commit in dataset.commits if run and commit.name.startswith(f"{run}-")]
+    rows, failed = sum(commit.rows for commit in own), failed_by_reason(own)
+    return RunSummary(
+        labelled=rows - sum(failed.values()),
+        failed=sum(failed.values()),
+        skipped_done=dataset.rows - rows,
+        total=dataset.images,
+        masks=sum(commit.masks for commit in own),
+        failed_by_reason=failed,
+        elapsed_s=elapsed_s,
+        output=dataset.store.url,
+        run_id=run,
+        model=dataset.identity.model_type,
+        device=room.device if room else "",
+        workers=room.workers if room else 0,
+    )

@@ -1,0 +1,42 @@
+"""RunConfig: every option explains itself, and nonsense is refused before any work."""
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.config import RunConfig
+
+
+def config(**options: object) -> RunConfig:
+    return RunConfig.model_validate({"input": "photos", "output": "out", **options})
+
+
+def test_every_field_has_help_text() -> None:
+    assert [name for name, field in RunConfig.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "images", "expected"),
+    [(None, 10, None), ("3", 10, 3), ("5%", 200, 10), ("0%", 10, 0), ("0", 10, 0)],
+)
+def test_most_failures(limit: str | None, images: int, expected: int | None) -> None:
+    assert config(max_failures=limit).most_failures(images) == expected
+
+
+@pytest.mark.parametrize("limit", ["-1", "many", "101%", "5 %", ""])
+def test_a_failure_limit_that_means_nothing_is_refused(limit: str) -> None:
+    with pytest.raises(ValidationError, match="neither a number of images"):
+        config(max_failures=limit)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"workers": 0}, {"limit": 0}, {"model": "vit_x"}, {"device": "tpu"}, {"ouput": "x"}, {"input": ""}],
+)
+def test_other_nonsense_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        config(**options)
+
+
+def test_it_is_a_value() -> None:
+    with pytest.raises(ValidationError):
+        config().workers = 3  # type: ignore[misc]

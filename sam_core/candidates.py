@@ -1,7 +1,7 @@
 """The seam between decoding and selection: the masks of one crop that pass the two score thresholds.
 
-A CropDecoder turns the points of one crop into Candidates; everything after it (crop edge, NMS, encoding) is the
-same whichever decoder made them. Run lengths are made on request: NMS throws most candidates away.
+A CropDecoder turns the points of one crop into Candidates; everything after it (crop edge, NMS, encoding) is
+the same whichever decoder made them. Run lengths are made on request: NMS throws most candidates away.
 """
 
 from collections.abc import Callable

@@ -1,13 +1,15 @@
-"""The three frames of a crop (its own pixels, the model's input, the low-resolution logits) and the way between.
+"""The frames of a crop (its own pixels, the model's input, low-resolution logits) and the ways between.
 
-SA resizes 256x256 logits to the 1024x1024 input, cuts the padding and resizes to the crop. Both steps are linear
-and separable, so that they are one small matrix a side: crop_HW = rows_HL @ logits_LM @ columns_WM.T.
+SA resizes 256x256 logits to the 1024x1024 input, cuts the padding and resizes to the crop. Both steps are
+linear and separable, so that they are one small matrix a side: crop_HW = rows_HL @ logits_LM @ columns_WM.T.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from sam_core.resize import fitted_size
 
 
 @dataclass(frozen=True)
@@ -20,31 +22,23 @@ class CropFrame:
     low_res_size: int = 256  # side of the logits: four cells a patch
 
     @property
-    def input_height(self) -> int:
-        """Rows of the model's input that show the crop; the rest is padding."""
-        return self._scaled(self.height)
-
-    @property
-    def input_width(self) -> int:
-        """Columns of the model's input that show the crop; the rest is padding."""
-        return self._scaled(self.width)
+    def input_size(self) -> tuple[int, int]:
+        """Rows and columns of the model's input that show the crop; the rest is padding."""
+        return fitted_size(self.height, self.width, self.image_size)
 
     def rows_HL(self) -> npt.NDArray[np.float32]:
         """Weights of each row of logits in each of the crop; float32 [height, valid rows of logits]."""
-        return _resize_matrix(self.height, self.input_height, self.image_size, self.low_res_size)
+        return _resize_matrix(self.height, self.input_size[0], self.image_size, self.low_res_size)
 
     def columns_WM(self) -> npt.NDArray[np.float32]:
         """Weights of each column of logits in each of the crop; float32 [width, valid columns of logits]."""
-        return _resize_matrix(self.width, self.input_width, self.image_size, self.low_res_size)
+        return _resize_matrix(self.width, self.input_size[1], self.image_size, self.low_res_size)
 
     def input_points(self, points_N2: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The points, x and y in pixels of the crop, in pixels of the model's input."""
-        scale = (self.input_width / self.width, self.input_height / self.height)
+        input_height, input_width = self.input_size
+        scale = (input_width / self.width, input_height / self.height)
         return np.asarray(points_N2, dtype=np.float64) * scale
-
-    def _scaled(self, side: int) -> int:
-        # rounded half up, never to nothing: a 1 x 5000 image still has a row
-        return max(1, int(side * (self.image_size / max(self.height, self.width)) + 0.5))
 
 
 def _resize_matrix(

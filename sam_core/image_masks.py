@@ -3,6 +3,7 @@
 Columns rather than a list of records, because the dataset stores columns; SA's records are made on request.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -35,7 +36,7 @@ class ImageMasks:
         return len(self.counts)
 
     def select(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> "ImageMasks":
-        """The masks at `index`, in its order; index is a list of positions or a claim a mask."""
+        """The masks at `index`, in its order: positions, or whether each mask is wanted."""
         positions = np.arange(len(self))[index]
         return ImageMasks(
             self.height,
@@ -48,6 +49,10 @@ class ImageMasks:
             self.point_coords[positions],
             self.crop_box_xywh[positions],
         )
+
+    def box_xyxy(self) -> npt.NDArray[np.float32]:
+        """First and last pixel of each mask; float32 [N, 4]."""
+        return np.concatenate([self.bbox_xywh[:, :2], self.bbox_xywh[:, :2] + self.bbox_xywh[:, 2:]], axis=1)
 
     def mask(self, index: int) -> npt.NDArray[np.bool_]:
         """One mask, decoded; bool [height, width]."""
@@ -75,3 +80,18 @@ class ImageMasks:
         if output_mode == "coco_rle":
             return {"size": size, "counts": self.counts[index].decode("ascii")}
         return {"size": size, "counts": compressed_counts_runs(self.counts[index]).tolist()}
+
+
+def joined_masks(parts: Sequence[ImageMasks]) -> ImageMasks:
+    """The masks of several parts of one image, one after the other; there is at least one part."""
+    return ImageMasks(
+        parts[0].height,
+        parts[0].width,
+        [counts for part in parts for counts in part.counts],
+        np.concatenate([part.area for part in parts]),
+        np.concatenate([part.bbox_xywh for part in parts]),
+        np.concatenate([part.predicted_iou for part in parts]),
+        np.concatenate([part.stability_score for part in parts]),
+        np.concatenate([part.point_coords for part in parts]),
+        np.concatenate([part.crop_box_xywh for part in parts]),
+    )

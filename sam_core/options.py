@@ -1,7 +1,7 @@
 """The options of mask generation, each stated once: name, type, range, default and help.
 
-The names and defaults are SA's; the job file, the command line and the documentation are all read from here. What
-SA lacks stands at the end and is off by default.
+The names and defaults are SA's; the job file, the command line and the documentation are all read from here.
+What SA lacks stands at the end and is off by default.
 """
 
 from typing import Literal

@@ -96,3 +96,23 @@ def compressed_counts_runs(counts: bytes) -> npt.NDArray[np.uint32]:
         values.append(value + values[-2] if len(values) > 2 else value)
         value = shift = 0
     return np.array(values, dtype=np.uint32)
+
+
+def area_of_runs(runs: npt.NDArray[np.uint32]) -> int:
+    """Pixels inside."""
+    return int(runs[1::2].sum(dtype=np.int64))
+
+
+def box_of_runs(runs: npt.NDArray[np.uint32], height: int) -> tuple[int, int, int, int]:
+    """First and last column and row with a pixel inside, x0, y0, x1, y1; zeros for an empty mask."""
+    edges = np.cumsum(runs, dtype=np.int64)
+    starts, stops = edges[:-1:2], edges[1::2]
+    starts, stops = starts[stops > starts], stops[stops > starts] - 1
+    if not len(starts):
+        return 0, 0, 0, 0
+    x0, x1 = int(starts[0]) // height, int(stops[-1]) // height
+    if (
+        starts // height != stops // height
+    ).any():  # a run that goes on in the next column touches both edges
+        return x0, 0, x1, height - 1
+    return x0, int((starts % height).min()), x1, int((stops % height).max())

@@ -1,0 +1,53 @@
+"""Which parts of an image are labelled: the whole, layers of overlapping crops as SA cuts them, or tiles."""
+
+import math
+from dataclasses import dataclass
+from itertools import product
+
+XYXY = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of the image, in its pixels; x1 and y1 lie outside. Layer 0 is the whole image, or a tile."""
+
+    xyxy: XYXY
+    layer: int
+
+
+def image_crops(height: int, width: int, n_layers: int, overlap_ratio: float) -> list[Crop]:
+    """The whole image, then 4 crops, then 16 ... ; column by column. Crops without a pixel are left out.
+
+    Source: generate_crop_boxes of segment-anything, commit dca509f.
+    """
+    crops = [Crop((0, 0, width, height), 0)]
+    for layer in range(1, n_layers + 1):
+        a_side = 2**layer
+        overlap = int(overlap_ratio * min(height, width) * (2 / a_side))
+        columns = _layer_spans(width, a_side, overlap)
+        rows = _layer_spans(height, a_side, overlap)
+        crops += [Crop((x0, y0, x1, y1), layer) for (x0, x1), (y0, y1) in product(columns, rows)]
+    return crops
+
+
+def image_tiles(height: int, width: int, tile_size: int, overlap_ratio: float) -> list[Crop]:
+    """Tiles of at most tile_size a side that cover the image; neighbours share `overlap_ratio` or more."""
+    columns = _tile_spans(width, tile_size, overlap_ratio)
+    rows = _tile_spans(height, tile_size, overlap_ratio)
+    return [Crop((x0, y0, x1, y1), 0) for (y0, y1), (x0, x1) in product(rows, columns)]
+
+
+def _layer_spans(length: int, pieces: int, overlap: int) -> list[tuple[int, int]]:
+    span = math.ceil((overlap * (pieces - 1) + length) / pieces)
+    starts = [(span - overlap) * piece for piece in range(pieces)]
+    return [(start, min(start + span, length)) for start in starts if start < length]
+
+
+def _tile_spans(length: int, tile_size: int, overlap_ratio: float) -> list[tuple[int, int]]:
+    if length <= tile_size:
+        return [(0, length)]
+    stride = max(1, int(tile_size * (1 - overlap_ratio)))
+    pieces = math.ceil((length - tile_size) / stride) + 1
+    # spread evenly, so that the last tile is as large as the others
+    starts = [round(piece * (length - tile_size) / (pieces - 1)) for piece in range(pieces)]
+    return [(start, start + tile_size) for start in starts]

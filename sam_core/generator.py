@@ -1,0 +1,139 @@
+"""Every mask of an image: SAM prompted with a grid of points, in the whole image and in crops of it.
+
+The class bears SA's name, arguments and records. The work is four steps a crop, each its own file: encode
+(sam.py), decode (crop_decoder.py), select (selection.py), and across crops select again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sam_core.candidates import CropDecoder
+from sam_core.crop_decoder import crop_decoder
+from sam_core.crop_frame import CropFrame
+from sam_core.crops import Crop, image_crops, image_tiles
+from sam_core.image_masks import OUTPUT_MODES, ImageMasks, OutputMode
+from sam_core.options import MaskOptions
+from sam_core.point_grid import layer_point_grids
+from sam_core.sam import ImageEmbedding, Sam, checked_image
+from sam_core.selection import masks_across_crops, masks_of_crop
+from sam_core.small_regions import masks_without_small_regions
+
+Image = npt.NDArray[np.uint8]  # RGB [H, W, 3]
+MakeDecoder = Callable[[Sam, torch.Tensor, CropFrame, MaskOptions], CropDecoder]
+
+# Crops that go through the encoder together. A GPU is busy with eight of 1024 x 1024; a CPU gains nothing
+# from two.
+GPU_ENCODER_BATCH = 8
+
+
+class SamAutomaticMaskGenerator:
+    """Masks of images. Keeps nothing between images, so that one generator serves any number of them."""
+
+    def __init__(
+        self,
+        model: Sam,
+        points_per_side: int | None = 32,
+        *,
+        point_grids: Sequence[npt.NDArray[np.float64]] | None = None,
+        output_mode: OutputMode = "binary_mask",
+        decoder: MakeDecoder = crop_decoder,
+        **options: Any,
+    ) -> None:
+        """A generator with SA's arguments; `options` are the other fields of MaskOptions, by name.
+
+        point_grids: points of the image and of each layer of crops, x, y in 0..1; then points_per_side is
+        None. decoder: makes the decoder of a crop, where another than the fastest is wanted.
+
+        Raises: ValueError for an unknown option, a value out of range, or both or neither kind of grid.
+        """
+        if (points_per_side is None) == (point_grids is None):
+            raise ValueError("give either points_per_side or point_grids (with points_per_side=None)")
+        if output_mode not in OUTPUT_MODES:
+            raise ValueError(f"output_mode is one of {', '.join(OUTPUT_MODES)}, not {output_mode!r}")
+        if points_per_side is not None:
+            options["points_per_side"] = points_per_side
+        self.model = model
+        self._decoder = decoder
+        self.options = MaskOptions(**options)
+        self.output_mode: OutputMode = output_mode
+        layers = self.options.crop_n_layers
+        if point_grids is None:
+            self.point_grids = layer_point_grids(
+                self.options.points_per_side, layers, self.options.crop_n_points_downscale_factor
+            )
+        else:
+            self.point_grids = [np.asarray(grid, dtype=np.float64).reshape(-1, 2) for grid in point_grids]
+        if len(self.point_grids) < layers + 1:
+            raise ValueError(
+                f"crop_n_layers={layers} needs {layers + 1} point_grids, the first for the whole image, "
+                f"got {len(self.point_grids)}"
+            )
+
+    @classmethod
+    def from_options(cls, model: Sam, options: MaskOptions) -> "SamAutomaticMaskGenerator":
+        """A generator of what the options say."""
+        return cls(model, **options.model_dump())
+
+    def generate(self, image: Image) -> list[dict[str, Any]]:
+        """SA's records of all masks, in the form of output_mode; an image without a mask gives none."""
+        return self.generate_masks(image).records(self.output_mode)
+
+    def generate_masks(self, image: Image) -> ImageMasks:
+        """All masks of an RGB uint8 image [H, W, 3].
+
+        Raises: ValueError for an array of another kind.
+        """
+        return self.generate_batch([image])[0]
+
+    def generate_batch(self, images: Sequence[Image]) -> list[ImageMasks]:
+        """All masks of each image, whose sizes may differ; crops of several share the encoder's batches.
+
+        Raises: ValueError for an array of another kind than uint8 [H, W, 3].
+        """
+        parts: list[list[ImageMasks]] = [[] for _ in images]
+        for index, crop, embedding in self._embedded_crops(images):
+            parts[index].append(self._masks_of_crop(crop, embedding, images[index].shape[:2]))
+        return [self._masks_of_image(image_parts) for image_parts in parts]
+
+    def crops(self, height: int, width: int) -> list[Crop]:
+        """The parts of an image of this size that are labelled, in order."""
+        options = self.options
+        if options.tile_size:
+            return image_tiles(height, width, options.tile_size, options.crop_overlap_ratio)
+        return image_crops(height, width, options.crop_n_layers, options.crop_overlap_ratio)
+
+    def _embedded_crops(self, images: Sequence[Image]) -> Iterator[tuple[int, Crop, ImageEmbedding]]:
+        work = [
+            (index, crop)
+            for index, image in enumerate(images)
+            for crop in self.crops(*checked_image(image).shape[:2])
+        ]
+        size = 1 if self.model.device.type == "cpu" else GPU_ENCODER_BATCH
+        for start in range(0, len(work), size):
+            batch = work[start : start + size]
+            pixels = []
+            for index, crop in batch:
+                x0, y0, x1, y1 = crop.xyxy
+                pixels.append(images[index][y0:y1, x0:x1])
+            embeddings = self.model.encode_batch(pixels)
+            yield from ((*item, embedding) for item, embedding in zip(batch, embeddings, strict=True))
+
+    def _masks_of_crop(
+        self, crop: Crop, embedding: ImageEmbedding, image_size: tuple[int, int]
+    ) -> ImageMasks:
+        height, width = embedding.original_size
+        features = embedding.features_1Chw
+        frame = CropFrame(height, width, self.model.image_encoder.img_size, 4 * features.shape[2])
+        points_N2 = self.point_grids[crop.layer] * np.array([width, height])
+        candidates = self._decoder(self.model, features, frame, self.options).candidates(points_N2)
+        return masks_of_crop(candidates, points_N2, crop.xyxy, image_size, self.options)
+
+    def _masks_of_image(self, parts: Sequence[ImageMasks]) -> ImageMasks:
+        masks = masks_across_crops(parts, self.options)
+        return (
+            masks_without_small_regions(masks, self.options) if self.options.min_mask_region_area else masks
+        )

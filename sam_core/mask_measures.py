@@ -1,0 +1,62 @@
+"""Area, box and stability of masks straight from low-resolution logits, without keeping a full-size mask.
+
+Logits reach the crop's size through the crop frame's two matrices, a block of rows at a time, and only counts
+stay: memory is bounded by BLOCK_PIXELS whatever the size of the crop. Counts are int64.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+# float32 pixels at the crop's size held at a time: 16 MB, which a CPU's outer cache still holds
+BLOCK_PIXELS = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class MaskMeasures:
+    """What selection needs to know of N masks, in pixels of the crop."""
+
+    stability_score_N: torch.Tensor  # float32
+    area_N: torch.Tensor  # int64
+    box_xyxy_N4: torch.Tensor  # int64, first and last pixel; zeros for an empty mask
+
+
+def mask_measures(
+    logits_NLM: torch.Tensor, rows_HL: torch.Tensor, columns_WM: torch.Tensor, offset: float
+) -> MaskMeasures:
+    """Measures of the masks `logits > 0` at the crop's size; 0 masks give empty columns.
+
+    Source of the stability score: SAM, App. B; calculate_stability_score of segment-anything, commit dca509f.
+    """
+    N, H, W = len(logits_NLM), len(rows_HL), len(columns_WM)
+    rows_a_block = max(1, BLOCK_PIXELS // max(1, W * N))
+    counts_3N = logits_NLM.new_zeros((3, N), dtype=torch.int64)
+    has_row_blocks, has_column = [], logits_NLM.new_zeros((N, W), dtype=torch.bool)
+    wide_NLW = logits_NLM.float() @ columns_WM.T
+    for start in range(0, H, rows_a_block):
+        pixels_NHW = rows_HL[start : start + rows_a_block] @ wide_NLW
+        counts_3N += torch.stack([(pixels_NHW > cut).sum((1, 2)) for cut in (offset, -offset, 0.0)])
+        has_row_blocks.append(pixels_NHW.amax(2) > 0)
+        has_column |= pixels_NHW.amax(1) > 0
+    inside_N, around_N, area_N = counts_3N
+    return MaskMeasures(
+        stability_score(inside_N, around_N),
+        area_N,
+        torch.stack([*_span(has_column), *_span(torch.cat(has_row_blocks, 1))], 1)[:, [0, 2, 1, 3]],
+    )
+
+
+def stability_score(inside_N: torch.Tensor, around_N: torch.Tensor) -> torch.Tensor:
+    """IoU of each mask cut at +offset and at -offset, from the two areas; float32, 0 where both are empty.
+
+    Source: SAM, App. B.
+    """
+    return inside_N.float() / around_N.clamp(min=1).float()
+
+
+def _span(is_used_NK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """First and last used place of each row; 0 and 0 where none is."""
+    used = is_used_NK.to(torch.uint8)  # argmax gives the first of equals
+    first_N = used.argmax(1)
+    last_N = used.shape[1] - 1 - used.flip(1).argmax(1)
+    return first_N, torch.where(is_used_NK.any(1), last_N, 0)

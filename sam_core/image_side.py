@@ -49,7 +49,9 @@ class ImageSide:
     x_out1_hdP: torch.Tensor
     key2: Projection
     value2: Projection
-    upscaling: Projection  # its "heads" are the four pixels that a position becomes
+    # its "heads" are the four pixels that a position becomes; centred over channels, for the LayerNorm that
+    # follows
+    upscaling: Projection
 
 
 def image_side(
@@ -83,6 +85,8 @@ def image_side(
         return _projection(centred1_PC, gain1, bias1 + pe, weight_DC, bias_D, groups)
 
     first = cast(Any, decoder.output_upscaling[0])
+    # [C, c, 2, 2] with outputs last: pixel (i, j) of the two by two, then channel
+    upscaling_Cgc = centred(first.weight.permute(0, 2, 3, 1).flatten(1, 2))
     return ImageSide(
         heads=heads,
         key0_hdP=by_head(to_image.k_proj(x_PC + pe_PC), heads),
@@ -101,8 +105,7 @@ def image_side(
         x_out1_hdP=by_head(centred1_PC @ out1.weight, heads),
         key2=after1(final.k_proj.weight, final.k_proj.bias, pe_PC, heads),
         value2=after1(final.v_proj.weight, final.v_proj.bias, 0.0, heads),
-        # [C, c, 2, 2] to one row an output: pixel (i, j) of the two by two, then channel c
-        upscaling=after1(first.weight.permute(2, 3, 1, 0).flatten(0, 2), first.bias.repeat(4), 0.0, 4),
+        upscaling=after1(upscaling_Cgc.flatten(1).T, centred(first.bias).repeat(4), 0.0, 4),
     )
 
 

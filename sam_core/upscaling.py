@@ -58,11 +58,12 @@ def low_res_logits(
 def _block_logits(
     decoder: MaskDecoder, first_BgcP: torch.Tensor, weights_BMc: torch.Tensor, columns: int
 ) -> torch.Tensor:
-    """Logits of a block of positions, from its channels after the first convolution."""
+    """Logits of a block of positions, from its centred channels after the first convolution."""
     _, norm, _, second, _ = cast(Any, decoder.output_upscaling)
-    variance, mean = torch.var_mean(first_BgcP, dim=2, correction=0, keepdim=True)
-    gain_BgcP = (variance + norm.eps).rsqrt() * norm.weight[:, None]
-    hidden_BgcP = F.gelu((first_BgcP - mean).mul_(gain_BgcP).add_(norm.bias[:, None]))
+    channels = first_BgcP.shape[2]
+    inverse_std_BgP = (first_BgcP.square().sum(2) / channels + norm.eps).rsqrt()
+    first_BgcP.mul_(inverse_std_BgP[:, :, None]).mul_(norm.weight[:, None]).add_(norm.bias[:, None])
+    hidden_BgcP = F.gelu(first_BgcP)
     # [c, c', 2, 2] to one row an output: pixel (k, l) of the two by two, then channel
     weight_Dc = second.weight.permute(2, 3, 1, 0).flatten(0, 2)
     upscaled = F.gelu((weight_Dc @ hidden_BgcP).add_(second.bias.repeat(4)[:, None]))  # B, g, 4 channels, P

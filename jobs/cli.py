@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.dataset_commands import gc, retry, status, validate
 from jobs.models_command import models
 from jobs.run_command import run
 from pipeline.errors import SamLabelError
@@ -25,7 +26,8 @@ app = typer.Typer(
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run)
+for command in (run, status, validate, retry, gc):
+    app.command()(command)
 app.add_typer(models, name="models")
 
 

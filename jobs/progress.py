@@ -76,13 +76,15 @@ def bytes_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 class _Speed:
-    """Images per second since the first image was under way, model loading left out."""
+    """Images per second since the first report of the run: with the models' loading, without Ray's start."""
 
     def __init__(self) -> None:
-        self.start_s = time.monotonic()
+        self.start_s: float | None = None
 
     def text(self, ended: int) -> str:
-        return f"{ended / max(time.monotonic() - self.start_s, 1e-3):.2f} images/s" if ended else ""
+        now_s = time.monotonic()
+        self.start_s = now_s if self.start_s is None else self.start_s
+        return f"{ended / max(now_s - self.start_s, 1e-3):.2f} images/s" if ended else ""
 
 
 class _Lines:

@@ -11,11 +11,16 @@ if TYPE_CHECKING:
 
 def plan_text(plan: "RunPlan", output: str) -> str:
     """What a run would do."""
-    left_out = f" ({plan.skipped_files} other files left out)" if plan.skipped_files else ""
+    others = plan.images - plan.pending
+    parts = [
+        counted(plan.images, "image"),
+        f"{plan.pending:,} to label ({size(plan.size_bytes)})",
+        f"{others:,} not in this run" if others else "",
+        f"{counted(plan.skipped_files, 'other file')} left out" if plan.skipped_files else "",
+    ]
     return "\n".join(
         [
-            f"{counted(plan.images, 'image')}, {size(plan.size_bytes)}{left_out}",
-            f"{plan.pending} to label, {plan.images - plan.pending} done before",
+            ", ".join(filter(None, parts)),
             f"nothing was written to {output}",
             "next: the same command without --dry-run",
         ]

@@ -3,12 +3,15 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from jobs.cli import main
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "jobs" / "demo" / "photos"
@@ -49,7 +52,7 @@ def test_a_run_labels_what_it_can_and_says_what_failed(first_run: tuple[Path, di
     assert summary["labelled"] == 2
     assert summary["failed"] == 2
     assert summary["failed_by_reason"] == {"NOT_AN_IMAGE": 1, "TRUNCATED": 1}
-    assert summary["output"] == str(output)
+    assert summary["output"] == output.as_uri()
 
 
 def test_a_second_run_has_nothing_to_do(photos: Path, first_run: tuple[Path, dict[str, object]]) -> None:
@@ -79,13 +82,17 @@ def test_a_dry_run_counts_and_writes_nothing(photos: Path, tmp_path: Path) -> No
     assert not (tmp_path / "masks").exists()
 
 
-def test_the_readme_reads_the_masks(first_run: tuple[Path, dict[str, object]]) -> None:
+def test_the_readme_reads_the_masks(
+    first_run: tuple[Path, dict[str, object]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     snippet = re.search(r"```python\n(import pyarrow.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert snippet is not None
-    code = snippet[1].replace("demo-output", str(first_run[0]))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert len(done.stdout.splitlines()) == 2
-    assert "(160, 240, " in done.stdout
+    script = tmp_path / "read.py"
+    script.write_text(snippet[1].replace("demo-output", str(first_run[0])))
+    runpy.run_path(str(script))
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == 2
+    assert "(160, 240, " in printed
 
 
 @pytest.mark.parametrize(
@@ -105,14 +112,22 @@ def test_the_readme_reads_the_masks(first_run: tuple[Path, dict[str, object]]) -
     ],
 )
 def test_bad_input_is_found_before_any_work(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sentence: str
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    sentence: str,
 ) -> None:
     monkeypatch.setenv("SAM_LABEL_CACHE", str(tmp_path / "cache"))
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("a file where a folder should be")
-    done = sam_label("run", *(part.format(tmp=tmp_path, photos=photos) for part in arguments))
-    assert done.returncode in (1, 2), done.stderr
-    assert sentence.format(tmp=tmp_path) in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    with pytest.raises(SystemExit) as end:
+        main(["run", *(part.format(tmp=tmp_path, photos=photos) for part in arguments)])
+    printed = capsys.readouterr()
+    assert end.value.code in (1, 2)
+    assert sentence.format(tmp=tmp_path) in printed.err
+    assert printed.err.startswith("sam-label: ")
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,84 @@
+"""`sam-label status`, `validate`, `retry` and `gc`: what a dataset can be asked, without a model."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from jobs.status_text import status_text
+from jobs.suggestion import suggestion
+from jobs.wording import counted, size
+from pipeline.errors import DatasetInvalid, UsageError
+from pipeline.reason import Reason
+
+Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Errors = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--error", metavar="CODE", help="Only images that failed with this reason; may be repeated."
+    ),
+]
+
+
+def status(output: Output, json_: Json = False) -> int:
+    """What is done, what failed and why, what is left, and who is writing; also while a run goes on."""
+    from pipeline.status import status as dataset_status
+
+    found = dataset_status(output)
+    print(json.dumps(asdict(found)) if json_ else status_text(found, output))
+    return 0
+
+
+def validate(output: Output, json_: Json = False) -> int:
+    """Check every row and every mask; exit code 4 where one breaks a promise."""
+    from pipeline.validate import validate as dataset_validation
+
+    found = dataset_validation(output)
+    if json_:
+        print(json.dumps(asdict(found)))
+    for problem in () if json_ else found.problems:
+        print(problem)
+    if not found.is_valid:
+        told = (
+            f", the first {len(found.problems)} are shown"
+            if len(found.problems) < found.problem_count
+            else ""
+        )
+        raise DatasetInvalid(f"{output} is not valid: {counted(found.problem_count, 'problem')}{told}")
+    if not json_:
+        masks = counted(found.masks, "mask")
+        print(f"valid: {counted(found.labelled, 'image')} with {masks}, {found.failed} failed")
+    return 0
+
+
+def retry(output: Output, error: Errors = None) -> int:
+    """Queue failed images again: the next run labels them anew."""
+    reasons = [_reason(code) for code in error or ()]
+    from pipeline.retry import retry as queue_failed
+
+    queued = queue_failed(output, reasons)
+    print(f"{counted(queued, 'image')} queued again")
+    if queued:
+        print("next: the same sam-label run as before", file=sys.stderr)
+    return 0
+
+
+def gc(output: Output) -> int:
+    """Remove what killed runs have left behind; what is committed, or being written, is never touched."""
+    from pipeline.gc import collect
+
+    swept = collect(output)
+    print(
+        f"{counted(swept.files, 'file')} removed, {size(swept.bytes)}" if swept.files else "nothing to remove"
+    )
+    return 0
+
+
+def _reason(code: str) -> Reason:
+    try:
+        return Reason(code.upper())
+    except ValueError:
+        raise UsageError(f"{code} is no reason of failure{suggestion(code.upper(), Reason)}") from None

@@ -1,0 +1,32 @@
+"""What `sam-label status` says."""
+
+from typing import TYPE_CHECKING
+
+from jobs.wording import by_reason, counted, duration, size
+
+if TYPE_CHECKING:
+    from pipeline.status import Status
+
+
+def status_text(found: "Status", output: str) -> str:
+    """Counts, the current run, and the next command."""
+    images = counted(found.images, "image")
+    lines = [
+        f"{images}: {found.labelled:,} labelled, {found.failed:,} failed, {found.left:,} left",
+        f"{counted(found.masks, 'mask')} in {counted(found.shards, 'shard')}, {size(found.bytes)}",
+    ]
+    if found.failed:
+        lines.append(f"failed: {by_reason(found.failed_by_reason)}")
+    if found.holder is not None:
+        writer = found.holder.process
+        lines.append(f"written by process {writer.pid} on {writer.host}, for {duration(found.holder.age_s)}")
+        if found.images_per_s is not None and found.time_left_s is not None:
+            lines.append(f"{found.images_per_s:.2f} images/s, about {duration(found.time_left_s)} left")
+    lines.append(f"next: {_next(found, output)}")
+    return "\n".join(lines)
+
+
+def _next(found: "Status", output: str) -> str:
+    if found.left:
+        return "wait for that run" if found.holder is not None else "the same sam-label run goes on"
+    return f"sam-label {'retry' if found.failed else 'validate'} {output}"

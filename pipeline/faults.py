@@ -30,6 +30,7 @@ _MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404", "NoSuchUp
 _FORBIDDEN_CODES = {"AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"}
 
 _log = logging.getLogger("sam_label.store")
+stamina.instrumentation.set_on_retry_hooks([])  # its own would warn on the terminal, without saying of what
 
 
 class ShortBody(OSError):
@@ -88,7 +89,13 @@ def tried(call: Callable[[], T], what: str) -> T:
         on=is_transient, attempts=TRIES, timeout=WAIT_TOTAL_S, wait_initial=WAIT_FIRST_S, wait_max=WAIT_MOST_S
     ):
         with attempt:
-            if attempt.num > 1:
-                _log.info("try %d to %s", attempt.num, redacted(what))
-            return call()
+            try:
+                return call()
+            except IO_FAULTS as fault:
+                if not is_transient(fault):
+                    raise
+                _log.info(
+                    "cannot %s (try %d of %d): %s", redacted(what), attempt.num, TRIES, redacted(str(fault))
+                )
+                raise
     raise AssertionError("stamina ends by returning or raising")

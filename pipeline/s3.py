@@ -25,7 +25,7 @@ class S3Objects:
     def __init__(self, bucket: str, prefix: str) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._s3 = _client()
+        self._s3 = client()
 
     def pages(self, prefix: str) -> Iterator[list[Entry]]:
         below = self._prefix + (f"{prefix}/" if prefix else "")
@@ -96,12 +96,17 @@ class S3Objects:
 
 
 @cache
-def _client() -> Any:
+def client() -> Any:
     """The process's one S3 client, both of its own retry layers off (pipeline/faults.py has ours)."""
     refuse_link_local_endpoint()
     asked = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
     client = S3FileSystem(
-        config_kwargs={"retries": {"total_max_attempts": 1}, "max_pool_connections": MAX_CONNECTIONS, **asked}
+        skip_instance_cache=True,  # fsspec's cache knows nothing of the environment
+        config_kwargs={
+            "retries": {"total_max_attempts": 1},
+            "max_pool_connections": MAX_CONNECTIONS,
+            **asked,
+        },
     )
     client.retries = 1
     return client

@@ -16,6 +16,7 @@ from pipeline.errors import UsageError
 
 SCHEMES = ("file", "s3", "gs")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SECRETS = re.compile(
     r"(?<=://)[^/@\s]*@|(?<=[?&])(?:X-Amz-[A-Za-z]+|[A-Za-z]*(?:key|token|secret|signature))=[^&\s]*", re.I
 )
@@ -78,8 +79,8 @@ def split_uri(uri: str) -> tuple[Location, str]:
 
 
 def redacted(text: str) -> str:
-    """The text without user names, passwords and signatures: what messages and logs may show."""
-    return _SECRETS.sub("***", text)
+    """The text on one line, without user names, passwords and signatures: what messages and logs may show."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], _SECRETS.sub("***", text))
 
 
 def refuse_link_local_endpoint() -> None:

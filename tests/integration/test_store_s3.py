@@ -1,0 +1,92 @@
+"""The store's promises on real S3 servers."""
+
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.reason import Reason
+from pipeline.storage import Store
+
+NAMES = [
+    "a b%.jpg",
+    "a/b#c.jpg",
+    "a/b?versionId=1&x=2",
+    "é/ü.png",
+    "e\u0301.png",
+    "x+y=z.jpg",
+    "[x]*.jpg",
+    "co::lon.jpg",
+    "100%25.jpg",
+]
+
+
+def test_any_name_is_listed_and_read_as_it_is(object_store: str) -> None:
+    store = Store.at(f"{object_store}/photos of mine")
+    for name in NAMES:
+        assert store.create(name, name.encode())
+    listed = {entry.name: entry for page in store.list() for entry in page}
+    assert set(listed) == set(NAMES)
+    for name in NAMES:
+        whole, key = Store.of_uri(store.uri(name))
+        got = whole.get(key)
+        assert got.data == name.encode()
+        assert got.etag == listed[name].etag
+        assert store.info(name) == listed[name]
+
+
+def test_a_name_may_hold_a_newline(seaweedfs: str, use_store: Callable[[str], str]) -> None:
+    store = Store.at(use_store(seaweedfs))  # moto's own routing knows no such URL
+    assert store.create("new\nline.jpg", b"x")
+    assert [entry.name for page in store.list() for entry in page] == ["new\nline.jpg"]
+    assert store.read("new\nline.jpg") == b"x"
+
+
+def test_only_the_folder_itself_is_listed(object_store: str) -> None:
+    Store.at(object_store).publish("in/a.jpg", b"a")
+    Store.at(object_store).publish("in-another/b.jpg", b"b")
+    assert [entry.name for page in Store.at(f"{object_store}/in").list() for entry in page] == ["a.jpg"]
+    assert list(Store.at(f"{object_store}/none").list()) == []
+
+
+def test_create_lets_one_of_many_through(object_store: str) -> None:
+    store = Store.at(object_store)
+    with ThreadPoolExecutor(8) as racers:
+        won = list(racers.map(lambda racer: store.create("lock", f"racer {racer}".encode()), range(8)))
+    assert won.count(True) == 1
+    assert store.read("lock") == f"racer {won.index(True)}".encode()
+
+
+def test_publish_replaces_and_delete_may_be_repeated(object_store: str) -> None:
+    store = Store.at(object_store)
+    store.publish("x", b"one")
+    store.publish("x", b"two")
+    assert store.read("x") == b"two"
+    assert store.read_range("x", 1, 3) == b"wo"
+    store.delete("x")
+    store.delete("x")
+    assert store.info("x") is None
+
+
+def test_a_missing_object_and_a_missing_bucket_are_told_at_once(object_store: str) -> None:
+    for store in (Store.at(object_store), Store.at("s3://there-is-no-such-bucket-here")):
+        with pytest.raises(StoreError) as caught:
+            store.read("none")
+        assert caught.value.reason is Reason.SOURCE_MISSING
+
+
+def test_listing_goes_through_more_pages_than_one(object_store: str) -> None:
+    store = Store.at(object_store)
+    with ThreadPoolExecutor(16) as writers:
+        list(writers.map(lambda number: store.publish(f"k/{number:04d}", b""), range(1100)))
+    pages = list(store.list("k"))
+    assert len(pages) > 1
+    assert [entry.name for page in pages for entry in page] == [f"k/{number:04d}" for number in range(1100)]
+
+
+def test_a_store_travels_without_its_connection(object_store: str) -> None:
+    store = Store.at(object_store)
+    store.publish("x", b"x")
+    assert pickle.loads(pickle.dumps(store)).read("x") == b"x"  # noqa: S301

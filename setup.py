@@ -1,7 +1,8 @@
 """Builds the CPU kernel, one shared library an instruction set, with the C compiler that ziglang carries.
 
-Everything else about the package stands in pyproject.toml. The libraries are plain C (no Python API), loaded by
-`sam_core.native`; where one cannot be built the install goes on, and plain torch gives the same masks, slower.
+Everything else about the package stands in pyproject.toml. The libraries are plain C (no Python API), loaded
+by `sam_core.native`; where one cannot be built the install goes on, and plain torch gives the same masks,
+slower.
 """
 
 import platform
@@ -11,8 +12,20 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
-SOURCES = ["sam_core/native/kernel.c"]
+SOURCES = [f"sam_core/native/{name}.c" for name in ("attention", "upscale", "mask")]
+COMPILER = [sys.executable, "-m", "ziglang", "cc"]
+# without the last the compiler halves 512-bit vectors
+FLAGS = [
+    "-std=c11",
+    "-O3",
+    "-shared",
+    "-fPIC",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-mprefer-vector-width=512",
+]
 # library name -> target CPU of one machine architecture
 INSTRUCTION_SETS = {
     "x86_64": {"kernel_avx512": "x86_64_v4", "kernel_avx2": "x86_64_v3"},
@@ -30,11 +43,9 @@ class BuildKernel(build_ext):
         cpu = INSTRUCTION_SETS[platform.machine().lower()][ext.name.rpartition(".")[2]]
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [sys.executable, "-m", "ziglang", "cc", "-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno",
-             f"-mcpu={cpu}", "-shared", "-fPIC", "-o", str(target), *ext.sources],
-            check=True,
-        )  # fmt: skip
+        command = [*COMPILER, *FLAGS, f"-mcpu={cpu}", "-o", str(target), *ext.sources]
+        if subprocess.run(command).returncode:  # noqa: S603 - fixed words
+            raise CompileError(f"{target.name} was not built: is ziglang installed?")
 
 
 setup(

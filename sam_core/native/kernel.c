@@ -1,2 +1,0 @@
-/* placeholder until the kernel lands */
-int sam_kernel_abi(void) { return 0; }

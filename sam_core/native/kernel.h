@@ -1,0 +1,89 @@
+/* What Python calls: four passes over the image positions of a crop, and the measuring of the masks they end in.
+ *
+ * Letters of the comments: x is the crop's embedding, C takes the mean over the channels away, g and b are weight and
+ * bias of a LayerNorm, A0 and A1 the weights with which the image positions attend to the tokens in the first and
+ * second layer. `sam_core/native/decoder.py` explains the rewriting; `structs.py` mirrors these structs.
+ *
+ * Arrays over positions are cut into tiles: [tile][feature][64], or [tile][64][128] where features lie along the
+ * lanes ("values"). Per-head weights are [head][depth][row], ready to be broadcast.
+ */
+#ifndef SAM_KERNEL_H
+#define SAM_KERNEL_H
+
+#include <stdint.h>
+
+enum {
+    HEADS = 8,
+    HEAD_DIM = 16,
+    DIM = HEADS * HEAD_DIM,
+    WEIGHTS = HEADS * 6, /* attention to 7 tokens sums to 1 in each head: six weights and a constant say it */
+    PART = WEIGHTS + 1,  /* features of one layer: its weights, then the constant */
+    /* rows of a tile of features: s1 A0, s1 | A1, 1 | s2 */
+    SECOND = PART,
+    SCALE = 2 * PART,
+    FEATURES = SCALE + 1,
+    PROMPTS = 4 /* at most in one call: they share the crop's tiles while these are in cache */
+};
+
+/* Layer 0, tokens to image. out [prompt][head][7][16] = softmax over positions of (q . k) times v. */
+typedef struct {
+    int32_t tiles;
+    const float *keys;    /* [tile][128][64] */
+    const float *values;  /* [tile][64][128] */
+    const float *queries; /* [prompt][head][16][7], times log2(e) / 4 */
+    float *out;
+} FirstLook;
+
+/* Layer n, image to tokens, its LayerNorm, then the next attention of tokens to image. */
+typedef struct {
+    int32_t tiles;
+    float epsilon;             /* of the LayerNorm */
+    const float *image;        /* [tile][rows of the pass][64], see attention.c */
+    const float *values;       /* [tile][64][128] */
+    const float *token_keys;   /* [prompt][head][16][6]: keys less the seventh token's, times log2(e) / 4 */
+    const float *token_mix;    /* [prompt][head][49][6]: second layer only, the part of the scores that A0 makes */
+    const float *token_values; /* [prompt][head][16][7]: values less the seventh token's, then the seventh's */
+    const float *token_values_before; /* of layer 0, second layer only */
+    const float *gram;         /* [prompt][packed]: products of the rows of U, see packed_gram in tokens.py */
+    const float *queries;      /* [prompt][head][16][7], times log2(e) / 4 */
+    const float *mix;          /* [prompt][head][49 or 98][7]: the part of the scores that A0 and A1 make */
+    float *features;           /* [prompt][tile][FEATURES][64] */
+    float *out;                /* [prompt][head][7][16 + 49 or 98], see attention.c */
+} Layer;
+
+/* Upscaling of one prompt and its masks. logits [mask][4 sub-rows][64 * tiles * 4 sub-columns] */
+typedef struct {
+    int32_t tiles;            /* those that hold valid positions */
+    float epsilon;            /* of LayerNorm2d */
+    const float *image;       /* [tile][256][64] */
+    const float *bias;        /* [256] */
+    const float *norm_weight; /* [64] */
+    const float *norm_bias;   /* [64] */
+    const float *second;      /* [4 sub-positions][8 blocks][64][4] */
+    const float *second_bias; /* [32] */
+} Upscaling;
+
+/* From logits to pixels, and what is asked of a mask. */
+typedef struct {
+    int32_t height, width;          /* of the crop, pixels */
+    int32_t padded_height;          /* a multiple of 64 */
+    int32_t columns;                /* of the logits */
+    int64_t plane;                  /* floats from one sub-row of the logits to the next */
+    const int32_t *row_first, *column_first; /* first of three neighbouring logits that make a pixel */
+    const float *row_weights, *column_weights; /* [pixel][3] */
+    float threshold, offset, min_stability;
+} Cut;
+
+typedef struct {
+    int64_t over_high, over_low, area, run_count; /* run_count -1: stability below min_stability */
+    int64_t x0, y0, x1, y1;
+} Measure;
+
+int32_t sam_abi(void);
+void sam_first_look(const FirstLook *look, int32_t first, int32_t count);
+void sam_first_layer(const Layer *layer, int32_t first, int32_t count);
+void sam_second_layer(const Layer *layer, int32_t first, int32_t count);
+void sam_logits(const Upscaling *up, const float *features, const float *mix, const float *hyper, int32_t masks, float *logits);
+int64_t sam_measure(const Cut *cut, const float *logits, float *columns, uint64_t *bits, Measure *measure, uint32_t *runs);
+
+#endif

@@ -1,0 +1,169 @@
+/* Vectors of one machine register, and the small pieces of arithmetic that every pass is made of.
+ *
+ * GCC's and Clang's vector extensions in place of intrinsics: one source for AVX-512, AVX2 and NEON. A tile is 64
+ * positions of the image (64 floats in a row of a tile-shaped array); a block is as many vectors of it as leave
+ * room in the register file for seven rows of sums.
+ */
+#ifndef SAM_VECTOR_H
+#define SAM_VECTOR_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define LANES 16
+#define BLOCK 4 /* 32 registers: 7 x 4 sums */
+#define CHUNK 3 /* 7 x 3 sums: 48 features are one chunk */
+#elif defined(__AVX2__)
+#define LANES 8
+#define BLOCK 1 /* 16 registers: 7 sums, and as many loads a step as sums */
+#define CHUNK 1
+#else
+#define LANES 4
+#define BLOCK 4
+#define CHUNK 3
+#endif
+
+#define TILE 64 /* positions */
+#define ROWS 7  /* tokens of a prompt: IoU, four masks, point, padding point */
+#define BLOCK_WIDTH (BLOCK * LANES)
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define EACH(i, n) for (int i = 0; i < (n); i++)
+
+typedef float vf __attribute__((vector_size(4 * LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef float vf_anywhere __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+INLINE vf load(const float *from) { return *(const vf_anywhere *)from; }
+INLINE void store(float *to, vf x) { *(vf_anywhere *)to = x; }
+INLINE vf all(float x) { return (vf){0} + x; }
+INLINE vf larger(vf a, vf b) { return __builtin_elementwise_max(a, b); }
+INLINE vf smaller(vf a, vf b) { return __builtin_elementwise_min(a, b); }
+INLINE vf root(vf x) { return __builtin_elementwise_sqrt(x); }
+
+INLINE float sum_of(vf x) {
+    float sum = 0;
+    UNROLL EACH(i, LANES) sum += x[i];
+    return sum;
+}
+
+INLINE float largest_of(vf x) {
+    float largest = x[0];
+    UNROLL EACH(i, LANES) largest = x[i] > largest ? x[i] : largest;
+    return largest;
+}
+
+/* 2^x, relative error 2e-9 plus rounding; below 2^-126 it is 2^-126, which softmax takes for nothing.
+ * x = n + r with |r| <= 1/2: adding 1.5 * 2^23 rounds to n in the low mantissa bits, and n goes into the exponent
+ * of the polynomial. The coefficients are a least-maximum fit of 2^r. */
+INLINE vf exp2_of(vf x) {
+    const float round = 12582912.0f; /* 1.5 * 2^23 */
+    x = larger(x, all(-126.0f));
+    vf shifted = x + round;
+    vf r = x - (shifted - round);
+    vf power = all(1.53533616e-4f);
+    power = power * r + 1.33988744e-3f;
+    power = power * r + 9.61843736e-3f;
+    power = power * r + 5.55033247e-2f;
+    power = power * r + 2.40226479e-1f;
+    power = power * r + 6.93147203e-1f;
+    power = power * r + 1.0f;
+    return (vf)((vi)power + ((vi)shifted << 23));
+}
+
+/* GELU of two vectors, x * Phi(x): Phi(x) - 1/2 = x P(x^2) / Q(x^2), a rational fit of erf on |x| <= 5.5 (beyond, it
+ * is 1/2 in float32); absolute error of x * Phi(x) 2e-8 plus rounding. One division serves both vectors. */
+INLINE void gelu_of_two(vf *first, vf *second) {
+    vf numerator[2], denominator[2], x[2] = {*first, *second};
+    UNROLL EACH(i, 2) {
+        vf c = smaller(larger(x[i], all(-5.5f)), all(5.5f));
+        vf t = c * c;
+        vf p = all(2.2215970e-8f), q = all(1.1953999e-6f);
+        p = p * t + 6.5307504e-6f;
+        q = q * t + 7.8610414e-5f;
+        p = p * t + 1.8285845e-4f;
+        q = q * t + 1.9624359e-3f;
+        p = p * t + 4.7616181e-3f;
+        q = q * t + 2.9398708e-2f;
+        p = p * t + 3.5142347e-2f;
+        q = q * t + 2.5475240e-1f;
+        p = p * t + 3.9894199e-1f;
+        q = q * t + 1.0f;
+        numerator[i] = p * c;
+        denominator[i] = q;
+    }
+    vf inverse = 1.0f / (denominator[0] * denominator[1]);
+    *first = x[0] * (0.5f + numerator[0] * (inverse * denominator[1]));
+    *second = x[1] * (0.5f + numerator[1] * (inverse * denominator[0]));
+}
+
+/* sums[r][v] += sum over k of weights[k][r] * features[k][v], for one block of a tile: the
+ * positions lie along the lanes. `rows` is known where it is inlined, so that the sums stay in registers. */
+INLINE void multiply(vf sums[][BLOCK], int rows, const float *weights, const float *features, int depth) {
+    EACH(k, depth) {
+        vf feature[BLOCK];
+        UNROLL EACH(v, BLOCK) feature[v] = load(features + k * TILE + v * LANES);
+        UNROLL EACH(r, rows) UNROLL EACH(v, BLOCK) sums[r][v] += weights[k * rows + r] * feature[v];
+    }
+}
+
+INLINE void scale_block(vf sums[][BLOCK], int rows, const float *scale) {
+    UNROLL EACH(v, BLOCK) {
+        vf s = load(scale + v * LANES);
+        UNROLL EACH(r, rows) sums[r][v] *= s;
+    }
+}
+
+INLINE void store_block(float *to, int rows, vf sums[][BLOCK]) {
+    UNROLL EACH(r, rows) UNROLL EACH(v, BLOCK) store(to + r * TILE + v * LANES, sums[r][v]);
+}
+
+/* sums[r][v] += sum over the positions p of a tile of weights[r][p] * features[p][v], for `count` features (a
+ * multiple of LANES): here the features lie along the lanes. */
+INLINE void gather(float *sums, int stride, int count, const float *weights, const float *features, int width) {
+    for (int first = 0; first < count; first += CHUNK * LANES) {
+        const int vectors = (count - first) / LANES < CHUNK ? (count - first) / LANES : CHUNK;
+        vf total[ROWS][CHUNK];
+        UNROLL EACH(r, ROWS) UNROLL EACH(v, vectors) total[r][v] = load(sums + r * stride + first + v * LANES);
+        EACH(p, TILE) {
+            vf feature[CHUNK];
+            UNROLL EACH(v, vectors) feature[v] = load(features + p * width + first + v * LANES);
+            UNROLL EACH(r, ROWS) UNROLL EACH(v, vectors) total[r][v] += weights[r * TILE + p] * feature[v];
+        }
+        UNROLL EACH(r, ROWS) UNROLL EACH(v, vectors) store(sums + r * stride + first + v * LANES, total[r][v]);
+    }
+}
+
+/* Exchanges lane j of row i with lane i of row j: with w of 1, 2, 4, ... each pair of rows w apart swaps the lanes
+ * that differ in bit w. */
+#define LOW(j, w) ((j) & (w) ? LANES + (j) - (w) : (j))
+#define HIGH(j, w) ((j) & (w) ? LANES + (j) : (j) + (w))
+#if LANES == 16
+#define EVERY_LANE(f, w) f(0, w), f(1, w), f(2, w), f(3, w), f(4, w), f(5, w), f(6, w), f(7, w), \
+                         f(8, w), f(9, w), f(10, w), f(11, w), f(12, w), f(13, w), f(14, w), f(15, w)
+#elif LANES == 8
+#define EVERY_LANE(f, w) f(0, w), f(1, w), f(2, w), f(3, w), f(4, w), f(5, w), f(6, w), f(7, w)
+#else
+#define EVERY_LANE(f, w) f(0, w), f(1, w), f(2, w), f(3, w)
+#endif
+#define EXCHANGE(w)                                                               \
+    UNROLL EACH(i, LANES) if (!(i & (w))) {                                       \
+        vf a = rows[i], b = rows[i + (w)];                                        \
+        rows[i] = __builtin_shufflevector(a, b, EVERY_LANE(LOW, w));              \
+        rows[i + (w)] = __builtin_shufflevector(a, b, EVERY_LANE(HIGH, w));       \
+    }
+
+INLINE void transpose(vf rows[LANES]) {
+    EXCHANGE(1)
+    EXCHANGE(2)
+#if LANES >= 8
+    EXCHANGE(4)
+#endif
+#if LANES >= 16
+    EXCHANGE(8)
+#endif
+}
+
+#endif

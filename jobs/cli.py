@@ -40,7 +40,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _exit_code(arguments: list[str], debug: bool) -> int:
     try:
-        return int(app(arguments or ["--help"], prog_name="sam-label", standalone_mode=False) or 0)
+        code = int(app(arguments or ["--help"], prog_name="sam-label", standalone_mode=False) or 0)
+        if code == INTERRUPTED:  # what Typer makes of a KeyboardInterrupt, without a word
+            raise KeyboardInterrupt
+        return code
     except KeyboardInterrupt:
         return _fail("interrupted; the same command goes on from here", INTERRUPTED, debug)
     except SamLabelError as error:

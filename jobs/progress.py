@@ -32,7 +32,8 @@ def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    # the time left goes by the last five minutes: an image may take many seconds
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=300) as bar:
         task = bar.add_task("starting", total=None, failed=0, speed="")
         speed = _Speed()
 

@@ -1,6 +1,9 @@
 """Weights fetched from a real server on loopback that is cut off, wrong or without ranges; where they are."""
 
 import hashlib
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +28,11 @@ class WeightsServer(ThreadingHTTPServer):
     has_ranges = True
     cut_after: int | None = None
     sent_bytes = 0
+    stalls = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.has_sent = threading.Event()
 
     @property
     def url(self) -> str:
@@ -46,6 +54,9 @@ class Answer(BaseHTTPRequestHandler):
         body = CONTENT[start : self.server.cut_after]
         self.wfile.write(body)
         self.server.sent_bytes += len(body)
+        self.server.has_sent.set()
+        if self.server.stalls:
+            self.rfile.read()  # until the other side leaves
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -53,7 +64,7 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[WeightsServer]:
-    server = WeightsServer(("127.0.0.1", 0), Answer)
+    server = WeightsServer()
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # how soon it sees its shutdown
     thread.start()
     yield server
@@ -119,6 +130,19 @@ def test_without_a_network_there_is_one_sentence(server: WeightsServer, tmp_path
 def test_other_schemes_are_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot fetch"):
         download(url, tmp_path / "w.pth", None, silent)
+
+
+def test_an_interrupted_pull_says_how_to_go_on(server: WeightsServer, cache: Path) -> None:
+    server.stalls, server.cut_after = True, 1000
+    command = [sys.executable, "-c", "from jobs.cli import main; main()", "models", "pull", "vit_b", "--from"]
+    with subprocess.Popen([*command, server.url], stderr=subprocess.PIPE, text=True) as pull_command:
+        assert server.has_sent.wait(60)
+        pull_command.send_signal(signal.SIGINT)
+        _, err = pull_command.communicate(timeout=60)
+    assert pull_command.returncode == 130
+    assert err.endswith("sam-label: interrupted; the same command goes on from here\n")
+    assert "Traceback" not in err
+    assert not (cache / "sam_vit_b_01ec64.pth").exists()
 
 
 def test_a_pulled_model_is_cached_and_found(

@@ -52,8 +52,8 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(CONTENT) - start))
         self.end_headers()
         body = CONTENT[start : self.server.cut_after]
+        self.server.sent_bytes += len(body)  # before the other side can have it all and look
         self.wfile.write(body)
-        self.server.sent_bytes += len(body)
         self.server.has_sent.set()
         if self.server.stalls:
             self.rfile.read()  # until the other side leaves

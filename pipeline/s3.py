@@ -16,6 +16,7 @@ from pipeline.faults import ShortBody, response_code, tried
 from pipeline.objects import Entry, Got, NoPutIfAbsent
 from pipeline.uri import refuse_link_local_endpoint
 
+PAGE = 1000  # the most that S3 gives
 MAX_CONNECTIONS = 64  # botocore's 10 would queue the threads of one fetching process
 
 
@@ -77,7 +78,9 @@ class S3Objects:
         self._s3.call_s3("delete_object", Bucket=self._bucket, Key=self._prefix + name)
 
     def _list(self, below: str, more: dict[str, str]) -> dict[str, Any]:
-        page: dict[str, Any] = self._s3.call_s3("list_objects_v2", Bucket=self._bucket, Prefix=below, **more)
+        page: dict[str, Any] = self._s3.call_s3(
+            "list_objects_v2", Bucket=self._bucket, Prefix=below, MaxKeys=PAGE, **more
+        )
         return page
 
     def _put(self, name: str, data: bytes, **condition: str) -> None:

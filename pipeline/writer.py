@@ -146,8 +146,8 @@ def _require_same(found: Dataset, identity: Identity) -> None:
     if found.identity.fingerprint != identity.fingerprint:
         differences = ", ".join(identity.differences(found.identity))
         raise UsageError(
-            f"{found.store.url} was made with {differences}; use the same settings to go on, another output to "
-            "keep both, or --overwrite to start it anew"
+            f"{found.store.url} was made with {differences}; use the same settings to go on, another output "
+            "to keep both, or --overwrite to start it anew"
         )
 
 

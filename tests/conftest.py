@@ -1,0 +1,99 @@
+"""Shared by all tests: a run rehearsed through the real output protocol, without Ray or model."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.identity import Identity
+from pipeline.manifest import ManifestRow, manifest_row, rows_of
+from pipeline.reason import Reason
+from pipeline.schema import failed_row, ok_row, table_of
+from pipeline.shards import write_shards
+from pipeline.storage import Store
+from pipeline.writer import OutputRun, open_output
+from sam_core.image_masks import ImageMasks
+from sam_core.options import MaskOptions
+from sam_core.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
+
+SIDE = 8  # pixels: masks small enough to make by the thousand
+
+
+@dataclass(frozen=True)
+class UprightImage:
+    """What schema.ok_row keeps of a decoded image."""
+
+    exif_orientation: int = 1
+    frames: int = 1
+
+
+@dataclass
+class Rehearsal:
+    """An input that exists only as a listing, and the labelling of it: the same etag gives the same row."""
+
+    etags: dict[str, str] = field(default_factory=dict)
+    identity: Identity = field(default_factory=lambda: Identity("vit_t", "0" * 64, MaskOptions()))
+    shard_rows: int = 3
+
+    def listing(self) -> Iterator[ManifestRow]:
+        return (manifest_row(uri, 1, etag) for uri, etag in self.etags.items())
+
+    def row(self, image: ManifestRow) -> dict[str, Any]:
+        """The row that labelling the image gives: about one in five has failed."""
+        said = image._asdict()
+        digest = blake2b(f"{image.uri} {image.etag}".encode()).digest()
+        if digest[0] < 50:
+            return failed_row(said, Reason.CORRUPT if digest[1] % 2 else Reason.EMPTY, "as rehearsed")
+        return ok_row(said, UprightImage(), masks_of(np.frombuffer(digest, np.uint8), digest[1] % 4))
+
+    def label(self, output: OutputRun, shards: int | None = None) -> None:
+        """Writes what is left, or the first few shards of it."""
+        rows = [self.row(image) for image in rows_of(output.dataset.pending())]
+        starts = range(0, len(rows), self.shard_rows)
+        for task, start in enumerate(starts[:shards]):
+            table = table_of(rows[start : start + self.shard_rows])
+            write_shards(output.store, f"{output.run}-{task:06d}", table, output.sink().metadata)
+
+    def run(self, store: Store, shards: int | None = None, **kwargs: Any) -> None:
+        """One whole run of the command, but for listing and labelling."""
+        with open_output(store, self.identity, "file:///photos", self.listing, **kwargs) as output:
+            self.label(output, shards)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What the dataset holds in the end, by uri."""
+        images = sorted(self.listing(), key=lambda image: image.uri)
+        return table_of([self.row(image) for image in images]).to_pylist()
+
+
+def masks_of(seed: np.ndarray, count: int) -> ImageMasks:
+    """`count` masks of SIDE x SIDE that are sound in every respect."""
+    masks = [
+        np.unpackbits(np.roll(seed, index))[: SIDE * SIDE].reshape(SIDE, SIDE) > 0 for index in range(count)
+    ]
+    runs = [runs_of_mask(mask) for mask in masks]
+    boxes = np.array([box_of_runs(run, SIDE) for run in runs], np.float32).reshape(-1, 4)
+    boxes[:, 2:] -= boxes[:, :2]
+    return ImageMasks(
+        height=SIDE,
+        width=SIDE,
+        counts=[compressed_counts(run, SIDE, SIDE) for run in runs],
+        area=np.array([area_of_runs(run) for run in runs], np.int64),
+        bbox_xywh=boxes,
+        predicted_iou=np.full(count, 0.9, np.float32),
+        stability_score=np.full(count, 0.97, np.float32),
+        point_coords=np.full((count, 2), 3.5, np.float32),
+        crop_box_xywh=np.tile(np.array([0, 0, SIDE, SIDE], np.float32), (count, 1)),
+    )
+
+
+@pytest.fixture
+def rehearsal() -> Callable[[Sequence[str]], Rehearsal]:
+    """Call it with names: a rehearsal of labelling these."""
+
+    def of(names: Sequence[str]) -> Rehearsal:
+        return Rehearsal({f"file:///photos/{name}": "1" for name in names})
+
+    return of

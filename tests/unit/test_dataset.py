@@ -1,0 +1,180 @@
+"""Resume, retry, refresh, overwrite: what a dataset holds after each."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.dataset import Dataset, is_among, packed_ids
+from pipeline.errors import SamLabelError, UsageError
+from pipeline.gc import collect
+from pipeline.identity import Identity
+from pipeline.manifest import image_id
+from pipeline.reason import Reason
+from pipeline.retry import retry
+from pipeline.status import status
+from pipeline.storage import Store
+from pipeline.validate import validate
+from sam_core.options import MaskOptions
+
+NAMES = [f"{number:02d} é%.jpg" for number in range(20)]
+
+
+def globbed(folder: Path) -> list[dict]:
+    """What a reader gets who knows nothing of commits."""
+    tables = [pq.ParquetFile(file).read() for file in sorted(folder.glob("data/*.parquet"))]
+    return sorted((row for table in tables for row in table.to_pylist()), key=lambda row: row["uri"])
+
+
+def files_below(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_an_interrupted_run_is_resumed_to_what_an_undisturbed_one_gives(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.run(store, shards=2)
+    assert status(str(tmp_path)).left == 14
+    photos.run(store, shards=1)
+    photos.run(store)
+    assert globbed(tmp_path) == photos.rows()
+    assert validate(str(tmp_path)).problems == []
+    table = Dataset.at(str(tmp_path)).table(["uri", "status"])
+    assert sorted(table["uri"].to_pylist()) == [row["uri"] for row in photos.rows()]
+
+
+def test_the_input_is_listed_once_and_then_frozen(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES[:5]), Store.at(str(tmp_path))
+    photos.run(store, shards=1)
+    photos.etags["file:///photos/new.jpg"] = "1"
+    photos.run(store)
+    assert Dataset.at(str(tmp_path)).is_complete
+    assert Dataset.at(str(tmp_path)).images == 5
+
+
+def test_a_dataset_is_its_snapshot_while_a_run_goes_on(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.run(store, shards=1)
+    before = Dataset.in_store(store)
+    photos.run(store)
+    assert before.table().num_rows == 3
+    assert Dataset.in_store(store).table().num_rows == 20
+
+
+def test_retry_takes_the_failed_rows_out_and_the_next_run_does_them(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.run(store)
+    failed = Dataset.in_store(store).failed_by_reason
+    assert set(failed) == {"CORRUPT", "EMPTY"}
+    assert retry(str(tmp_path), [Reason.EMPTY]) == failed["EMPTY"]
+    assert Dataset.in_store(store).failed_by_reason == {"CORRUPT": failed["CORRUPT"]}
+    assert len(globbed(tmp_path)) == 20 - failed["EMPTY"]
+    photos.run(store)
+    assert globbed(tmp_path) == photos.rows()
+    assert retry(str(tmp_path)) == sum(failed.values())
+    assert retry(str(tmp_path)) == 0
+    assert retry(str(tmp_path), [Reason.TOO_LARGE]) == 0
+
+
+def test_refresh_adds_new_images_labels_changed_ones_again_and_says_so(
+    tmp_path: Path, rehearsal, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.run(store)
+    first, second, third = list(photos.etags)[:3]
+    photos.etags |= {first: "2", second: "2", "file:///photos/zz.jpg": "1"}
+    gone = photos.etags.pop(third)
+    with caplog.at_level(logging.INFO):
+        photos.run(store, refresh=True)
+    assert "1 new images, 2 changed (2 rows to label again), 1 gone from the input but kept" in caplog.text
+    photos.etags[third] = gone
+    assert globbed(tmp_path) == photos.rows()
+    assert validate(str(tmp_path)).problems == []
+
+
+def test_overwrite_starts_anew_and_needs_no_equal_settings(tmp_path: Path, rehearsal) -> None:
+    store = Store.at(str(tmp_path))
+    rehearsal(NAMES).run(store)
+    other = rehearsal(NAMES[:4])
+    other.identity = Identity("vit_t", "1" * 64, MaskOptions())
+    other.run(store, overwrite=True)
+    assert globbed(tmp_path) == other.rows()
+    assert validate(str(tmp_path)).problems == []
+
+
+def test_other_settings_are_refused_with_the_difference(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES[:4]), Store.at(str(tmp_path))
+    photos.run(store)
+    before = files_below(tmp_path)
+    photos.identity = Identity("vit_b", "1" * 64, MaskOptions(points_per_side=16))
+    with pytest.raises(
+        UsageError, match=r"made with model sha256 0{12} \(vit_t\).*points_per_side 32, not 16"
+    ):
+        photos.run(store)
+    assert files_below(tmp_path) == before
+
+
+def test_settings_that_change_no_mask_are_not_compared(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES[:4]), Store.at(str(tmp_path))
+    photos.run(store, shards=1)
+    photos.identity = Identity("vit_t", "0" * 64, MaskOptions(points_per_batch=7))
+    photos.run(store)
+    assert Dataset.in_store(store).is_complete
+
+
+def test_an_output_that_holds_other_files_is_refused(tmp_path: Path, rehearsal) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
+    before = files_below(tmp_path)
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match=r"holds other files \(holiday\.jpg\)"):
+            rehearsal(NAMES).run(Store.at(str(tmp_path)), overwrite=overwrite)
+    assert files_below(tmp_path) == before
+
+
+def test_a_place_without_a_dataset_is_told(tmp_path: Path) -> None:
+    for command in (Dataset.at, status, validate, collect, retry):
+        with pytest.raises(UsageError, match="holds no dataset"):
+            command(str(tmp_path / "none"))
+    assert files_below(tmp_path) == {}
+
+
+def test_gc_removes_leftovers_and_else_writes_nothing(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.run(store)
+    lock_only = {path for path in files_below(tmp_path) if "_lock" not in path}
+    assert collect(str(tmp_path)).files == 0
+    assert {path for path in files_below(tmp_path) if "_lock" not in path} == lock_only
+    shard = Dataset.in_store(store).commits[0]
+    (tmp_path / "data" / "r00001-000099.parquet").write_bytes(store.read(shard.shard))
+    (tmp_path / "data" / ".tmp-r00001-000098.parquet-abc").write_bytes(b"half")
+    (tmp_path / "data" / "mine.parquet").write_bytes(b"not sam-label's to remove")
+    assert collect(str(tmp_path)).files == 2
+    (tmp_path / "data" / "mine.parquet").unlink()
+    assert globbed(tmp_path) == photos.rows()
+
+
+def test_a_reader_whose_shard_was_replaced_is_told(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.run(store)
+    before = Dataset.in_store(store)
+    retry(str(tmp_path))
+    with pytest.raises(SamLabelError, match="open the dataset again"):
+        before.table()
+
+
+def test_readers_need_neither_ray_nor_torch() -> None:
+    code = "import sys, pipeline.dataset, pipeline.validate; print({'ray', 'torch'} & set(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "set()"
+
+
+def test_ids_are_found_among_sorted_ones_also_where_they_end_in_zeros() -> None:
+    hexes = ["00" * 16, "ab" * 15 + "00", "ab" * 16, image_id("file:///x")]
+    ids = packed_ids(pa.chunked_array([hexes]))
+    some = ids[:2].copy()
+    some.sort()
+    assert is_among(ids, some).tolist() == [True, True, False, False]
+    assert is_among(ids, some[:0]).tolist() == [False] * 4

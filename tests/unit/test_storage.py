@@ -1,0 +1,110 @@
+"""A store on a disk: whole objects, any name, one creator."""
+
+import os
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from pipeline.disk import PAGE, TEMPORARY
+from pipeline.errors import StoreError, UsageError
+from pipeline.fsspec_objects import FsspecObjects
+from pipeline.reason import Reason
+from pipeline.storage import Store
+
+NAMES = [
+    "a b%.jpg",
+    "a.jpg",
+    "a/b#c.jpg",
+    "a/d/e?versionId=1",
+    "[x]*.jpg",
+    "e\u0301.png",
+    "é.png",
+    "new\nline.jpg",
+]
+
+
+def names(store: Store, prefix: str = "") -> list[str]:
+    return [entry.name for page in store.list(prefix) for entry in page]
+
+
+def test_any_name_is_listed_in_byte_order_and_read_as_it_is(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    for name in NAMES:
+        assert store.create(name, name.encode())
+    assert names(store) == sorted(NAMES)
+    for page in store.list():
+        for entry in page:
+            whole, key = Store.of_uri(store.uri(entry.name))
+            assert whole.get(key).data == entry.name.encode()
+            assert whole.get(key).etag == entry.etag
+            assert store.info(entry.name) == entry
+
+
+def test_a_listing_comes_in_pages(tmp_path: Path) -> None:
+    for number in range(PAGE + 1):
+        (tmp_path / f"{number:05d}").touch()
+    assert [len(page) for page in Store.at(str(tmp_path)).list()] == [PAGE, 1]
+
+
+def test_links_to_files_are_listed_and_links_to_folders_are_not_entered(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "a")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "broken").symlink_to(tmp_path / "none")
+    entries = {entry.name: entry.size for page in Store.at(str(tmp_path)).list() for entry in page}
+    assert entries == {"folder/a": 3, "link": 3, "broken": 0}
+
+
+def test_create_lets_one_of_many_through(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    with ThreadPoolExecutor(8) as racers:
+        won = list(racers.map(lambda racer: store.create("lock", b"%d" % racer), range(8)))
+    assert won.count(True) == 1
+    assert store.read("lock") == b"%d" % won.index(True)
+    assert list(tmp_path.iterdir()) == [tmp_path / "lock"]
+
+
+def test_publish_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    store.publish("x", b"one")
+    store.publish("x", b"two")
+    assert store.read("x") == b"two"
+    assert list(tmp_path.iterdir()) == [tmp_path / "x"]
+    assert not TEMPORARY.endswith(".parquet")
+
+
+def test_faults_say_what_and_why_and_what_to_do(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    with pytest.raises(StoreError, match="No such file") as missing:
+        store.read("none")
+    assert missing.value.reason is Reason.SOURCE_MISSING
+    assert pickle.loads(pickle.dumps(missing.value)).reason is Reason.SOURCE_MISSING  # noqa: S301
+
+
+def test_a_disk_without_hard_links_is_refused_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(source: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")  # what FAT says
+
+    monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(UsageError, match="choose another disk"):
+        Store.at(str(tmp_path)).create("x", b"x")
+
+
+def test_any_fsspec_file_system_serves_as_a_store() -> None:
+    objects = FsspecObjects(fsspec.filesystem("memory", skip_instance_cache=True), "/bucket/prefix")
+    assert objects.create("a/b c", b"one")
+    assert not objects.create("a/b c", b"two")
+    assert objects.get("a/b c").data == b"one"
+    objects.publish("z", b"three")
+    assert objects.get_range("z", 1, 3) == b"hr"
+    assert [entry.name for page in objects.pages("") for entry in page] == ["z", "a/b c"]
+    assert [entry.name for page in objects.pages("a") for entry in page] == ["a/b c"]
+    objects.delete("z")
+    objects.delete("z")
+    assert objects.info("z") is None

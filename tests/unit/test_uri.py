@@ -1,0 +1,76 @@
+"""Which places may be named, and what messages show of them."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.uri import Location, location, redacted, refuse_link_local_endpoint, split_uri
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "root"),
+    [
+        ("s3://bucket/a b%20#?x", "s3", "bucket/a b%20#?x"),
+        ("s3://bucket/", "s3", "bucket"),
+        ("S3://bucket", "s3", "bucket"),
+        ("gs://bucket/x", "gs", "bucket/x"),
+        ("file:///photos/a%20b", "file", "/photos/a%20b"),
+        ("/photos/../other/", "file", "/other"),
+        ("/", "file", ""),
+    ],
+)
+def test_a_place_is_taken_as_it_is_written(text: str, scheme: str, root: str) -> None:
+    assert location(text) == Location(scheme, root)
+
+
+def test_a_relative_path_starts_at_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert location("photos") == location(str(tmp_path / "photos"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ftp://host/x",
+        "https://host/x",
+        "simplecache::s3://bucket/x",
+        "zip://a.zip::s3://bucket/x",
+        "s3://key:secret@bucket/x",
+        "s3://bucket:9000/x",
+        "s3:///x",
+        "s3://169.254.169.254/latest",
+        "file://host/x",
+    ],
+)
+def test_other_places_are_refused(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        location(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_near_scheme_is_suggested() -> None:
+    with pytest.raises(UsageError, match=r"did you mean s3://\?"):
+        location("s3n://bucket/x")
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/a/b::c?versionId=1#2%", "file:///a b", "gs://b/é"])
+def test_an_images_uri_is_split_without_loss(uri: str) -> None:
+    whole, name = split_uri(uri)
+    assert f"{whole}/{name}" == uri
+
+
+def test_messages_show_no_secret_and_stay_on_one_line() -> None:
+    shown = redacted("s3://me:pass@b/x\ny https://h/x?X-Amz-Signature=abc&token=def&size=1")
+    assert shown == r"s3://***b/x\ny https://h/x?***&***&size=1"
+
+
+def test_the_environment_must_not_lead_to_a_link_local_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://169.254.169.254:80")
+    with pytest.raises(UsageError, match="link-local"):
+        refuse_link_local_endpoint()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    refuse_link_local_endpoint()

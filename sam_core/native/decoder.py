@@ -4,7 +4,9 @@ Prompts go in batches, a batch a thread: their tokens through torch and the kern
 whose predicted IoU passes are drawn and measured while their logits are in the thread's cache.
 """
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -15,12 +17,30 @@ from sam_core.candidates import Candidates
 from sam_core.crop_frame import CropFrame
 from sam_core.native import library
 from sam_core.native.image_tiles import TILE, image_tiles
-from sam_core.native.pixels import Mask, MaskPass, Workspace
-from sam_core.native.tokens import FEATURES, decoded_tokens, projected_weights
+from sam_core.native.pixels import PixelPass, Pixels
+from sam_core.native.tokens import FEATURES, DecodedTokens, decoded_tokens, projected_weights
+from sam_core.native.upscaling import UpscalingPass
 from sam_core.options import MaskOptions
 from sam_core.sam import Sam
+from sam_core.upscaling import mask_weights
 
-BATCH = 32  # prompts at most: enough rows for torch's products; a batch keeps 1.6 MB of features a prompt
+BATCH = 32  # prompts at most: enough rows for torch's products; a prompt keeps 1.6 MB of features
+
+
+@dataclass(frozen=True)
+class _Mask:
+    predicted_iou: float
+    point_index: int
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class _Buffers:
+    """What one thread writes to, batch after batch: fresh pages cost more than the work in them."""
+
+    features: torch.Tensor
+    logits: npt.NDArray[np.float32]
+    pixels: PixelPass
 
 
 class NativeDecoder:
@@ -35,25 +55,24 @@ class NativeDecoder:
             encoding_1Chw = sam.prompt_encoder.get_dense_pe()
             self._tiles = image_tiles(sam.mask_decoder, features_1Chw, dense_1Chw, encoding_1Chw, valid)
             self._weights = projected_weights(sam.mask_decoder, self._tiles)
-            self._masks = MaskPass(sam, self._tiles, frame, options)
+            self._upscaling = UpscalingPass(sam.mask_decoder, self._tiles)
 
     def candidates(self, points_N2: npt.NDArray[np.float64]) -> Candidates:
         """The masks for points at x, y in pixels of the crop."""
         threads = torch.get_num_threads()
         size = max(1, min(BATCH, self._options.points_per_batch, -(-len(points_N2) // threads)))
         starts = range(0, len(points_N2), size)
-        found: list[list[Mask]] = [[] for _ in starts]
+        found: list[list[_Mask]] = [[] for _ in starts]
         turns = iter(enumerate(starts))  # shared: the thread that is free takes the next batch
 
         def take_turns() -> None:
             # torch on one thread in each: its own pool in each would fight over the cores
             torch.set_num_threads(1)
-            features = torch.empty(size, self._tiles.count, FEATURES, TILE)
-            space = self._masks.workspace()
+            buffers = self._buffers(size)
             with torch.inference_mode():
                 for turn, start in turns:
-                    batch_N2 = points_N2[start : start + size]
-                    found[turn] = self._masks_of_batch(batch_N2, start, features, space)
+                    decoded = self._decoded(points_N2[start : start + size], buffers)
+                    found[turn] = list(self._masks(decoded, start, buffers))
 
         try:
             with ThreadPoolExecutor(threads) as pool:
@@ -63,25 +82,42 @@ class NativeDecoder:
             torch.set_num_threads(threads)
         return _candidates([mask for masks in found for mask in masks])
 
-    def _masks_of_batch(
-        self, points_B2: npt.NDArray[np.float64], first_index: int, features: torch.Tensor, space: Workspace
-    ) -> list[Mask]:
+    def _buffers(self, prompts: int) -> _Buffers:
+        tiles, options = self._tiles, self._options
+        offset, min_stability = options.stability_score_offset, options.stability_score_thresh
+        threshold, plane = self._sam.mask_threshold, self._upscaling.plane
+        return _Buffers(
+            torch.empty(prompts, tiles.count, FEATURES, TILE),
+            self._upscaling.room(),
+            PixelPass(self._frame, tiles.valid, plane, threshold, offset, min_stability),
+        )
+
+    def _decoded(self, points_B2: npt.NDArray[np.float64], buffers: _Buffers) -> DecodedTokens:
         coords_B12 = torch.from_numpy(self._frame.input_points(points_B2)).float()[:, None]
         labels_B1 = torch.ones(len(coords_B12), 1, dtype=torch.int)
         sparse_BTC, _ = self._sam.prompt_encoder((coords_B12, labels_B1), None, None)
-        decoded = decoded_tokens(self._sam.mask_decoder, self._tiles, self._weights, sparse_BTC, features)
-        return self._masks.masks(decoded, first_index, space)
+        return decoded_tokens(
+            self._sam.mask_decoder, self._tiles, self._weights, sparse_BTC, buffers.features
+        )
 
-
-def _candidates(masks: list[Mask]) -> Candidates:
-    return Candidates(
-        predicted_iou_N=np.array([mask.predicted_iou for mask in masks], dtype=np.float32),
-        stability_score_N=np.array([mask.stability_score for mask in masks], dtype=np.float32),
-        area_N=np.array([mask.area for mask in masks], dtype=np.int64),
-        box_xyxy_N4=np.array([mask.box_xyxy for mask in masks], dtype=np.int64).reshape(-1, 4),
-        point_index_N=np.array([mask.point_index for mask in masks], dtype=np.int64),
-        runs=lambda index: masks[index].runs,
-    )
+    def _masks(self, decoded: DecodedTokens, first_index: int, buffers: _Buffers) -> Iterator[_Mask]:
+        """The candidates of a batch of prompts, in the order of prompts and mask tokens."""
+        iou_BM = decoded.predicted_iou_BM
+        threshold = self._options.pred_iou_thresh
+        is_wanted_BM = iou_BM > threshold if threshold > 0 else torch.ones_like(iou_BM, dtype=torch.bool)
+        hyper_BMc = mask_weights(self._sam.mask_decoder, decoded.mask_tokens_BMC)
+        for prompt in torch.nonzero(is_wanted_BM.any(1))[:, 0].tolist():
+            tokens = torch.nonzero(is_wanted_BM[prompt])[:, 0].tolist()
+            self._upscaling.draw(
+                decoded.features[prompt],
+                decoded.upscaling_BRN[prompt],
+                hyper_BMc[prompt, tokens],
+                buffers.logits,
+            )
+            for token, logits in zip(tokens, buffers.logits, strict=False):
+                pixels = buffers.pixels.pixels(logits)
+                if pixels:
+                    yield _Mask(float(iou_BM[prompt, token]), first_index + prompt, pixels)
 
 
 def is_served(sam: Sam, features_1Chw: torch.Tensor) -> bool:
@@ -96,4 +132,15 @@ def is_served(sam: Sam, features_1Chw: torch.Tensor) -> bool:
         and sizes == (256, 2, 8)
         and (attention.q_proj.out_features, decoder.num_mask_tokens) == (128, 4)
         and features_1Chw[0, 0].numel() % TILE == 0
+    )
+
+
+def _candidates(masks: list[_Mask]) -> Candidates:
+    return Candidates(
+        predicted_iou_N=np.array([mask.predicted_iou for mask in masks], dtype=np.float32),
+        stability_score_N=np.array([mask.pixels.stability_score for mask in masks], dtype=np.float32),
+        area_N=np.array([mask.pixels.area for mask in masks], dtype=np.int64),
+        box_xyxy_N4=np.array([mask.pixels.box_xyxy for mask in masks], dtype=np.int64).reshape(-1, 4),
+        point_index_N=np.array([mask.point_index for mask in masks], dtype=np.int64),
+        runs=lambda index: masks[index].pixels.runs,
     )

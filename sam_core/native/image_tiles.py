@@ -7,7 +7,6 @@ Legend: h heads, d channels of a head, P positions, F features, N tiles.
 """
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 
@@ -76,14 +75,6 @@ def image_tiles(
         upscaling=_tiled(side.upscaling.x_hdP)[:shown_tiles],
         upscaling_bias=side.upscaling.constant_hdP.flatten(),
     )
-
-
-def second_convolution(decoder: MaskDecoder) -> torch.Tensor:
-    """Weights of the second transposed convolution, [4 sub-positions, 8 blocks, 64, 4 outputs]."""
-    weight_cokl = cast(Any, decoder.output_upscaling)[3].weight
-    weight_goc = weight_cokl.permute(2, 3, 1, 0).flatten(0, 1)
-    outputs, channels = weight_goc.shape[1:]
-    return cast(torch.Tensor, weight_goc.view(4, outputs // 4, 4, channels).transpose(2, 3).contiguous())
 
 
 def _tiled(*parts: torch.Tensor) -> torch.Tensor:

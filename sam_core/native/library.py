@@ -80,19 +80,21 @@ class Measure(ctypes.Structure):
 
 @functools.cache
 def loaded() -> ctypes.CDLL | None:
-    """The library for this machine's instruction set, or None where there is none."""
-    for name in _names():
-        path = Path(__file__).with_name(name + (".dll" if sys.platform == "win32" else ".so"))
-        if not path.exists():
-            continue
-        library = ctypes.CDLL(str(path))
-        if library.sam_abi() == ABI:
-            return library
-    return None
+    """The fastest library that this CPU runs, or None where none was built."""
+    return next((library for library in map(opened, names()) if library), None)
 
 
-def _names() -> list[str]:
-    """Libraries that this CPU can run, the fastest first."""
+def opened(name: str) -> ctypes.CDLL | None:
+    """The library of that name; None where it was not built, or from sources other than these."""
+    path = Path(__file__).with_name(name + (".dll" if sys.platform == "win32" else ".so"))
+    if not path.exists():
+        return None
+    library = ctypes.CDLL(str(path))
+    return library if library.sam_abi() == ABI else None
+
+
+def names() -> list[str]:
+    """The libraries that this CPU can run, the fastest first."""
     if platform.machine().lower() in ("aarch64", "arm64"):
         return ["kernel_neon"]
     best = torch.backends.cpu.get_cpu_capability()

@@ -35,6 +35,7 @@ clean:
 	@touch $@
 
 .venv/installed: .venv/created $(BUILD_INPUTS)
+	@echo "installing into .venv: some minutes the first time"
 	$(PIP_INSTALL) -e .
 	@touch $@
 

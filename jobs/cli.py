@@ -54,10 +54,10 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
         sys.stderr.close()
         return 1
     except Exception as unexpected:  # noqa: BLE001  the last place that can turn it into a sentence
-        kind = type(unexpected).__name__
+        last_line = str(unexpected).strip().rpartition("\n")[2]  # Ray puts whole tracebacks into messages
         return _fail(
-            f"{kind}: {unexpected} (this is a fault of sam-label: please report it with the output of "
-            "the same command and --debug)",
+            f"{type(unexpected).__name__}: {last_line} (this is a fault of sam-label: please report it with "
+            "what the same command prints under --debug)",
             1,
             debug,
         )

@@ -3,9 +3,22 @@
 from typing import TYPE_CHECKING
 
 from jobs.wording import by_reason, counted, duration, size
+from pipeline.reason import Reason
 
 if TYPE_CHECKING:
     from pipeline.status import Status
+
+# reasons that lie in the surroundings rather than in the file, so that another try may end otherwise
+WORTH_A_RETRY = {
+    Reason.SOURCE_MISSING,
+    Reason.SOURCE_CHANGED,
+    Reason.SOURCE_UNAVAILABLE,
+    Reason.FORBIDDEN,
+    Reason.DECODE_TIMEOUT,
+    Reason.WORKER_CRASH,
+    Reason.GPU_OOM,
+    Reason.LABELER_ERROR,
+}
 
 
 def status_text(found: "Status", output: str) -> str:
@@ -29,4 +42,5 @@ def status_text(found: "Status", output: str) -> str:
 def _next(found: "Status", output: str) -> str:
     if found.left:
         return "wait for that run" if found.holder is not None else "the same sam-label run goes on"
-    return f"sam-label {'retry' if found.failed else 'validate'} {output}"
+    is_worth_it = not WORTH_A_RETRY.isdisjoint(found.failed_by_reason)
+    return f"sam-label {'retry' if is_worth_it else 'validate'} {output}"

@@ -80,6 +80,15 @@ def test_status_counts_and_names_the_next_command() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("failed", "command"),
+    [({}, "validate"), ({"EMPTY": 2}, "validate"), ({"EMPTY": 2, "FORBIDDEN": 1}, "retry")],
+)
+def test_a_retry_is_named_where_it_may_help(failed: dict[str, int], command: str) -> None:
+    found = Status("out", 10, 8, failed, 0, 70, 5_000, 1, "r00001", "", "done", None, None)
+    assert status_text(found, "out").endswith(f"next: sam-label {command} out")
+
+
 def test_numbers_as_people_read_them() -> None:
     assert (counted(1, "image"), counted(12_580, "mask")) == ("1 image", "12,580 masks")
     assert [size(n) for n in (0, 585_000, 2_564_550_879)] == ["0 kB", "585 kB", "2.6 GB"]

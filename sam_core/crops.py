@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from itertools import product
 
+from sam_core.options import MaskOptions
+
 XYXY = tuple[int, int, int, int]
 
 
@@ -13,6 +15,13 @@ class Crop:
 
     xyxy: XYXY
     layer: int
+
+
+def labelled_crops(height: int, width: int, options: MaskOptions) -> list[Crop]:
+    """The parts of an image of this size that the options say to label, in order."""
+    if options.tile_size:
+        return image_tiles(height, width, options.tile_size, options.crop_overlap_ratio)
+    return image_crops(height, width, options.crop_n_layers, options.crop_overlap_ratio)
 
 
 def image_crops(height: int, width: int, n_layers: int, overlap_ratio: float) -> list[Crop]:

@@ -14,7 +14,7 @@ import torch
 from sam_core.candidates import CropDecoder
 from sam_core.crop_decoder import crop_decoder
 from sam_core.crop_frame import CropFrame
-from sam_core.crops import Crop, image_crops, image_tiles
+from sam_core.crops import Crop, labelled_crops
 from sam_core.image_masks import OUTPUT_MODES, ImageMasks, OutputMode
 from sam_core.options import MaskOptions
 from sam_core.point_grid import layer_point_grids
@@ -94,24 +94,17 @@ class SamAutomaticMaskGenerator:
 
         Raises: ValueError for an array of another kind than uint8 [H, W, 3].
         """
+        sizes = [checked_image(image).shape for image in images]
+        crops = [labelled_crops(height, width, self.options) for height, width, _ in sizes]
         parts: list[list[ImageMasks]] = [[] for _ in images]
-        for index, crop, embedding in self._embedded_crops(images):
+        for index, crop, embedding in self._embedded_crops(images, crops):
             parts[index].append(self._masks_of_crop(crop, embedding, images[index].shape[:2]))
-        return [self._masks_of_image(image_parts) for image_parts in parts]
+        return [self._masks_of_image(*whole) for whole in zip(crops, parts, strict=True)]
 
-    def crops(self, height: int, width: int) -> list[Crop]:
-        """The parts of an image of this size that are labelled, in order."""
-        options = self.options
-        if options.tile_size:
-            return image_tiles(height, width, options.tile_size, options.crop_overlap_ratio)
-        return image_crops(height, width, options.crop_n_layers, options.crop_overlap_ratio)
-
-    def _embedded_crops(self, images: Sequence[Image]) -> Iterator[tuple[int, Crop, ImageEmbedding]]:
-        work = [
-            (index, crop)
-            for index, image in enumerate(images)
-            for crop in self.crops(*checked_image(image).shape[:2])
-        ]
+    def _embedded_crops(
+        self, images: Sequence[Image], crops: Sequence[Sequence[Crop]]
+    ) -> Iterator[tuple[int, Crop, ImageEmbedding]]:
+        work = [(index, crop) for index, image_crops in enumerate(crops) for crop in image_crops]
         size = 1 if self.model.device.type == "cpu" else GPU_ENCODER_BATCH
         for start in range(0, len(work), size):
             batch = work[start : start + size]
@@ -132,8 +125,8 @@ class SamAutomaticMaskGenerator:
         candidates = self._decoder(self.model, features, frame, self.options).candidates(points_N2)
         return masks_of_crop(candidates, points_N2, crop.xyxy, image_size, self.options)
 
-    def _masks_of_image(self, parts: Sequence[ImageMasks]) -> ImageMasks:
-        masks = masks_across_crops(parts, self.options)
+    def _masks_of_image(self, crops: Sequence[Crop], parts: Sequence[ImageMasks]) -> ImageMasks:
+        masks = masks_across_crops(crops, parts, self.options)
         return (
             masks_without_small_regions(masks, self.options) if self.options.min_mask_region_area else masks
         )

@@ -28,12 +28,27 @@ def mask_measures(
 
     Source of the stability score: SAM, App. B; calculate_stability_score of segment-anything, commit dca509f.
     """
-    N, H, W = len(logits_NLM), len(rows_HL), len(columns_WM)
-    rows_a_block = max(1, BLOCK_PIXELS // max(1, W * N))
+    masks_a_group = max(1, BLOCK_PIXELS // (len(columns_WM) * logits_NLM.shape[1]))
+    groups = [
+        _group_measures(logits_NLM[start : start + masks_a_group].float(), rows_HL, columns_WM, offset)
+        for start in range(0, max(1, len(logits_NLM)), masks_a_group)
+    ]
+    return MaskMeasures(
+        torch.cat([group.stability_score_N for group in groups]),
+        torch.cat([group.area_N for group in groups]),
+        torch.cat([group.box_xyxy_N4 for group in groups]),
+    )
+
+
+def _group_measures(
+    logits_NLM: torch.Tensor, rows_HL: torch.Tensor, columns_WM: torch.Tensor, offset: float
+) -> MaskMeasures:
+    N, W = len(logits_NLM), len(columns_WM)
+    rows_a_block = max(1, BLOCK_PIXELS // (W * max(1, N)))
     counts_3N = logits_NLM.new_zeros((3, N), dtype=torch.int64)
     has_row_blocks, has_column = [], logits_NLM.new_zeros((N, W), dtype=torch.bool)
-    wide_NLW = logits_NLM.float() @ columns_WM.T
-    for start in range(0, H, rows_a_block):
+    wide_NLW = logits_NLM @ columns_WM.T
+    for start in range(0, len(rows_HL), rows_a_block):
         pixels_NHW = rows_HL[start : start + rows_a_block] @ wide_NLW
         counts_3N += torch.stack([_count(pixels_NHW > cut) for cut in (offset, -offset, 0.0)])
         has_row_blocks.append(pixels_NHW.amax(2) > 0)

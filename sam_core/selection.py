@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sam_core.candidates import Candidates
-from sam_core.crops import XYXY
+from sam_core.crops import XYXY, Crop
 from sam_core.image_masks import ImageMasks, joined_masks
 from sam_core.nms import Indices, Overlap, box_overlap, kept_by_nms, mask_overlap
 from sam_core.options import MaskOptions
@@ -40,19 +40,31 @@ def masks_of_crop(
     if options.nms_overlap == "box":
         order_N = kept_by_nms(order_N, box_overlap(box_xyxy_N4), options.box_nms_thresh)
     masks = _encoded(candidates, order_N, points_N2, crop_xyxy, image_size)
-    return (
-        masks if options.nms_overlap == "box" else _without_overlaps(masks, options, options.box_nms_thresh)
-    )
+    return masks if options.nms_overlap == "box" else without_overlaps_in_crop(masks, options)
 
 
-def masks_across_crops(parts: Sequence[ImageMasks], options: MaskOptions) -> ImageMasks:
-    """The masks of all crops less those that repeat one of another crop; those of one crop as they are."""
+def masks_across_crops(
+    crops: Sequence[Crop], parts: Sequence[ImageMasks], options: MaskOptions
+) -> ImageMasks:
+    """The masks of all crops, a part each, less those that repeat one of another crop.
+
+    The deeper layer wins, because its crops show the object larger; in a layer, or among tiles, the predicted
+    IoU decides. SA (`reference`) goes by the area of the crop alone: there a fragment may win over the whole.
+    """
     masks = joined_masks(parts)
     if len(parts) < 2:
         return masks
-    # SA prefers the smaller crop, whatever the masks are worth: a fragment wins over the whole
-    score_N = -masks.crop_box_xywh[:, 2:].prod(axis=1) if options.reference else masks.predicted_iou
-    return _without_overlaps(masks.select(best_first(score_N)), options, options.crop_nms_thresh)
+    if options.reference:
+        order_N = best_first(-masks.crop_box_xywh[:, 2:].prod(axis=1))
+    else:
+        layer_N = np.repeat([crop.layer for crop in crops], [len(part) for part in parts])
+        order_N = np.lexsort((-masks.predicted_iou, -layer_N))
+    return _without_overlaps(masks.select(order_N), options, options.crop_nms_thresh)
+
+
+def without_overlaps_in_crop(masks: ImageMasks, options: MaskOptions) -> ImageMasks:
+    """The masks of one crop that NMS leaves, best predicted IoU first."""
+    return _without_overlaps(masks.select(best_first(masks.predicted_iou)), options, options.box_nms_thresh)
 
 
 def best_first(score_N: npt.NDArray[np.float32]) -> Indices:

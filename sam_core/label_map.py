@@ -1,0 +1,17 @@
+"""One label a pixel, for users who need masks that do not overlap."""
+
+import numpy as np
+import numpy.typing as npt
+
+from sam_core.image_masks import ImageMasks
+
+
+def label_map(masks: ImageMasks) -> npt.NDArray[np.int32]:
+    """Which mask each pixel belongs to: its place in `masks` plus 1, or 0 for none; int32 [height, width].
+
+    Where masks overlap the one of smaller area has the pixel, so that a part is seen on its whole.
+    """
+    labels_HW = np.zeros((masks.height, masks.width), dtype=np.int32)
+    for index in np.argsort(-masks.area, kind="stable").tolist():
+        labels_HW[masks.mask(index)] = index + 1
+    return labels_HW

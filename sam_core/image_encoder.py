@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sam_core.attention import Attention
+from sam_core.bands import run_in_chunks
 from sam_core.mlp import MLPBlock
 from sam_core.norm import LayerNorm2d
 from sam_core.presets import VitPreset
@@ -51,8 +52,7 @@ class Block(nn.Module):
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         x_BHWC = x_BHWC + self.attn(self.norm1(x_BHWC))
-        out: Tensor = x_BHWC + self.mlp(self.norm2(x_BHWC))
-        return out
+        return x_BHWC + run_in_chunks(self.mlp, self.norm2(x_BHWC))
 
 
 class ImageEncoderViT(nn.Module):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_core.bands import run_in_bands, run_in_chunks
 from sam_core.image_encoder import neck
 from sam_core.presets import TinyVitPreset
 from sam_core.windows import window_merge, window_partition
@@ -50,8 +51,7 @@ class PatchEmbed(nn.Module):
         )
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
-        features: Tensor = self.seq(images_B3HW)
-        return features
+        return run_in_bands(self.seq, images_B3HW, stride=4)
 
 
 class MBConv(nn.Module):
@@ -65,6 +65,9 @@ class MBConv(nn.Module):
         self.conv3 = Conv2d_BN(hidden, dim)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        return run_in_bands(self._band, x_BCHW, stride=1)
+
+    def _band(self, x_BCHW: Tensor) -> Tensor:
         hidden = F.gelu(self.conv2(F.gelu(self.conv1(x_BCHW))))
         return F.gelu(x_BCHW + self.conv3(hidden))
 
@@ -74,11 +77,15 @@ class PatchMerging(nn.Module):
 
     def __init__(self, dim: int, out_dim: int, stride: int) -> None:
         super().__init__()
+        self.stride = stride
         self.conv1 = Conv2d_BN(dim, out_dim)
         self.conv2 = Conv2d_BN(out_dim, out_dim, kernel=3, stride=stride, groups=out_dim)
         self.conv3 = Conv2d_BN(out_dim, out_dim)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        return run_in_bands(self._band, x_BCHW, self.stride)
+
+    def _band(self, x_BCHW: Tensor) -> Tensor:
         merged: Tensor = self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x_BCHW)))))
         return merged
 
@@ -105,10 +112,9 @@ class Attention(nn.Module):
         )
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
-        _, H, W, C = x_BHWC.shape
+        H, W = x_BHWC.shape[1:3]
         windows = self.norm(window_partition(x_BHWC, self.window_size))
-        qkv = self.qkv(windows).view(*windows.shape[:2], self.num_heads, 3, C // self.num_heads)
-        q, k, v = qkv.permute(3, 0, 2, 1, 4)
+        q, k, v = self.qkv(windows).view(*windows.shape[:2], self.num_heads, 3, -1).permute(3, 0, 2, 1, 4)
         bias = self.attention_biases[:, self.attention_bias_idxs].to(q.dtype)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         projected: Tensor = self.proj(window_merge(out.transpose(1, 2).flatten(2), self.window_size, H, W))
@@ -142,7 +148,7 @@ class TinyViTBlock(nn.Module):
         x_BHWC = x_BCHW.permute(0, 2, 3, 1)
         x_BHWC = x_BHWC + self.attn(x_BHWC)
         x_BHWC = self.local_conv(x_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        out_BHWC: Tensor = x_BHWC + self.mlp(x_BHWC)
+        out_BHWC: Tensor = x_BHWC + run_in_chunks(self.mlp, x_BHWC)
         return out_BHWC.permute(0, 3, 1, 2)
 
 

@@ -3,8 +3,6 @@
 Source: "Segment Anything" (Kirillov et al., 2023), App. A; ViTDet (Li et al., 2022), sec. 3.
 """
 
-from itertools import repeat
-
 import torch
 from torch import Tensor, nn
 
@@ -67,7 +65,7 @@ class ImageEncoderViT(nn.Module):
             self.pos_embed = nn.Parameter(
                 torch.zeros(1, preset.grid_size, preset.grid_size, preset.embed_dim)
             )
-        window_sizes = list(repeat(preset.window_size, preset.depth))
+        window_sizes = [preset.window_size] * preset.depth
         for index in preset.global_attn_indexes:
             window_sizes[index] = 0
         self.blocks = nn.ModuleList(Block(preset, window_size) for window_size in window_sizes)

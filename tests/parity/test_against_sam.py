@@ -85,6 +85,30 @@ def test_frames(both: tuple[Sam, Any], size: tuple[int, int]) -> None:
     )
 
 
+def test_fitted_sizes(segment_anything: ModuleType) -> None:
+    from segment_anything.utils.transforms import ResizeLongestSide as Original
+
+    random = np.random.default_rng(0)
+    for height, width in [
+        (1, 3),
+        (3, 2),
+        (1024, 1024),
+        (683, 1024),
+        *random.integers(1, 5000, (2000, 2)).tolist(),
+    ]:
+        expected = Original.get_preprocess_shape(height, width, 1024)
+        assert fitted_size(height, width, 1024) == tuple(max(1, side) for side in expected)
+
+
+def test_every_norm_has_the_originals_epsilon(both: tuple[Sam, Any]) -> None:
+    """Outputs of random models hardly show it."""
+    ours, original = (
+        {name: module.eps for name, module in sam.named_modules() if hasattr(module, "eps")} for sam in both
+    )
+    assert ours == original
+    assert set(ours.values()) == {1e-5, 1e-6}
+
+
 @pytest.mark.parametrize("image_format", ["RGB", "BGR"])
 def test_predictor(both: tuple[Sam, Any], segment_anything: ModuleType, image_format: str) -> None:
     ours, original = SamPredictor(both[0]), segment_anything.SamPredictor(both[1])

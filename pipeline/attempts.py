@@ -23,6 +23,7 @@ class Tally:
     labelled: int = 0
     failed: int = 0
     failed_by_reason: dict[str, int] = field(default_factory=dict)
+    gave_up: str | None = None  # what ends the whole run, in a labeler's words
 
 
 class AttemptLedger:
@@ -34,6 +35,7 @@ class AttemptLedger:
         self._reasons: Counter[str] = Counter()
         self._labelled = 0
         self._is_stopping = False
+        self._gave_up: str | None = None
 
     def begin(self, image_id: str) -> int | None:
         """How often the image has been begun, this time included; None where the run stops."""
@@ -57,11 +59,16 @@ class AttemptLedger:
 
     def tally(self) -> Tally:
         """What has been finished."""
-        return Tally(self._labelled, self._reasons.total(), dict(self._reasons))
+        return Tally(self._labelled, self._reasons.total(), dict(self._reasons), self._gave_up)
 
     def stop(self) -> None:
         """From now on nothing begins."""
         self._is_stopping = True
+
+    def give_up(self, why: str) -> None:
+        """Stops the run for a fault that every labeler would meet."""
+        self._gave_up = self._gave_up or why
+        self.stop()
 
     def is_stopping(self) -> bool:
         """Whether the run stops."""

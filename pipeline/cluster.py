@@ -7,15 +7,17 @@ address; one on the network without token authentication runs code for whoever r
 import logging
 import os
 import secrets
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import ray
+
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, UsageError
+from pipeline.quiet_ray import native_stderr_hushed, quiet_ray
 
 LEAST_LOCAL_CPUS = 4  # with fewer, actors can hold them all and the tasks that feed them wait for ever
 SPARE_LOCAL_CPUS = 2  # logical ones for fetching and writing, which wait on the network rather than compute
@@ -23,7 +25,6 @@ OBJECT_STORE_BYTES = (
     1 << 30
 )  # encoded images on their way; Ray's default, a third of the memory, is no use here
 THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
-NO_PROGRESS_S = 6 * 3600  # a block of large images with many crops on a CPU takes hours, spot GPUs too
 CPUS_FOR_TASKS = 1  # that labelers must leave
 
 
@@ -79,53 +80,32 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
 
     Raises: UsageError, SamLabelError where the cluster is not reached.
     """
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the home folder
     address = config.address or os.environ.get("RAY_ADDRESS") or "local"
     _refuse_unsafe(address, config.allow_unauthenticated_cluster)
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the home folder
 
-    import ray  # after the token: Ray reads it once, when it is loaded
-
-    configure_ray_data()
-    if ray.is_initialized():
-        yield labeler_room(config, _resources())
-        return
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ side speaks past Python's logging
-    try:
-        with _native_stderr_hushed():  # where it would announce just that
-            _start(address)
-    except (ConnectionError, RuntimeError, ValueError) as fault:
-        raise SamLabelError(f"Ray at {address} cannot be used: {str(fault).splitlines()[0]}") from fault
-    try:
-        yield labeler_room(config, _resources())
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def _native_stderr_hushed() -> Iterator[None]:
-    """Nothing reaches the process's stderr for the while, from code that no Python setting quietens either."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    with quiet_ray():
+        if ray.is_initialized():
+            yield labeler_room(config, _resources())
+            return
+        try:
+            with native_stderr_hushed():
+                _start(address)
+        except (ConnectionError, RuntimeError, ValueError) as fault:
+            raise SamLabelError(f"Ray at {address} cannot be used: {str(fault).splitlines()[0]}") from fault
+        try:
+            yield labeler_room(config, _resources())
+        finally:
+            ray.shutdown()
 
 
 def _resources() -> Mapping[str, float]:
-    import ray
-
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
 
 def _start(address: str) -> None:
-    import ray
-
     if address != "local":
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
         return
     ray.init(
         address="local",
@@ -133,7 +113,7 @@ def _start(address: str) -> None:
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level=logging.ERROR,
+        logging_level=logging.CRITICAL,
     )
 
 
@@ -145,18 +125,6 @@ def cores() -> int:
         return max(1, min(affinity, int(quota) // int(period)))
     except (OSError, ValueError):  # no control groups, or no limit ("max")
         return affinity
-
-
-def configure_ray_data() -> None:
-    """Ray's progress bars and notices off, a person at a terminal sees the run's own; and more patience."""
-    import ray.data
-
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_no_progress_timeout_s = NO_PROGRESS_S
-    for name in ("ray", "ray.data", "ray.serve", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _refuse_unsafe(address: str, allowed: bool) -> None:

@@ -18,7 +18,7 @@ import ray
 from pipeline.attempts import MOST_ATTEMPTS, LedgerHandle
 from pipeline.decode import DecodedImage
 from pipeline.decode_pool import DecodeLimits, DecodePool
-from pipeline.errors import ImageError
+from pipeline.errors import ImageError, SamLabelError
 from pipeline.reason import Reason
 from pipeline.schema import failed_row, ok_row, table_of
 from sam_core.image_masks import ImageMasks
@@ -54,8 +54,12 @@ class Labeler:
     """Rows with bytes in, rows of the dataset out, one for one, unless the run stops."""
 
     def __init__(self, settings: LabelerSettings, load: LoadGenerator, ledger: LedgerHandle) -> None:
-        self._generator = load(settings)
         self._ledger = ledger
+        try:
+            self._generator = load(settings)
+        except Exception as fault:  # noqa: BLE001  # told to the ledger: Ray would bury it in pages, and try again
+            why = str(fault) if isinstance(fault, SamLabelError) else describe(fault)
+            ray.get(ledger.give_up.remote(why))  # and nothing begins that would need the generator
         self._decoders = DecodePool(settings.decoders, settings.decode_limits)
         self._threads = ThreadPoolExecutor(settings.decoders)
 
@@ -106,12 +110,17 @@ def labeler_fault(fault: Exception) -> ImageError:
     An error that leaves the CUDA context broken ends the process instead, so that Ray starts a sound one; the
     ledger remembers the image.
     """
-    text = f"{type(fault).__name__}: {fault}"
+    text = describe(fault)
     if "out of memory" in text and "CUDA" in text:  # the generator has halved its batches down to one before
         return ImageError(Reason.GPU_OOM, text)
     if "CUDA error" in text:
         _die()
     return ImageError(Reason.LABELER_ERROR, text)
+
+
+def describe(fault: BaseException) -> str:
+    """The fault in one line, its type first."""
+    return f"{type(fault).__name__}: {fault}".strip().replace("\n", " ")
 
 
 def _die() -> NoReturn:

@@ -41,6 +41,8 @@ def supervised(
             while _is_at_work(worker):
                 tally: Tally = ray.get(ledger.tally.remote())
                 on_tick(tally)
+                if tally.gave_up:
+                    raise SamLabelError(tally.gave_up)
                 if interrupted.is_set():
                     raise Interrupted(
                         "interrupted; what was done is committed, and the same command goes on from here"
@@ -52,10 +54,24 @@ def supervised(
                 worker.join(DRAIN_S)
             raise
     if worker.fault is not None:
-        raise worker.fault
+        raise told(worker.fault) from worker.fault
     tally = ray.get(ledger.tally.remote())
     on_tick(tally)
+    if tally.gave_up:
+        raise SamLabelError(tally.gave_up)
     return tally
+
+
+def told(fault: BaseException) -> SamLabelError:
+    """The error of ours that Ray wrapped, or one that says what Ray said last."""
+    cause: BaseException | None = fault
+    while cause is not None:
+        inner = getattr(cause, "cause", None) or cause.__cause__ or cause.__context__
+        if isinstance(cause, SamLabelError) and not isinstance(inner, SamLabelError):
+            return cause
+        cause = inner
+    last_line = str(fault).strip().rpartition("\n")[2] or type(fault).__name__
+    return SamLabelError(f"labelling stopped: {last_line}; what was done is committed, run again to go on")
 
 
 def _is_at_work(worker: threading.Thread) -> bool:

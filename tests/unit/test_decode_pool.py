@@ -27,8 +27,7 @@ def png(size: int = 32) -> bytes:
 
 
 @pytest.fixture
-def poisonable(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecodePool]:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+def poisonable() -> Iterator[DecodePool]:
     pool = DecodePool(1, DecodeLimits(LIMITS.max_pixels, timeout_s=2), "poisoned_decode_child")
     yield pool
     pool.close()

@@ -1,0 +1,187 @@
+"""Whole runs over folders, with real Ray and a stand-in for the model. Each run ends valid."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from PIL import Image
+from stand_in_generator import photo, stand_in
+
+from pipeline.config import RunConfig
+from pipeline.dataset import Dataset
+from pipeline.errors import SamLabelError, TooManyFailures, UsageError
+from pipeline.labeler import LabelerSettings
+from pipeline.plan import plan
+from pipeline.run import RunProgress, RunSummary, run
+from pipeline.validate import validate
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    """One local Ray for all the runs below, which find it started."""
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=200 << 20,
+    )
+    yield
+    ray.shutdown()
+
+
+def labelled(folder: Path, output: Path, **options: Any) -> RunSummary:
+    load = options.pop("load", stand_in())
+    config = RunConfig(input=str(folder), output=str(output), **options)
+    return run(config, load=load)
+
+
+def rows(output: Path) -> dict[str, dict[str, Any]]:
+    """The dataset's rows by file name, once `validate` finds nothing."""
+    found = validate(str(output))
+    assert found.problems == []
+    return {row["uri"].rpartition("/")[2]: row for row in Dataset.at(str(output)).table().to_pylist()}
+
+
+def photos(folder: Path, count: int, **poisons: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        (folder / f"{number:04d}.png").write_bytes(photo(number, poison=poisons.get(f"n{number}")))
+    return folder
+
+
+def test_every_file_ends_in_one_row(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "in", 20)
+    (folder / "deep" / "er").mkdir(parents=True)
+    names = [
+        "a b.png",
+        "100%.png",
+        "x#y.png",
+        "[1]*?.png",
+        "line\nbreak.png",
+        "\u00fc.png",
+        "u\u0308.png",
+        "..png",
+    ]
+    for number, name in enumerate(names):
+        (folder / "deep" / "er" / f"_{name}").write_bytes(photo(100 + number))
+    (folder / "text.jpg").write_text("<html>not found</html>")
+    (folder / "empty.jpg").touch()
+    (folder / "cut.png").write_bytes(photo(7)[:900])
+    (folder / "heic.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    (folder / "link.png").symlink_to("/etc/hostname")
+    (folder / "gone.png").symlink_to(tmp_path / "in" / "nowhere")
+    (folder / "notes.txt").write_text("left out")
+    summary = labelled(folder, tmp_path / "out")
+    found = rows(tmp_path / "out")
+    assert {name: row["error"] for name, row in found.items() if row["status"] == "failed"} == {
+        "text.jpg": "NOT_AN_IMAGE",
+        "empty.jpg": "EMPTY",
+        "cut.png": "TRUNCATED",
+        "heic.heic": "UNSUPPORTED",
+        "link.png": "OUTSIDE_ROOT",
+        "gone.png": "SOURCE_MISSING",
+    }
+    assert {f"_{name}" for name in names} <= {name for name, row in found.items() if row["status"] == "ok"}
+    assert (summary.labelled, summary.failed, summary.total, summary.masks) == (28, 6, 34, 84)
+
+
+def test_a_finished_run_again_does_nothing(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "in", 3)
+    labelled(folder, tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+
+    def no_generator(settings: LabelerSettings) -> Any:
+        raise AssertionError("nothing is left to label")
+
+    summary = labelled(folder, tmp_path / "out", load=no_generator)
+    assert (summary.labelled, summary.skipped_done, summary.run_id) == (0, 3, "")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+
+
+def test_limit_then_the_rest(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "in", 25)
+    log = tmp_path / "log"
+    assert labelled(folder, tmp_path / "out", limit=10, load=stand_in(log=log)).labelled == 10
+    planned = plan(RunConfig(input=str(folder), output=str(tmp_path / "out")))
+    assert (planned.images, planned.pending) == (25, 15)
+    rest = labelled(folder, tmp_path / "out", load=stand_in(log=log))
+    assert (rest.labelled, rest.skipped_done) == (15, 10)
+    assert len(rows(tmp_path / "out")) == 25
+    assert len(log.read_text().split()) == 25, "no image was labelled twice"
+
+
+def test_the_rows_do_not_depend_on_how_the_run_was_cut(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "in", 17)
+    labelled(folder, tmp_path / "whole")
+    labelled(folder, tmp_path / "parts", limit=5, images_per_block=2)
+    labelled(folder, tmp_path / "parts", images_per_block=3)
+    assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
+
+
+def test_faults_of_the_labeler_are_the_images_own(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "in", 16, n1="broken cuda", n9="raise", n14="cuda out of memory")
+    labelled(folder, tmp_path / "out")
+    failed = {name: row for name, row in rows(tmp_path / "out").items() if row["status"] == "failed"}
+    assert {name: row["error"] for name, row in failed.items()} == {
+        "0001.png": "WORKER_CRASH",
+        "0009.png": "LABELER_ERROR",
+        "0014.png": "GPU_OOM",
+    }
+    assert "this image cannot be labelled" in failed["0009.png"]["error_message"]
+    assert "3 times" in failed["0001.png"]["error_message"]
+
+
+def test_too_many_failures_end_it_early(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(120):
+        (folder / f"{number:03d}.jpg").write_text("no image")
+    with pytest.raises(TooManyFailures, match="more than the 10") as caught:
+        labelled(folder, tmp_path / "out", max_failures="10")
+    assert caught.value.exit_code == 3
+    assert 10 < Dataset.at(str(tmp_path / "out")).failed < 120, (
+        "what was done is kept, the rest was not begun"
+    )
+    labelled(folder, tmp_path / "out")
+    assert len(rows(tmp_path / "out")) == 120
+
+
+def test_a_common_cause_ends_it_early(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "in", 60, **{f"n{number}": "raise" for number in range(60)})
+    with pytest.raises(TooManyFailures, match="failed with LABELER_ERROR"):
+        labelled(folder, tmp_path / "out", load=stand_in(delay_s=0.05))
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    told: list[RunProgress] = []
+    config = RunConfig(input=str(photos(tmp_path / "in", 12)), output=str(tmp_path / "out"))
+    run(config, told.append, load=stand_in())
+    assert told[-1] == RunProgress(labelled=12, failed=0, total=12)
+    assert [each.labelled for each in told] == sorted(each.labelled for each in told)
+
+
+def test_what_a_labeler_says_while_it_loads_reaches_the_user(tmp_path: Path) -> None:
+    def wrong_weights(settings: LabelerSettings) -> Any:
+        raise SamLabelError("the weights differ; put the same file on every machine")
+
+    with pytest.raises(SamLabelError, match="the weights differ; put the same file on every machine"):
+        labelled(photos(tmp_path / "in", 3), tmp_path / "out", load=wrong_weights)
+    assert labelled(tmp_path / "in", tmp_path / "out").labelled == 3
+
+
+def test_what_cannot_be_scheduled_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="99 labelers need"):
+        labelled(photos(tmp_path / "in", 1), tmp_path / "out", workers=99)
+
+
+def test_upright_and_recorded(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20)).save(tmp_path / "in" / "turned.jpg", exif=exif)
+    labelled(tmp_path / "in", tmp_path / "out")
+    (row,) = rows(tmp_path / "out").values()
+    assert (row["width"], row["height"], row["exif_orientation"], row["frames"]) == (20, 40, 6, 1)

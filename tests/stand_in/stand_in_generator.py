@@ -1,0 +1,99 @@
+"""A deterministic stand-in for SAM: sound masks that depend on the pixels alone, made in microseconds.
+
+What an image does to its labeler is written in its first pixel, so that faults travel with the data as real
+ones do. Ray's workers get this module by value: they have no tests on their path.
+"""
+
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from ray import cloudpickle
+
+from pipeline.labeler import LabelerSettings
+from sam_core.image_masks import ImageMasks
+from sam_core.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+MASKS = 3
+POISONS = {
+    "segfault": (255, 0, 1),
+    "abort": (255, 0, 2),
+    "kill": (255, 0, 3),
+    "raise": (255, 0, 4),
+    "cuda out of memory": (255, 0, 5),
+    "broken cuda": (255, 0, 6),
+}
+
+
+class StandInGenerator:
+    """Makes MASKS masks of each image, after `delay_s`; counts the images in `log`, one line each."""
+
+    def __init__(self, delay_s: float, log: Path | None) -> None:
+        self._delay_s, self._log = delay_s, log
+
+    def generate_masks(self, image: np.ndarray) -> ImageMasks:
+        if self._log is not None:
+            with self._log.open("a") as log:
+                log.write(f"{os.getpid()}\n")
+        _take_poison(tuple(image[0, 0].tolist()))
+        time.sleep(self._delay_s)
+        height, width, _ = image.shape
+        masks = [image[..., channel] > np.median(image[..., channel]) for channel in range(MASKS)]
+        runs = [runs_of_mask(mask_HW) for mask_HW in masks]
+        boxes_xyxy = np.array([box_of_runs(one, height) for one in runs], np.float32)
+        boxes_xyxy[:, 2:] -= boxes_xyxy[:, :2]
+        return ImageMasks(
+            height=height,
+            width=width,
+            counts=[compressed_counts(one, height, width) for one in runs],
+            area=np.array([area_of_runs(one) for one in runs], np.int64),
+            bbox_xywh=boxes_xyxy,
+            predicted_iou=np.linspace(0.9, 1, MASKS, dtype=np.float32),
+            stability_score=np.linspace(0.95, 1, MASKS, dtype=np.float32),
+            point_coords=np.full((MASKS, 2), 0.5, np.float32),
+            crop_box_xywh=np.tile(np.float32([0, 0, width, height]), (MASKS, 1)),
+        )
+
+
+def stand_in(delay_s: float = 0.0, log: Path | None = None) -> Callable[[LabelerSettings], StandInGenerator]:
+    """What `run(load=...)` takes."""
+
+    def load(settings: LabelerSettings) -> StandInGenerator:
+        return StandInGenerator(delay_s, log)
+
+    return load
+
+
+def photo(seed: int, size: int = 24, poison: str | None = None) -> bytes:
+    """A PNG of noise; `poison` says what it does to its labeler."""
+    image_HW3 = np.random.default_rng(seed).integers(0, 250, (size, size + seed % 7, 3), np.uint8)
+    if poison is not None:
+        image_HW3[0, 0] = POISONS[poison]
+    file = io.BytesIO()
+    Image.fromarray(image_HW3).save(file, "PNG")
+    return file.getvalue()
+
+
+def _take_poison(first_pixel: tuple[int, ...]) -> None:
+    poison = next((name for name, pixel in POISONS.items() if pixel == first_pixel), None)
+    match poison:
+        case "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "abort":
+            os.abort()
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "raise":
+            raise ValueError("this image cannot be labelled")
+        case "cuda out of memory":
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        case "broken cuda":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")

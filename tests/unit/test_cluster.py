@@ -1,0 +1,70 @@
+"""The room that labelers get, and the Rays that are refused; nothing is started."""
+
+import pytest
+
+from pipeline.cluster import LabelerRoom, labeler_room, ray_session
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+
+
+def config(**options: object) -> RunConfig:
+    return RunConfig.model_validate({"input": "photos", "output": "out", **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "resources", "expected"),
+    [
+        ({}, {"CPU": 4}, LabelerRoom(workers=1, threads=2, gpus=0)),
+        ({}, {"CPU": 18}, LabelerRoom(workers=8, threads=2, gpus=0)),
+        ({"workers": 3}, {"CPU": 18}, LabelerRoom(workers=3, threads=2, gpus=0)),
+        ({}, {"CPU": 18, "GPU": 4}, LabelerRoom(workers=4, threads=1, gpus=1)),
+        ({"workers": 2}, {"CPU": 18, "GPU": 4}, LabelerRoom(workers=2, threads=1, gpus=1)),
+        ({"device": "cpu"}, {"CPU": 18, "GPU": 4}, LabelerRoom(workers=8, threads=2, gpus=0)),
+        ({"device": "cuda"}, {"CPU": 4, "GPU": 1}, LabelerRoom(workers=1, threads=1, gpus=1)),
+    ],
+)
+def test_room(options: dict[str, object], resources: dict[str, float], expected: LabelerRoom) -> None:
+    room = labeler_room(config(**options), resources)
+    assert room == expected
+    assert all(resources.get(kind, 0) >= need for kind, need in room.needs.items()), "else the run would hang"
+
+
+@pytest.mark.parametrize(
+    ("options", "resources", "message"),
+    [
+        ({"device": "cuda"}, {"CPU": 8}, "finds no GPU"),
+        ({"workers": 4}, {"CPU": 8}, r"4 labelers need 9 CPUs \(it has 8\)"),
+        ({"workers": 3}, {"CPU": 8, "GPU": 2}, r"3 labelers need 3 GPUs \(it has 2\)"),
+        ({}, {"CPU": 2}, r"1 labelers need 3 CPUs"),
+        ({}, {}, "need 3 CPUs"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    options: dict[str, object], resources: dict[str, float], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        labeler_room(config(**options), resources)
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3:6379", "ray.example.com:6379", "[2001:db8::1]:6379"])
+def test_a_cluster_without_token_authentication_is_refused(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with (
+        pytest.raises(UsageError, match="without token authentication"),
+        ray_session(config(address=address)),
+    ):
+        pass
+
+
+def test_a_cluster_from_the_environment_is_held_to_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "10.1.2.3:6379")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(UsageError, match="without token authentication"), ray_session(config()):
+        pass
+
+
+def test_ray_client_is_refused() -> None:
+    with pytest.raises(UsageError, match="Ray Client"), ray_session(config(address="ray://10.1.2.3:10001")):
+        pass

@@ -1,0 +1,78 @@
+"""Manifest rows to bytes, or the reason why not, on a real disk."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import ImageError
+from pipeline.fetch import image_bytes
+from pipeline.reason import Reason
+from pipeline.source import Source
+
+MOST_PIXELS = 1_000_000
+
+
+def row_of(path: Path) -> dict[str, Any]:
+    (row,) = Source.at(str(path)).rows()
+    return row._asdict()
+
+
+def reason_of(row: dict[str, Any], root: Path | None) -> Reason:
+    with pytest.raises(ImageError) as caught:
+        image_bytes(row, str(root) if root else None, MOST_PIXELS)
+    return caught.value.reason
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photos" / "a b#%.jpg"
+    path.parent.mkdir()
+    path.write_bytes(b"some bytes")
+    return path
+
+
+def test_the_bytes(photo: Path) -> None:
+    assert image_bytes(row_of(photo), str(photo.parent), MOST_PIXELS) == b"some bytes"
+
+
+def test_deleted_since(photo: Path) -> None:
+    row = row_of(photo)
+    photo.unlink()
+    assert reason_of(row, photo.parent) is Reason.SOURCE_MISSING
+
+
+def test_changed_since(photo: Path) -> None:
+    row = row_of(photo)
+    photo.write_bytes(b"other bytes")
+    assert reason_of(row, photo.parent) is Reason.SOURCE_CHANGED
+
+
+def test_more_bytes_than_the_limit_can_need(photo: Path) -> None:
+    assert reason_of(row_of(photo) | {"size": 9 * MOST_PIXELS + (1 << 20)}, photo.parent) is Reason.TOO_LARGE
+
+
+def test_a_link_that_leaves_the_root(photo: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"not yours")
+    link = photo.with_name("link.jpg")
+    link.symlink_to(secret)
+    assert reason_of(row_of(link), photo.parent) is Reason.OUTSIDE_ROOT
+    assert image_bytes(row_of(link), None, MOST_PIXELS) == b"not yours", "a file that was named itself"
+
+
+def test_dots_that_leave_the_root(photo: Path, tmp_path: Path) -> None:
+    row = row_of(photo) | {"uri": f"file://{photo.parent}/../secret"}
+    assert reason_of(row, photo.parent) is Reason.OUTSIDE_ROOT
+
+
+def test_a_link_inside_the_root(photo: Path) -> None:
+    link = photo.with_name("link.jpg")
+    link.symlink_to(photo)
+    assert image_bytes(row_of(link), str(photo.parent), MOST_PIXELS) == b"some bytes"
+
+
+def test_a_root_that_is_a_link_itself(photo: Path, tmp_path: Path) -> None:
+    alias = tmp_path / "alias"
+    alias.symlink_to(photo.parent)
+    assert image_bytes(row_of(alias / photo.name), str(alias), MOST_PIXELS) == b"some bytes"

@@ -1,0 +1,61 @@
+"""SIGKILL at a chosen step: every change that a process makes to the disk, before it and after it."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# All that changes what others see of the disk (pipeline/disk.py).
+STEPS = [(os, "link"), (Path, "replace"), (Path, "unlink")]
+
+
+class Steps:
+    """Counts this process's steps, and ends it before the one with the number `last`."""
+
+    def __init__(self, last: int | None) -> None:
+        self.count, self.last = 0, last
+
+    def around(self, change: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            if self.count == self.last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.count += 1
+            return change(*args, **kwargs)
+
+        return counted
+
+
+def in_a_process_killed_before_step(work: Callable[[], None], last: int | None) -> int | None:
+    """The steps that `work` took in a process of its own, None where it was killed before the last one."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        steps = Steps(last)
+        for owner, name in STEPS:
+            setattr(owner, name, steps.around(getattr(owner, name)))
+        status = 1
+        try:
+            work()
+            os.write(writer, str(steps.count).encode())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        count = said.read()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return None
+    assert os.waitstatus_to_exitcode(status) == 0, "the work failed: its traceback is in the output"
+    return int(count)
+
+
+@pytest.fixture
+def killed_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None], int | None], int | None]:
+    """in_a_process_killed_before_step; nothing waits for the medium, since a killed process loses no page."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    return in_a_process_killed_before_step

@@ -1,0 +1,146 @@
+"""A run killed between any two steps of the protocol: readers see whole rows, and a rerun completes it.
+
+The work runs in a process that SIGKILL ends before its first change to the disk, before its second, and so on
+to the last: "after" a step is "before" the next. That a temporary file goes is a step too.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline.dataset import Dataset
+from pipeline.gc import collect
+from pipeline.identity import Identity
+from pipeline.retry import retry
+from pipeline.storage import Store
+from pipeline.validate import validate
+from sam_core.options import MaskOptions
+
+NAMES = [f"{number:02d}" for number in range(7)]
+Work = Callable[[Path], None]
+
+
+def globbed(folder: Path) -> list[dict[str, Any]]:
+    tables = [pq.ParquetFile(file).read() for file in folder.glob("data/*.parquet")]
+    return sorted((row for table in tables for row in table.to_pylist()), key=lambda row: row["uri"])
+
+
+def survives(
+    tmp_path: Path, killed_before: Any, before: Work, work: Work, again: Work, expected: list[dict[str, Any]]
+) -> None:
+    """Kills `work` before every one of its steps, each time on a copy of `before`; `again` completes it."""
+    start, undisturbed = tmp_path / "start", tmp_path / "undisturbed"
+    start.mkdir()
+    before(start)
+    old = globbed(start)
+    shutil.copytree(start, undisturbed)
+    steps = killed_before(lambda: work(undisturbed), None)
+    assert steps > 10
+    for step in range(steps):
+        output = tmp_path / f"killed-{step}"
+        shutil.copytree(start, output)
+        assert killed_before(lambda output=output: work(output), step) is None
+        assert_readable(output, old, expected)
+        again(output)
+        assert validate(str(output)).problems == [], f"killed before step {step}"
+        assert globbed(output) == expected, f"killed before step {step}"
+
+
+def assert_readable(output: Path, old: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
+    """A reader right after the kill sees whole rows, each image at most once, of before or of after."""
+    dataset = Dataset.in_store_or_none(Store.at(str(output)))
+    if dataset is not None:
+        rows = dataset.table().to_pylist()
+        uris = [row["uri"] for row in rows]
+        assert len(uris) == len(set(uris)) == dataset.rows
+        assert all(row in old or row in new for row in rows)
+
+
+def leave(output: Path, task: int) -> None:
+    """A shard that a killed run has not committed."""
+    shutil.copy(output / "data" / "r00001-000000.parquet", output / "data" / f"r00001-{task:06d}.parquet")
+
+
+def nothing(output: Path) -> None:
+    """An output that does not exist yet."""
+
+
+def test_a_first_run(tmp_path: Path, rehearsal, killed_before) -> None:
+    photos = rehearsal(NAMES)
+
+    def run(output: Path) -> None:
+        photos.run(Store.at(str(output)))
+
+    survives(tmp_path, killed_before, nothing, run, run, photos.rows())
+
+
+def test_a_resumed_run(tmp_path: Path, rehearsal, killed_before) -> None:
+    photos = rehearsal(NAMES)
+
+    def first(output: Path) -> None:
+        photos.run(Store.at(str(output)), shards=2)
+        leave(output, 77)
+
+    def run(output: Path) -> None:
+        photos.run(Store.at(str(output)))
+
+    survives(tmp_path, killed_before, first, run, run, photos.rows())
+
+
+def test_a_refresh(tmp_path: Path, rehearsal, killed_before) -> None:
+    photos, changed = rehearsal(NAMES), rehearsal([*NAMES, "new"])
+    changed.etags |= {"file:///photos/01": "2", "file:///photos/06": "2"}
+
+    def first(output: Path) -> None:
+        photos.run(Store.at(str(output)))
+
+    def refresh(output: Path) -> None:
+        changed.run(Store.at(str(output)), refresh=True)
+
+    survives(tmp_path, killed_before, first, refresh, refresh, changed.rows())
+
+
+def test_an_overwrite_by_other_settings(tmp_path: Path, rehearsal, killed_before) -> None:
+    photos, other = rehearsal(NAMES), rehearsal(NAMES[2:])
+    other.identity = Identity("vit_b", "1" * 64, MaskOptions(points_per_side=8))
+
+    def first(output: Path) -> None:
+        photos.run(Store.at(str(output)))
+
+    def overwrite(output: Path) -> None:
+        other.run(Store.at(str(output)), overwrite=True)
+
+    survives(tmp_path, killed_before, first, overwrite, overwrite, other.rows())
+
+
+def test_a_retry(tmp_path: Path, rehearsal, killed_before) -> None:
+    photos = rehearsal(NAMES)
+
+    def first(output: Path) -> None:
+        photos.run(Store.at(str(output)))
+
+    def queue(output: Path) -> None:
+        assert retry(str(output))
+
+    def queue_and_run(output: Path) -> None:
+        retry(str(output))
+        photos.run(Store.at(str(output)))
+
+    survives(tmp_path, killed_before, first, queue, queue_and_run, photos.rows())
+
+
+def test_a_gc(tmp_path: Path, rehearsal, killed_before) -> None:
+    photos = rehearsal(NAMES)
+
+    def first(output: Path) -> None:
+        photos.run(Store.at(str(output)))
+        leave(output, 77)
+        leave(output, 78)
+
+    def gc(output: Path) -> None:
+        assert collect(str(output)).files == 2
+
+    survives(tmp_path, killed_before, first, gc, lambda output: collect(str(output)), photos.rows())

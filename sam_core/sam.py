@@ -68,19 +68,19 @@ class Sam(nn.Module):
         normalised = (images - self.pixel_mean) / self.pixel_std
         return F.pad(normalised, (0, side - images.shape[-1], 0, side - images.shape[-2]))
 
-    @torch.no_grad()
     def encode(self, image_HW3: np.ndarray, dtype: torch.dtype = torch.float32) -> ImageEmbedding:
-        """Embedding of an RGB uint8 image of any size."""
+        """Embedding of an RGB uint8 image of any size. Raises: ValueError where it is something else."""
         return self.encode_batch([image_HW3], dtype)[0]
 
     @torch.no_grad()
     def encode_batch(
         self, images_HW3: Sequence[np.ndarray], dtype: torch.dtype = torch.float32
     ) -> list[ImageEmbedding]:
-        """Embeddings of RGB uint8 images of any sizes, through the encoder in one batch.
+        """Embeddings of one or more RGB uint8 images of any sizes, through the encoder in one batch.
 
-        dtype: what matrix products run in; LayerNorm statistics, the residual stream and the features that
-        come back stay float32.
+        dtype: what matrix products and convolutions run in. LayerNorm statistics, the ViT encoders' residual
+        stream and the features that come back are float32 in any case.
+        Raises: ValueError where one is no such image.
         """
         resize = ResizeLongestSide(self.image_encoder.img_size)
         fitted = [torch.from_numpy(resize.apply_image(checked_image(image))) for image in images_HW3]

@@ -108,18 +108,31 @@ class SlowTinyViT:
         return x
 
 
-@torch.no_grad()
-def test_embeddings_of_a_small_random_model() -> None:
+@pytest.fixture
+def small() -> TinyViT:
     torch.manual_seed(0)
-    ours = TinyViT(PRESET).eval()
-    for name, tensor in ours.state_dict().items():
-        if tensor.is_floating_point():
-            tensor.copy_(
-                torch.rand(tensor.shape) + 0.5 if "running_var" in name else torch.randn(tensor.shape) * 0.3
-            )
+    encoder = TinyViT(PRESET).eval()
+    for name, tensor in encoder.state_dict().items():
+        if "running_var" in name:
+            tensor.uniform_(0.5, 1.5)
+        elif tensor.is_floating_point():
+            tensor.normal_(0, 0.3)
+    return encoder
+
+
+@torch.no_grad()
+def test_embeddings_of_a_small_random_model(small: TinyViT) -> None:
     images = torch.randn(2, 3, 72, 72)
-    assert_close(ours(images), SlowTinyViT(PRESET, ours.state_dict())(images), atol=1e-4, rtol=1e-4)
-    assert ours(images).shape == (2, 12, PRESET.grid_size, PRESET.grid_size)
+    assert_close(small(images), SlowTinyViT(PRESET, small.state_dict())(images), atol=1e-4, rtol=1e-4)
+    assert small(images).shape == (2, 12, PRESET.grid_size, PRESET.grid_size)
+
+
+@torch.no_grad()
+def test_bfloat16_stays_close(small: TinyViT) -> None:
+    images = torch.randn(1, 3, 72, 72)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = small(images)
+    assert F.cosine_similarity(rough.float().flatten(), small(images).flatten(), dim=0) > 0.999
 
 
 @pytest.mark.parametrize("photo", ["coins"])

@@ -1,0 +1,72 @@
+"""The output protocol on real S3 servers: the same promises as on a disk."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import islice
+
+import pytest
+
+from pipeline.dataset import Dataset
+from pipeline.errors import OutputLocked, StoreError
+from pipeline.gc import collect
+from pipeline.lock import current_holder, held_lock
+from pipeline.retry import retry
+from pipeline.status import status
+from pipeline.storage import Store
+from pipeline.validate import validate
+
+NAMES = [f"{number:02d} é%#.jpg" for number in range(8)]
+
+
+def test_a_dataset_is_resumed_retried_and_refreshed(object_store: str, rehearsal) -> None:
+    output = f"{object_store}/masks of mine"
+    photos, store = rehearsal(NAMES), Store.at(output)
+    photos.run(store, shards=1)
+    assert status(output).left == 5
+    photos.run(store)
+    failed = status(output).failed
+    assert retry(output) == failed > 0
+    photos.etags |= {"file:///photos/00 é%#.jpg": "2", "file:///photos/new": "1"}
+    photos.run(store, refresh=True)
+    assert sorted(Dataset.at(output).table().to_pylist(), key=lambda row: row["uri"]) == photos.rows()
+    assert validate(output).problems == []
+    assert collect(output).files == 0
+    listed = [entry.name for page in store.list("data") for entry in page]
+    assert [store.uri(name) for name in listed] == Dataset.at(output).files()
+
+
+def test_status_tells_of_a_run_that_goes_on(object_store: str, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(object_store)
+    photos.run(store, shards=1)
+    with held_lock(store):
+        holder = status(object_store).holder
+        assert holder is not None
+        assert holder == current_holder(store)
+        with pytest.raises(OutputLocked):
+            collect(object_store)
+    assert status(object_store).holder is None
+
+
+def test_of_many_that_want_an_output_one_gets_it(object_store: str) -> None:
+    store = Store.at(object_store)
+    over = threading.Event()
+
+    def racer() -> bool:
+        try:
+            with held_lock(store, beat_s=0.2):
+                over.wait()
+                return True
+        except OutputLocked:
+            return False
+
+    with ThreadPoolExecutor(6) as racers:
+        runs = [racers.submit(racer) for _ in range(6)]
+        losers = list(islice(as_completed(runs), 5))
+        over.set()
+        assert [run.result() for run in losers] == [False] * 5
+    assert [run.result() for run in runs].count(True) == 1
+
+
+def test_a_bucket_that_is_not_there_is_told_before_any_work(object_store: str, rehearsal) -> None:
+    with pytest.raises(StoreError, match=r"cannot .* s3://no-such-bucket-anywhere"):
+        rehearsal(NAMES).run(Store.at("s3://no-such-bucket-anywhere/out"))

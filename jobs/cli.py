@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from jobs.dataset_commands import gc, retry, status, validate
+from jobs.filter_command import filter_masks
 from jobs.models_command import models
 from jobs.run_command import run
 from pipeline.errors import SamLabelError
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 for command in (run, status, validate, retry, gc):
     app.command()(command)
+app.command("filter")(filter_masks)
 app.add_typer(models, name="models")
 
 

@@ -36,6 +36,11 @@ class ConfigField:
         return ENVIRONMENT_PREFIX + self.name.upper()
 
     @property
+    def is_positional(self) -> bool:
+        """Whether a command takes it as an argument: what has no default has to be given."""
+        return self.info.is_required()
+
+    @property
     def is_switch(self) -> bool:
         return self._types == (bool,)
 

@@ -1,48 +1,96 @@
-"""Typer parameters made from a model's fields.
+"""Commands whose options are a model's fields, given as flags, in the environment or in a job file.
 
-To Typer every option is text (or a switch). The model alone checks and converts it, whether it came from the
-command line, the environment or the job file.
+To Typer every option is text (or a switch). The model alone checks and converts it, wherever it came from,
+and the message of a wrong one names that place.
 """
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any
+from functools import wraps
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel
 
-from jobs.config_fields import ConfigField, config_fields
+from jobs.config_fields import ConfigField, config_fields, config_from
+from jobs.job_file import job_values
+
+Config = TypeVar("Config", bound=BaseModel)
 
 
-def with_config_options(
-    model: type[BaseModel], positional: tuple[str, ...]
+def configured_by(
+    model: type[BaseModel], show_defaults: bool = True
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """A decorator that gives a command, in place of its `**values`, a parameter for each option."""
+    """A decorator for a command that takes a `config` of the model first, and then options of its own."""
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        own = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        made = [_parameter(field, field.name in positional) for field in config_fields(model)]
-        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *made)]
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {p.name: p.annotation for p in parameters}
-        return command
+        fields = list(config_fields(model))
+
+        @wraps(command)
+        def with_options(context: typer.Context, job_file: str | None, **values: Any) -> int:
+            given = {field.name: values.pop(field.name) for field in fields}
+            config = config_from(model, given, lambda field: _place(context, field, job_file))
+            return command(config, **values)
+
+        own = list(inspect.signature(command).parameters.values())[1:]
+        parameters = [
+            _keyword("context", typer.Context, inspect.Parameter.empty),
+            _keyword("job_file", _job_file_annotation(model), None),
+            *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
+            *(_parameter(field, show_defaults) for field in fields),
+        ]
+        with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return with_options
 
     return decorate
 
 
-def _parameter(field: ConfigField, positional: bool) -> inspect.Parameter:
+def _parameter(field: ConfigField, show_default: bool) -> inspect.Parameter:
     """Its default is None: whatever the model's own default is, the model fills it in."""
-    shown = f" Default: {field.default}." if field.default else ""
+    shown = f" Default: {field.default}." if field.default and show_default else ""
     common: dict[str, Any] = {
         "help": f"{field.info.description}{shown}",
         "envvar": field.variable,
         "show_envvar": False,
     }
-    if positional:
+    if field.is_positional:
         how = typer.Argument(metavar=field.name.upper(), **common)
     else:
         panel = f"{field.path[-2].capitalize()} options" if len(field.path) > 1 else "Run options"
         metavar = None if field.is_switch else field.value
         how = typer.Option(field.flag, metavar=metavar, rich_help_panel=panel, **common)
-    annotation = Annotated[bool | None if field.is_switch else str | None, how]  # type: ignore[valid-type]
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    kind = bool | None if field.is_switch else str | None
+    return _keyword(field.name, Annotated[kind, how], None)
+
+
+def _job_file_annotation(model: type[BaseModel]) -> Any:
+    def read(context: typer.Context, name: str | None) -> str | None:
+        if name is not None:
+            context.default_map = job_values(name, model)
+        return name
+
+    option = typer.Option(
+        "--config",
+        metavar="FILE",
+        envvar="SAM_LABEL_CONFIG",
+        show_envvar=False,
+        is_eager=True,  # before the options whose defaults it sets
+        callback=read,
+        help="Job file (TOML) with options by name, or the name of a preset: quick, fine.",
+    )
+    return Annotated[str | None, option]
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _place(context: typer.Context, field: ConfigField, job_file: str | None) -> str:
+    """Where a value came from, or should have come from, as a message names it."""
+    source = context.get_parameter_source(field.name)
+    if source is not None and source.name == "ENVIRONMENT":
+        return field.variable
+    if source is not None and source.name == "DEFAULT_MAP":
+        return f"{field.name} in {job_file}"
+    return field.name.upper() if field.is_positional else field.flag

@@ -29,7 +29,7 @@ def _table(group: tuple[str, ...], fields: Iterator[ConfigField]) -> str:
 
 
 def _row(field: ConfigField) -> str:
-    name = field.name.upper() if field.info.is_required() else field.flag
+    name = field.name.upper() if field.is_positional else field.flag
     value = "" if field.is_switch else field.value.replace("|", " or ")
     return f"| `{name}` | {value} | {field.default} | {field.info.description} |"
 

@@ -99,3 +99,13 @@ class RunConfig(BaseModel):
         if self.max_failures.endswith("%"):
             return int(images * float(self.max_failures[:-1]) / 100)
         return int(self.max_failures)
+
+
+class FilterConfig(BaseModel):
+    """Which masks of a dataset to keep; a mask option that is not set stays as the dataset was made with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: str = Field(min_length=1, description="Dataset labelled with loose thresholds: a folder or a URL.")
+    output: str = Field(min_length=1, description="Dataset to write: a folder or a URL.")
+    mask: MaskOptions = Field(default=MaskOptions.model_validate({}), description="The tighter options.")

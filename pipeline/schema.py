@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 
 from pipeline.reason import Reason
+from sam_core import __version__
 
 if TYPE_CHECKING:  # readers of a dataset need no torch
     from sam_core.image_masks import ImageMasks
@@ -62,6 +63,13 @@ def ok_row(manifest_row: Mapping[str, Any], decoded: Decoded, masks: "ImageMasks
         "exif_orientation": decoded.exif_orientation,
         "frames": decoded.frames,
         "status": "ok",
+        **mask_columns(masks),
+    }
+
+
+def mask_columns(masks: "ImageMasks") -> dict[str, Any]:
+    """The masks as a row's columns."""
+    return {
         "num_masks": len(masks.counts),
         "mask_counts": [counts.decode("ascii") for counts in masks.counts],
         "mask_area": masks.area.tolist(),
@@ -97,6 +105,7 @@ def file_metadata(description: Mapping[str, Any], run: str) -> dict[bytes, bytes
     """The `sam_label` key of a shard's metadata: what its columns mean and what made them."""
     meaning = {
         "schema_version": SCHEMA_VERSION,
+        "software_version": __version__,
         "mask_encoding": "coco_rle_compressed",
         "box_format": "xywh",
         "orientation": "exif_applied",

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from jobs.cli import main
+from pipeline.dataset import Dataset
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "jobs" / "demo" / "photos"
@@ -72,6 +73,25 @@ def test_other_options_on_the_same_dataset_are_refused(
     assert done.returncode == 2
     assert "points_per_side" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_filtered_dataset_is_that_of_a_run_with_the_tighter_options(
+    photos: Path, first_run: tuple[Path, dict[str, object]], tmp_path: Path
+) -> None:
+    loose = ("--pred-iou-thresh", "0", "--stability-score-thresh", "0", "--box-nms-thresh", "1")
+    done = sam_label("run", photos, tmp_path / "loose", *COARSE, *loose, "--crop-nms-thresh", "1")
+    assert done.returncode == 0, done.stderr
+    default = ("--pred-iou-thresh", "0.88", "--stability-score-thresh", "0.95", "--box-nms-thresh", "0.7")
+    done = sam_label(
+        "filter", tmp_path / "loose", tmp_path / "tight", *default, "--crop-nms-thresh", "0.7", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    assert counts["masks_before"] > counts["masks"] > 0
+    rows, expected = (Dataset.at(str(at)).table().sort_by("uri") for at in (tmp_path / "tight", first_run[0]))
+    for exact in ("uri", "status", "error", "num_masks", "mask_counts", "mask_area", "mask_point_coords"):
+        assert rows[exact].to_pylist() == expected[exact].to_pylist(), exact
+    assert sam_label("validate", tmp_path / "tight").returncode == 0
 
 
 def test_a_dry_run_counts_and_writes_nothing(photos: Path, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 import typer
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.config_fields import config_fields, config_from
-from jobs.config_options import with_config_options
+from jobs.config_fields import config_fields
+from jobs.config_options import configured_by
 from jobs.job_file import job_values
 from pipeline.errors import UsageError
 
@@ -37,9 +37,9 @@ def parse() -> Parse:
     app = typer.Typer()
     seen: list[Job] = []
 
-    @with_config_options(Job, positional=("input",))
-    def command(context: typer.Context, **values: object) -> int:
-        seen.append(config_from(Job, values, lambda field: field.flag))
+    @configured_by(Job)
+    def command(config: Job) -> int:
+        seen.append(config)
         return 0
 
     app.command()(command)
@@ -70,7 +70,7 @@ def test_every_kind_of_option_arrives(parse: Parse) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "--input is missing"),
+        ((), "INPUT is missing"),
         (
             ("x", "--points-per-side", "0"),
             "--points-per-side is '0': input should be greater than or equal to 1",

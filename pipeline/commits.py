@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.identity import Identity
 from pipeline.storage import Store
+from sam_core import __version__
 
 _READERS = 16  # a small object is all latency
 _RUN = re.compile(r"^r(\d{5,})(?=[-.]|$)")
@@ -82,6 +83,7 @@ class RunRecord:
     started_from: tuple[str, ...] = ()  # commits of earlier runs that still count
     started_at: str = field(default_factory=now)
     settings: dict[str, Any] = field(default_factory=dict)
+    software_version: str = __version__
     ended: dict[str, Any] | None = None  # how, when, and counts; None while it runs or after it was killed
 
     def to_json(self) -> bytes:

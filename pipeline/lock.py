@@ -124,6 +124,13 @@ def newest_generation(store: Store) -> int:
     return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
+def output_fault(fault: StoreError) -> SamLabelError:
+    """A fault of the first look at an output: more often a wrong name than a broken store."""
+    if fault.reason is Reason.SOURCE_UNAVAILABLE:
+        return fault
+    return UsageError(f"the output cannot be used: {fault}; name a place that can be written")
+
+
 def refuse_if_overtaken(store: Store, generation: int) -> None:
     """Raises OutputLocked where a later run has taken the output: for writers in other processes."""
     if newest_generation(store) > generation:
@@ -178,7 +185,11 @@ def _refuse_without_put_if_absent(store: Store) -> None:
     """Tries it: some stores take If-None-Match and overwrite all the same."""
     name = f"_lock/probe-{uuid.uuid4().hex}"
     try:
-        if not store.create(name, b"first") or store.create(name, b"second") or store.read(name) != b"first":
+        created = store.create(name, b"first")
+    except StoreError as fault:
+        raise output_fault(fault) from fault
+    try:
+        if not created or store.create(name, b"second") or store.read(name) != b"first":
             raise UsageError(
                 f"{store.url} overwrites a file that it was asked to create only if absent, so two runs "
                 "could destroy each other's work; choose another disk or object store for the output"

@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 from pipeline.commits import RunRecord, now, record_name, run_id
 from pipeline.dataset import Dataset, Ids
 from pipeline.disk import TEMPORARY
-from pipeline.errors import OutputLocked, SamLabelError, UsageError
+from pipeline.errors import OutputLocked, SamLabelError, StoreError, UsageError
 from pipeline.forget import forget_rows
 from pipeline.identity import Identity
-from pipeline.lock import Lock, held_lock
+from pipeline.lock import Lock, held_lock, output_fault
 from pipeline.manifest import ManifestRow, rows_of, sorted_rows, write_manifest
 from pipeline.refresh import Refreshed
 from pipeline.schema import file_metadata
@@ -91,9 +91,7 @@ def open_output(
     """
     refuse_foreign(store, identity, overwrite)
     with held_lock(store) as lock:
-        before = None if overwrite else Dataset.in_store_or_none(store)
-        if before:
-            _require_same(before, identity)  # again: another run may have come in between
+        before = None if overwrite else _resumable(store, identity)  # another run may have come in between
         purpose = "overwrite" if overwrite else "refresh" if refresh else "label"
         said = dict(settings or {})
         draft = RunRecord(run_id(lock.generation), purpose, identity, source, (), 0, settings=said)
@@ -129,10 +127,11 @@ def switched(store: Store, lock: Lock, record: RunRecord) -> Iterator[OutputRun]
 
 
 def refuse_foreign(store: Store, identity: Identity, overwrite: bool) -> None:
-    """Raises UsageError where the output holds another dataset, or files that are no dataset's."""
-    found = Dataset.in_store_or_none(store)
-    if found and not overwrite:
-        _require_same(found, identity)
+    """Raises UsageError where the output holds another dataset or other files, or cannot be read."""
+    try:
+        found = Dataset.in_store_or_none(store) if overwrite else _resumable(store, identity)
+    except StoreError as fault:
+        raise output_fault(fault) from fault
     if found is None:
         names = (entry.name for page in store.list() for entry in page)
         stranger = next((name for name in names if not name.startswith(_OURS)), None)
@@ -142,13 +141,18 @@ def refuse_foreign(store: Store, identity: Identity, overwrite: bool) -> None:
             )
 
 
-def _require_same(found: Dataset, identity: Identity) -> None:
-    if found.identity.fingerprint != identity.fingerprint:
+def _resumable(store: Store, identity: Identity) -> Dataset | None:
+    """The dataset to go on with, None where there is none, or one of other settings without a row."""
+    found = Dataset.in_store_or_none(store)
+    if found and found.identity.fingerprint != identity.fingerprint:
+        if not found.rows:
+            return None
         differences = ", ".join(identity.differences(found.identity))
         raise UsageError(
             f"{found.store.url} was made with {differences}; use the same settings to go on, another output "
             "to keep both, or --overwrite to start it anew"
         )
+    return found
 
 
 def _with_manifest(store: Store, draft: RunRecord, rows: Iterable[ManifestRow]) -> RunRecord:

@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from pipeline.dataset import Dataset
-from pipeline.errors import OutputLocked, StoreError
+from pipeline.errors import OutputLocked, UsageError
 from pipeline.gc import collect
 from pipeline.lock import current_holder, held_lock
 from pipeline.retry import retry
@@ -68,5 +68,5 @@ def test_of_many_that_want_an_output_one_gets_it(object_store: str) -> None:
 
 
 def test_a_bucket_that_is_not_there_is_told_before_any_work(object_store: str, rehearsal) -> None:
-    with pytest.raises(StoreError, match=r"cannot .* s3://no-such-bucket-anywhere"):
+    with pytest.raises(UsageError, match=r"cannot .* s3://no-such-bucket-anywhere.* name a place"):
         rehearsal(NAMES).run(Store.at("s3://no-such-bucket-anywhere/out"))

@@ -134,6 +134,22 @@ def test_an_output_that_holds_other_files_is_refused(tmp_path: Path, rehearsal) 
     assert files_below(tmp_path) == before
 
 
+def test_a_dataset_without_a_row_is_begun_anew_by_other_settings(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES[:4]), Store.at(str(tmp_path))
+    photos.run(store, shards=0)
+    other = rehearsal(NAMES[2:6])
+    other.identity = Identity("vit_b", "1" * 64, MaskOptions())
+    other.run(store)
+    assert globbed(tmp_path) == other.rows()
+    assert validate(str(tmp_path)).problems == []
+
+
+def test_an_output_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path, rehearsal) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"the output cannot be used: .*Not a directory; name a place"):
+        rehearsal(NAMES).run(Store.at(str(tmp_path / "file" / "out")))
+
+
 def test_a_place_without_a_dataset_is_told(tmp_path: Path) -> None:
     for command in (Dataset.at, status, validate, collect, retry):
         with pytest.raises(UsageError, match="holds no dataset"):

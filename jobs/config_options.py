@@ -5,15 +5,21 @@ and the message of a wrong one names that place.
 """
 
 import inspect
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel
 
-from jobs.config_fields import ConfigField, config_fields, config_from
+from jobs.config_fields import ENVIRONMENT_PREFIX, ConfigField, config_fields, config_from
 from jobs.job_file import job_values
+from jobs.suggestion import suggestion
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+
+OTHER_SETTINGS = ["CONFIG", "CACHE"]
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -28,6 +34,7 @@ def configured_by(
 
         @wraps(command)
         def with_options(context: typer.Context, job_file: str | None, **values: Any) -> int:
+            _refuse_misspelt_variables(fields)
             given = {field.name: values.pop(field.name) for field in fields}
             config = config_from(model, given, lambda field: _place(context, field, job_file))
             return command(config, **values)
@@ -80,6 +87,15 @@ def _job_file_annotation(model: type[BaseModel]) -> Any:
         help="Job file (TOML) with options by name, or the name of a preset: quick, fine.",
     )
     return Annotated[str | None, option]
+
+
+def _refuse_misspelt_variables(fields: Sequence[ConfigField]) -> None:
+    """Raises UsageError for one that is close to an option's; any other may be Kubernetes', or another's."""
+    known = [field.name.upper() for field in (*fields, *config_fields(RunConfig))] + OTHER_SETTINGS
+    for variable in os.environ:
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if name != variable and name not in known and (hint := suggestion(name, known)):
+            raise UsageError(f"{variable} sets {name}, which is no option{hint}")
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -56,7 +56,7 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
             rows = list(_filtered_rows(without(table, output.done_ids), made_with, options))
             write_shards(store, f"{output.run}-{number:06d}", table_of(rows), metadata)
     after = Dataset.in_store(store)
-    return Filtered(after.images, before.masks, after.masks, store.url)
+    return Filtered(after.rows, before.masks, after.masks, store.url)
 
 
 def _filtered_rows(table: pa.Table, made_with: MaskOptions, options: MaskOptions) -> Iterator[dict[str, Any]]:

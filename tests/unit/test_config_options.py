@@ -61,6 +61,16 @@ def test_a_flag_wins_over_the_environment_over_the_job_file_over_the_default(
     assert parse("photos", "--points-per-side", "4").mask.points_per_side == 4
 
 
+def test_a_misspelt_variable_is_refused_and_a_strange_one_is_left_alone(
+    parse: Parse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAM_LABEL_SERVICE_HOST", "10.0.0.1")  # as Kubernetes sets it for a service sam-label
+    parse("photos")
+    monkeypatch.setenv("SAM_LABEL_POINT_PER_SIDE", "8")
+    with pytest.raises(UsageError, match=r"sets POINT_PER_SIDE, .* mean POINTS_PER_SIDE\?"):
+        parse("photos")
+
+
 def test_every_kind_of_option_arrives(parse: Parse) -> None:
     job = parse("a b", "--kind", "large", "--threshold", "0.5", "--refresh")
     assert job == Job(input="a b", kind="large", threshold=0.5, refresh=True)

@@ -14,7 +14,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
-SOURCES = [f"sam_core/native/{name}.c" for name in ("attention", "upscale", "mask")]
+SOURCES = [f"sam_core/native/{name}.c" for name in ("attention", "tokens", "upscale", "mask")]
 COMPILER = [sys.executable, "-m", "ziglang", "cc"]
 # without the last the compiler halves 512-bit vectors
 FLAGS = [

@@ -18,7 +18,7 @@ from sam_core.crop_frame import CropFrame
 from sam_core.native import library
 from sam_core.native.image_tiles import TILE, image_tiles
 from sam_core.native.pixels import PixelPass, Pixels
-from sam_core.native.tokens import FEATURES, DecodedTokens, decoded_tokens, projected_weights
+from sam_core.native.tokens import TokenBuffers, decoded_tokens, token_weights
 from sam_core.native.upscaling import UpscalingPass
 from sam_core.options import MaskOptions
 from sam_core.sam import Sam
@@ -38,7 +38,7 @@ class _Mask:
 class _Buffers:
     """What one thread writes to, batch after batch: fresh pages cost more than the work in them."""
 
-    features: torch.Tensor
+    tokens: TokenBuffers
     logits: npt.NDArray[np.float32]
     pixels: PixelPass
 
@@ -54,7 +54,7 @@ class NativeDecoder:
             _, dense_1Chw = sam.prompt_encoder(None, None, None)
             encoding_1Chw = sam.prompt_encoder.get_dense_pe()
             self._tiles = image_tiles(sam.mask_decoder, features_1Chw, dense_1Chw, encoding_1Chw, valid)
-            self._weights = projected_weights(sam.mask_decoder, self._tiles)
+            self._weights = token_weights(sam.mask_decoder, self._tiles)
             self._upscaling = UpscalingPass(sam.mask_decoder, self._tiles)
 
     def candidates(self, points_N2: npt.NDArray[np.float64]) -> Candidates:
@@ -71,8 +71,7 @@ class NativeDecoder:
             buffers = self._buffers(size)
             with torch.inference_mode():
                 for turn, start in turns:
-                    decoded = self._decoded(points_N2[start : start + size], buffers)
-                    found[turn] = list(self._masks(decoded, start, buffers))
+                    found[turn] = list(self._masks(points_N2[start : start + size], start, buffers))
 
         try:
             with ThreadPoolExecutor(threads) as pool:
@@ -87,33 +86,28 @@ class NativeDecoder:
         offset, min_stability = options.stability_score_offset, options.stability_score_thresh
         threshold, plane = self._sam.mask_threshold, self._upscaling.plane
         return _Buffers(
-            torch.empty(prompts, tiles.count, FEATURES, TILE),
+            TokenBuffers.of(prompts, tiles),
             self._upscaling.room(),
             PixelPass(self._frame, tiles.valid, plane, threshold, offset, min_stability),
         )
 
-    def _decoded(self, points_B2: npt.NDArray[np.float64], buffers: _Buffers) -> DecodedTokens:
+    def _masks(
+        self, points_B2: npt.NDArray[np.float64], first_index: int, buffers: _Buffers
+    ) -> Iterator[_Mask]:
+        """The candidates of a batch of points, in their order and that of the mask tokens."""
+        decoder, threshold = self._sam.mask_decoder, self._options.pred_iou_thresh
         coords_B12 = torch.from_numpy(self._frame.input_points(points_B2)).float()[:, None]
         labels_B1 = torch.ones(len(coords_B12), 1, dtype=torch.int)
         sparse_BTC, _ = self._sam.prompt_encoder((coords_B12, labels_B1), None, None)
-        return decoded_tokens(
-            self._sam.mask_decoder, self._tiles, self._weights, sparse_BTC, buffers.features
+        iou_BM, mask_tokens_BMC = decoded_tokens(
+            decoder, self._tiles, self._weights, sparse_BTC, buffers.tokens
         )
-
-    def _masks(self, decoded: DecodedTokens, first_index: int, buffers: _Buffers) -> Iterator[_Mask]:
-        """The candidates of a batch of prompts, in the order of prompts and mask tokens."""
-        iou_BM = decoded.predicted_iou_BM
-        threshold = self._options.pred_iou_thresh
         is_wanted_BM = iou_BM > threshold if threshold > 0 else torch.ones_like(iou_BM, dtype=torch.bool)
-        hyper_BMc = mask_weights(self._sam.mask_decoder, decoded.mask_tokens_BMC)
+        hyper_BMc = mask_weights(decoder, mask_tokens_BMC)
         for prompt in torch.nonzero(is_wanted_BM.any(1))[:, 0].tolist():
             tokens = torch.nonzero(is_wanted_BM[prompt])[:, 0].tolist()
-            self._upscaling.draw(
-                decoded.features[prompt],
-                decoded.upscaling_BRN[prompt],
-                hyper_BMc[prompt, tokens],
-                buffers.logits,
-            )
+            features, upscaling = buffers.tokens.features[prompt], buffers.tokens.upscaling[prompt]
+            self._upscaling.draw(features, upscaling, hyper_BMc[prompt, tokens], buffers.logits)
             for token, logits in zip(tokens, buffers.logits, strict=False):
                 pixels = buffers.pixels.pixels(logits)
                 if pixels:

@@ -18,7 +18,7 @@ TILE = 64  # positions; TILE of vector.h
 
 @dataclass(frozen=True)
 class ImageTiles:
-    """Arrays [tile, feature, 64] and values [tile, 64, 128]; the rows of each are listed in attention.c."""
+    """Arrays [tile, feature, 64] and values [tile, head, 64, 16]; their rows stand in attention.c."""
 
     count: int
     valid: tuple[int, int]  # rows and columns of positions that show the image
@@ -84,5 +84,5 @@ def _tiled(*parts: torch.Tensor) -> torch.Tensor:
 
 
 def _values(values_hdP: torch.Tensor) -> torch.Tensor:
-    values_PD = values_hdP.flatten(0, 1).T
-    return values_PD.contiguous().view(-1, TILE, values_PD.shape[1])
+    heads, d, P = values_hdP.shape
+    return values_hdP.view(heads, d, P // TILE, TILE).permute(2, 0, 3, 1).contiguous()

@@ -4,8 +4,8 @@
  * bias of a LayerNorm, A0 and A1 the weights with which the image positions attend to the tokens in the first and
  * second layer. `sam_core/native/decoder.py` explains the rewriting; `structs.py` mirrors these structs.
  *
- * Arrays over positions are cut into tiles: [tile][feature][64], or [tile][64][128] where features lie along the
- * lanes ("values"). Per-head weights are [head][depth][row], ready to be broadcast.
+ * Arrays over positions are cut into tiles: [tile][feature][64], or [tile][head][64][16] where features lie along
+ * the lanes ("values").
  */
 #ifndef SAM_KERNEL_H
 #define SAM_KERNEL_H
@@ -22,33 +22,42 @@ enum {
     SECOND = PART,
     SCALE = 2 * PART,
     FEATURES = SCALE + 1,
-    PROMPTS = 4 /* at most in one call: they share the crop's tiles while these are in cache */
+    PROMPTS = 4, /* at most in one call: they share the crop's tiles while these are in cache */
+    SCRATCH = PROMPTS * 52 * 1024
 };
+
+/* Per-token arrays of a prompt are [head][16][8], a token a column; the eighth is not used. "Differences" are those of
+ * six tokens from the seventh, then the seventh itself. Queries and keys are times log2(e) / 4. */
 
 /* Layer 0, tokens to image. out [prompt][head][7][16] = softmax over positions of (q . k) times v. */
 typedef struct {
     int32_t tiles;
     const float *keys;    /* [tile][128][64] */
-    const float *values;  /* [tile][64][128] */
-    const float *queries; /* [prompt][head][16][7], times log2(e) / 4 */
+    const float *values;  /* [tile][head][64][16] */
+    const float *queries; /* [prompt] */
     float *out;
 } FirstLook;
 
-/* Layer n, image to tokens, its LayerNorm, then the next attention of tokens to image. */
+/* Layer n, image to tokens, its LayerNorm, then the next attention of tokens to image. Weights are what the values of
+ * the layer's tokens are multiplied with, [64 outputs][128][64]: output projection, then key, value, what else. */
 typedef struct {
     int32_t tiles;
-    float epsilon;             /* of the LayerNorm */
-    const float *image;        /* [tile][rows of the pass][64], see attention.c */
-    const float *values;       /* [tile][64][128] */
-    const float *token_keys;   /* [prompt][head][16][6]: keys less the seventh token's, times log2(e) / 4 */
-    const float *token_mix;    /* [prompt][head][49][6]: second layer only, the part of the scores that A0 makes */
-    const float *token_values; /* [prompt][head][16][7]: values less the seventh token's, then the seventh's */
-    const float *token_values_before; /* of layer 0, second layer only */
-    const float *gram;         /* [prompt][packed]: products of the rows of U, see packed_gram in tokens.py */
-    const float *queries;      /* [prompt][head][16][7], times log2(e) / 4 */
-    const float *mix;          /* [prompt][head][49 or 98][7]: the part of the scores that A0 and A1 make */
-    float *features;           /* [prompt][tile][FEATURES][64] */
-    float *out;                /* [prompt][head][7][16 + 49 or 98], see attention.c */
+    float epsilon;                    /* of the LayerNorm */
+    const float *image;               /* [tile][rows of the pass][64], see attention.c */
+    const float *values;              /* [tile][head][64][16] */
+    const float *queries;             /* [prompt], of the tokens that attend next */
+    const float *token_keys;          /* [prompt] differences */
+    const float *token_values;        /* [prompt] differences */
+    const float *token_values_before; /* the same of layer 0; this and the next four in the second layer only */
+    const float *weights_before;
+    const float *query_weights;       /* values of layer 0 to the queries of the positions */
+    const float *shift;               /* [outputs], what layer 1 adds at every position, multiplied likewise */
+    float shift_square;
+    const float *weights;
+    float *scratch;                   /* SCRATCH floats */
+    float *upscaling;                 /* [prompt][4][98][64], second layer only */
+    float *features;                  /* [prompt][tile][FEATURES][64] */
+    float *out;                       /* [prompt][head][7][16] */
 } Layer;
 
 /* Upscaling of one prompt and its masks. logits [mask][4 sub-rows][64 * tiles * 4 sub-columns] */
@@ -83,7 +92,9 @@ int32_t sam_abi(void);
 void sam_first_look(const FirstLook *look, int32_t first, int32_t count);
 void sam_first_layer(const Layer *layer, int32_t first, int32_t count);
 void sam_second_layer(const Layer *layer, int32_t first, int32_t count);
-void sam_logits(const Upscaling *up, const float *features, const float *mix, const float *hyper, int32_t masks, float *logits);
-int64_t sam_measure(const Cut *cut, const float *logits, float *columns, uint64_t *bits, Measure *measure, uint32_t *runs);
+void sam_logits(const Upscaling *up, const float *features, const float *upscaling, const float *hyper, int32_t masks,
+                float *logits);
+int64_t sam_measure(const Cut *cut, const float *logits, float *columns, uint64_t *bits, Measure *measure,
+                    uint32_t *runs);
 
 #endif

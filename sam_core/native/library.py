@@ -11,6 +11,9 @@ import torch
 
 ABI = 1  # of kernel.h; a library built from other sources is not used
 PROMPTS_A_CALL = 4  # PROMPTS of kernel.h
+SCRATCH = PROMPTS_A_CALL * 52 * 1024  # of kernel.h, floats
+FEATURES = 99  # of kernel.h
+UPSCALING = (4, 98, 64)  # rows of U through the first convolution: sub-position, row, channel
 
 
 class FirstLook(ctypes.Structure):
@@ -29,13 +32,17 @@ class Layer(ctypes.Structure):
         ("epsilon", ctypes.c_float),
         ("image", ctypes.c_void_p),
         ("values", ctypes.c_void_p),
+        ("queries", ctypes.c_void_p),
         ("token_keys", ctypes.c_void_p),
-        ("token_mix", ctypes.c_void_p),
         ("token_values", ctypes.c_void_p),
         ("token_values_before", ctypes.c_void_p),
-        ("gram", ctypes.c_void_p),
-        ("queries", ctypes.c_void_p),
-        ("mix", ctypes.c_void_p),
+        ("weights_before", ctypes.c_void_p),
+        ("query_weights", ctypes.c_void_p),
+        ("shift", ctypes.c_void_p),
+        ("shift_square", ctypes.c_float),
+        ("weights", ctypes.c_void_p),
+        ("scratch", ctypes.c_void_p),
+        ("upscaling", ctypes.c_void_p),
         ("features", ctypes.c_void_p),
         ("out", ctypes.c_void_p),
     )

@@ -9,8 +9,8 @@
 
 enum { HIDDEN = 64, OUTPUTS = 32, RECORD = 4 /* rows of a block of sums */ };
 
-/* Channels [64][64] of one of the four sub-positions: s2 (s1 X + mix.f) + bias, its root mean square taken out. */
-static void first_convolution(const Upscaling *up, const float *image, const float *features, const float *mix,
+/* Channels [64][64] of one of the four sub-positions: s2 (s1 X + U.f) + bias, its root mean square taken out. */
+static void first_convolution(const Upscaling *up, const float *image, const float *features, const float *upscaling,
                               const float *bias, float *channels) {
     const float *s1 = features + WEIGHTS * TILE, *s2 = features + SCALE * TILE;
     for (int at = 0; at < TILE; at += BLOCK_WIDTH) {
@@ -19,7 +19,7 @@ static void first_convolution(const Upscaling *up, const float *image, const flo
             vf sums[RECORD][BLOCK];
             UNROLL EACH(r, RECORD) UNROLL EACH(v, BLOCK) sums[r][v] = load(image + (c + r) * TILE + at + v * LANES);
             scale_block(sums, RECORD, s1 + at);
-            multiply(sums, RECORD, mix + c * SCALE, features + at, SCALE);
+            multiply(sums, RECORD, upscaling + c, TILE, features + at, SCALE);
             scale_block(sums, RECORD, s2 + at);
             UNROLL EACH(r, RECORD) UNROLL EACH(v, BLOCK) {
                 sums[r][v] += bias[c + r];
@@ -33,11 +33,11 @@ static void first_convolution(const Upscaling *up, const float *image, const flo
             store(channel, load(channel) * (square[v] * up->norm_weight[c]) + up->norm_bias[c]);
         }
     }
-    for (int i = 0; i < HIDDEN * TILE; i += 2 * LANES) {
-        vf a = load(channels + i), b = load(channels + i + LANES);
-        gelu_of_two(&a, &b);
-        store(channels + i, a);
-        store(channels + i + LANES, b);
+    for (int i = 0; i < HIDDEN * TILE; i += 4 * LANES) {
+        vf x[4];
+        UNROLL EACH(k, 4) x[k] = load(channels + i + k * LANES);
+        gelu_of_four(&x[0], &x[1], &x[2], &x[3]);
+        UNROLL EACH(k, 4) store(channels + i + k * LANES, x[k]);
     }
 }
 
@@ -49,8 +49,8 @@ INLINE void second_convolution(const Upscaling *up, const float *channels, const
         for (int c = 0; c < OUTPUTS; c += RECORD) {
             vf sums[RECORD][BLOCK];
             UNROLL EACH(r, RECORD) UNROLL EACH(v, BLOCK) sums[r][v] = all(up->second_bias[c + r]);
-            multiply(sums, RECORD, weights + c * HIDDEN, channels + at, HIDDEN);
-            UNROLL EACH(v, BLOCK) UNROLL for (int r = 0; r < RECORD; r += 2) gelu_of_two(&sums[r][v], &sums[r + 1][v]);
+            multiply(sums, RECORD, weights + c * HIDDEN, RECORD, channels + at, HIDDEN);
+            UNROLL EACH(v, BLOCK) gelu_of_four(&sums[0][v], &sums[1][v], &sums[2][v], &sums[3][v]);
             UNROLL EACH(m, masks) UNROLL EACH(r, RECORD) UNROLL EACH(v, BLOCK)
                 logits[m][v] += hyper[m * OUTPUTS + c + r] * sums[r][v];
         }
@@ -58,11 +58,11 @@ INLINE void second_convolution(const Upscaling *up, const float *channels, const
     }
 }
 
-INLINE void upscale_tile(const Upscaling *up, int tile, const float *features, const float *mix, const float *hyper,
+INLINE void upscale_tile(const Upscaling *up, int tile, const float *features, const float *upscaling, const float *hyper,
                          int masks, float pixels[3][4][4][TILE]) {
     float channels[HIDDEN * TILE];
     EACH(a, 4) { /* a, b: sub-positions, 2 y + x, of the two convolutions */
-        first_convolution(up, up->image + (int64_t)(tile * 4 + a) * HIDDEN * TILE, features, mix + a * HIDDEN * SCALE,
+        first_convolution(up, up->image + (int64_t)(tile * 4 + a) * HIDDEN * TILE, features, upscaling + a * SCALE * TILE,
                           up->bias + a * HIDDEN, channels);
         EACH(b, 4) {
             const int row = (a >> 1) * 2 + (b >> 1), column = (a & 1) * 2 + (b & 1);
@@ -72,15 +72,15 @@ INLINE void upscale_tile(const Upscaling *up, int tile, const float *features, c
     }
 }
 
-void sam_logits(const Upscaling *up, const float *features, const float *mix, const float *hyper, int32_t masks,
+void sam_logits(const Upscaling *up, const float *features, const float *upscaling, const float *hyper, int32_t masks,
                 float *logits) {
     float pixels[3][4][4][TILE];
     const int64_t plane = (int64_t)up->tiles * TILE * 4;
     EACH(tile, up->tiles) {
         const float *of_tile = features + (int64_t)tile * FEATURES * TILE;
-        if (masks == 1) upscale_tile(up, tile, of_tile, mix, hyper, 1, pixels);
-        if (masks == 2) upscale_tile(up, tile, of_tile, mix, hyper, 2, pixels);
-        if (masks == 3) upscale_tile(up, tile, of_tile, mix, hyper, 3, pixels);
+        if (masks == 1) upscale_tile(up, tile, of_tile, upscaling, hyper, 1, pixels);
+        if (masks == 2) upscale_tile(up, tile, of_tile, upscaling, hyper, 2, pixels);
+        if (masks == 3) upscale_tile(up, tile, of_tile, upscaling, hyper, 3, pixels);
         EACH(m, masks) EACH(row, 4) {
             float *line = logits + (m * 4 + row) * plane + tile * TILE * 4;
             EACH(p, TILE) EACH(column, 4) line[4 * p + column] = pixels[m][row][column][p];

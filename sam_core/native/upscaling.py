@@ -43,17 +43,16 @@ class UpscalingPass:
     def draw(
         self,
         features: torch.Tensor,
-        upscaling_RN: torch.Tensor,
+        upscaling: torch.Tensor,
         hyper_Mc: torch.Tensor,
         logits: npt.NDArray[np.float32],
     ) -> None:
-        """Writes the logits of 1 to 3 masks of a prompt. The other arguments are DecodedTokens' of it."""
-        mix = upscaling_RN.reshape(len(upscaling_RN), -1, 4).transpose(0, 1).contiguous()
+        """Writes the logits of 1 to 3 masks of a prompt; features and upscaling are its TokenBuffers'."""
         kernel: Any = library.loaded()
         kernel.sam_logits(
             ctypes.byref(self._arguments),
             ctypes.c_void_p(address(features)),
-            ctypes.c_void_p(address(mix)),
+            ctypes.c_void_p(address(upscaling)),
             ctypes.c_void_p(address(hyper_Mc)),
             len(hyper_Mc),
             ctypes.c_void_p(address(logits)),

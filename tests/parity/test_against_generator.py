@@ -1,0 +1,114 @@
+"""Our SamAutomaticMaskGenerator beside the original's, for every option of the original's.
+
+With the bundled weights, because the masks of a random model all lie on each other; few points, so that it is
+quick. Both share one encoder that remembers: what is compared is everything after it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from sam_core.generator import SamAutomaticMaskGenerator
+from sam_core.presets import SamPreset, VitPreset
+from sam_core.registry import load_sam
+from sam_core.sam import Sam
+from sam_core.sam_builder import build_sam
+
+PHOTO = Path(__file__).parents[2] / "jobs" / "demo" / "photos" / "coins.jpg"
+GRIDS = [np.array([[0.25, 0.4], [0.75, 0.5], [0.1, 0.9]]), np.array([[0.5, 0.5], [0.3, 0.2]])]
+LOOSE = {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.7}
+CROPS = {"crop_n_layers": 1, "crop_overlap_ratio": 0.6}  # the default overlap is in the golden files
+CASES: list[dict[str, Any]] = [
+    {"points_per_side": 4},
+    {"points_per_side": 4, "points_per_batch": 5, "output_mode": "uncompressed_rle", **LOOSE},
+    {"points_per_side": 3, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0},
+    {"points_per_side": 3, "stability_score_offset": 3.0, "box_nms_thresh": 0.3, "output_mode": "coco_rle"},
+    {"points_per_side": 4, "crop_n_points_downscale_factor": 2, **CROPS, **LOOSE},
+    {"points_per_side": 2, "crop_nms_thresh": 0.2, **CROPS, **LOOSE},
+    {"points_per_side": None, "point_grids": GRIDS, "min_mask_region_area": 400, **CROPS, **LOOSE},
+]
+
+
+class RememberingEncoder(nn.Module):
+    """An image encoder that answers the same image once: crops come again in many cases."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.encoder, self.img_size = encoder, encoder.img_size
+        self.answers: dict[bytes, torch.Tensor] = {}
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        key = images.numpy().tobytes()
+        if key not in self.answers:
+            self.answers[key] = self.encoder(images)
+        return self.answers[key]
+
+
+@pytest.fixture(scope="module")
+def ours() -> Sam:
+    sam = load_sam().sam
+    sam.image_encoder = RememberingEncoder(sam.image_encoder)
+    return sam
+
+
+@pytest.fixture
+def original(ours: Sam, original_sam: Callable[..., nn.Module]) -> Any:
+    small_encoder = VitPreset(32, depth=1, num_heads=4, global_attn_indexes=(0,))  # replaced at once
+    original = original_sam(SamPreset(small_encoder))
+    original.prompt_encoder.load_state_dict(ours.prompt_encoder.state_dict())
+    original.mask_decoder.load_state_dict(ours.mask_decoder.state_dict())
+    original.image_encoder = ours.image_encoder
+    return original.eval()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: ", ".join(map(str, case)))
+def test_every_option(ours: Sam, original: Any, segment_anything: ModuleType, case: dict[str, Any]) -> None:
+    image = np.array(Image.open(PHOTO).convert("RGB"))
+    expected = segment_anything.SamAutomaticMaskGenerator(original, **case).generate(image)
+    records = SamAutomaticMaskGenerator(ours, **case, reference=True).generate(image)
+    assert len(records) == len(expected) > 0
+    for record, other in zip(records, expected, strict=True):
+        assert_same_record(record, other)
+
+
+def test_another_size_of_model(
+    original_sam: Callable[..., nn.Module], same_weights: Callable[..., None], segment_anything: ModuleType
+) -> None:
+    preset = SamPreset(
+        VitPreset(32, depth=1, num_heads=4, global_attn_indexes=(0,), img_size=128, out_chans=32),
+        decoder_num_heads=4,
+        decoder_mlp_dim=48,
+    )
+    ours, original = build_sam(preset), original_sam(preset)
+    same_weights(ours, original)
+    options = {"points_per_side": 3, "pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1}
+    image = np.random.default_rng(0).integers(0, 256, (90, 140, 3), dtype=np.uint8)
+    expected = segment_anything.SamAutomaticMaskGenerator(original, **options).generate(image)
+    records = SamAutomaticMaskGenerator(ours, **options).generate(image)
+    assert len(records) == len(expected) == 27
+    for record, other in zip(records, expected, strict=True):
+        assert_same_record(record, other)
+
+
+def assert_same_record(record: dict[str, Any], other: dict[str, Any]) -> None:
+    assert record.keys() == other.keys()
+    assert record["point_coords"] == pytest.approx(np.array(other["point_coords"]), abs=1e-4)
+    assert record["crop_box"] == other["crop_box"]
+    assert record["bbox"] == pytest.approx(other["bbox"], abs=1)
+    assert record["predicted_iou"] == pytest.approx(other["predicted_iou"], rel=1e-4, abs=1e-4)
+    assert record["stability_score"] == pytest.approx(other["stability_score"], abs=1e-3)
+    assert type(record["segmentation"]) is type(other["segmentation"])
+    # a logit of nearly 0 may round to the other side
+    assert record["area"] == pytest.approx(other["area"], abs=3)
+    if isinstance(record["segmentation"], dict):
+        assert record["segmentation"]["size"] == other["segmentation"]["size"]
+        assert type(record["segmentation"]["counts"]) is type(other["segmentation"]["counts"])
+    else:
+        assert (record["segmentation"] != other["segmentation"]).sum() <= 3

@@ -39,7 +39,7 @@ def masks_of_crop(
     order_N = order_N[stays_N[order_N]]
     if options.nms_overlap == "box":
         order_N = kept_by_nms(order_N, box_overlap(box_xyxy_N4), options.box_nms_thresh)
-    masks = _encoded(candidates, order_N, points_N2, crop_xyxy, image_size)
+    masks = encoded_masks(candidates, order_N, points_N2, crop_xyxy, image_size)
     return masks if options.nms_overlap == "box" else without_overlaps_in_crop(masks, options)
 
 
@@ -94,7 +94,7 @@ def _without_overlaps(masks: ImageMasks, options: MaskOptions, thresh: float) ->
     return masks.select(kept_by_nms(np.arange(len(masks)), overlap_of(masks, options), thresh))
 
 
-def _encoded(
+def encoded_masks(
     candidates: Candidates,
     order_N: Indices,
     points_N2: npt.NDArray[np.float64],

@@ -72,5 +72,6 @@ class MaskOptions(BaseModel):
         description="Label square tiles of this many pixels in place of whole image and crops. 0 is off.",
     )
     reference: bool = Field(
-        False, description="Do as SA does where sam-label decides otherwise: see docs, known faults of SA."
+        False,
+        description="Do as SA does where sam-label decides otherwise (infra/adr/0004): crops, small regions.",
     )

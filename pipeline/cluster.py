@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import ray
+from ray._private import auto_init_hook
 
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, UsageError
@@ -96,6 +97,8 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
         try:
             yield labeler_room(config, _resources())
         finally:
+            # A pipeline that was abandoned still runs in its thread, and its next call would start another Ray.
+            auto_init_hook.enable_auto_connect = False
             ray.shutdown()
 
 

@@ -27,7 +27,7 @@ from pipeline.labeler import Labeler, LabelerSettings, LoadGenerator
 from pipeline.manifest import read_manifest
 from pipeline.source import Source, refuse_overlap
 from pipeline.storage import Store
-from pipeline.supervise import supervised
+from pipeline.supervise import INTERRUPTED, supervised
 from pipeline.weights import Weights, sam_generator, weights_of
 from pipeline.writer import OutputRun, open_output
 
@@ -96,7 +96,7 @@ def run(
                     labelling = _Labelling(config, output, source.root, weights, room, load)
                     labelling.supervised(progress or (lambda _: None))
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; what was done is committed, and the same command goes on") from None
+        raise Interrupted(INTERRUPTED) from None
     return _summary(Dataset.in_store(store), output.run, room, time.monotonic() - started)
 
 

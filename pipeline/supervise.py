@@ -7,11 +7,13 @@ and is simply not done: the next run does it.
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import ray
+from ray.exceptions import RayError
 
 from pipeline.attempts import LedgerHandle, Tally
 from pipeline.errors import Interrupted, SamLabelError, TooManyFailures
@@ -19,7 +21,10 @@ from pipeline.reason import Reason
 
 TICK_S = 0.25  # how often progress is told
 DRAIN_S = 20.0  # of the 30 s that a scheduler usually leaves between SIGTERM and SIGKILL
+ANSWER_S = 5.0  # in which the ledger answers a call of microseconds, if anything of Ray is left
 FEWEST_TO_JUDGE = 20  # images; before that, one bad folder first in order could end a good run
+GO_ON = "what was done is committed, and the same command goes on from here"
+INTERRUPTED = f"interrupted; {GO_ON}"
 # Faults that are rarely an image's own. When most images have one, all the rest would too.
 COMMON_CAUSES = (Reason.FORBIDDEN, Reason.SOURCE_UNAVAILABLE, Reason.LABELER_ERROR, Reason.GPU_OOM)
 
@@ -38,28 +43,36 @@ def supervised(
     with _signals_noted() as interrupted:
         worker.start()
         try:
-            while _is_at_work(worker):
+            while True:
+                is_over = _is_over(worker)
                 tally: Tally = ray.get(ledger.tally.remote())
                 on_tick(tally)
                 if tally.gave_up:
                     raise SamLabelError(tally.gave_up)
-                if interrupted.is_set():
-                    raise Interrupted(
-                        "interrupted; what was done is committed, and the same command goes on from here"
-                    )
                 _refuse_failures(tally, most_failures)
+                if is_over:
+                    break
+                if interrupted.is_set():
+                    raise Interrupted(INTERRUPTED)
         except SamLabelError:
-            if worker.is_alive():
-                ledger.stop.remote()
-                worker.join(DRAIN_S)
+            _drain(worker, ledger)
             raise
+        except RayError as lost:  # nothing is left that could drain
+            if interrupted.is_set():  # and the signal went to Ray's processes too
+                raise Interrupted(INTERRUPTED) from lost
+            raise SamLabelError(f"Ray was lost ({_last_line(lost)}); {GO_ON}") from lost
     if worker.fault is not None:
         raise told(worker.fault) from worker.fault
-    tally = ray.get(ledger.tally.remote())
-    on_tick(tally)
-    if tally.gave_up:
-        raise SamLabelError(tally.gave_up)
     return tally
+
+
+def _drain(worker: threading.Thread, ledger: LedgerHandle) -> None:
+    """Waits for the images at work, but no longer than DRAIN_S nor for a Ray that is gone."""
+    deadline = time.monotonic() + DRAIN_S
+    with suppress(RayError):
+        ray.get(ledger.stop.remote(), timeout=ANSWER_S)
+        while time.monotonic() < deadline and not _is_over(worker):
+            ray.get(ledger.is_stopping.remote(), timeout=ANSWER_S)
 
 
 def told(fault: BaseException) -> SamLabelError:
@@ -70,13 +83,16 @@ def told(fault: BaseException) -> SamLabelError:
         if isinstance(cause, SamLabelError) and not isinstance(inner, SamLabelError):
             return cause
         cause = inner
-    last_line = str(fault).strip().rpartition("\n")[2] or type(fault).__name__
-    return SamLabelError(f"labelling stopped: {last_line}; what was done is committed, run again to go on")
+    return SamLabelError(f"labelling stopped: {_last_line(fault)}; {GO_ON}")
 
 
-def _is_at_work(worker: threading.Thread) -> bool:
+def _last_line(fault: BaseException) -> str:
+    return str(fault).strip().rpartition("\n")[2] or type(fault).__name__
+
+
+def _is_over(worker: threading.Thread) -> bool:
     worker.join(TICK_S)
-    return worker.is_alive()
+    return not worker.is_alive()
 
 
 class _Worker(threading.Thread):

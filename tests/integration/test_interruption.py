@@ -1,0 +1,84 @@
+"""Runs that are ended from outside, in processes of their own, and finished by the next one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from stand_in_generator import photo
+
+from pipeline.dataset import Dataset
+from pipeline.validate import validate
+
+STAND_IN_RUN = Path(__file__).parents[1] / "stand_in" / "stand_in_run.py"
+IMAGES = 100
+PATIENCE_S = 90
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(IMAGES):
+        (folder / f"{number:02d}.png").write_bytes(photo(number))
+    return folder
+
+
+def started(photos: Path, output: Path, delay_s: float) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, STAND_IN_RUN, photos, output, str(delay_s), output.with_name("log")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_commits(output: Path, process: "subprocess.Popen[str]", count: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while len(list(output.glob("_commits/*.json"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_run_that_is_ended_in_three_ways_is_finished_by_the_fourth(photos: Path, tmp_path: Path) -> None:
+    output, log = tmp_path / "out", tmp_path / "log"
+
+    process = started(photos, output, 0.2)
+    wait_for_commits(output, process, 1)
+    os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal's Ctrl-C does
+    refuse_unclean(process)
+    begun = len(log.read_text().split())
+    assert Dataset.at(str(output)).rows == begun < IMAGES, "what was begun was finished and committed"
+
+    process = started(photos, output, 0.2)
+    wait_for_commits(output, process, 4)
+    process.send_signal(signal.SIGTERM)
+    refuse_unclean(process)
+    begun = len(log.read_text().split())
+    assert Dataset.at(str(output)).rows == begun < IMAGES, "and nothing twice"
+
+    process = started(photos, output, 0.2)
+    wait_for_commits(output, process, 6)
+    process.kill()
+    process.wait()
+    assert begun < Dataset.at(str(output)).rows < IMAGES
+
+    process = started(photos, output, 0)
+    _, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, stderr
+    found = validate(str(output))
+    assert (found.problems, found.labelled) == ([], IMAGES)
+    assert len(log.read_text().split()) < IMAGES + 40, (
+        "no more is done again than was on its way when it was killed"
+    )
+
+
+def refuse_unclean(process: "subprocess.Popen[str]") -> None:
+    stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (130, ""), stderr
+    assert stderr == "interrupted; what was done is committed, and the same command goes on from here\n"

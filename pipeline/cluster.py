@@ -97,7 +97,7 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
         try:
             yield labeler_room(config, _resources())
         finally:
-            # A pipeline that was abandoned still runs in its thread, and its next call would start another Ray.
+            # A pipeline that was abandoned lives on in its thread, and its next call would start another Ray.
             auto_init_hook.enable_auto_connect = False
             ray.shutdown()
 

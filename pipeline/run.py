@@ -182,7 +182,9 @@ def pending_images(parts: pa.Table, store: Store, done_ids: "ray.ObjectRef[Ids]"
 def _ledger() -> LedgerHandle:
     """The run's attempt ledger, on the driver's machine, so that it ends with the run and not before."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here).remote()
+    # Killed by itself it starts anew, empty: a poisonous image is then tried a few times more.
+    lasting = {"max_restarts": -1, "max_task_retries": -1}
+    return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here, **lasting).remote()
 
 
 def _summary(dataset: Dataset, run: str, room: LabelerRoom | None, elapsed_s: float) -> RunSummary:

@@ -1,0 +1,39 @@
+"""Damaged files through the pool of decoders: each is an image or has one reason, and no decoder dies or hangs."""
+
+import time
+
+from hostile_files import hostile_files, sound_files
+
+from pipeline.decode_pool import DecodeLimits, DecodePool
+from pipeline.errors import ImageError
+from pipeline.reason import Reason
+
+MUTANTS = 500
+LIMITS = DecodeLimits(max_pixels=4_000_000, timeout_s=10)
+
+
+def outcomes(files: "list[tuple[str, bytes]]") -> dict[str, str]:
+    """By file name "ok" or the reason: WORKER_CRASH for a decoder that died, DECODE_TIMEOUT for one that hung."""
+    pool = DecodePool(1, LIMITS)
+    found = {}
+    for name, data in files:
+        try:
+            image_HW3 = pool.decode(data).image_HW3
+            found[name] = "ok" if image_HW3.ndim == 3 and image_HW3.size else "empty"
+        except ImageError as fault:
+            found[name] = fault.reason.value
+    pool.close()
+    return found
+
+
+def test_sound_files_are_all_images() -> None:
+    assert set(outcomes(list(sound_files())).values()) == {"ok"}
+
+
+def test_damaged_files_are_images_or_have_a_reason() -> None:
+    started = time.monotonic()
+    found = outcomes(list(hostile_files(MUTANTS)))
+    allowed = {"ok", *(reason.value for reason in Reason)} - {"UNKNOWN", "WORKER_CRASH", "DECODE_TIMEOUT"}
+    assert len(found) == MUTANTS
+    assert {name: outcome for name, outcome in found.items() if outcome not in allowed} == {}
+    print(f"{MUTANTS} damaged files in {time.monotonic() - started:.1f} s")

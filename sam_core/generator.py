@@ -2,6 +2,10 @@
 
 The class bears SA's name, arguments and records. The work is four steps a crop, each its own file: encode
 (sam.py), decode (crop_decoder.py), select (selection.py), and across crops select again.
+
+Memory beyond the model and an image of H x W pixels: 3 H W bytes for Pillow's copy of the largest crop, some
+blocks of 16 MB, at most 0.26 MB of logits a candidate, and the runs of the masks that stay. Never a number a
+pixel and mask.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -22,8 +22,8 @@ enum {
     SECOND = PART,
     SCALE = 2 * PART,
     FEATURES = SCALE + 1,
-    PROMPTS = 4, /* at most in one call: they share the crop's tiles while these are in cache */
-    SCRATCH = PROMPTS * 52 * 1024
+    PROMPTS = 8, /* at most in one call: they share the crop's tiles while these are in cache */
+    SCRATCH = (25 + PROMPTS * 37) * 1024 /* floats */
 };
 
 /* Per-token arrays of a prompt are [head][16][8], a token a column; the eighth is not used. "Differences" are those of
@@ -35,6 +35,7 @@ typedef struct {
     const float *keys;    /* [tile][128][64] */
     const float *values;  /* [tile][head][64][16] */
     const float *queries; /* [prompt] */
+    float *scratch;       /* SCRATCH floats, as in Layer */
     float *out;
 } FirstLook;
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 ABI = 1  # of kernel.h; a library built from other sources is not used
-PROMPTS_A_CALL = 4  # PROMPTS of kernel.h
-SCRATCH = PROMPTS_A_CALL * 52 * 1024  # of kernel.h, floats
+PROMPTS_A_CALL = 8  # PROMPTS of kernel.h
+SCRATCH = (25 + PROMPTS_A_CALL * 37) * 1024  # of kernel.h, floats
 FEATURES = 99  # of kernel.h
 UPSCALING = (4, 98, 64)  # rows of U through the first convolution: sub-position, row, channel
 
@@ -22,6 +22,7 @@ class FirstLook(ctypes.Structure):
         ("keys", ctypes.c_void_p),
         ("values", ctypes.c_void_p),
         ("queries", ctypes.c_void_p),
+        ("scratch", ctypes.c_void_p),
         ("out", ctypes.c_void_p),
     )
 

@@ -6,17 +6,26 @@
 #ifndef SAM_TOKENS_H
 #define SAM_TOKENS_H
 
+#include "kernel.h"
+
 /* Floats of a packed triangle: rows in pieces of seven, each from its own diagonal on. */
 #define PACKED(depth) (7 * ((depth) / 7 + 1) * (depth) / 2)
 
-/* rows [tile][depth][64], from row `first` on: the 49 rows of a layer through weights [tile][128][64]. */
-void rows_of_values(const float *values, const float *weights, int tiles, float *rows, int first, int depth);
+/* What a pass multiplies the features of the positions with. Rows [2][depth][64] are those of U, a tile for four heads;
+ * mixes [head][depth][8] are rows times the vectors of some tokens. */
+typedef struct {
+    float gram[PACKED(2 * PART)];       /* rows of U with one another: upper triangle, off-diagonals doubled */
+    float mix[HEADS * 2 * PART * 8];    /* with the queries of the tokens that attend next */
+    float token_mix[HEADS * PART * 8];  /* with the keys of the tokens that positions attend to, second layer only */
+    float values[2 * 2 * PART * 64];    /* rows, through the value projection */
+} Matrices;
 
-/* mix [head][depth][8]: rows [2][depth][64] of a head times vectors [head][16][8]. */
-void mix_rows(const float *rows, int depth, const float *vectors, float *mix);
+/* Room to make them in. */
+typedef struct {
+    float rows[4 * 2 * PART * 64];
+} Room;
 
-/* gram: products of the rows of U with one another, from rows = U times the transposed output projections, 128 columns
- * a layer, and the layers' values: the upper triangle packed, twice what is off the diagonal. */
-void pack_gram(const float *rows, int layers, const float *const values[2], float *gram);
+void make_first_matrices(const Layer *layer, int prompt, Matrices *to, Room *room);
+void make_second_matrices(const Layer *layer, int prompt, Matrices *to, Room *room);
 
 #endif

@@ -26,7 +26,7 @@ EIGHT = 8  # of vector.h: seven tokens and one that is not used
 
 @dataclass(frozen=True)
 class TokenWeights:
-    """Where the values of a layer's tokens go, [N / 64, D, 64]: see first_matrices, second_matrices in C."""
+    """Where the values of a layer's tokens go, [N / 64, D, 64]: see tokens.c."""
 
     layer0: torch.Tensor  # key1, value1, layer 0's output projection
     query1: torch.Tensor
@@ -90,7 +90,7 @@ def decoded_tokens(
     encoding = torch.cat([own.expand(len(sparse_BTC), -1, -1), sparse_BTC], dim=1)
 
     tokens = layer0.norm1(layer0.self_attn(encoding, encoding, encoding))
-    seen = _first_look(tiles, _queries(layer0.cross_attn_token_to_image, tokens + encoding))
+    seen = _first_look(tiles, _queries(layer0.cross_attn_token_to_image, tokens + encoding), buffers.scratch)
     tokens = after_look(layer0, tokens, seen)
     keys0, values0 = _keys_and_values(layer0.cross_attn_image_to_token, tokens, encoding)
 
@@ -133,9 +133,9 @@ def decoded_tokens(
     return decoder.iou_prediction_head(tokens[:, 0])[:, 1:], tokens[:, 2:5]
 
 
-def _first_look(tiles: ImageTiles, queries: torch.Tensor) -> torch.Tensor:
+def _first_look(tiles: ImageTiles, queries: torch.Tensor, scratch: torch.Tensor) -> torch.Tensor:
     out = _room_for_seen(queries)
-    arrays = (tiles.first_keys, tiles.first_values, queries, out)
+    arrays = (tiles.first_keys, tiles.first_values, queries, scratch, out)
     run_prompts("sam_first_look", FirstLook(tiles.count, *map(address, arrays)), len(out))
     return out
 

@@ -58,12 +58,12 @@ INLINE void second_convolution(const Upscaling *up, const float *channels, const
     }
 }
 
-INLINE void upscale_tile(const Upscaling *up, int tile, const float *features, const float *upscaling, const float *hyper,
-                         int masks, float pixels[3][4][4][TILE]) {
+INLINE void upscale_tile(const Upscaling *up, int tile, const float *features, const float *upscaling,
+                         const float *hyper, int masks, float pixels[3][4][4][TILE]) {
     float channels[HIDDEN * TILE];
     EACH(a, 4) { /* a, b: sub-positions, 2 y + x, of the two convolutions */
-        first_convolution(up, up->image + (int64_t)(tile * 4 + a) * HIDDEN * TILE, features, upscaling + a * SCALE * TILE,
-                          up->bias + a * HIDDEN, channels);
+        const float *image = up->image + (int64_t)(tile * 4 + a) * HIDDEN * TILE;
+        first_convolution(up, image, features, upscaling + a * SCALE * TILE, up->bias + a * HIDDEN, channels);
         EACH(b, 4) {
             const int row = (a >> 1) * 2 + (b >> 1), column = (a & 1) * 2 + (b & 1);
             float *const to[3] = {pixels[0][row][column], pixels[1][row][column], pixels[2][row][column]};

@@ -9,6 +9,7 @@ from functools import cache, partial
 from typing import Any
 
 import fsspec
+from aiohttp import ClientError
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
@@ -91,6 +92,8 @@ class S3Objects:
         answer = self._s3.call_s3("get_object", Bucket=self._bucket, Key=self._prefix + name, **part)
         try:
             data = sync(self._s3.loop, answer["Body"].read)
+        except ClientError as fault:
+            raise ShortBody(f"the body broke off: {fault}") from fault
         finally:
             answer["Body"].close()
         if len(data) != answer["ContentLength"]:

@@ -68,7 +68,8 @@ class Life(RuleBasedStateMachine):
     def every_row_is_right_and_there_once(self) -> None:
         rows = self.rows()
         assert len({row["uri"] for row in rows}) == len(rows)
-        assert all(row in self.frozen.rows() for row in rows)
+        right = self.frozen.rows()
+        assert all(row in right for row in rows)
 
     def rows(self) -> list[dict[str, Any]]:
         dataset = Dataset.in_store_or_none(self.store)

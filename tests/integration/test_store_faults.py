@@ -1,0 +1,94 @@
+"""A server that misbehaves in every way before it gives the object: nobody notices, nothing is cut off."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+import stamina
+
+from pipeline import s3
+from pipeline.errors import StoreError
+from pipeline.faults import TRIES
+from pipeline.reason import Reason
+from pipeline.storage import Store
+
+BODY = b"x" * 10_000
+ONCE = ["slow down", "internal error", "closed at once", "short body", "broken xml"]
+
+
+class Server(HTTPServer):
+    """Answers every GET with the next of `faults`, and with the object once none is left."""
+
+    faults: list[str]
+    requests: int
+
+
+class Misbehaving(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.requests += 1
+        match self.server.faults.pop(0) if self.server.faults else "":
+            case "slow down":
+                self.answer(503, b"<Error><Code>SlowDown</Code><Message>busy</Message></Error>")
+            case "internal error":
+                self.answer(500, b"<Error><Code>InternalError</Code><Message>oops</Message></Error>")
+            case "forbidden":
+                self.answer(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+            case "broken xml":
+                self.answer(503, b"<html>try la")
+            case "short body":
+                self.answer(200, BODY[:5000], announced=len(BODY))
+            case "closed at once":
+                self.close_connection = True
+            case _:
+                self.answer(200, BODY)
+
+    def answer(self, status: int, body: bytes, announced: int | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(announced or len(body)))
+        self.send_header("ETag", '"e"')
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Misbehaving) as server:
+        server.faults, server.requests = [], 0
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        s3.client.cache_clear()
+        with stamina.set_testing(True, attempts=TRIES):  # without the waits
+            yield server
+        s3.client.cache_clear()
+        server.shutdown()
+
+
+def test_transient_faults_of_every_kind_are_tried_again(server: Server) -> None:
+    server.faults = list(ONCE)
+    assert Store.at("s3://bucket").get("x").data == BODY
+    assert server.requests == len(ONCE) + 1  # one layer of retries, not three
+
+
+def test_a_fault_that_stays_is_told_after_the_last_try(server: Server) -> None:
+    server.faults = ["short body"] * 100
+    with pytest.raises(StoreError, match="run again when the store answers") as caught:
+        Store.at("s3://bucket").read("x")
+    assert caught.value.reason is Reason.SOURCE_UNAVAILABLE
+    assert server.requests == TRIES
+
+
+def test_a_permanent_fault_is_told_at_once(server: Server) -> None:
+    server.faults = ["forbidden"] * 100
+    with pytest.raises(StoreError, match="check the permissions or the credentials") as caught:
+        Store.at("s3://bucket").read("x")
+    assert caught.value.reason is Reason.FORBIDDEN
+    assert server.requests == 1

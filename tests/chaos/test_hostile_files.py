@@ -1,4 +1,4 @@
-"""Damaged files through the pool of decoders: each is an image or has one reason, and no decoder dies or hangs."""
+"""Damaged files through the decoders: each is an image or has one reason; no decoder dies or hangs."""
 
 import time
 
@@ -13,7 +13,7 @@ LIMITS = DecodeLimits(max_pixels=4_000_000, timeout_s=10)
 
 
 def outcomes(files: "list[tuple[str, bytes]]") -> dict[str, str]:
-    """By file name "ok" or the reason: WORKER_CRASH for a decoder that died, DECODE_TIMEOUT for one that hung."""
+    """By file name "ok" or the reason: WORKER_CRASH where a decoder died, DECODE_TIMEOUT where one hung."""
     pool = DecodePool(1, LIMITS)
     found = {}
     for name, data in files:

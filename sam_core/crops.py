@@ -18,7 +18,15 @@ class Crop:
 
 
 def labelled_crops(height: int, width: int, options: MaskOptions) -> list[Crop]:
-    """The parts of an image of this size that the options say to label, in order."""
+    """The parts of an image of this size that the options say to label, in order.
+
+    Raises: ValueError for an image of 2^32 pixels or more: COCO's run lengths have 32 bits.
+    """
+    if height * width >= 2**32:
+        raise ValueError(
+            f"the image has {height * width} pixels ({height} x {width}), more than run lengths of 32 bits can "
+            "count: cut it into images of less than 4 gigapixels first"
+        )
     if options.tile_size:
         return image_tiles(height, width, options.tile_size, options.crop_overlap_ratio)
     return image_crops(height, width, options.crop_n_layers, options.crop_overlap_ratio)

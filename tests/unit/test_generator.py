@@ -185,6 +185,11 @@ def test_an_array_that_is_no_image_is_told(sam: Sam) -> None:
         SamAutomaticMaskGenerator(sam).generate(np.zeros((4, 4), np.uint8))
 
 
+def test_an_image_too_large_for_run_lengths_is_told(sam: Sam) -> None:
+    with pytest.raises(ValueError, match="4295098369 pixels"):
+        SamAutomaticMaskGenerator(sam).generate(np.broadcast_to(np.zeros(1, np.uint8), (65537, 65537, 3)))
+
+
 def test_options_make_the_generator_that_has_them(sam: Sam) -> None:
     options = MaskOptions(points_per_side=5, crop_n_layers=1, tile_size=9)
     generator = SamAutomaticMaskGenerator.from_options(sam, options)

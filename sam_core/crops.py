@@ -24,7 +24,7 @@ def labelled_crops(height: int, width: int, options: MaskOptions) -> list[Crop]:
     """
     if height * width >= 2**32:
         raise ValueError(
-            f"the image has {height * width} pixels ({height} x {width}), more than run lengths of 32 bits can "
+            f"the image has {height * width} pixels ({height} x {width}), more than 32-bit run lengths can "
             "count: cut it into images of less than 4 gigapixels first"
         )
     if options.tile_size:

@@ -136,5 +136,5 @@ def _candidates(masks: list[_Mask]) -> Candidates:
         area_N=np.array([mask.pixels.area for mask in masks], dtype=np.int64),
         box_xyxy_N4=np.array([mask.pixels.box_xyxy for mask in masks], dtype=np.int64).reshape(-1, 4),
         point_index_N=np.array([mask.point_index for mask in masks], dtype=np.int64),
-        runs=lambda index: masks[index].pixels.runs,
+        runs=lambda order: (masks[index].pixels.runs for index in order),
     )

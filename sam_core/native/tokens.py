@@ -60,8 +60,9 @@ def token_weights(decoder: MaskDecoder, tiles: ImageTiles) -> TokenWeights:
     after0_CN = torch.cat([side.key1.weight_CD, side.value1.weight_CD, out0_DC.T], dim=1)
     # layer 0's values after the first LayerNorm's gain, centred again
     before_DC = centred(out0_DC * side.gain0_C)
-    after1_CN = [side.key2.weight_CD, side.value2.weight_CD, side.upscaling.weight_CD, before_DC.T, out1_DC.T]
-    after1_CN = torch.cat(after1_CN, dim=1)
+    after1_CN = torch.cat(
+        [side.key2.weight_CD, side.value2.weight_CD, side.upscaling.weight_CD, before_DC.T, out1_DC.T], dim=1
+    )
     return TokenWeights(
         _tiled(out0_DC @ after0_CN),
         _tiled(out0_DC @ side.query1.weight_CD),

@@ -21,7 +21,7 @@ from pipeline.disk import TEMPORARY
 from pipeline.errors import OutputLocked, SamLabelError, StoreError, UsageError
 from pipeline.forget import forget_rows
 from pipeline.identity import Identity
-from pipeline.lock import Lock, held_lock, output_fault
+from pipeline.lock import Lock, held_lock, output_fault, refuse_if_overtaken
 from pipeline.manifest import ManifestRow, rows_of, sorted_rows, write_manifest
 from pipeline.refresh import Refreshed
 from pipeline.schema import file_metadata
@@ -113,7 +113,7 @@ def open_output(
 @contextmanager
 def switched(store: Store, lock: Lock, record: RunRecord) -> Iterator[OutputRun]:
     """The run whose record becomes the current one here; at the end of the block it is closed."""
-    lock.check()
+    refuse_if_overtaken(store, lock.generation)
     if not store.create(record_name(record.run), record.to_json()):
         raise OutputLocked(f"run {record.run} exists already in {store.url}; run again")
     _publish_dataset_json(store, record)
@@ -195,7 +195,7 @@ def _publish_dataset_json(store: Store, record: RunRecord) -> None:
 
 
 def _close(store: Store, lock: Lock, record: RunRecord, how: str) -> None:
-    lock.check()
+    refuse_if_overtaken(store, lock.generation)
     swept = sweep(store, record)
     _log.debug("swept %d files, %d bytes", swept.files, swept.bytes)
     end = Dataset.in_store(store)

@@ -65,7 +65,7 @@ class Lock:
         return self._holder.generation
 
     def check(self) -> None:
-        """Raises OutputLocked where a beat has found the lock lost; asks no store, so it may be called often."""
+        """Raises OutputLocked where a beat has found the lock lost; cheap, since it asks no store."""
         if self._overtaken:
             raise _overtaken(self._store, self.generation)
 

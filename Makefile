@@ -23,6 +23,10 @@ fix: .venv/installed-dev
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/python -m jobs.option_table > docs/options.md
 
+# The figures of the README's promises; 200 random kills take most of an hour.
+chaos: .venv/installed-dev
+	$(BIN)/python tests/chaos/figures.py
+
 bench: .venv/installed-dev
 	$(BIN)/python tests/bench/bench_generator.py
 

@@ -80,6 +80,10 @@ class Campaign:
             os.kill(self._random.choice(workers), signal.SIGKILL)
         self.killed[victim] += 1
 
+    def burst(self) -> int:
+        """How many to kill at once."""
+        return self._random.randint(1, 5)
+
     def keep_going(self) -> bool:
         """Whether the dataset is not complete; starts the next driver where the last has ended."""
         if self.driver.poll() is None:
@@ -139,7 +143,8 @@ def main() -> None:
         while campaign.keep_going():
             if campaign.killed.total() < kills:
                 campaign.pause()
-                campaign.kill_one()
+                for _ in range(min(campaign.burst(), kills - campaign.killed.total())):
+                    campaign.kill_one()
             else:
                 time.sleep(0.1)
             if time.monotonic() - started > PATIENCE_S + 10 * kills:

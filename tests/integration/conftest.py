@@ -49,6 +49,7 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "-s3.iam=false",
         "-master.telemetry=false",
     ]
+    command += [f"-filer.localSocket={folder}/filer.sock", f"-s3.localSocket={folder}/s3.sock"]
     endpoint = f"http://127.0.0.1:{ports['s3']}"
     with _server(command, folder / "log.txt"), _accepting(endpoint, folder / "log.txt"):
         yield endpoint

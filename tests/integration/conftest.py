@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -53,6 +54,10 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     endpoint = f"http://127.0.0.1:{ports['s3']}"
     with _server(command, folder / "log.txt"), _accepting(endpoint, folder / "log.txt"):
         yield endpoint
+    for name in names:  # a killed server leaves these behind
+        Path(tempfile.gettempdir(), f"seaweedfs-{name}-grpc-{ports[f'{name}.grpc']}.sock").unlink(
+            missing_ok=True
+        )
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,10 @@ class LabelerRoom:
         return 2 if self.gpus else 1  # a GPU outruns one decoder, a CPU labeler never does
 
     @property
+    def images_at_once(self) -> int:
+        return 4 if self.gpus else 1  # a GPU encodes one image while it decodes another; a CPU does one thing
+
+    @property
     def needs(self) -> dict[str, float]:
         """What Ray must have free for all of them."""
         return {"CPU": self.workers * self.threads + CPUS_FOR_TASKS, "GPU": self.workers * self.gpus}

@@ -6,7 +6,7 @@ is `sam_core`'s.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
@@ -30,7 +30,7 @@ Row = dict[str, Any]
 class MaskGenerator(Protocol):
     """What a labeler needs of `SamAutomaticMaskGenerator`."""
 
-    def generate_masks(self, image: np.ndarray) -> ImageMasks: ...
+    def generate_batch(self, images: Sequence[np.ndarray]) -> list[ImageMasks]: ...
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class LabelerSettings:
     device: str
     threads: int
     mask: MaskOptions
+    images_at_once: int
     decoders: int
     decode_limits: DecodeLimits
 
@@ -60,6 +61,7 @@ class Labeler:
         except Exception as fault:  # noqa: BLE001  # told to the ledger: Ray would bury it in pages, and try again
             why = str(fault) if isinstance(fault, SamLabelError) else describe(fault)
             ray.get(ledger.give_up.remote(why))  # and nothing begins that would need the generator
+        self._images_at_once = settings.images_at_once
         self._decoders = DecodePool(settings.decoders, settings.decode_limits)
         self._threads = ThreadPoolExecutor(settings.decoders)
 
@@ -67,27 +69,48 @@ class Labeler:
         return table_of(list(self._rows(images.to_pylist())))
 
     def _rows(self, images: list[Row]) -> Iterator[Row]:
+        group: list[tuple[Row, DecodedImage]] = []
         for image, decoding in self._decoded_ahead(images):
             attempt: int | None = ray.get(self._ledger.begin.remote(image["image_id"]))
             if attempt is None:
-                return
+                break
             try:
                 if attempt > MOST_ATTEMPTS:
                     raise ImageError(
                         Reason.WORKER_CRASH, f"its labeler died {MOST_ATTEMPTS} times while at it"
                     )
                 decoded = decoding.result()
-                row = ok_row(image, decoded, self._masks(decoded))
             except ImageError as fault:
-                row = failed_row(image, fault.reason, str(fault))
-            self._ledger.finish.remote(image["image_id"], row.get("error"))
-            yield row
+                yield self._finished(image, fault)
+                continue
+            if attempt > 1:  # it may be what killed a labeler: alone, it takes nobody along
+                yield from self._labelled([(image, decoded)])
+                continue
+            group.append((image, decoded))
+            if len(group) == self._images_at_once:
+                yield from self._labelled(group)
+                group = []
+        yield from self._labelled(group)
 
-    def _masks(self, decoded: DecodedImage) -> ImageMasks:
+    def _labelled(self, group: list[tuple[Row, DecodedImage]]) -> Iterator[Row]:
+        for (image, decoded), masks in zip(group, self._masks([each for _, each in group]), strict=True):
+            if isinstance(masks, ImageError):
+                yield self._finished(image, masks)
+            else:
+                self._ledger.finish.remote(image["image_id"], None)
+                yield ok_row(image, decoded, masks)
+
+    def _masks(self, group: list[DecodedImage]) -> list[ImageMasks | ImageError]:
+        """The masks of each image, or its own fault: a group that fails is labelled one by one."""
         try:
-            return self._generator.generate_masks(decoded.image_HW3)
-        except Exception as fault:  # whatever it is, it is this image's; the neighbours go on
-            raise labeler_fault(fault) from fault
+            return [*self._generator.generate_batch([each.image_HW3 for each in group])] if group else []
+        except Exception as fault:  # noqa: BLE001  # whatever it is, it is an image's; its neighbours go on
+            own_fault = labeler_fault(fault)
+        return [own_fault] if len(group) == 1 else [self._masks([each])[0] for each in group]
+
+    def _finished(self, image: Row, fault: ImageError) -> Row:
+        self._ledger.finish.remote(image["image_id"], fault.reason.value)
+        return failed_row(image, fault.reason, str(fault))
 
     def _decoded_ahead(self, images: list[Row]) -> Iterator[tuple[Row, Future[DecodedImage]]]:
         """Each image and its decoding; as many more as there are decoders are under way."""

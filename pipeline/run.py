@@ -167,6 +167,7 @@ class _Labelling:
             device=self.room.device,
             threads=self.room.threads,
             mask=self.config.mask,
+            images_at_once=self.room.images_at_once,
             decoders=self.room.decoders,
             decode_limits=DecodeLimits(self.config.max_image_pixels, self.config.decode_timeout_s),
         )

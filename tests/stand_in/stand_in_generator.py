@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,9 @@ class StandInGenerator:
 
     def __init__(self, delay_s: float, log: Path | None) -> None:
         self._delay_s, self._log = delay_s, log
+
+    def generate_batch(self, images: Sequence[np.ndarray]) -> list[ImageMasks]:
+        return [self.generate_masks(image) for image in images]
 
     def generate_masks(self, image: np.ndarray) -> ImageMasks:
         if self._log is not None:

@@ -1,0 +1,105 @@
+"""The labeler as Ray calls it, with its ledger as a plain object behind Ray's way of calling."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import ray
+from stand_in_generator import StandInGenerator, photo, stand_in
+
+from pipeline.attempts import AttemptLedger
+from pipeline.decode_pool import DecodeLimits
+from pipeline.fetch import FETCHED_SCHEMA
+from pipeline.labeler import Labeler, LabelerSettings
+from sam_core.image_masks import ImageMasks
+from sam_core.options import MaskOptions
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def ledger() -> Any:
+    return ray.remote(AttemptLedger).options(num_cpus=0).remote()
+
+
+class Groups(StandInGenerator):
+    """Remembers the sizes of the groups that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, None)
+        self.sizes: list[int] = []
+
+    def generate_batch(self, images: Any) -> list[ImageMasks]:
+        self.sizes.append(len(images))
+        return super().generate_batch(images)
+
+
+def settings(images_at_once: int) -> LabelerSettings:
+    mask = MaskOptions.model_validate({})
+    return LabelerSettings(None, None, "", "cpu", 1, mask, images_at_once, 1, DecodeLimits(1 << 20, 20))
+
+
+def fetched(photos: list[bytes]) -> pa.Table:
+    rows = [
+        {
+            "image_id": f"{number:032x}",
+            "uri": f"file:///{number}",
+            "size": len(data),
+            "etag": "e",
+            "data": data,
+        }
+        for number, data in enumerate(photos)
+    ]
+    return pa.Table.from_pylist(rows, schema=FETCHED_SCHEMA)
+
+
+def errors(table: pa.Table) -> dict[str, str | None]:
+    return {row["uri"][-1]: row["error"] for row in table.select(["uri", "error"]).to_pylist()}
+
+
+@pytest.mark.parametrize("images_at_once", [1, 3, 4])
+def test_groups_change_no_row(ledger: Any, images_at_once: int) -> None:
+    table = fetched([photo(0), photo(1), b"text", photo(3, poison="raise"), photo(4), photo(5), photo(6)])
+    found = Labeler(settings(images_at_once), stand_in(), ledger)(table)
+    assert errors(found) == dict.fromkeys("0123456") | {"2": "NOT_AN_IMAGE", "3": "LABELER_ERROR"}
+    alone = Labeler(settings(1), stand_in(), ledger)(table)
+    assert found.sort_by("uri") == alone.sort_by("uri")
+
+
+def test_what_may_have_killed_a_labeler_is_labelled_alone(ledger: Any) -> None:
+    table = fetched([photo(number) for number in range(6)])
+    for number in (1, 4, 4):  # labelers began these and died
+        ray.get(ledger.begin.remote(f"{number:032x}"))
+    groups = Groups()
+    found = Labeler(settings(4), lambda _: groups, ledger)(table)
+    assert sorted(groups.sizes) == [1, 1, 4]
+    assert set(errors(found).values()) == {None}
+
+
+def test_a_fourth_attempt_is_not_made(ledger: Any) -> None:
+    for _ in range(3):
+        ray.get(ledger.begin.remote(f"{0:032x}"))
+    groups = Groups()
+    assert errors(Labeler(settings(1), lambda _: groups, ledger)(fetched([photo(0)]))) == {
+        "0": "WORKER_CRASH"
+    }
+    assert groups.sizes == []
+
+
+def test_nothing_begins_once_the_run_stops(ledger: Any) -> None:
+    ray.get(ledger.stop.remote())
+    found = Labeler(settings(4), stand_in(), ledger)(fetched([photo(0), photo(1)]))
+    assert found.num_rows == 0
+
+
+def test_masks_are_those_of_the_upright_pixels(ledger: Any) -> None:
+    (row,) = Labeler(settings(1), stand_in(), ledger)(fetched([photo(9)])).to_pylist()
+    assert (row["width"], row["height"], row["num_masks"]) == (26, 24, 3)
+    assert np.sum(row["mask_area"]) > 0

@@ -7,6 +7,7 @@ address; one on the network without token authentication runs code for whoever r
 import logging
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,11 +100,23 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
         except (ConnectionError, RuntimeError, ValueError) as fault:
             raise SamLabelError(f"Ray at {address} cannot be used: {str(fault).splitlines()[0]}") from fault
         try:
-            yield labeler_room(config, _resources())
+            yield _room_in_time(config, 0.0 if address == "local" else config.cluster_wait_s)
         finally:
             # A pipeline that was abandoned lives on in its thread, and its next call would start another Ray.
             auto_init_hook.enable_auto_connect = False
             ray.shutdown()
+
+
+def _room_in_time(config: RunConfig, wait_s: float) -> LabelerRoom:
+    """The room for labelers, once there is any: nodes of a cluster come and go."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return labeler_room(config, _resources())
+        except UsageError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(1)
 
 
 def _resources() -> Mapping[str, float]:

@@ -80,6 +80,9 @@ class RunConfig(BaseModel):
         default=None,
         description="Ray cluster to run on; without it RAY_ADDRESS, or a local Ray for this run.",
     )
+    cluster_wait_s: float = Field(
+        default=60.0, ge=0, description="Seconds to wait until a cluster has room for the labelers."
+    )
     allow_unauthenticated_cluster: bool = Field(
         default=False, description="Use a remote Ray cluster although it has no token authentication."
     )

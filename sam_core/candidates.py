@@ -1,10 +1,11 @@
 """The seam between decoding and selection: the masks of one crop that pass the two score thresholds.
 
 A CropDecoder turns the points of one crop into Candidates; everything after it (crop edge, NMS, encoding) is
-the same whichever decoder made them. Run lengths are made on request: NMS throws most candidates away.
+the same whichever decoder made them. Run lengths are made on request, once and together, so that a device is
+asked once: NMS throws most candidates away.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,8 +25,8 @@ class Candidates:
     area_N: npt.NDArray[np.int64]
     box_xyxy_N4: npt.NDArray[np.int64]  # first and last pixel, both inside; zeros for an empty mask
     point_index_N: npt.NDArray[np.int64]  # which of the points asked for it
-    # runs(n): column-major run lengths of mask n, uint32, the first counts zeros (and may be 0)
-    runs: Callable[[int], npt.NDArray[np.uint32]]
+    # runs(order): of each of these masks its column-major run lengths, the first counts zeros (and may be 0)
+    runs: Callable[[npt.NDArray[np.int64]], Iterable[npt.NDArray[np.uint32]]]
 
     def __len__(self) -> int:
         return len(self.area_N)

@@ -4,6 +4,7 @@ import torch
 
 from sam_core.candidates import CropDecoder
 from sam_core.crop_frame import CropFrame
+from sam_core.device_decoder import DeviceDecoder
 from sam_core.native.decoder import NativeDecoder, is_served
 from sam_core.options import MaskOptions
 from sam_core.sam import Sam
@@ -13,7 +14,9 @@ from sam_core.torch_decoder import TorchDecoder
 def crop_decoder(
     sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions
 ) -> CropDecoder:
-    """The fastest decoder for the embedding's device and type; all give the same masks."""
-    if is_served(sam, features_1Chw):
+    """The fastest decoder for the device and the precision, in which all give the same masks."""
+    if features_1Chw.device.type != "cpu":
+        return DeviceDecoder(sam, features_1Chw, frame, options)
+    if options.precision == "float32" and is_served(sam, features_1Chw):
         return NativeDecoder(sam, features_1Chw, frame, options)
     return TorchDecoder(sam, features_1Chw, frame, options)

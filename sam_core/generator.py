@@ -1,7 +1,8 @@
 """Every mask of an image: SAM prompted with a grid of points, in the whole image and in crops of it.
 
 The class bears SA's name, arguments and records. The work is four steps a crop, each its own file: encode
-(sam.py), decode (crop_decoder.py), select (selection.py), and across crops select again.
+(sam.py), decode (crop_decoder.py), select (selection.py), and across crops select again. On a GPU the steps
+of several crops overlap (overlap.py).
 
 Memory beyond the model and an image of H x W pixels: 3 H W bytes for Pillow's copy of the largest crop, some
 blocks of 16 MB, at most 0.26 MB of logits a candidate, and the runs of the masks that stay. Never a number a
@@ -9,6 +10,7 @@ pixel and mask.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,9 @@ from sam_core.crop_frame import CropFrame
 from sam_core.crops import Crop, labelled_crops
 from sam_core.image_masks import OUTPUT_MODES, ImageMasks, OutputMode
 from sam_core.options import MaskOptions
+from sam_core.overlap import mapped
 from sam_core.point_grid import layer_point_grids
+from sam_core.precision import product_dtype
 from sam_core.sam import ImageEmbedding, Sam, checked_image
 from sam_core.selection import masks_across_crops, masks_of_crop
 from sam_core.small_regions import masks_without_small_regions
@@ -29,9 +33,19 @@ from sam_core.small_regions import masks_without_small_regions
 Image = npt.NDArray[np.uint8]  # RGB [H, W, 3]
 MakeDecoder = Callable[[Sam, torch.Tensor, CropFrame, MaskOptions], CropDecoder]
 
-# Crops that go through the encoder together. A GPU is busy with eight of 1024 x 1024; a CPU gains nothing
-# from two.
-GPU_ENCODER_BATCH = 8
+# Crops that go through the encoder together: few enough that in a short batch of images the next ones are
+# encoded while these are decoded. A CPU gains nothing from two.
+GPU_ENCODER_BATCH = 4
+
+
+@dataclass(frozen=True)
+class _EncodedCrop:
+    """A crop on its way from the encoder to its masks."""
+
+    image_index: int
+    image_size: tuple[int, int]
+    crop: Crop
+    embedding: ImageEmbedding
 
 
 class SamAutomaticMaskGenerator:
@@ -101,13 +115,14 @@ class SamAutomaticMaskGenerator:
         sizes = [checked_image(image).shape for image in images]
         crops = [labelled_crops(height, width, self.options) for height, width, _ in sizes]
         parts: list[list[ImageMasks]] = [[] for _ in images]
-        for index, crop, embedding in self._embedded_crops(images, crops):
-            parts[index].append(self._masks_of_crop(crop, embedding, images[index].shape[:2]))
+        encoded_crops = self._encoded_crops(images, crops)
+        for index, masks in mapped(self._masks_of_crop, encoded_crops, self.model.device):
+            parts[index].append(masks)
         return [self._masks_of_image(*whole) for whole in zip(crops, parts, strict=True)]
 
-    def _embedded_crops(
+    def _encoded_crops(
         self, images: Sequence[Image], crops: Sequence[Sequence[Crop]]
-    ) -> Iterator[tuple[int, Crop, ImageEmbedding]]:
+    ) -> Iterator[_EncodedCrop]:
         work = [(index, crop) for index, image_crops in enumerate(crops) for crop in image_crops]
         size = 1 if self.model.device.type == "cpu" else GPU_ENCODER_BATCH
         for start in range(0, len(work), size):
@@ -116,18 +131,20 @@ class SamAutomaticMaskGenerator:
             for index, crop in batch:
                 x0, y0, x1, y1 = crop.xyxy
                 pixels.append(images[index][y0:y1, x0:x1])
-            embeddings = self.model.encode_batch(pixels)
-            yield from ((*item, embedding) for item, embedding in zip(batch, embeddings, strict=True))
+            embeddings = self.model.encode_batch(pixels, product_dtype(self.options))
+            for (index, crop), embedding in zip(batch, embeddings, strict=True):
+                height, width, _ = images[index].shape
+                yield _EncodedCrop(index, (height, width), crop, embedding)
 
-    def _masks_of_crop(
-        self, crop: Crop, embedding: ImageEmbedding, image_size: tuple[int, int]
-    ) -> ImageMasks:
-        height, width = embedding.original_size
-        features = embedding.features_1Chw
+    def _masks_of_crop(self, encoded: _EncodedCrop) -> tuple[int, ImageMasks]:
+        """The index of the image and the masks that its crop gives."""
+        crop, features = encoded.crop, encoded.embedding.features_1Chw
+        height, width = encoded.embedding.original_size
         frame = CropFrame(height, width, self.model.image_encoder.img_size, 4 * features.shape[2])
         points_N2 = self.point_grids[crop.layer] * np.array([width, height])
         candidates = self._decoder(self.model, features, frame, self.options).candidates(points_N2)
-        return masks_of_crop(candidates, points_N2, crop.xyxy, image_size, self.options)
+        masks = masks_of_crop(candidates, points_N2, crop.xyxy, encoded.image_size, self.options)
+        return encoded.image_index, masks
 
     def _masks_of_image(self, crops: Sequence[Crop], parts: Sequence[ImageMasks]) -> ImageMasks:
         masks = masks_across_crops(crops, parts, self.options)

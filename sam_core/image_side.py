@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 
 from sam_core.mask_decoder import MaskDecoder
+from sam_core.sam import Sam
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,13 @@ class ImageSide:
     # its "heads" are the four pixels that a position becomes; centred over channels, for the LayerNorm that
     # follows
     upscaling: Projection
+
+
+@torch.inference_mode()
+def crop_side(sam: Sam, embedding_1CHW: torch.Tensor) -> ImageSide:
+    """The shared half of decoding for one embedding, as it is without a mask prompt."""
+    _, dense_1CHW = sam.prompt_encoder(None, None, None)
+    return image_side(sam.mask_decoder, embedding_1CHW, dense_1CHW, sam.prompt_encoder.get_dense_pe())
 
 
 def image_side(

@@ -1,7 +1,7 @@
 """Area, box and stability of masks straight from low-resolution logits, without keeping a full-size mask.
 
 Logits reach the crop's size through the crop frame's two matrices, a block of rows at a time, and only counts
-stay: memory is bounded by BLOCK_PIXELS whatever the size of the crop. Counts are int64.
+stay: memory is bounded by the block whatever the size of the crop. Counts are int64.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ import torch
 
 # float32 pixels at the crop's size held at a time: 16 MB, which a CPU's outer cache still holds
 BLOCK_PIXELS = 4 * 1024 * 1024
+# on a GPU 64 MB: about its cache, and a quarter of the launches, of which there are some 14 a block
+GPU_BLOCK_PIXELS = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,10 @@ def mask_measures(
 
     Source of the stability score: SAM, App. B; calculate_stability_score of segment-anything, commit dca509f.
     """
-    masks_a_group = max(1, BLOCK_PIXELS // (len(columns_WM) * logits_NLM.shape[1]))
+    block_pixels = BLOCK_PIXELS if logits_NLM.device.type == "cpu" else GPU_BLOCK_PIXELS
+    masks_a_group = max(1, block_pixels // (len(columns_WM) * logits_NLM.shape[1]))
     groups = [
-        _group_measures(logits_NLM[start : start + masks_a_group].float(), rows_HL, columns_WM, offset)
+        _group_measures(logits_NLM[start : start + masks_a_group], rows_HL, columns_WM, offset, block_pixels)
         for start in range(0, max(1, len(logits_NLM)), masks_a_group)
     ]
     return MaskMeasures(
@@ -41,10 +44,14 @@ def mask_measures(
 
 
 def _group_measures(
-    logits_NLM: torch.Tensor, rows_HL: torch.Tensor, columns_WM: torch.Tensor, offset: float
+    logits_NLM: torch.Tensor,
+    rows_HL: torch.Tensor,
+    columns_WM: torch.Tensor,
+    offset: float,
+    block_pixels: int,
 ) -> MaskMeasures:
     N, W = len(logits_NLM), len(columns_WM)
-    rows_a_block = max(1, BLOCK_PIXELS // (W * max(1, N)))
+    rows_a_block = max(1, block_pixels // (W * max(1, N)))
     counts_3N = logits_NLM.new_zeros((3, N), dtype=torch.int64)
     has_row_blocks, has_column = [], logits_NLM.new_zeros((N, W), dtype=torch.bool)
     wide_NLW = logits_NLM @ columns_WM.T
@@ -54,10 +61,11 @@ def _group_measures(
         has_row_blocks.append(pixels_NHW.amax(2) > 0)
         has_column |= pixels_NHW.amax(1) > 0
     inside_N, around_N, area_N = counts_3N
+    (x0, x1), (y0, y1) = _span(has_column), _span(torch.cat(has_row_blocks, 1))
     return MaskMeasures(
         stability_score(inside_N, around_N),
         area_N,
-        torch.stack([*_span(has_column), *_span(torch.cat(has_row_blocks, 1))], 1)[:, [0, 2, 1, 3]],
+        torch.stack([x0, y0, x1, y1], 1),
     )
 
 

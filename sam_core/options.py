@@ -71,6 +71,10 @@ class MaskOptions(BaseModel):
         ge=0,
         description="Label square tiles of this many pixels in place of whole image and crops. 0 is off.",
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="What the encoder and the upscaling multiply in. bfloat16 is for GPUs, and lossy.",
+    )
     reference: bool = Field(
         False,
         description="Do as SA does where sam-label decides otherwise (infra/adr/0004): crops, small regions.",

@@ -96,8 +96,9 @@ class PromptEncoder(nn.Module):
 
     def _positions(self, coords_BN2: Tensor) -> Tensor:
         height, width = self.input_image_size
-        pixel_centres = coords_BN2.float() + 0.5
-        encoding: Tensor = self.pe_layer(pixel_centres / pixel_centres.new_tensor([width, height]))
+        x_BN, y_BN = (coords_BN2.float() + 0.5).unbind(-1)
+        # each by a plain number: a tensor of both would have to be copied to the device
+        encoding: Tensor = self.pe_layer(torch.stack([x_BN / width, y_BN / height], dim=-1))
         return encoding
 
     def _point_tokens(self, coords_BN2: Tensor, labels_BN: Tensor, pad: bool) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_core.host_copies import on_device
 from sam_core.image_encoder import ImageEncoderViT
 from sam_core.mask_decoder import MaskDecoder
 from sam_core.prompt_encoder import PromptEncoder
@@ -83,8 +84,8 @@ class Sam(nn.Module):
         Raises: ValueError where one is no such image.
         """
         resize = ResizeLongestSide(self.image_encoder.img_size)
-        fitted = [torch.from_numpy(resize.apply_image(checked_image(image))) for image in images_HW3]
-        inputs = [self.preprocess(image.to(self.device).permute(2, 0, 1)) for image in fitted]
+        fitted = [resize.apply_image(checked_image(image)) for image in images_HW3]
+        inputs = [self.preprocess(on_device(image, self.device).permute(2, 0, 1)) for image in fitted]
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             features = self.image_encoder(torch.stack(inputs)).float()
         return [

@@ -105,8 +105,8 @@ def encoded_masks(
     height, width = image_size
     x0, y0, x1, y1 = crop_xyxy
     counts, area, bbox_xywh = [], [], []
-    for index in order_N.tolist():
-        runs = placed_runs(candidates.runs(index), crop_xyxy, height, width)
+    for crop_runs in candidates.runs(order_N):
+        runs = placed_runs(crop_runs, crop_xyxy, height, width)
         left, top, right, bottom = box_of_runs(runs, height)
         counts.append(compressed_counts(runs, height, width))
         area.append(area_of_runs(runs))

@@ -7,6 +7,7 @@ whose predicted IoU passes are drawn and measured while their logits are in the 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Barrier
 from typing import Any, cast
 
 import numpy as np
@@ -64,21 +65,26 @@ class NativeDecoder:
         starts = range(0, len(points_N2), size)
         found: list[list[_Mask]] = [[] for _ in starts]
         turns = iter(enumerate(starts))  # shared: the thread that is free takes the next batch
+        workers = min(threads, len(starts))
+        all_started = Barrier(workers + 1)
 
         def take_turns() -> None:
             # torch on one thread in each: its own pool in each would fight over the cores
             torch.set_num_threads(1)
+            all_started.wait()
             buffers = self._buffers(size)
             with torch.inference_mode():
                 for turn, start in turns:
                     found[turn] = list(self._masks(points_N2[start : start + size], start, buffers))
 
-        try:
-            with ThreadPoolExecutor(threads) as pool:
-                for done in [pool.submit(take_turns) for _ in range(min(threads, len(starts)))]:
-                    done.result()
-        finally:
-            torch.set_num_threads(threads)
+        with ThreadPoolExecutor(threads) as pool:
+            tasks = [pool.submit(take_turns) for _ in range(workers)]
+            all_started.wait()
+            torch.set_num_threads(
+                threads
+            )  # each thread has its own count; this one is also that of new threads
+            for task in tasks:
+                task.result()
         return _candidates([mask for masks in found for mask in masks])
 
     def _buffers(self, prompts: int) -> _Buffers:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from sam_core import torch_decoder
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.image_masks import ImageMasks
 from sam_core.options import MaskOptions
@@ -99,34 +98,6 @@ def test_a_batch_gives_what_each_image_gives(sam: Sam, image: np.ndarray) -> Non
     for masks, alone in zip(generator.generate_batch(images), images, strict=True):
         assert_equal(masks, generator.generate_masks(alone))
     assert generator.generate_batch([]) == []
-
-
-def test_out_of_memory_halves_the_batch_and_changes_nothing(
-    sam: Sam, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = SamAutomaticMaskGenerator(sam, 4, **EVERYTHING).generate_masks(image)
-    decoded_prompts, sizes = torch_decoder.decoded_prompts, []
-
-    def small_device(decoder: Any, side: Any, sparse: torch.Tensor, *rest: Any, **named: Any) -> Any:
-        sizes.append(len(sparse))
-        if len(sparse) > 3:
-            raise torch.OutOfMemoryError("out of memory")
-        return decoded_prompts(decoder, side, sparse, *rest, **named)
-
-    monkeypatch.setattr(torch_decoder, "decoded_prompts", small_device)
-    assert_equal(SamAutomaticMaskGenerator(sam, 4, **EVERYTHING).generate_masks(image), expected)
-    assert sizes == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
-
-
-def test_out_of_memory_at_one_prompt_is_told(
-    sam: Sam, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full_device(*_: Any, **__: Any) -> Any:
-        raise torch.OutOfMemoryError("out of memory")
-
-    monkeypatch.setattr(torch_decoder, "decoded_prompts", full_device)
-    with pytest.raises(torch.OutOfMemoryError):
-        SamAutomaticMaskGenerator(sam, 2).generate_masks(image)
 
 
 def test_masks_over_the_maximal_area_are_dropped(sam: Sam, image: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """The C kernel against the model's own modules: slow, obvious, every mask at full size."""
 
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_every_mask_of_every_token_is_the_models_own(
     assert found.point_index_N.tolist() == np.repeat(np.arange(3), 3).tolist()
     np.testing.assert_allclose(found.predicted_iou_N, iou, atol=1e-4)
     for index, (plain, stability) in enumerate(zip(logits, found.stability_score_N, strict=True)):
-        mask = mask_of_runs(found.runs(index), *size)
+        mask = mask_of_runs(*found.runs(np.array([index])), *size)
         unsure = plain.abs() < 2e-3  # float32, summed in another order
         assert (torch.from_numpy(mask) == (plain > 0))[~unsure].all()
         assert unsure.float().mean() < 0.02 or unsure.sum() <= 2
@@ -88,8 +89,9 @@ def test_only_masks_over_both_thresholds_are_candidates(sam: Sam, features_1Chw:
     )
     assert 0 < len(kept) < len(everything)
     np.testing.assert_array_equal(kept.point_index_N, everything.point_index_N[passes])
-    for index, other in enumerate(np.flatnonzero(passes)):
-        np.testing.assert_array_equal(kept.runs(index), everything.runs(int(other)))
+    drawn = zip(kept.runs(np.arange(len(kept))), everything.runs(np.flatnonzero(passes)), strict=True)
+    for ours, same in drawn:
+        np.testing.assert_array_equal(ours, same)
 
 
 def test_batches_and_threads_change_nothing(sam: Sam, features_1Chw: torch.Tensor) -> None:
@@ -103,6 +105,8 @@ def test_batches_and_threads_change_nothing(sam: Sam, features_1Chw: torch.Tenso
             options = MaskOptions(pred_iou_thresh=0, stability_score_thresh=0, points_per_batch=batch)
             found.append(NativeDecoder(sam, features_1Chw, frame, options).candidates(points))
             assert torch.get_num_threads() == count
+            with ThreadPoolExecutor(1) as pool:  # nor for threads that begin later
+                assert pool.submit(torch.get_num_threads).result() == count
     finally:
         torch.set_num_threads(threads)
     for other in found[1:]:

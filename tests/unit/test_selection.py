@@ -30,7 +30,7 @@ def rectangles(*boxes: XYXY, crop_xyxy: XYXY, predicted_iou: list[float]) -> Can
         np.array([mask.sum() for mask in masks]),
         boxes_N4,
         np.arange(len(boxes)),
-        lambda index: runs_of_mask(masks[index]),
+        lambda order: (runs_of_mask(masks[index]) for index in order),
     )
 
 

@@ -1,0 +1,119 @@
+"""The crop decoder for a GPU: batches of one shape, queued without a question to the device.
+
+A CPU draws only what passes pred_iou_thresh. To know what passes means to wait for the device, and upscaling
+goes by prompts, of which nearly all have a mask that passes (infra/adr/0009-gpu-path.md): here every mask is
+drawn and measured, and chosen on the host. The answers come in one copy a group of prompts, and the logits of
+the masks that NMS kept in one more.
+"""
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sam_core.candidates import Candidates
+from sam_core.crop_frame import CropFrame
+from sam_core.host_copies import on_device
+from sam_core.image_side import crop_side
+from sam_core.low_res_mask import low_res_mask, mask_runs
+from sam_core.options import MaskOptions
+from sam_core.precision import product_dtype
+from sam_core.prompt_side import decoded_prompts
+from sam_core.sam import Sam
+from sam_core.scored_masks import Measures, ScoredMasks, candidates_of, passing, scored_masks
+from sam_core.upscaling import low_res_logits, mask_weights, shown_positions
+
+log = logging.getLogger(__name__)
+
+# Prompts whose logits are kept until the answers are read: the default grid, 0.8 GB at 1:1
+GROUP_PROMPTS = 1024
+
+
+class DeviceDecoder:
+    """A CropDecoder around one embedding [1, C, h, w] on a device that works while the host goes on."""
+
+    def __init__(self, sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions) -> None:
+        self._sam, self._frame, self._options = sam, frame, options
+        self._device = features_1Chw.device
+        self._grid = (features_1Chw.shape[2], features_1Chw.shape[3])
+        self._rows_HL, self._columns_WM = frame.rows_HL(), frame.columns_WM()
+        self._resize = (on_device(self._rows_HL, self._device), on_device(self._columns_WM, self._device))
+        self._side = crop_side(sam, features_1Chw)
+        self._batch_size = options.points_per_batch
+
+    @torch.inference_mode()
+    def candidates(self, points_N2: npt.NDArray[np.float64]) -> Candidates:
+        """The masks for points at x, y in pixels of the crop.
+
+        Raises: torch.OutOfMemoryError where not even one prompt fits.
+        """
+        coords_N2 = on_device(self._frame.input_points(points_N2).astype(np.float32), self._device)
+        measures, logits = list[Measures](), [coords_N2.new_empty(0, *self._shown)]
+        for start in range(0, len(points_N2), GROUP_PROMPTS):
+            group = self._group(coords_N2[start : start + GROUP_PROMPTS], start)
+            measures_N8 = group.measures_N8.cpu().numpy()  # the one wait of a group
+            kept = passing(measures_N8, self._options)
+            measures.append(measures_N8[kept])
+            logits.append(group.logits_NLM[on_device(kept, self._device)])
+        logits_NLM = torch.cat(logits)
+        return candidates_of(measures, lambda order: self._runs(logits_NLM, order))
+
+    @property
+    def _shown(self) -> tuple[int, int]:
+        return self._resize[0].shape[1], self._resize[1].shape[1]
+
+    @torch.inference_mode()
+    def _runs(self, logits_NLM: torch.Tensor, order: npt.NDArray[np.int64]) -> list[npt.NDArray[np.uint32]]:
+        chosen = logits_NLM[on_device(order, self._device)].cpu().numpy()
+        return [mask_runs(low_res_mask(logits), self._rows_HL, self._columns_WM) for logits in chosen]
+
+    def _group(self, coords_N2: torch.Tensor, first_index: int) -> ScoredMasks:
+        """All masks of a group of prompts; out of memory halves the batch and goes on."""
+        batches = list[ScoredMasks]()
+        start = 0
+        while start < len(coords_N2):
+            size = self._batch_size
+            try:
+                batches.append(self._batch(coords_N2[start : start + size], first_index + start, size))
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                self._batch_size = (size + 1) // 2
+                log.warning("out of device memory: going on with %d points a batch", self._batch_size)
+                torch.cuda.empty_cache()
+                continue
+            start += size
+        return ScoredMasks(
+            torch.cat([batch.measures_N8 for batch in batches]),
+            torch.cat([batch.logits_NLM for batch in batches]),
+        )
+
+    def _batch(self, coords_B2: torch.Tensor, first_index: int, size: int) -> ScoredMasks:
+        """The masks of at most `size` points; the device sees `size` of them in any case."""
+        count = len(coords_B2)
+        if count < size:
+            coords_B2 = torch.cat([coords_B2, coords_B2[-1:].expand(size - count, 2)])
+        predicted_iou_BM, logits_BMLM = self._decoded(coords_B2)
+        masks = count * predicted_iou_BM.shape[1]
+        points = torch.arange(first_index, first_index + size, device=self._device)
+        return scored_masks(
+            logits_BMLM.flatten(0, 1)[:masks] - self._sam.mask_threshold,
+            predicted_iou_BM.flatten()[:masks],
+            points.repeat_interleave(predicted_iou_BM.shape[1])[:masks],
+            self._resize,
+            self._options.stability_score_offset,
+        )
+
+    def _decoded(self, coords_B2: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predicted IoU [B, M] and logits [B, M, rows, columns] of B prompts."""
+        decoder, side = self._sam.mask_decoder, self._side
+        labels_B1 = torch.ones(len(coords_B2), 1, dtype=torch.int, device=self._device)
+        sparse_BTC, _ = self._sam.prompt_encoder((coords_B2[:, None], labels_B1), None, None)
+        decoded = decoded_prompts(decoder, side, sparse_BTC, image_chunk=len(coords_B2))
+        weights_BMc = mask_weights(decoder, decoded.mask_tokens_BMC)
+        (tokens,), positions = decoded.image_tokens, shown_positions(self._shown)
+        dtype, block_rows = product_dtype(self._options), self._grid[0]
+        logits = low_res_logits(decoder, side, tokens, weights_BMc, self._grid, positions, block_rows, dtype)
+        rows, columns = self._shown
+        return decoded.predicted_iou_BM, logits[..., :rows, :columns]

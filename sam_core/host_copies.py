@@ -1,0 +1,17 @@
+"""Arrays on their way to the device, without the wait that a plain copy means.
+
+CUDA copies from ordinary memory only after all work queued before has ended; from pinned memory the copy is
+one more piece of queued work.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+
+def on_device(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
+    """The array as a tensor on the device; on a CPU it may share the array's memory."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -1,0 +1,167 @@
+"""The GPU's decoder, run on the CPU beside the plain one: shapes, memory, and no question before the end."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sam_core import device_decoder
+from sam_core.candidates import Candidates
+from sam_core.crop_frame import CropFrame
+from sam_core.device_decoder import DeviceDecoder
+from sam_core.options import MaskOptions
+from sam_core.presets import SamPreset, VitPreset
+from sam_core.sam import Sam
+from sam_core.sam_builder import build_sam
+from sam_core.torch_decoder import TorchDecoder
+
+SMALL = SamPreset(
+    VitPreset(32, depth=1, num_heads=4, global_attn_indexes=(0,), img_size=64, window_size=3, out_chans=32),
+    decoder_num_heads=4,
+    decoder_mlp_dim=48,
+)
+FRAME = CropFrame(30, 47, image_size=64, low_res_size=16)
+KEEP_ALL = MaskOptions(pred_iou_thresh=0, stability_score_thresh=0, points_per_batch=8)
+
+
+@pytest.fixture(scope="module")
+def sam() -> Sam:
+    torch.manual_seed(0)
+    sam = build_sam(SMALL)
+    with torch.no_grad():
+        for parameter in sam.parameters():
+            if parameter.ndim > 1:
+                parameter *= 3  # with torch's own random weights nearly every pixel says the same
+    return sam
+
+
+@pytest.fixture(scope="module")
+def features_1Chw() -> torch.Tensor:
+    return torch.randn(1, 32, 4, 4, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
+def points(count: int) -> np.ndarray:
+    return np.random.default_rng(count).random((count, 2)) * [FRAME.width, FRAME.height]
+
+
+def assert_same(ours: Candidates, plain: Candidates) -> None:
+    np.testing.assert_array_equal(ours.point_index_N, plain.point_index_N)
+    np.testing.assert_array_equal(ours.area_N, plain.area_N)
+    np.testing.assert_array_equal(ours.box_xyxy_N4, plain.box_xyxy_N4)
+    np.testing.assert_allclose(ours.predicted_iou_N, plain.predicted_iou_N, atol=1e-5)
+    np.testing.assert_allclose(ours.stability_score_N, plain.stability_score_N, atol=1e-6)
+    order = np.arange(len(ours))[::-1]
+    for runs, same in zip(ours.runs(order), plain.runs(order), strict=True):
+        np.testing.assert_array_equal(runs, same)
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 21])
+@pytest.mark.parametrize("group", [5, 1024])
+def test_masks_are_those_of_the_plain_decoder(
+    sam: Sam, features_1Chw: torch.Tensor, count: int, group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_decoder, "GROUP_PROMPTS", group)
+    plain = TorchDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(count))
+    ours = DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(count))
+    assert len(ours) == 3 * count
+    assert_same(ours, plain)
+
+
+def test_thresholds_are_those_of_the_plain_decoder(sam: Sam, features_1Chw: torch.Tensor) -> None:
+    everything = DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(12))
+    options = MaskOptions(
+        pred_iou_thresh=max(0.0, float(np.quantile(everything.predicted_iou_N, 0.3))),
+        stability_score_thresh=float(np.quantile(everything.stability_score_N, 0.3)),
+    )
+    ours = DeviceDecoder(sam, features_1Chw, FRAME, options).candidates(points(12))
+    assert 0 < len(ours) < len(everything)
+    assert_same(ours, TorchDecoder(sam, features_1Chw, FRAME, options).candidates(points(12)))
+
+
+def decoded_shapes(monkeypatch: pytest.MonkeyPatch, room: int) -> list[int]:
+    """Batches that reach the model from now on; those of more than `room` prompts run out of memory."""
+    decoded_prompts, sizes = device_decoder.decoded_prompts, list[int]()
+
+    def small_device(decoder: Any, side: Any, sparse: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        sizes.append(len(sparse))
+        if len(sparse) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decoded_prompts(decoder, side, sparse, *rest, **named)
+
+    monkeypatch.setattr(device_decoder, "decoded_prompts", small_device)
+    return sizes
+
+
+def test_the_device_sees_one_shape(
+    sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = decoded_shapes(monkeypatch, room=8)
+    DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(21))
+    assert sizes == [8, 8, 8]
+
+
+def test_out_of_memory_halves_the_batch_and_changes_nothing(
+    sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = TorchDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(7))
+    sizes = decoded_shapes(monkeypatch, room=3)
+    decoder = DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL)
+    assert_same(decoder.candidates(points(7)), plain)
+    assert sizes == [8, 4, 2, 2, 2, 2]
+
+
+def test_out_of_memory_at_one_prompt_is_told(
+    sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = decoded_shapes(monkeypatch, room=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(2))
+    assert sizes == [8, 4, 2, 1]
+
+
+class CopiesToTheDevice(TorchDispatchMode):
+    """Which operations took a tensor from the CPU to the meta device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        sources = [arg for arg in args if isinstance(arg, torch.Tensor) and arg.ndim > 0]
+        is_on_meta = isinstance(out, torch.Tensor) and out.device.type == "meta"
+        if is_on_meta and any(source.device.type == "cpu" for source in sources):
+            self.found.append(str(func))
+        return out
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_group_of_prompts_is_queued_without_a_wait(precision: str) -> None:
+    """On the meta device there are no values: whatever asks for one, or selects by one, raises.
+
+    A copy to the device, which on CUDA waits for it unless it is pinned, is seen by the dispatcher.
+    """
+    with torch.device("meta"):
+        sam = build_sam(SMALL)
+        sam.pixel_mean, sam.pixel_std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
+    options = KEEP_ALL.model_copy(update={"precision": precision})
+    decoder = DeviceDecoder(sam, torch.empty(1, 32, 4, 4, device="meta"), FRAME, options)
+    with CopiesToTheDevice() as copies, torch.inference_mode():
+        group = decoder._group(torch.empty(21, 2, device="meta"), first_index=0)
+    assert group.measures_N8.shape == (63, 8)
+    assert group.logits_NLM.device.type == "meta"
+    assert copies.found == []
+    with CopiesToTheDevice() as copies:  # the measure of the measure
+        torch.ones(3).to("meta")
+    assert len(copies.found) == 1

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import ray
 from ray._private import auto_init_hook
+from ray._private.accelerators import NvidiaGPUAcceleratorManager
 
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, UsageError
@@ -27,6 +28,7 @@ OBJECT_STORE_BYTES = (
     1 << 30
 )  # encoded images on their way; Ray's default, a third of the memory, is no use here
 THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
+NO_GPU = "--device cuda was asked for, but Ray finds no GPU here; use --device cpu or auto"
 CPUS_FOR_TASKS = 1  # that labelers must leave
 
 
@@ -63,7 +65,7 @@ def labeler_room(config: RunConfig, resources: Mapping[str, float]) -> LabelerRo
     """
     cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
     if config.device == "cuda" and gpus == 0:
-        raise UsageError("--device cuda was asked for, but Ray finds no GPU here; use --device cpu or auto")
+        raise UsageError(NO_GPU)
     on_gpus = config.device != "cpu" and gpus > 0
     threads = 1 if on_gpus else THREADS_A_LABELER
     most = gpus if on_gpus else (cpus - CPUS_FOR_TASKS) // threads
@@ -80,13 +82,24 @@ def labeler_room(config: RunConfig, resources: Mapping[str, float]) -> LabelerRo
     return room
 
 
+def refuse_missing_gpu(config: RunConfig) -> None:
+    """Raises UsageError where a run on this machine asks for a GPU that Ray would not find."""
+    is_local = not ray.is_initialized() and _address(config) == "local"
+    if (
+        config.device == "cuda"
+        and is_local
+        and not NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
+    ):
+        raise UsageError(NO_GPU)
+
+
 @contextmanager
 def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
     """Ray, ready, for the duration; one that the caller has started before is used and left as it is.
 
     Raises: UsageError, SamLabelError where the cluster is not reached.
     """
-    address = config.address or os.environ.get("RAY_ADDRESS") or "local"
+    address = _address(config)
     _refuse_unsafe(address, config.allow_unauthenticated_cluster)
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the home folder
 
@@ -145,6 +158,10 @@ def cores() -> int:
         return max(1, min(affinity, int(quota) // int(period)))
     except (OSError, ValueError):  # no control groups, or no limit ("max")
         return affinity
+
+
+def _address(config: RunConfig) -> str:
+    return config.address or os.environ.get("RAY_ADDRESS") or "local"
 
 
 def _refuse_unsafe(address: str, allowed: bool) -> None:

@@ -15,7 +15,7 @@ import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.attempts import AttemptLedger, LedgerHandle, Tally
-from pipeline.cluster import LabelerRoom, ray_session
+from pipeline.cluster import LabelerRoom, ray_session, refuse_missing_gpu
 from pipeline.commits import failed_by_reason
 from pipeline.config import RunConfig
 from pipeline.dataset import Dataset, Ids, without
@@ -27,7 +27,7 @@ from pipeline.labeler import Labeler, LabelerSettings, LoadGenerator
 from pipeline.manifest import read_manifest
 from pipeline.source import Source, refuse_overlap
 from pipeline.storage import Store
-from pipeline.supervise import INTERRUPTED, supervised
+from pipeline.supervise import INTERRUPTED, sigterm_interrupts, supervised
 from pipeline.weights import Weights, sam_generator, weights_of
 from pipeline.writer import OutputRun, open_output
 
@@ -81,16 +81,20 @@ def run(
     elif found.is_complete and found.identity.fingerprint == identity.fingerprint:
         return _summary(found, "", None, time.monotonic() - started)
     room = None
+    refuse_missing_gpu(config)
     try:
-        with open_output(
-            store,
-            identity,
-            config.input,
-            source.rows,
-            refresh=config.refresh,
-            overwrite=config.overwrite,
-            settings=config.model_dump(mode="json"),
-        ) as output:
+        with (
+            sigterm_interrupts(),
+            open_output(
+                store,
+                identity,
+                config.input,
+                source.rows,
+                refresh=config.refresh,
+                overwrite=config.overwrite,
+                settings=config.model_dump(mode="json"),
+            ) as output,
+        ):
             if output.dataset.left:
                 with ray_session(config) as room:
                     labelling = _Labelling(config, output, source.root, weights, room, load)

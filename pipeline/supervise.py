@@ -126,6 +126,19 @@ def _refuse_failures(tally: Tally, most_failures: int | None) -> None:
 
 
 @contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt for the while, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def _signals_noted() -> Iterator[threading.Event]:
     """Ctrl-C and SIGTERM set the event; a second one of either ends the process as usual."""
     noted = threading.Event()

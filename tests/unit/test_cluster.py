@@ -1,8 +1,9 @@
 """The room that labelers get, and the Rays that are refused; nothing is started."""
 
 import pytest
+from ray._private.accelerators import NvidiaGPUAcceleratorManager
 
-from pipeline.cluster import LabelerRoom, labeler_room, ray_session
+from pipeline.cluster import LabelerRoom, labeler_room, ray_session, refuse_missing_gpu
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 
@@ -63,6 +64,13 @@ def test_a_cluster_from_the_environment_is_held_to_the_same(monkeypatch: pytest.
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(UsageError, match="without token authentication"), ray_session(config()):
         pass
+
+
+def test_a_gpu_that_is_not_there_is_missed_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NvidiaGPUAcceleratorManager, "get_current_node_num_accelerators", lambda: 0)
+    with pytest.raises(UsageError, match="finds no GPU"):
+        refuse_missing_gpu(config(device="cuda"))
+    refuse_missing_gpu(config(device="auto"))
 
 
 def test_ray_client_is_refused() -> None:

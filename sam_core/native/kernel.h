@@ -2,7 +2,7 @@
  *
  * Letters of the comments: x is the crop's embedding, C takes the mean over the channels away, g and b are weight and
  * bias of a LayerNorm, A0 and A1 the weights with which the image positions attend to the tokens in the first and
- * second layer. `sam_core/native/decoder.py` explains the rewriting; `structs.py` mirrors these structs.
+ * second layer, U0 and U1 the values they weigh. attention.c has the rewriting; library.py mirrors these structs.
  *
  * Arrays over positions are cut into tiles: [tile][feature][64], or [tile][head][64][16] where features lie along
  * the lanes ("values").
@@ -40,7 +40,7 @@ typedef struct {
 } FirstLook;
 
 /* Layer n, image to tokens, its LayerNorm, then the next attention of tokens to image. Weights are what the values of
- * the layer's tokens are multiplied with, [64 outputs][128][64]: output projection, then key, value, what else. */
+ * the layer's tokens are multiplied with, in tiles of 64 outputs, [tile][128][64]: tokens.c has their order. */
 typedef struct {
     int32_t tiles;
     float epsilon;                    /* of the LayerNorm */

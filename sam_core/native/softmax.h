@@ -26,7 +26,7 @@ static void start(Sums *sums) {
     EACH(r, ROWS) sums->reference[r] = -1e30f;
 }
 
-/* Softmax is the same from any reference; 2^60 above it there is still room for 2^60 positions in float32. */
+/* Softmax is the same from any reference: what was summed with the old one is scaled to the new. */
 static void raise_reference(Sums *sums, int row, float score) {
     float down = score - sums->reference[row] > 126 ? 0 : exp2_of(all(sums->reference[row] - score))[0];
     sums->reference[row] = score;
@@ -35,6 +35,7 @@ static void raise_reference(Sums *sums, int row, float score) {
     EACH(i, 2 * WEIGHTS) sums->mixed[row][i] *= down;
 }
 
+/* Lets scores be 30 above the reference: 2^30 for each of 4096 positions is far from float32's end. */
 static void keep_in_range(Sums *sums, const float *scores) {
     vf above = all(-1e30f);
     EACH(r, ROWS) for (int at = 0; at < TILE; at += LANES)

@@ -58,17 +58,19 @@ class LabelerRoom:
         return {"CPU": self.workers * self.threads + CPUS_FOR_TASKS, "GPU": self.workers * self.gpus}
 
 
-def labeler_room(config: RunConfig, resources: Mapping[str, float]) -> LabelerRoom:
+def labeler_room(config: RunConfig, resources: Mapping[str, float], cores: int | None = None) -> LabelerRoom:
     """The labelers that a Ray with `resources` (its CPU and GPU counts) should run.
 
+    `cores`: where its logical CPUs are more than these, labelers compute with no more threads than cores.
     Raises: UsageError where what was asked for does not fit.
     """
     cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
     if config.device == "cuda" and gpus == 0:
         raise UsageError(NO_GPU)
     on_gpus = config.device != "cpu" and gpus > 0
-    threads = 1 if on_gpus else THREADS_A_LABELER
-    most = gpus if on_gpus else (cpus - CPUS_FOR_TASKS) // threads
+    usable = cpus - CPUS_FOR_TASKS if cores is None else cores
+    threads = 1 if on_gpus else max(1, min(THREADS_A_LABELER, usable))
+    most = gpus if on_gpus else usable // threads
     room = LabelerRoom(config.workers or max(1, most), threads, int(on_gpus))
     short = [
         f"{need:g} {kind}s (it has {resources.get(kind, 0):g})"
@@ -113,16 +115,19 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
         except (ConnectionError, RuntimeError, ValueError) as fault:
             raise SamLabelError(f"Ray at {address} cannot be used: {str(fault).splitlines()[0]}") from fault
         try:
-            yield _room_in_time(config, 0.0 if address == "local" else config.cluster_wait_s)
+            if address == "local":
+                yield labeler_room(config, _resources(), cores())
+            else:
+                yield _room_in_time(config)
         finally:
             # A pipeline that was abandoned lives on in its thread, and its next call would start another Ray.
             auto_init_hook.enable_auto_connect = False
             ray.shutdown()
 
 
-def _room_in_time(config: RunConfig, wait_s: float) -> LabelerRoom:
+def _room_in_time(config: RunConfig) -> LabelerRoom:
     """The room for labelers, once there is any: nodes of a cluster come and go."""
-    deadline = time.monotonic() + wait_s
+    deadline = time.monotonic() + config.cluster_wait_s
     while True:
         try:
             return labeler_room(config, _resources())

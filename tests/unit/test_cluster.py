@@ -15,6 +15,7 @@ def config(**options: object) -> RunConfig:
 @pytest.mark.parametrize(
     ("options", "resources", "expected"),
     [
+        ({}, {"CPU": 2}, LabelerRoom(workers=1, threads=1, gpus=0)),
         ({}, {"CPU": 4}, LabelerRoom(workers=1, threads=2, gpus=0)),
         ({}, {"CPU": 18}, LabelerRoom(workers=8, threads=2, gpus=0)),
         ({"workers": 3}, {"CPU": 18}, LabelerRoom(workers=3, threads=2, gpus=0)),
@@ -31,13 +32,24 @@ def test_room(options: dict[str, object], resources: dict[str, float], expected:
 
 
 @pytest.mark.parametrize(
+    ("cores", "expected"),
+    [(1, (1, 1)), (2, (1, 2)), (3, (1, 2)), (4, (2, 2)), (16, (8, 2)), (17, (8, 2))],
+)
+def test_labelers_of_a_local_ray_use_no_more_threads_than_there_are_cores(
+    cores: int, expected: tuple[int, int]
+) -> None:
+    room = labeler_room(config(), {"CPU": max(4, cores + 2)}, cores)
+    assert (room.workers, room.threads) == expected
+
+
+@pytest.mark.parametrize(
     ("options", "resources", "message"),
     [
         ({"device": "cuda"}, {"CPU": 8}, "finds no GPU"),
         ({"workers": 4}, {"CPU": 8}, r"4 labelers need 9 CPUs \(it has 8\)"),
         ({"workers": 3}, {"CPU": 8, "GPU": 2}, r"3 labelers need 3 GPUs \(it has 2\)"),
-        ({}, {"CPU": 2}, r"1 labelers need 3 CPUs"),
-        ({}, {}, "need 3 CPUs"),
+        ({}, {"CPU": 1}, r"1 labelers need 2 CPUs"),
+        ({}, {}, "need 2 CPUs"),
     ],
 )
 def test_what_does_not_fit_is_refused(

@@ -105,10 +105,12 @@ def assert_same_record(record: dict[str, Any], other: dict[str, Any]) -> None:
     assert record["predicted_iou"] == pytest.approx(other["predicted_iou"], rel=1e-4, abs=1e-4)
     assert record["stability_score"] == pytest.approx(other["stability_score"], abs=1e-3)
     assert type(record["segmentation"]) is type(other["segmentation"])
-    # a logit of nearly 0 may round to the other side
-    assert record["area"] == pytest.approx(other["area"], abs=3)
+    # A logit of nearly 0 may round to the other side: the masks that no threshold has cleared of fringes have
+    # many.
+    differing = 3 + other["area"] // 1000
+    assert record["area"] == pytest.approx(other["area"], abs=differing)
     if isinstance(record["segmentation"], dict):
         assert record["segmentation"]["size"] == other["segmentation"]["size"]
         assert type(record["segmentation"]["counts"]) is type(other["segmentation"]["counts"])
     else:
-        assert (record["segmentation"] != other["segmentation"]).sum() <= 3
+        assert (record["segmentation"] != other["segmentation"]).sum() <= differing

@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.schema import SCHEMA_VERSION
 from sam_core.options import MaskOptions
 
-_SPEED_ONLY = {"points_per_batch"}  # may differ between two runs over one dataset
+_SPEED_ONLY = {"points_per_batch", "compile_decoder"}  # may differ between two runs over one dataset
 
 
 @dataclass(frozen=True)

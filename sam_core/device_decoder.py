@@ -1,7 +1,7 @@
 """The crop decoder for a GPU: batches of one shape, queued without a question to the device.
 
 A CPU draws only what passes pred_iou_thresh. To know what passes means to wait for the device, and upscaling
-goes by prompts, of which nearly all have a mask that passes (infra/adr/0009-gpu-path.md): here every mask is
+goes by prompts, of which nearly all have a mask that passes (infra/adr/0010-gpu-path.md): here every mask is
 drawn and measured, and chosen on the host. The answers come in one copy a group of prompts, and the logits of
 the masks that NMS kept in one more.
 """
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from sam_core.candidates import Candidates
+from sam_core.compiled import compiled
 from sam_core.crop_frame import CropFrame
 from sam_core.host_copies import on_device
 from sam_core.image_side import crop_side
@@ -107,13 +108,15 @@ class DeviceDecoder:
 
     def _decoded(self, coords_B2: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Predicted IoU [B, M] and logits [B, M, rows, columns] of B prompts."""
-        decoder, side = self._sam.mask_decoder, self._side
+        decoder, side, options = self._sam.mask_decoder, self._side, self._options
+        decode, draw, positions = decoded_prompts, low_res_logits, shown_positions(self._shown)
+        if options.compile_decoder:  # over the whole square: what shows an image differs from one to the next
+            decode, draw, positions = compiled(decoded_prompts), compiled(low_res_logits), self._grid
         labels_B1 = torch.ones(len(coords_B2), 1, dtype=torch.int, device=self._device)
         sparse_BTC, _ = self._sam.prompt_encoder((coords_B2[:, None], labels_B1), None, None)
-        decoded = decoded_prompts(decoder, side, sparse_BTC, image_chunk=len(coords_B2))
+        decoded = decode(decoder, side, sparse_BTC, image_chunk=len(coords_B2))
         weights_BMc = mask_weights(decoder, decoded.mask_tokens_BMC)
-        (tokens,), positions = decoded.image_tokens, shown_positions(self._shown)
-        dtype, block_rows = product_dtype(self._options), self._grid[0]
-        logits = low_res_logits(decoder, side, tokens, weights_BMc, self._grid, positions, block_rows, dtype)
+        (tokens,), dtype, block_rows = decoded.image_tokens, product_dtype(options), self._grid[0]
+        logits = draw(decoder, side, tokens, weights_BMc, self._grid, positions, block_rows, dtype)
         rows, columns = self._shown
         return decoded.predicted_iou_BM, logits[..., :rows, :columns]

@@ -71,6 +71,10 @@ class MaskOptions(BaseModel):
         ge=0,
         description="Label square tiles of this many pixels in place of whole image and crops. 0 is off.",
     )
+    compile_decoder: bool = Field(
+        False,
+        description="Compile the decoder at a GPU's first image. Changes speed, and masks by rounding alone.",
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         description="What the encoder and the upscaling multiply in. bfloat16 is for GPUs, and lossy.",

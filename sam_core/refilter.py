@@ -17,6 +17,7 @@ from sam_core.small_regions import masks_without_small_regions
 # these may differ from what the masks were made with; all other options have to be equal
 CHANGEABLE = {
     "points_per_batch",
+    "compile_decoder",
     "pred_iou_thresh",
     "stability_score_thresh",
     "box_nms_thresh",
@@ -27,7 +28,13 @@ CHANGEABLE = {
     "reference",
 }
 # and these even where NMS has suppressed masks already
-KNOWN_AFTER_NMS = {"points_per_batch", "pred_iou_thresh", "min_mask_region_area", "reference"}
+KNOWN_AFTER_NMS = {
+    "points_per_batch",
+    "compile_decoder",
+    "pred_iou_thresh",
+    "min_mask_region_area",
+    "reference",
+}
 
 
 def refiltered_masks(masks: ImageMasks, made_with: MaskOptions, options: MaskOptions) -> ImageMasks:

@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sam_core import device_decoder
+from sam_core import compiled, device_decoder, generator
 from sam_core.candidates import Candidates
 from sam_core.crop_frame import CropFrame
 from sam_core.device_decoder import DeviceDecoder
+from sam_core.generator import SamAutomaticMaskGenerator
+from sam_core.image_side import crop_side
 from sam_core.options import MaskOptions
-from sam_core.presets import SamPreset, VitPreset
+from sam_core.overlap import mapped_ahead
+from sam_core.presets import SamPreset, TinyVitPreset, VitPreset
 from sam_core.sam import Sam
 from sam_core.sam_builder import build_sam
 from sam_core.torch_decoder import TorchDecoder
@@ -165,3 +168,55 @@ def test_a_group_of_prompts_is_queued_without_a_wait(precision: str) -> None:
     with CopiesToTheDevice() as copies:  # the measure of the measure
         torch.ones(3).to("meta")
     assert len(copies.found) == 1
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [SMALL.encoder, TinyVitPreset(64, (8, 16, 16, 32), (1, 1, 1, 1), (2, 2, 2, 2), out_chans=32)],
+    ids=["vit", "tiny_vit"],
+)
+def test_encoding_is_queued_without_a_wait(encoder: Any) -> None:
+    with torch.device("meta"):
+        sam = build_sam(SamPreset(encoder, decoder_num_heads=4, decoder_mlp_dim=48))
+        images = torch.empty(2, 3, 64, 64)
+    with CopiesToTheDevice() as copies, torch.inference_mode():
+        features = sam.image_encoder(images)
+        side = crop_side(sam, features[:1])
+    assert side.key0_hdP.device.type == "meta"
+    assert copies.found == []
+
+
+def test_it_is_compiled_once_for_all_crops(
+    sam: Sam, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    graphs = list[str]()
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> Any:
+        graphs.append(str(graph))
+        return graph.forward
+
+    monkeypatch.setattr(compiled, "BACKEND", backend)
+    compiled.compiled.cache_clear()
+    caplog.set_level("INFO", logger="sam_core.compiled")
+    options = KEEP_ALL.model_copy(update={"compile_decoder": True})
+    for seed, frame in enumerate([FRAME, CropFrame(60, 25, image_size=64, low_res_size=16)]):
+        features = torch.randn(1, 32, 4, 4, generator=torch.Generator().manual_seed(seed))
+        ours = DeviceDecoder(sam, features, frame, options).candidates(points(21))
+        assert_same(ours, TorchDecoder(sam, features, frame, KEEP_ALL).candidates(points(21)))
+    compiled.compiled.cache_clear()
+    assert len(graphs) == 2  # the tokens' half and the upscaling
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.split(" in ")[0] for text in told] == ["compiled decoded_prompts", "compiled low_res_logits"]
+
+
+def test_overlapped_crops_give_what_one_after_the_other_gives(
+    sam: Sam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 5, 7, 3), dtype=np.uint8)
+    images = [np.kron(noise[i], np.ones((9 + i, 9, 1), np.uint8)) for i in range(3)]
+    options: dict[str, Any] = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "crop_n_layers": 1}
+    expected = SamAutomaticMaskGenerator(sam, 3, decoder=TorchDecoder, **options).generate_batch(images)
+    monkeypatch.setattr(generator, "mapped", mapped_ahead)
+    found = SamAutomaticMaskGenerator(sam, 3, decoder=DeviceDecoder, **options).generate_batch(images)
+    assert [masks.counts for masks in found] == [masks.counts for masks in expected]
+    assert all(len(masks) for masks in found)

@@ -19,7 +19,14 @@ DEFAULTS_OF_SA = {
     "crop_n_points_downscale_factor": 1,
     "min_mask_region_area": 0,
 }
-OFF = {"max_mask_area": 1.0, "nms_overlap": "box", "tile_size": 0, "precision": "float32", "reference": False}
+OFF = {
+    "max_mask_area": 1.0,
+    "nms_overlap": "box",
+    "tile_size": 0,
+    "compile_decoder": False,
+    "precision": "float32",
+    "reference": False,
+}
 
 
 def test_defaults_are_those_of_sa_and_what_it_lacks_is_off() -> None:

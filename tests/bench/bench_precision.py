@@ -1,0 +1,44 @@
+"""How well bfloat16 agrees with float32, on the sample photos: runs on a CPU, where it is no faster.
+
+Prints a sentence and, as the last line, JSON.
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from agreement import agreement
+from PIL import Image
+
+from sam_core.generator import SamAutomaticMaskGenerator
+from sam_core.registry import load_sam
+
+PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", nargs="+", default=["coffee.jpg", "coins.jpg"])
+    parser.add_argument("--points-per-side", type=int, default=6, help="a coarse grid, for a CPU's patience")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--checkpoint", help="weights; else the bundled ones")
+    arguments = parser.parse_args()
+    sam = load_sam(arguments.checkpoint, arguments.device).sam
+    photos = [np.array(Image.open(PHOTOS / name).convert("RGB")) for name in arguments.images]
+    masks = {
+        precision: SamAutomaticMaskGenerator(
+            sam, arguments.points_per_side, precision=precision
+        ).generate_batch(photos)
+        for precision in ("float32", "bfloat16")
+    }
+    found = agreement(masks["bfloat16"], masks["float32"])
+    print(
+        f"bfloat16 against float32, {len(photos)} photos, {arguments.points_per_side} points a side: {found}"
+    )
+    print(json.dumps({"images": arguments.images, "device": arguments.device, **asdict(found)}))
+
+
+if __name__ == "__main__":
+    main()

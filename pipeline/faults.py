@@ -20,7 +20,8 @@ from pipeline.uri import redacted
 T = TypeVar("T")
 IO_FAULTS = (OSError, BotoCoreError, ClientError)
 TRIES = 8  # with the waits below about 45 s, longer than a store's usual fail-over
-WAIT_FIRST_S, WAIT_MOST_S, WAIT_TOTAL_S = 0.2, 10.0, 90.0
+WAIT_FIRST_S, WAIT_MOST_S = 0.2, 10.0
+WAIT_TOTAL_S = 180.0  # room for every try to end in a stall (pipeline/s3.py gives each 15 s)
 
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}

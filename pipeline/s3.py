@@ -7,6 +7,7 @@ whole prefix into memory.
 from collections.abc import Iterator
 from functools import cache, partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import fsspec
 from aiohttp import ClientError
@@ -14,10 +15,11 @@ from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
 from pipeline.faults import ShortBody, response_code, tried
+from pipeline.hosts import refuse_link_local
 from pipeline.objects import Entry, Got, NoPutIfAbsent
-from pipeline.uri import refuse_link_local_endpoint
 
 PAGE = 1000  # the most that S3 gives
+STALL_S = 15  # without one byte; botocore's 60 would use up the time for tries with the second stall
 MAX_CONNECTIONS = 64  # botocore's 10 would queue the threads of one fetching process
 
 
@@ -104,15 +106,18 @@ class S3Objects:
 @cache
 def client() -> Any:
     """The process's one S3 client, both of its own retry layers off (pipeline/faults.py has ours)."""
-    refuse_link_local_endpoint()
     asked = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
     client = S3FileSystem(
         skip_instance_cache=True,  # fsspec's cache knows nothing of the environment
         config_kwargs={
             "retries": {"total_max_attempts": 1},
             "max_pool_connections": MAX_CONNECTIONS,
+            "connect_timeout": STALL_S,
+            "read_timeout": STALL_S,
             **asked,
         },
     )
     client.retries = 1
+    endpoint = client.s3.meta.endpoint_url  # from the environment, ~/.aws/config or fsspec's: botocore knows
+    refuse_link_local(urlsplit(endpoint).hostname or "", f"the S3 endpoint {endpoint}")
     return client

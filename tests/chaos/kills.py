@@ -1,171 +1,169 @@
-"""A run under random SIGKILLs of its workers, nodes and drivers, then its rows beside those of no run at all.
+"""A run under random SIGKILLs of its workers, of the nodes they run on, and of its driver.
 
-Real Ray: several nodes on this machine, reachable by token. Usage: kills.py KILLS IMAGES FOLDER; prints JSON.
+The same command is started again until the dataset is done; then another dataset is begun, until all the
+kills have been dealt. Every dataset has to hold what an undisturbed run writes.
+
+Usage: kills.py [--kills N] [--images N] [--delay-s S] [--seed N]. Prints JSON. A process of its own: Ray
+reads its environment when it is imported, and all that is killed is known to be below this process.
 """
 
+import argparse
 import json
 import os
-import random
 import secrets
-import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections import Counter
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from random import Random
 
-os.environ |= {
-    "RAY_AUTH_MODE": "token",
-    "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-}
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
 
 import stand_in_run
-from ray.cluster_utils import Cluster
-from stand_in_generator import photo, stand_in
+from rows import faults_of
+from several_nodes import SeveralNodes
+from stand_in_generator import photo
 
-from pipeline.dataset import Dataset
-from pipeline.decode import decoded_image
-from pipeline.manifest import manifest_row
-from pipeline.schema import ok_row, table_of
-from pipeline.validate import validate
-
-DELAY_S = 0.05  # an image
-PATIENCE_S = 420.0
-NODES = 2
-NODE = {"num_cpus": 3, "object_store_memory": 100 << 20}
-
-
-def expected_rows(folder: Path) -> list[dict[str, object]]:
-    """The dataset by the slow and obvious way: one image after the other, in this process."""
-    generator = stand_in()(None)
-    rows = []
-    for path in sorted(folder.iterdir()):
-        found = path.stat()
-        row = manifest_row(f"file://{path}", found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}")
-        decoded = decoded_image(path.read_bytes(), 1 << 20)
-        rows.append(ok_row(row._asdict(), decoded, generator.generate_masks(decoded.image_HW3)))
-    return table_of(rows).to_pylist()
+SHARES = {"worker": 0.6, "node": 0.2, "driver": 0.2}
+MEAN_GAP_S = 0.7  # from an image's begin to the next kill
+AT_WORK = (
+    0.75  # of the kills wait until an image is begun; the others strike at any time, as while Ray starts
+)
+LONGEST_LULL_S = 40  # the last images may be with the writers already
+RESUMABLE = 1  # the exit code of a driver that has lost its Ray
+PATIENCE_S = 300  # for a dataset after the last kill
 
 
-class Campaign:
-    """The cluster, the run on it, and who is killed next."""
+@dataclass
+class Storm:
+    """What was dealt, and what came of it; the promises held where `faults` is empty."""
 
-    def __init__(self, source: Path, output: Path) -> None:
-        self.source, self.output = source, output
-        self.killed: Counter[str] = Counter()
-        self.drivers = 0
-        self._random = random.Random(4)
-        self._cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-        )
-        self._nodes = [self._cluster.add_node(**NODE) for _ in range(NODES)]
-        self.driver = self._started_driver()
+    seed: int
+    images: int  # of each dataset
+    datasets: int = 0
+    kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SHARES, 0))
+    gave_up: list[str] = field(default_factory=list)  # last words of drivers that ended without being killed
+    done_again: int = 0  # images, of all datasets
+    faults: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
-    def kill_one(self) -> None:
-        """One SIGKILL: of a worker 60 %, of a node 20 %, of the driver 20 %."""
-        victim = self._random.choices(["worker", "node", "driver"], [60, 20, 20])[0]
-        if victim == "driver":
-            self.driver.kill()
-            self.driver.wait()
-        elif victim == "node":
-            node = self._nodes.pop(0)
-            self._cluster.remove_node(node, allow_graceful=False)
-            self._nodes.append(self._cluster.add_node(**NODE))
-        else:
-            workers = self._workers()
-            if not workers:
-                return
-            os.kill(self._random.choice(workers), signal.SIGKILL)
-        self.killed[victim] += 1
 
-    def burst(self) -> int:
-        """How many to kill at once."""
-        return self._random.randint(1, 5)
+def storm(folder: Path, kills: int, images: int, delay_s: float, seed: int) -> Storm:
+    """A storm of `kills` over datasets of `images`, each of which holds its labeler for `delay_s`."""
+    began, found, rng = time.monotonic(), Storm(seed, images), Random(seed)
+    (folder / "in").mkdir()
+    for number in range(images):
+        (folder / "in" / f"{number:04d}.png").write_bytes(photo(number))
+    deck = [kind for kind, share in SHARES.items() for _ in range(round(share * kills))]
+    rng.shuffle(deck)
+    nodes = SeveralNodes()
+    try:
+        while deck:
+            drive = _Drive(nodes, folder / "in", folder / f"out{found.datasets}", delay_s)
+            _until_done(drive, deck, rng, found)
+            found.datasets += 1
+            found.done_again += drive.begun() - images
+            faults = faults_of(drive.output, images)
+            found.faults += [f"{drive.output.name}: {fault}" for fault in faults]
+    finally:
+        nodes.close()
+    found.seconds = round(time.monotonic() - began, 1)
+    return found
 
-    def keep_going(self) -> bool:
-        """Whether the dataset is not complete; starts the next driver where the last has ended."""
-        if self.driver.poll() is None:
-            return True
-        if self.driver.returncode == 0:
-            return False
-        self.driver = self._started_driver()
-        return True
 
-    def commits(self) -> int:
-        return len(list(self.output.glob("_commits/*.json")))
+@dataclass(frozen=True)
+class _Drive:
+    """One dataset, and the command that goes on with it."""
 
-    def pause(self) -> None:
-        """Until the driver has committed something, or ended; then a moment of any length."""
-        before, deadline = self.commits(), time.monotonic() + 40
-        while self.driver.poll() is None and self.commits() <= before and time.monotonic() < deadline:
+    nodes: SeveralNodes
+    photos: Path
+    output: Path
+    delay_s: float
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        options = json.dumps({"address": self.nodes.address, "workers": 1, "images_per_block": 4})
+        with self.output.with_suffix(".err").open("wb") as last_words:
+            return subprocess.Popen(
+                [
+                    sys.executable,
+                    stand_in_run.__file__,
+                    self.photos,
+                    self.output,
+                    str(self.delay_s),
+                    self._log,
+                ],
+                env={**os.environ, "RUN_OPTIONS": options},
+                stdout=subprocess.DEVNULL,
+                stderr=last_words,
+            )
+
+    def last_words(self) -> str:
+        return self.output.with_suffix(".err").read_text().strip().rpartition("\n")[2]
+
+    def begun(self) -> int:
+        """How many images labelers have begun, those done again included."""
+        return len(self._log.read_text().split()) if self._log.exists() else 0
+
+    def wait_for_work(self, driver: "subprocess.Popen[bytes]") -> None:
+        """Until an image is begun, or the driver has ended, or nothing happens that could be waited for."""
+        begun, deadline = self.begun(), time.monotonic() + LONGEST_LULL_S
+        while self.begun() == begun and driver.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
-        time.sleep(self._random.uniform(0, 1))
 
-    def end(self) -> None:
-        self.driver.kill()
-        self._cluster.shutdown()
+    @property
+    def _log(self) -> Path:
+        return self.output.with_suffix(".log")
 
-    def _started_driver(self) -> "subprocess.Popen[bytes]":
-        self.drivers += 1
-        options = {"address": self._cluster.address, "images_per_block": 4}
-        return subprocess.Popen(
-            [sys.executable, stand_in_run.__file__, self.source, self.output, str(DELAY_S)],
-            env={**os.environ, "RUN_OPTIONS": json.dumps(options)},
-            stdout=subprocess.DEVNULL,
-            stderr=(self.output.with_name("drivers.log")).open("ab"),
-            start_new_session=True,
-        )
 
-    def _workers(self) -> list[int]:
-        """Processes of tasks and actors, on all nodes."""
-        found = []
-        for node in self._nodes:
-            raylet = node.all_processes["raylet"][0].process.pid
-            for children in Path(f"/proc/{raylet}/task").glob("*/children"):
-                for pid in children.read_text().split():
-                    cmdline = Path(f"/proc/{pid}/cmdline")
-                    if cmdline.exists() and cmdline.read_bytes().startswith(b"ray::"):
-                        found.append(int(pid))
-        return found
+def _until_done(drive: _Drive, deck: list[str], rng: Random, found: Storm) -> None:
+    """Deals kills off the deck until a driver has ended well."""
+    driver, deadline = drive.start(), None
+    try:
+        while driver.poll() != 0:
+            if driver.poll() is not None:
+                if driver.returncode > 0:
+                    found.gave_up.append(drive.last_words())
+                    assert driver.returncode == RESUMABLE, drive.last_words()
+                driver = drive.start()
+            if not deck:
+                deadline = deadline or time.monotonic() + PATIENCE_S
+                driver.wait(max(0.0, deadline - time.monotonic()))
+                continue
+            if rng.random() < AT_WORK:
+                drive.wait_for_work(driver)
+            time.sleep(rng.expovariate(1 / MEAN_GAP_S))
+            if driver.poll() is None and _struck(deck[-1], drive.nodes, driver, rng):
+                found.kills[deck.pop()] += 1
+    finally:
+        driver.kill()
+        driver.wait()
+
+
+def _struck(victim: str, nodes: SeveralNodes, driver: "subprocess.Popen[bytes]", rng: Random) -> bool:
+    """Whether the victim was there."""
+    match victim:
+        case "worker":
+            return nodes.kill_worker(rng)
+        case "node":
+            nodes.kill_node(rng)
+        case "driver":
+            driver.kill()
+            driver.wait()
+    return True
 
 
 def main() -> None:
-    kills, images, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    source, output = folder / "in", folder / "out"
-    source.mkdir(parents=True)
-    for number in range(images):
-        (source / f"{number:05d}.png").write_bytes(photo(number))
-    started = time.monotonic()
-    campaign = Campaign(source, output)
-    try:
-        while campaign.keep_going():
-            if campaign.killed.total() < kills:
-                campaign.pause()
-                for _ in range(min(campaign.burst(), kills - campaign.killed.total())):
-                    campaign.kill_one()
-            else:
-                time.sleep(0.1)
-            if time.monotonic() - started > PATIENCE_S + 10 * kills:
-                raise TimeoutError(
-                    f"not done after {campaign.killed}: {(folder / 'drivers.log').read_text()[-3000:]}"
-                )
-    finally:
-        campaign.end()
-    rows = sorted(Dataset.at(str(output)).table().to_pylist(), key=lambda row: row["uri"])
-    ids = Counter(row["image_id"] for row in rows)
-    figures = {
-        "kills": dict(campaign.killed),
-        "drivers": campaign.drivers,
-        "images": images,
-        "lost": images - len(ids),
-        "twice": ids.total() - len(ids),
-        "same_rows": rows == expected_rows(source),
-        "problems": validate(str(output)).problems,
-        "seconds": round(time.monotonic() - started),
-    }
-    print(json.dumps(figures))
+    options = argparse.ArgumentParser()
+    options.add_argument("--kills", type=int, default=200)
+    options.add_argument("--images", type=int, default=300)
+    options.add_argument("--delay-s", type=float, default=0.1)
+    options.add_argument("--seed", type=int, default=4)
+    asked = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(asdict(storm(Path(folder), asked.kills, asked.images, asked.delay_s, asked.seed))))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 import http.client
 import random
+import select
 import socket
 import struct
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,8 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 SHARE = 0.1
-STALL_S = 2.0
+FAULTS = ("503", "reset", "lost answer", "short body", "stall")
+STALL_MOST_S = 60  # for clients without a timeout
 SLOW_DOWN = (
     b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your rate.</Message></Error>"
 )
@@ -55,12 +56,12 @@ class _Spoiler(BaseHTTPRequestHandler):
         connection.close()
         if fault == "lost answer":
             self._reset()
-        elif fault == "short body" and len(content) > 1:
-            self._answer(answer.status, headers, content[: len(content) // 2], length)
+        elif fault in ("short body", "stall"):
+            self._answer(answer.status, headers, content[: len(content) // 2], max(length, 1))
+            if fault == "stall":  # until the client hangs up
+                select.select([self.connection], [], [], STALL_MOST_S)
             self._reset()
         else:
-            if fault == "stall":
-                time.sleep(STALL_S)
             self._answer(answer.status, headers, content, length)
 
     def _drawn_fault(self) -> str | None:
@@ -68,7 +69,7 @@ class _Spoiler(BaseHTTPRequestHandler):
             self.requests[self.command] += 1
             if self.random.random() >= SHARE:
                 return None
-            fault = self.random.choice(["503", "reset", "lost answer", "short body", "stall"])
+            fault = self.random.choice(FAULTS)
             self.faults[fault] += 1
             return fault
 
@@ -93,7 +94,7 @@ class _Spoiler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def faulty_proxy(endpoint: str) -> Iterator[tuple[str, Counter[str], Counter[str]]]:
+def faulty_proxy(endpoint: str, seed: int) -> Iterator[tuple[str, Counter[str], Counter[str]]]:
     """The proxy's endpoint, its faults so far by kind, and its requests so far by method."""
     faults: Counter[str] = Counter()
     requests: Counter[str] = Counter()
@@ -101,7 +102,7 @@ def faulty_proxy(endpoint: str) -> Iterator[tuple[str, Counter[str], Counter[str
         "upstream": urlsplit(endpoint).netloc,
         "faults": faults,
         "requests": requests,
-        "random": random.Random(3),
+        "random": random.Random(seed),
         "lock": threading.Lock(),
     }
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Spoiler", (_Spoiler,), facts))

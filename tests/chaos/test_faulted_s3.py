@@ -1,0 +1,18 @@
+"""One S3 request in ten is spoilt: the same rows, none wrongly failed. A finished run again does nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+IMAGES = 100
+
+
+def test_spoilt_requests_change_nothing() -> None:
+    command = [sys.executable, Path(__file__).with_name("faulted_s3.py"), "--images", str(IMAGES)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["faults"] == []
+    assert sum(found["spoilt"].values()) > found["requests"] / 20, "else nothing was tried"
+    assert (found["again_labelled"], found["again_writes"]) == (0, 0)

@@ -1,0 +1,45 @@
+"""Whether a dataset holds the rows that it should, however its runs went. Of images that are all sound."""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from stand_in_generator import StandInGenerator
+
+from pipeline.dataset import Dataset
+from pipeline.decode import decoded_image
+from pipeline.manifest import rows_of
+from pipeline.schema import ok_row, table_of
+from pipeline.storage import Store
+from pipeline.validate import validate
+
+MOST_PIXELS = 1 << 20
+
+
+def faults_of(output: Path | str, images: int) -> list[str]:
+    """Every broken promise of a dataset that should hold `images` rows, none of them failed."""
+    found, dataset = validate(str(output)), Dataset.at(str(output))
+    faults = list(found.problems)
+    if (found.labelled, found.failed) != (images, 0):
+        faults.append(f"{found.labelled} of {images} labelled, failed: {dataset.failed_by_reason}")
+    if digest(dataset.table().to_pylist()) != digest(undisturbed_rows(dataset)):
+        faults.append("other rows than an undisturbed run's")
+    return faults
+
+
+def undisturbed_rows(dataset: Dataset) -> list[dict[str, Any]]:
+    """The rows by the slow and obvious way: one image after the other, in this process."""
+    generator = StandInGenerator(0, None)
+    rows = []
+    for image in rows_of(dataset.manifest()):
+        store, name = Store.of_uri(image.uri)
+        decoded = decoded_image(store.read(name), MOST_PIXELS)
+        rows.append(ok_row(image._asdict(), decoded, generator.generate_masks(decoded.image_HW3)))
+    return table_of(rows).to_pylist()
+
+
+def digest(rows: Iterable[dict[str, Any]]) -> str:
+    """The hash of rows, in whatever order and from whatever shards they come."""
+    ordered = sorted(rows, key=lambda row: str(row["image_id"]))
+    return blake2b(repr(ordered).encode(), digest_size=16).hexdigest()

@@ -1,22 +1,29 @@
 """A file fetched from a URL: streamed into a partial file, hashed on the way, named only when it is whole.
 
-One that was cut off goes on from where it stopped. http(s) goes through the standard library, which honours
-the environment's proxy settings and has no limit on the whole transfer; everything else goes through fsspec.
+Of several processes that want the same file one fetches it and the others wait: the partial file is locked
+while it is written. One that was cut off goes on from where it stopped, if its sha256 is known beforehand:
+otherwise nothing would tell a file whose two halves are of different versions. http(s) goes through the
+standard library, which honours the environment's proxy settings and has no limit on the whole transfer;
+everything else goes through `Store`.
 """
 
+import fcntl
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPMessage
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
-
-import fsspec
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pipeline.errors import SamLabelError, UsageError
+from pipeline.hosts import is_this_machine, refuse_link_local
+from pipeline.range_file import RangeFile
+from pipeline.storage import Store
 from pipeline.uri import redacted
 
 SCHEMES = ("file", "s3", "gs", "http", "https")
@@ -29,62 +36,88 @@ Progress = Callable[[int, int], None]
 
 
 def download(url: str, target: Path, sha256: str | None, progress: Progress) -> None:
-    """Fetches the URL's bytes into `target`, whose folder is made; `sha256` None takes any bytes.
+    """Makes `target` the URL's bytes, unless it is there; `sha256` None takes any bytes.
 
-    Raises: UsageError: the scheme is not fetched. SamLabelError: not reached, cut off, not the right bytes.
+    Raises: UsageError: the URL is not fetched. SamLabelError: not reached, cut off, not the right bytes.
     """
-    if urlsplit(url).scheme not in SCHEMES or "::" in url:
-        raise UsageError(
-            f"cannot fetch {redacted(url)}: name a URL that starts with {'://, '.join(SCHEMES)}://"
-        )
+    _refuse_unsafe(url, sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    try:
-        found = _append_rest(url, partial, progress)
-    except Exception as failure:
-        here = (
-            f"{partial.stat().st_size / 1e6:.0f} MB are here" if partial.exists() else "nothing is here yet"
-        )
-        raise SamLabelError(
-            f"fetching {redacted(url)} failed ({failure}): {here}, the same command goes on from there; "
-            "without network, fetch the file elsewhere and name it with --checkpoint"
-        ) from failure
-    if sha256 is not None and found != sha256:
-        partial.unlink()
-        raise SamLabelError(
-            f"{redacted(url)} is not the expected file: its sha256 is {found} instead of {sha256}; "
-            "it was deleted: fetch it again, or from another place with --from"
-        )
-    partial.replace(target)
+    with _partial(target) as partial:
+        if partial is None:
+            return
+        if sha256 is None:
+            partial.truncate(0)
+        try:
+            found = _append_rest(url, sha256, partial, progress)
+        except SamLabelError:
+            raise
+        except Exception as failure:
+            goes_on = f": {partial.tell() / 1e6:.0f} MB are here, the same command goes on from there"
+            raise SamLabelError(
+                f"fetching {redacted(url)} failed ({redacted(str(failure))}){goes_on if sha256 else ''}; "
+                "without network, fetch the file elsewhere and name it with --checkpoint"
+            ) from failure
+        if sha256 is not None and found != sha256:
+            Path(partial.name).unlink()
+            raise SamLabelError(
+                f"{redacted(url)} is not the expected file: its sha256 is {found} instead of {sha256}; "
+                "it was deleted: fetch it again, or from another place with --from"
+            )
+        Path(partial.name).replace(target)
 
 
-def _append_rest(url: str, partial: Path, progress: Progress) -> str:
+@contextmanager
+def _partial(target: Path) -> Iterator[BinaryIO | None]:
+    """The target's partial file, this process's alone; None where the target is there."""
+    path = target.with_name(target.name + ".partial")
+    while not target.is_file():
+        with path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # ends with the process, however that ends
+            is_named_so = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+            if not is_named_so:  # while we waited it was finished, or thrown away
+                continue
+            if target.is_file():  # finished just before we opened a new one
+                path.unlink()
+                continue
+            yield file
+            return
+    yield None
+
+
+def _append_rest(url: str, sha256: str | None, partial: BinaryIO, progress: Progress) -> str:
     """The SHA-256 of the whole, after what the partial file lacked was streamed to its end."""
-    have = partial.stat().st_size if partial.exists() else 0
-    with _opened(url, have) as (stream, start, size_bytes), partial.open("r+b" if start else "wb") as file:
+    with _opened(url, sha256, start=partial.seek(0, os.SEEK_END)) as (stream, start, size_bytes):
+        if start == 0:
+            partial.truncate(0)
+        partial.seek(0)
         digest = hashlib.sha256()
-        while start and (chunk := file.read(CHUNK_BYTES)):
+        while chunk := partial.read(CHUNK_BYTES):
             digest.update(chunk)
         while chunk := stream.read(CHUNK_BYTES):
-            file.write(chunk)
+            partial.write(chunk)
             digest.update(chunk)
-            progress(file.tell(), size_bytes)
-        if size_bytes and file.tell() != size_bytes:
-            raise EOFError(f"the connection ended after {file.tell()} of {size_bytes} bytes")
+            progress(partial.tell(), size_bytes)
+        partial.flush()
+        if size_bytes and partial.tell() != size_bytes:
+            raise EOFError(f"the connection ended after {partial.tell()} of {size_bytes} bytes")
     return digest.hexdigest()
 
 
 @contextmanager
-def _opened(url: str, start: int) -> Iterator[tuple[Any, int, int]]:
+def _opened(url: str, sha256: str | None, start: int) -> Iterator[tuple[Any, int, int]]:
     """The bytes from `start` on, or from 0 where the server cannot; where they start; the whole size or 0."""
     if urlsplit(url).scheme not in ("http", "https"):
-        with fsspec.open(url, "rb") as stream:
+        store, name = Store.of_uri(Store.at(url).url)
+        entry = store.info(name)
+        if entry is None:
+            raise UsageError(f"there is no file {redacted(url)}; check the URL")
+        with RangeFile(store, name, entry.size) as stream:
             stream.seek(start)
-            yield stream, start, stream.size
+            yield stream, start, entry.size
         return
     request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})  # noqa: S310  scheme checked
     try:
-        answer = urlopen(request, timeout=SILENCE_S)  # noqa: S310
+        answer = build_opener(_SafeRedirects(sha256)).open(request, timeout=SILENCE_S)
     except HTTPError as refusal:
         if refusal.code != RANGE_NOT_SATISFIABLE:
             raise
@@ -93,3 +126,33 @@ def _opened(url: str, start: int) -> Iterator[tuple[Any, int, int]]:
     with answer:
         start = start if answer.status == PARTIAL_CONTENT else 0
         yield answer, start, start + int(answer.headers.get("Content-Length", 0))
+
+
+class _SafeRedirects(HTTPRedirectHandler):
+    """Follows a redirect only to where the URL itself might have led."""
+
+    def __init__(self, sha256: str | None) -> None:
+        self._sha256 = sha256
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        _refuse_unsafe(newurl, self._sha256)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _refuse_unsafe(url: str, sha256: str | None) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        raise UsageError(
+            f"cannot fetch {redacted(url)}: name a URL that starts with {'://, '.join(SCHEMES)}://"
+        )
+    if parts.scheme not in ("http", "https"):
+        return
+    host = parts.hostname or ""
+    refuse_link_local(host, redacted(url))
+    if parts.scheme == "http" and sha256 is None and not is_this_machine(host):
+        raise UsageError(
+            f"{redacted(url)} is not encrypted, so anybody on the way could replace the weights: name an "
+            "https URL, or fetch the file yourself and name its path"
+        )

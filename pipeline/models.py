@@ -75,8 +75,7 @@ def pull(model: str, source: str | None, progress: Progress) -> Path:
         raise UsageError(f"there is nothing to pull for {model}: see `sam-label models list`")
     url = source or known.url
     target = cache_folder() / known.file_name
-    if not target.is_file():
-        download(url + known.file_name if url.endswith("/") else url, target, known.sha256, progress)
+    download(url + known.file_name if url.endswith("/") else url, target, known.sha256, progress)
     return target
 
 
@@ -94,6 +93,5 @@ def _file_of(known: KnownCheckpoint) -> Path | None:
 def _fetched(url: str) -> Path:
     name = f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{Path(urlsplit(url).path).name}"
     target = cache_folder() / "urls" / name
-    if not target.is_file():
-        download(url, target, None, lambda here, whole: None)
+    download(url, target, None, lambda here, whole: None)
     return target

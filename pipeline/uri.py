@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
 
@@ -18,7 +17,9 @@ SCHEMES = ("file", "s3", "gs")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SECRETS = re.compile(
-    r"(?<=://)[^/@\s]*@|(?<=[?&])(?:X-Amz-[A-Za-z]+|[A-Za-z]*(?:key|token|secret|signature))=[^&\s]*", re.I
+    r"""(?<=://)[^/@\s]*@
+    |(?<=[?&])(?:X-(?:Amz|Goog)-[\w-]+|[\w-]*(?:key|token|secret|sig|passw|credential)[\w-]*)=[^&\s]*""",
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
@@ -81,14 +82,6 @@ def split_uri(uri: str) -> tuple[Location, str]:
 def redacted(text: str) -> str:
     """The text on one line, without user names, passwords and signatures: what messages and logs may show."""
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], _SECRETS.sub("***", text))
-
-
-def refuse_link_local_endpoint() -> None:
-    """Raises UsageError if the environment sends S3 to a link-local host: clouds keep credentials there."""
-    for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
-        host = urlsplit(os.environ.get(variable, "")).hostname
-        if host and _is_link_local(host):
-            raise UsageError(f"{variable} names the link-local host {host}, which is never an object store")
 
 
 def _refuse_unsafe_bucket(text: str, bucket: str) -> None:

@@ -29,6 +29,7 @@ class WeightsServer(ThreadingHTTPServer):
     cut_after: int | None = None
     sent_bytes = 0
     stalls = False
+    leads_to: str | None = None
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
@@ -43,6 +44,11 @@ class Answer(BaseHTTPRequestHandler):
     server: WeightsServer
 
     def do_GET(self) -> None:
+        if self.server.leads_to is not None:
+            self.send_response(302)
+            self.send_header("Location", self.server.leads_to)
+            self.end_headers()
+            return
         wanted = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-")
         start = int(wanted) if self.server.has_ranges else 0
         if start >= len(CONTENT):
@@ -130,6 +136,56 @@ def test_without_a_network_there_is_one_sentence(server: WeightsServer, tmp_path
 def test_other_schemes_are_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot fetch"):
         download(url, tmp_path / "w.pth", None, silent)
+
+
+def test_processes_that_want_the_same_file_fetch_it_once(server: WeightsServer, cache: Path) -> None:
+    code = (
+        "import sys; from pipeline.models import checkpoint_path; print('ready', flush=True);"
+        "sys.stdin.readline(); print(checkpoint_path(None, sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, f"{server.url}w.pth"]
+    wanting = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    for process in wanting:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in wanting:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    paths = {process.communicate(timeout=60)[0].strip() for process in wanting}
+    assert [process.returncode for process in wanting] == [0, 0, 0, 0]
+    assert [Path(path).read_bytes() == CONTENT for path in paths] == [True]
+    assert server.sent_bytes == len(CONTENT)
+    assert len(list((cache / "urls").iterdir())) == 1
+
+
+def test_a_cut_off_url_without_a_known_sha256_is_fetched_from_its_start(
+    server: WeightsServer, tmp_path: Path
+) -> None:
+    (tmp_path / "w.pth.partial").write_bytes(b"half of an older version")
+    download(server.url, tmp_path / "w.pth", None, silent)
+    assert (tmp_path / "w.pth").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://169.254.169.254/w.pth", "link-local"),
+        ("https://[::ffff:169.254.169.254]/w.pth", "link-local"),
+        ("http://192.0.2.1/w.pth?token=abc", "not encrypted"),
+    ],
+)
+def test_unsafe_hosts_are_refused_also_behind_a_redirect(
+    server: WeightsServer, tmp_path: Path, url: str, sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence) as direct:
+        download(url, tmp_path / "w.pth", None, silent)
+    server.leads_to = url
+    with pytest.raises(UsageError, match=sentence):
+        download(server.url, tmp_path / "w.pth", None, silent)
+    assert "abc" not in str(direct.value)
 
 
 def test_an_interrupted_pull_says_how_to_go_on(server: WeightsServer, cache: Path) -> None:

@@ -6,10 +6,11 @@ default and help text live here and nowhere else. The masks' own options are a n
 """
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from pipeline.uri import redacted
 from sam_core.options import MaskOptions
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -94,6 +95,11 @@ class RunConfig(BaseModel):
         if text is not None and (match is None or float(match["percent"] or 0) > 100):
             raise ValueError(f"{text!r} is neither a number of images (20) nor a share of them (5%)")
         return text
+
+    def recorded(self) -> dict[str, Any]:
+        """The options as JSON values, without the secrets of signed URLs: what the output may keep."""
+        options = self.model_dump(mode="json")
+        return {name: redacted(value) if isinstance(value, str) else value for name, value in options.items()}
 
     def most_failures(self, images: int) -> int | None:
         """How many of `images` may fail before the run stops; None where there is no limit."""

@@ -40,3 +40,9 @@ def test_other_nonsense_is_refused(options: dict[str, object]) -> None:
 def test_it_is_a_value() -> None:
     with pytest.raises(ValidationError):
         config().workers = 3  # type: ignore[misc]
+
+
+def test_what_the_output_keeps_holds_no_secret() -> None:
+    kept = config(checkpoint="https://me:pw@host/w.pth?X-Amz-Signature=abc&size=1", workers=2).recorded()
+    assert kept["checkpoint"] == "https://***host/w.pth?***&size=1"
+    assert kept["workers"] == 2

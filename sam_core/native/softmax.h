@@ -30,7 +30,7 @@ static void start(Sums *sums) {
 static void raise_reference(Sums *sums, int row, float score) {
     float down = score - sums->reference[row] > 126 ? 0 : exp2_of(all(sums->reference[row] - score))[0];
     sums->reference[row] = score;
-    EACH(i, 3 * LANES) sums->totals[row][0][i] *= down;
+    EACH(i, 3) EACH(lane, LANES) sums->totals[row][i][lane] *= down;
     EACH(i, HEAD_DIM) sums->shared[row][i] *= down;
     EACH(i, 2 * WEIGHTS) sums->mixed[row][i] *= down;
 }

@@ -7,6 +7,7 @@ the masks that NMS kept in one more.
 """
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -50,45 +51,55 @@ class DeviceDecoder:
         Raises: torch.OutOfMemoryError where not even one prompt fits.
         """
         coords_N2 = on_device(self._frame.input_points(points_N2).astype(np.float32), self._device)
-        measures, logits = list[Measures](), [coords_N2.new_empty(0, *self._shown)]
+        measures, masks = list[Measures](), list[torch.Tensor]()
         for start in range(0, len(points_N2), GROUP_PROMPTS):
-            group = self._group(coords_N2[start : start + GROUP_PROMPTS], start)
-            measures_N8 = group.measures_N8.cpu().numpy()  # the one wait of a group
-            kept = passing(measures_N8, self._options)
-            measures.append(measures_N8[kept])
-            logits.append(group.logits_NLM[on_device(kept, self._device)])
-        logits_NLM = torch.cat(logits)
-        return candidates_of(measures, lambda order: self._runs(logits_NLM, order))
+            batches = self._group(coords_N2[start : start + GROUP_PROMPTS], start)
+            # the one wait of a group
+            measures_N8 = torch.cat([batch.measures_N8 for batch in batches]).cpu().numpy()
+            ends = np.cumsum([len(batch.measures_N8) for batch in batches])
+            for batch, batch_N8 in zip(batches, np.split(measures_N8, ends[:-1]), strict=True):
+                kept = passing(batch_N8, self._options)
+                measures.append(batch_N8[kept])
+                masks += batch.logits_NLM[on_device(kept, self._device)].unbind()
+        return candidates_of(measures, lambda order: self._runs(masks, order))
 
     @property
     def _shown(self) -> tuple[int, int]:
         return self._resize[0].shape[1], self._resize[1].shape[1]
 
     @torch.inference_mode()
-    def _runs(self, logits_NLM: torch.Tensor, order: npt.NDArray[np.int64]) -> list[npt.NDArray[np.uint32]]:
-        chosen = logits_NLM[on_device(order, self._device)].cpu().numpy()
+    def _runs(
+        self, masks: Sequence[torch.Tensor], order: npt.NDArray[np.int64]
+    ) -> list[npt.NDArray[np.uint32]]:
+        if not len(order):
+            return []
+        chosen = torch.stack([masks[index] for index in order]).cpu().numpy()
         return [mask_runs(low_res_mask(logits), self._rows_HL, self._columns_WM) for logits in chosen]
 
-    def _group(self, coords_N2: torch.Tensor, first_index: int) -> ScoredMasks:
+    def _group(self, coords_N2: torch.Tensor, first_index: int) -> list[ScoredMasks]:
         """All masks of a group of prompts; out of memory halves the batch and goes on."""
         batches = list[ScoredMasks]()
         start = 0
         while start < len(coords_N2):
             size = self._batch_size
-            try:
-                batches.append(self._batch(coords_N2[start : start + size], first_index + start, size))
-            except torch.OutOfMemoryError:
-                if size == 1:
-                    raise
+            batch = self._fitting_batch(coords_N2[start : start + size], first_index + start, size)
+            if batch is None:
                 self._batch_size = (size + 1) // 2
                 log.warning("out of device memory: going on with %d points a batch", self._batch_size)
-                torch.cuda.empty_cache()
-                continue
-            start += size
-        return ScoredMasks(
-            torch.cat([batch.measures_N8 for batch in batches]),
-            torch.cat([batch.logits_NLM for batch in batches]),
-        )
+                torch.cuda.empty_cache()  # not in the except: its traceback holds what the batch had made
+            else:
+                batches.append(batch)
+                start += size
+        return batches
+
+    def _fitting_batch(self, coords_B2: torch.Tensor, first_index: int, size: int) -> ScoredMasks | None:
+        """The masks of the batch; None where there is no room but may be for a smaller one."""
+        try:
+            return self._batch(coords_B2, first_index, size)
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+        return None
 
     def _batch(self, coords_B2: torch.Tensor, first_index: int, size: int) -> ScoredMasks:
         """The masks of at most `size` points; the device sees `size` of them in any case."""

@@ -33,9 +33,9 @@ from sam_core.small_regions import masks_without_small_regions
 Image = npt.NDArray[np.uint8]  # RGB [H, W, 3]
 MakeDecoder = Callable[[Sam, torch.Tensor, CropFrame, MaskOptions], CropDecoder]
 
-# Crops that go through the encoder together: few enough that in a short batch of images the next ones are
-# encoded while these are decoded. A CPU gains nothing from two.
-GPU_ENCODER_BATCH = 4
+# Crops that go through the encoder together: half of the images that a labeler gives at a time, so that the
+# next ones are encoded while these are decoded. A CPU gains nothing from two.
+GPU_ENCODER_BATCH = 2
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,21 @@ class SamAutomaticMaskGenerator:
             for index, crop in batch:
                 x0, y0, x1, y1 = crop.xyxy
                 pixels.append(images[index][y0:y1, x0:x1])
-            embeddings = self.model.encode_batch(pixels, product_dtype(self.options))
+            embeddings = self._embeddings(pixels)
             for (index, crop), embedding in zip(batch, embeddings, strict=True):
                 height, width, _ = images[index].shape
                 yield _EncodedCrop(index, (height, width), crop, embedding)
+
+    def _embeddings(self, crops: list[Image]) -> list[ImageEmbedding]:
+        """The crops' embeddings from one batch, or from two halves where the device has no room for it."""
+        try:
+            return self.model.encode_batch(crops, product_dtype(self.options))
+        except torch.OutOfMemoryError:
+            if len(crops) == 1:
+                raise
+        torch.cuda.empty_cache()  # not in the except: its traceback holds what the encoder had made
+        middle = len(crops) // 2
+        return self._embeddings(crops[:middle]) + self._embeddings(crops[middle:])
 
     def _masks_of_crop(self, encoded: _EncodedCrop) -> tuple[int, ImageMasks]:
         """The index of the image and the masks that its crop gives."""

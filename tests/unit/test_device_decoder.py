@@ -133,6 +133,33 @@ def test_out_of_memory_at_one_prompt_is_told(
     assert sizes == [8, 4, 2, 1]
 
 
+def test_an_encoder_out_of_memory_takes_half_and_changes_nothing(
+    sam: Sam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode_batch, sizes = sam.encode_batch, list[int]()
+
+    def small_device(images: list[np.ndarray], dtype: torch.dtype) -> Any:
+        sizes.append(len(images))
+        if len(images) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode_batch(images, dtype)
+
+    images = list(np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), dtype=np.uint8))
+    generator = SamAutomaticMaskGenerator(sam, 2)
+    expected = [embedding.features_1Chw for embedding in generator._embeddings(images)]
+    monkeypatch.setattr(sam, "encode_batch", small_device)
+    found = [embedding.features_1Chw for embedding in generator._embeddings(images)]
+    assert sizes == [3, 1, 2, 1, 1]
+    torch.testing.assert_close(found, expected)
+    monkeypatch.setattr(sam, "encode_batch", lambda *_: no_room())
+    with pytest.raises(torch.OutOfMemoryError):
+        generator._embeddings(images)
+
+
+def no_room() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
 class CopiesToTheDevice(TorchDispatchMode):
     """Which operations took a tensor from the CPU to the meta device."""
 
@@ -162,8 +189,8 @@ def test_a_group_of_prompts_is_queued_without_a_wait(precision: str) -> None:
     decoder = DeviceDecoder(sam, torch.empty(1, 32, 4, 4, device="meta"), FRAME, options)
     with CopiesToTheDevice() as copies, torch.inference_mode():
         group = decoder._group(torch.empty(21, 2, device="meta"), first_index=0)
-    assert group.measures_N8.shape == (63, 8)
-    assert group.logits_NLM.device.type == "meta"
+    assert [tuple(batch.measures_N8.shape) for batch in group] == [(24, 8), (24, 8), (15, 8)]
+    assert {batch.logits_NLM.device.type for batch in group} == {"meta"}
     assert copies.found == []
     with CopiesToTheDevice() as copies:  # the measure of the measure
         torch.ones(3).to("meta")

@@ -1,8 +1,13 @@
 """bfloat16 products: asked for by name, used where it may be, and nowhere else."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+from scipy.optimize import linear_sum_assignment
 
 from pipeline.identity import Identity
 from sam_core import upscaling
@@ -17,11 +22,12 @@ from sam_core.registry import load_sam
 from sam_core.sam import Sam
 from sam_core.torch_decoder import TorchDecoder
 
-EVERYTHING = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "points_per_batch": 3}
+PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
+EVERYTHING = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "points_per_batch": 2}
 BFLOAT16 = MaskOptions(precision="bfloat16", **EVERYTHING)
 FLOAT32 = MaskOptions(**EVERYTHING)
 FRAME = CropFrame(40, 60)
-POINTS = np.array([[12.0, 9.0], [30.0, 20.0], [52.0, 33.0]])
+POINTS = np.array([[12.0, 9.0], [52.0, 33.0]])
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +73,23 @@ def test_the_upscaling_multiplies_in_bfloat16_and_sums_its_norm_in_float32(
     scaled = DeviceDecoder(sam, features_1Chw, FRAME, BFLOAT16).candidates(POINTS)
     assert set(seen) == {torch.bfloat16}
     np.testing.assert_allclose(scaled.area_N, exact.area_N, rtol=0.05, atol=10)
+
+
+def test_a_photo_keeps_its_masks(sam: Sam) -> None:
+    """A coarse grid of one photo; tests/bench/bench_precision.py takes as many as one has patience for."""
+    photo = np.array(Image.open(PHOTOS / "coins.jpg").convert("RGB"))
+    exact, lossy = (
+        SamAutomaticMaskGenerator(sam, 4, precision=precision).generate_masks(photo)
+        for precision in ("float32", "bfloat16")
+    )
+    sides = [
+        [{"size": [side.height, side.width], "counts": counts} for counts in side.counts]
+        for side in (exact, lossy)
+    ]
+    iou = coco_mask.iou(*sides, [0] * len(lossy))
+    assert len(exact) > 5
+    assert len(lossy) == pytest.approx(len(exact), rel=0.05)
+    assert (iou[linear_sum_assignment(-iou)] >= 0.9).sum() >= 0.97 * len(exact)
 
 
 def test_the_encoder_gets_the_precision(sam: Sam, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,92 +7,35 @@ address; one on the network without token authentication runs code for whoever r
 import logging
 import os
 import secrets
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
 from urllib.parse import urlsplit
 
 import ray
 from ray._private import auto_init_hook
 from ray._private.accelerators import NvidiaGPUAcceleratorManager
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # compiled
 
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, UsageError
+from pipeline.labeler_room import LabelerRoom, cores, labeler_room
 from pipeline.quiet_ray import native_stderr_hushed, quiet_ray
 
 LEAST_LOCAL_CPUS = 4  # with fewer, actors can hold them all and the tasks that feed them wait for ever
 SPARE_LOCAL_CPUS = 2  # logical ones for fetching and writing, which wait on the network rather than compute
 OBJECT_STORE_BYTES = (
     1 << 30
-)  # encoded images on their way; Ray's default, a third of the memory, is no use here
-THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
-NO_GPU = "--device cuda was asked for, but Ray finds no GPU here; use --device cpu or auto"
-CPUS_FOR_TASKS = 1  # that labelers must leave
+)  # encoded images on their way; of Ray's default, a third of memory, nothing is used
 
 
-@dataclass(frozen=True)
-class LabelerRoom:
-    """How many labelers run at once, and what each reserves."""
-
-    workers: int
-    threads: int
-    gpus: int  # 0 or 1
-
-    @property
-    def device(self) -> str:
-        return "cuda" if self.gpus else "cpu"
-
-    @property
-    def decoders(self) -> int:
-        return 2 if self.gpus else 1  # a GPU outruns one decoder, a CPU labeler never does
-
-    @property
-    def images_at_once(self) -> int:
-        return 4 if self.gpus else 1  # a GPU encodes one image while it decodes another; a CPU does one thing
-
-    @property
-    def needs(self) -> dict[str, float]:
-        """What Ray must have free for all of them."""
-        return {"CPU": self.workers * self.threads + CPUS_FOR_TASKS, "GPU": self.workers * self.gpus}
-
-
-def labeler_room(config: RunConfig, resources: Mapping[str, float], cores: int | None = None) -> LabelerRoom:
-    """The labelers that a Ray with `resources` (its CPU and GPU counts) should run.
-
-    `cores`: where its logical CPUs are more than these, labelers compute with no more threads than cores.
-    Raises: UsageError where what was asked for does not fit.
-    """
-    cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-    if config.device == "cuda" and gpus == 0:
-        raise UsageError(NO_GPU)
-    on_gpus = config.device != "cpu" and gpus > 0
-    usable = cpus - CPUS_FOR_TASKS if cores is None else cores
-    threads = 1 if on_gpus else max(1, min(THREADS_A_LABELER, usable))
-    most = gpus if on_gpus else usable // threads
-    room = LabelerRoom(config.workers or max(1, most), threads, int(on_gpus))
-    short = [
-        f"{need:g} {kind}s (it has {resources.get(kind, 0):g})"
-        for kind, need in room.needs.items()
-        if need > resources.get(kind, 0)
-    ]
-    if short:
-        raise UsageError(
-            f"{room.workers} labelers need {' and '.join(short)} of Ray; ask for fewer with --workers"
-        )
-    return room
-
-
-def refuse_missing_gpu(config: RunConfig) -> None:
-    """Raises UsageError where a run on this machine asks for a GPU that Ray would not find."""
-    is_local = not ray.is_initialized() and _address(config) == "local"
-    if (
-        config.device == "cuda"
-        and is_local
-        and not NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
-    ):
-        raise UsageError(NO_GPU)
+def refuse_what_does_not_fit(config: RunConfig) -> None:
+    """Raises UsageError where a local Ray would have no room for what is asked for; starts nothing."""
+    if not ray.is_initialized() and _address(config) == "local":
+        gpus = NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
+        labeler_room(config, {"CPU": local_cpus(), "GPU": gpus}, cores())
 
 
 @contextmanager
@@ -103,17 +46,20 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
     """
     address = _address(config)
     _refuse_unsafe(address, config.allow_unauthenticated_cluster)
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the home folder
-
-    with quiet_ray():
-        if ray.is_initialized():
+    if ray.is_initialized():
+        with quiet_ray():
             yield labeler_room(config, _resources())
-            return
+        return
+    own_token = address == "local" and "RAY_AUTH_TOKEN" not in os.environ
+    with quiet_ray(), _token_of_its_own() if own_token else nullcontext():
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             with native_stderr_hushed():
                 _start(address)
         except (ConnectionError, RuntimeError, ValueError) as fault:
             raise SamLabelError(f"Ray at {address} cannot be used: {str(fault).splitlines()[0]}") from fault
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in place, which exits at once
         try:
             if address == "local":
                 yield labeler_room(config, _resources(), cores())
@@ -123,6 +69,21 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
             # A pipeline that was abandoned lives on in its thread, and its next call would start another Ray.
             auto_init_hook.enable_auto_connect = False
             ray.shutdown()
+
+
+@contextmanager
+def _token_of_its_own() -> Iterator[None]:
+    """A new token, which a local Ray takes instead of writing one into the home folder; gone at the end.
+
+    A cluster that is joined next is met with the user's token again (RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token).
+    """
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    AuthenticationTokenLoader.instance().reset_cache()
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_TOKEN"]
+        AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _room_in_time(config: RunConfig) -> LabelerRoom:
@@ -147,7 +108,7 @@ def _start(address: str) -> None:
         return
     ray.init(
         address="local",
-        num_cpus=max(LEAST_LOCAL_CPUS, cores() + SPARE_LOCAL_CPUS),
+        num_cpus=local_cpus(),
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         log_to_driver=False,
@@ -155,14 +116,9 @@ def _start(address: str) -> None:
     )
 
 
-def cores() -> int:
-    """The CPU cores that this process may use: its affinity, and its container's share."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(affinity, int(quota) // int(period)))
-    except (OSError, ValueError):  # no control groups, or no limit ("max")
-        return affinity
+def local_cpus() -> int:
+    """The logical CPUs of a local Ray."""
+    return max(LEAST_LOCAL_CPUS, cores() + SPARE_LOCAL_CPUS)
 
 
 def _address(config: RunConfig) -> str:

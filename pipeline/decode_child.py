@@ -14,19 +14,24 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 import numpy as np
+from PIL import Image
 
 from pipeline.decode import DecodedImage, decoded_image
 from pipeline.errors import ImageError
 from pipeline.reason import Reason
 
 REQUEST = struct.Struct("<QQd")  # bytes that follow, most pixels, deadline in seconds
+READY = b"r"  # the first byte out: from here on time is the image's, not the imports'
 ANSWER = struct.Struct("<Q")  # bytes of JSON that follow
 
 Decode = Callable[[bytes, int], DecodedImage]
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, decode: Decode = decoded_image) -> None:
-    """Answers decode requests until there are no more."""
+    """Says that it is ready, then answers decode requests until there are no more."""
+    Image.init()  # all of Pillow's plugins, which it would import at the first image
+    answers.write(READY)
+    answers.flush()
     while header := requests.read(REQUEST.size):
         size, max_pixels, deadline_s = REQUEST.unpack(header)
         data = requests.read(size)

@@ -22,11 +22,12 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from pipeline.decode import DecodedImage
-from pipeline.decode_child import ANSWER, REQUEST
-from pipeline.errors import ImageError
+from pipeline.decode_child import ANSWER, READY, REQUEST
+from pipeline.errors import ImageError, SamLabelError
 from pipeline.reason import Reason
 
 MOST_ATTEMPTS = 3
+START_S = 120.0  # NumPy and Pillow from a slow network disk, with many labelers starting at once
 BYTES_A_PIXEL = 16  # the widest mode (4 bytes), its conversions and the RGB copy, all alive at once
 MOST_FACT_BYTES = 1 << 20  # of JSON: a message may quote what the file says
 PIPE_BYTES = 1 << 20  # the most an ordinary Linux user may ask for
@@ -64,7 +65,8 @@ class DecodePool:
     def decode(self, data: bytes) -> DecodedImage:
         """The image in `data`.
 
-        Raises: ImageError, with DECODE_TIMEOUT and WORKER_CRASH besides the reasons of `decoded_image`.
+        Raises: ImageError, with DECODE_TIMEOUT and WORKER_CRASH besides the reasons of `decoded_image`;
+            SamLabelError where no decoder starts here, which is no image's fault.
         """
         for _ in range(MOST_ATTEMPTS):
             decoder = self._idle.get()
@@ -108,6 +110,12 @@ class _Decoder:
         self._answers = cast(BinaryIO, self._process.stdout)
         self._poll = select.poll()  # not select(), which ends at file descriptor 1024
         self._poll.register(self._answers, select.POLLIN)
+        if not self._poll.poll(START_S * 1000) or os.read(self._answers.fileno(), len(READY)) != READY:
+            self.kill()
+            raise SamLabelError(
+                f"a decoder did not start on {os.uname().nodename}: try `{sys.executable} -m {program} "
+                f"{limits.memory_bytes}` there to see why"
+            )
         with contextlib.suppress(OSError, AttributeError):  # faster where the system allows it
             fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 

@@ -31,8 +31,10 @@ FETCHED_SCHEMA = pa.schema(
     ]
 )
 THREADS = 8
-MOST_BYTES_A_PIXEL = 8  # uncompressed 16-bit RGBA; a larger file cannot be an image within the limit
-HEADER_ROOM = 1 << 20  # metadata and thumbnails
+# A file is not fetched where it has more bytes than an image within the pixel limit needs uncompressed, as
+# 16-bit RGBA; but further pages and frames cost no pixels of the first, so that 256 MB are always fetched.
+MOST_BYTES_A_PIXEL = 8
+ALWAYS_FETCHED_BYTES = 256 << 20
 
 
 def fetched_block(images: pa.Table, root: str | None, max_pixels: int, ledger: LedgerHandle) -> pa.Table:
@@ -58,9 +60,11 @@ def image_bytes(row: Mapping[str, Any], root: str | None, max_pixels: int) -> by
     """
     if root is not None:
         _refuse_outside(Path(row["uri"].removeprefix("file://")), Path(root))
-    most_bytes = MOST_BYTES_A_PIXEL * max_pixels + HEADER_ROOM
+    most_bytes = max(MOST_BYTES_A_PIXEL * max_pixels, ALWAYS_FETCHED_BYTES)
     if row["size"] > most_bytes:
-        raise ImageError(Reason.TOO_LARGE, f"{row['size']} bytes are more than {max_pixels} pixels can need")
+        raise ImageError(
+            Reason.TOO_LARGE, f"{row['size']} bytes are more than an image of {max_pixels} pixels needs"
+        )
     store, name = Store.of_uri(row["uri"])
     try:
         got = store.get(name)

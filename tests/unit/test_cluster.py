@@ -3,9 +3,10 @@
 import pytest
 from ray._private.accelerators import NvidiaGPUAcceleratorManager
 
-from pipeline.cluster import LabelerRoom, labeler_room, ray_session, refuse_missing_gpu
+from pipeline.cluster import ray_session, refuse_what_does_not_fit
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
+from pipeline.labeler_room import LabelerRoom, labeler_room
 
 
 def config(**options: object) -> RunConfig:
@@ -20,6 +21,7 @@ def config(**options: object) -> RunConfig:
         ({}, {"CPU": 18}, LabelerRoom(workers=8, threads=2, gpus=0)),
         ({"workers": 3}, {"CPU": 18}, LabelerRoom(workers=3, threads=2, gpus=0)),
         ({}, {"CPU": 18, "GPU": 4}, LabelerRoom(workers=4, threads=1, gpus=1)),
+        ({}, {"CPU": 4, "GPU": 4}, LabelerRoom(workers=3, threads=1, gpus=1)),
         ({"workers": 2}, {"CPU": 18, "GPU": 4}, LabelerRoom(workers=2, threads=1, gpus=1)),
         ({"device": "cpu"}, {"CPU": 18, "GPU": 4}, LabelerRoom(workers=8, threads=2, gpus=0)),
         ({"device": "cuda"}, {"CPU": 4, "GPU": 1}, LabelerRoom(workers=1, threads=1, gpus=1)),
@@ -78,11 +80,13 @@ def test_a_cluster_from_the_environment_is_held_to_the_same(monkeypatch: pytest.
         pass
 
 
-def test_a_gpu_that_is_not_there_is_missed_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_this_machine_lacks_is_missed_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NvidiaGPUAcceleratorManager, "get_current_node_num_accelerators", lambda: 0)
     with pytest.raises(UsageError, match="finds no GPU"):
-        refuse_missing_gpu(config(device="cuda"))
-    refuse_missing_gpu(config(device="auto"))
+        refuse_what_does_not_fit(config(device="cuda"))
+    with pytest.raises(UsageError, match="500 labelers need"):
+        refuse_what_does_not_fit(config(workers=500))
+    refuse_what_does_not_fit(config())
 
 
 def test_ray_client_is_refused() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.decode import decoded_image
 from pipeline.decode_pool import DecodeLimits, DecodePool
-from pipeline.errors import ImageError
+from pipeline.errors import ImageError, SamLabelError
 from pipeline.reason import Reason
 
 LIMITS = DecodeLimits(max_pixels=1_000_000, timeout_s=20)
@@ -77,6 +77,17 @@ def test_an_image_that_kills_its_decoder_is_given_up(
     assert "3 times" in message
     assert last_words in message
     assert poisonable.decode(png()).image_HW3.shape == (32, 32, 3), "its neighbour is unharmed"
+
+
+def test_a_decoder_that_does_not_start_is_no_fault_of_the_image() -> None:
+    with pytest.raises(SamLabelError, match="did not start"):
+        DecodePool(1, LIMITS, "no_such_program").decode(png())
+
+
+def test_the_time_a_decoder_takes_to_start_is_not_the_images() -> None:
+    hasty = DecodePool(1, DecodeLimits(LIMITS.max_pixels, timeout_s=2), "slow_decode_child")
+    assert hasty.decode(png(8)).image_HW3.shape == (8, 8, 3)
+    hasty.close()
 
 
 def test_an_image_that_hangs_is_given_up_at_the_deadline(poisonable: DecodePool) -> None:

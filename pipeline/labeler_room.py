@@ -1,0 +1,74 @@
+"""How many labelers run at once, and what each takes of the machine; what does not fit would hang."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+
+THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
+CPUS_FOR_TASKS = 1  # that labelers must leave
+
+
+@dataclass(frozen=True)
+class LabelerRoom:
+    """How many labelers run at once, and what each reserves."""
+
+    workers: int
+    threads: int
+    gpus: int  # 0 or 1
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self.gpus else "cpu"
+
+    @property
+    def decoders(self) -> int:
+        return 2 if self.gpus else 1  # a GPU outruns one decoder, a CPU labeler never does
+
+    @property
+    def images_at_once(self) -> int:
+        return 4 if self.gpus else 1  # a GPU encodes one image while it decodes another; a CPU does one thing
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """What Ray must have free for all of them."""
+        return {"CPU": self.workers * self.threads + CPUS_FOR_TASKS, "GPU": self.workers * self.gpus}
+
+
+def labeler_room(config: RunConfig, resources: Mapping[str, float], cores: int | None = None) -> LabelerRoom:
+    """The labelers that a Ray with `resources` (its CPU and GPU counts) should run.
+
+    `cores`: where its logical CPUs are more than these, labelers compute with no more threads than cores.
+    Raises: UsageError where what was asked for does not fit.
+    """
+    cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+    if config.device == "cuda" and gpus == 0:
+        raise UsageError("--device cuda was asked for, but Ray finds no GPU here; use --device cpu or auto")
+    on_gpus = config.device != "cpu" and gpus > 0
+    usable = cpus - CPUS_FOR_TASKS if cores is None else cores
+    threads = 1 if on_gpus else max(1, min(THREADS_A_LABELER, usable))
+    most = min(gpus, cpus - CPUS_FOR_TASKS) if on_gpus else usable // threads
+    room = LabelerRoom(config.workers or max(1, most), threads, int(on_gpus))
+    short = [
+        f"{need:g} {kind}s (it has {resources.get(kind, 0):g})"
+        for kind, need in room.needs.items()
+        if need > resources.get(kind, 0)
+    ]
+    if short:
+        raise UsageError(
+            f"{room.workers} labelers need {' and '.join(short)} of Ray; ask for fewer with --workers"
+        )
+    return room
+
+
+def cores() -> int:
+    """The CPU cores that this process may use: its affinity, and its container's share."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(affinity, int(quota) // int(period)))
+    except (OSError, ValueError):  # no control groups, or no limit ("max")
+        return affinity

@@ -1,0 +1,10 @@
+"""A decode child that takes its time to start, as from a slow network disk."""
+
+import sys
+import time
+
+from pipeline.decode_child import serve
+
+if __name__ == "__main__":
+    time.sleep(3)
+    serve(sys.stdin.buffer, sys.stdout.buffer)

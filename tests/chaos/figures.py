@@ -1,109 +1,131 @@
-"""The figures of reliability, measured, a line each. Real Ray, real processes, a stand-in for the model.
+"""The figures of reliability, measured. Each part is a program of its own that prints JSON, run at full size.
 
-Usage: figures.py [KILLS]; 200 kills take most of an hour on two cores. Pillow's test images come as its
-source distribution through pip, and checked by sha256; where that cannot be had the line says so.
+Usage: figures.py [--only PART ...] [--PART SIZE ...], for example --only kills races --kills 50. A table for
+people, then all figures as one line of JSON. Exit code 1 where a promise did not hold. On two cores the whole
+takes about an hour.
 """
 
-import hashlib
+import argparse
 import json
 import subprocess
 import sys
-import tarfile
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
-
-from hostile_files import hostile_files
-
-from pipeline.decode_pool import DecodeLimits, DecodePool
-from pipeline.errors import ImageError
-
-PILLOW = "pillow==13.0.0"
-PILLOW_SHA256 = "cdcd1ba258178f7356d74170c9a81ba4eab6a5d55748bc402a5a2a6fe6be3510"
-LIMITS = DecodeLimits(max_pixels=178_956_970, timeout_s=10)
+CHAOS = Path(__file__).parent
+Figures = dict[str, Any]
 
 
-def outcomes(files: Iterable[tuple[str, bytes]], pool: DecodePool) -> tuple[Counter[str], float]:
-    """How often each outcome came, and the longest time of one file in seconds."""
-    found: Counter[str] = Counter()
-    longest_s = 0.0
-    for _, data in files:
-        started = time.monotonic()
-        try:
-            pool.decode(data)
-            found["ok"] += 1
-        except ImageError as fault:
-            found[fault.reason.value] += 1
-        longest_s = max(longest_s, time.monotonic() - started)
-    return found, longest_s
+@dataclass(frozen=True)
+class Part:
+    """One program, its size, and how to read what it prints last."""
+
+    program: str
+    size: int
+    option: str  # that takes the size; "" for the first argument
+    held: Callable[[Figures], bool]
+    told: Callable[[Figures], str]
 
 
-def pillow_images() -> Iterator[tuple[str, bytes]]:
-    """The test images in Pillow's source distribution. Raises: CalledProcessError where pip has none."""
-    with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "pillow"]
-        subprocess.run([*pip, "--dest", folder, PILLOW], check=True, capture_output=True)
-        (archive,) = Path(folder).iterdir()
-        if hashlib.sha256(archive.read_bytes()).hexdigest() != PILLOW_SHA256:
-            raise ValueError(f"{archive.name} is not the file that was expected")
-        with tarfile.open(archive) as files:
-            for member in files:
-                if (
-                    member.isfile()
-                    and "/Tests/images/" in member.name
-                    and (body := files.extractfile(member))
-                ):
-                    yield member.name, body.read()
+def has_no_faults(found: Figures) -> bool:
+    return found["faults"] == []
 
 
-def poisons() -> Iterator[tuple[str, bytes]]:
-    """A hundred files, four of them deadly."""
-    deadly = {10: b"segfault", 35: b"abort", 60: b"loop", 85: b"memory"}
-    for number, (name, data) in enumerate(hostile_files(100)):
-        yield name, b"poison:" + deadly[number] + b":" if number in deadly else data
-
-
-def tell(what: str, figure: object) -> None:
-    print(f"{what:<34} {figure}", flush=True)
-
-
-def main() -> None:
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    pool = DecodePool(1, LIMITS)
-    tell("500 generated hostile files", outcomes(hostile_files(500), pool))
-    try:
-        tell("Pillow's test images", outcomes(pillow_images(), pool))
-    except subprocess.CalledProcessError as fault:
-        tell("Pillow's test images", f"not had: {fault.stderr.decode().strip().splitlines()[-1]}")
-    pool.close()
-    poisoned = DecodePool(1, LIMITS, "poisoned_decode_child")
-    tell("4 poisons among 100 files", outcomes(poisons(), poisoned))
-    poisoned.close()
-    tests = Path(__file__).parents[1]
-    spoilt = [sys.executable, "-m", "pytest", "-q", "-s", str(tests / "integration" / "test_faulty_s3.py")]
-    said = subprocess.run(spoilt, capture_output=True, text=True, check=False)
-    tell(
-        "one S3 request in ten spoilt",
-        next((line for line in said.stdout.splitlines() if "faults" in line), said.stdout),
+def _kills(found: Figures) -> str:
+    dealt = ", ".join(f"{count} {kind}s" for kind, count in found["kills"].items())
+    return (
+        f"killed {dealt}; {found['datasets']} datasets of {found['images']} images, each as undisturbed; "
+        f"{found['done_again']} images done again; seed {found['seed']}"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            str(Path(__file__).with_name("kills.py")),
-            str(kills),
-            str(20 * kills),
-            folder + "/k",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        tell(
-            f"{kills} random SIGKILLs",
-            json.loads(done.stdout) if done.returncode == 0 else done.stderr[-2000:],
-        )
+
+
+def _s3(found: Figures) -> str:
+    return (
+        f"{sum(found['spoilt'].values())} of {found['requests']} requests spoilt ({found['spoilt']}), "
+        f"{found['images']} images; run again: {found['again_labelled']} inferences, "
+        f"{found['again_writes']} writes; seed {found['seed']}"
+    )
+
+
+PARTS = {
+    "kills": Part("kills.py", 200, "--kills", has_no_faults, _kills),
+    "s3": Part(
+        "faulted_s3.py",
+        2000,
+        "--images",
+        lambda found: has_no_faults(found) and found["again_labelled"] == found["again_writes"] == 0,
+        _s3,
+    ),
+    "hostile": Part(
+        "hostile.py",
+        500,
+        "--mutants",
+        has_no_faults,
+        lambda found: (
+            f"{found['files']} files, {found['from_pillow']} of them Pillow's: {found['labelled']} labelled, "
+            f"{found['failed']}"
+        ),
+    ),
+    "poison": Part(
+        "poison.py",
+        1400,
+        "--images",
+        lambda found: has_no_faults(found) and found["most_attempts"] <= 3,
+        lambda found: (
+            f"{found['poisons']} poisons among {found['images']} images, at most "
+            f"{found['most_attempts']} attempts"
+        ),
+    ),
+    "races": Part(
+        "races.py",
+        50,
+        "--races",
+        has_no_faults,
+        lambda found: (
+            f"{found['one_winner']} of {found['races']} with one winner, the loser gone in "
+            f"{found['slowest_loser_s']} s"
+        ),
+    ),
+    "listing": Part(
+        "../bench/bench_listing.py",
+        1_000_000,
+        "",
+        lambda found: found["more_mb"] <= 300,
+        lambda found: f"{found['keys']:,} keys, {found['more_mb']} MB more",
+    ),
+}
+
+
+def measured(part: Part, size: int) -> Figures:
+    """What the program found, and whether the promise held; its last words where it failed."""
+    arguments = [part.option, str(size)] if part.option else [str(size)]
+    command = [sys.executable, CHAOS / part.program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return {"held": False, "error": done.stderr.strip()[-2000:]}
+    found: Figures = json.loads(done.stdout.strip().rpartition("\n")[2])
+    return {"held": part.held(found), **found}
+
+
+def main() -> int:
+    options = argparse.ArgumentParser()
+    options.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    for name, part in PARTS.items():
+        options.add_argument(f"--{name}", type=int, default=part.size, metavar="SIZE")
+    asked = options.parse_args()
+    figures = {}
+    for name in asked.only:
+        found = figures[name] = measured(PARTS[name], getattr(asked, name))
+        verdict = "held  " if found["held"] else "BROKEN"
+        said = found.get("error") or PARTS[name].told(found)
+        print(f"{name:<8} {verdict} {said}; {found.get('seconds', '?')} s", flush=True)
+        for fault in found.get("faults", []):
+            print(f"         {fault}", flush=True)
+    print(json.dumps(figures))
+    return 0 if all(found["held"] for found in figures.values()) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,18 +10,23 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from ray import cloudpickle
 
+from pipeline import labeler
+from pipeline.decode_pool import DecodePool
 from pipeline.labeler import LabelerSettings
 from sam_core.image_masks import ImageMasks
 from sam_core.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
+HERE = str(Path(__file__).parent)
 MASKS = 3
 POISONS = {
     "segfault": (255, 0, 1),
@@ -34,7 +39,7 @@ POISONS = {
 
 
 class StandInGenerator:
-    """Makes MASKS masks of each image, after `delay_s`; counts the images in `log`, one line each."""
+    """Makes MASKS masks of each image, after `delay_s`; notes each in `log`, equal images in equal lines."""
 
     def __init__(self, delay_s: float, log: Path | None) -> None:
         self._delay_s, self._log = delay_s, log
@@ -45,7 +50,7 @@ class StandInGenerator:
     def generate_masks(self, image: np.ndarray) -> ImageMasks:
         if self._log is not None:
             with self._log.open("a") as log:
-                log.write(f"{os.getpid()}\n")
+                log.write(f"{blake2b(image.tobytes(), digest_size=8).hexdigest()}\n")
         _take_poison(tuple(image[0, 0].tolist()))
         time.sleep(self._delay_s)
         height, width, _ = image.shape
@@ -66,10 +71,15 @@ class StandInGenerator:
         )
 
 
-def stand_in(delay_s: float = 0.0, log: Path | None = None) -> Callable[[LabelerSettings], StandInGenerator]:
-    """What `run(load=...)` takes."""
+def stand_in(
+    delay_s: float = 0.0, log: Path | None = None, poisonable_decoder: bool = False
+) -> Callable[[LabelerSettings], StandInGenerator]:
+    """What `run(load=...)` takes; with a poisonable decoder, files may say what they do to it."""
 
     def load(settings: LabelerSettings) -> StandInGenerator:
+        if poisonable_decoder:
+            sys.path.append(HERE)  # which decoders get from their labeler
+            labeler.DecodePool = partial(DecodePool, program="poisoned_decode_child")
         return StandInGenerator(delay_s, log)
 
     return load

@@ -1,0 +1,84 @@
+"""A run in which one image in a hundred is poison: for its decoder or for its labeler.
+
+Each poison is a failed row after three attempts at most, and its neighbours are labelled all the same.
+Usage: poison.py [--images N]. Prints JSON.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
+
+import stand_in_run
+from stand_in_generator import photo
+
+from pipeline.dataset import Dataset
+from pipeline.validate import validate
+
+EVERY = 100
+DECODE_TIMEOUT_S = 10
+# What each does, and what it becomes: to the decoder or to the labeler itself.
+BECOMES = {
+    "decoder segfault": "WORKER_CRASH",
+    "decoder abort": "WORKER_CRASH",
+    "decoder loop": "DECODE_TIMEOUT",
+    "decoder memory": "TOO_LARGE",  # asks for 8 GB
+    "labeler segfault": "WORKER_CRASH",
+    "labeler abort": "WORKER_CRASH",
+    "labeler kill": "WORKER_CRASH",
+}
+
+
+@dataclass
+class PoisonedRun:
+    """What became of the images; the promises held where `faults` is empty."""
+
+    images: int
+    poisons: int
+    most_attempts: int = 0  # of any poisonous image at a labeler
+    faults: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def poisoned_run(folder: Path, images: int) -> PoisonedRun:
+    """A run over `images`, written below the folder."""
+    (folder / "in").mkdir()
+    becomes = {}
+    for number in range(images):
+        name, data = f"{number:05d}.png", photo(number)
+        if number % EVERY == EVERY // 2:
+            kind = list(BECOMES)[number // EVERY % len(BECOMES)]
+            whose, poison = kind.split()
+            data = f"poison:{poison}:".encode() if whose == "decoder" else photo(number, poison=poison)
+            becomes[name] = BECOMES[kind]
+        (folder / "in" / name).write_bytes(data)
+    options, log = {"decode_timeout_s": DECODE_TIMEOUT_S}, folder / "log"
+    summary = stand_in_run.finished(folder / "in", folder / "out", log, options, POISONABLE_DECODER="yes")
+    rows = Dataset.at(str(folder / "out")).table().to_pylist()
+    found = PoisonedRun(images, len(becomes), seconds=round(summary["elapsed_s"], 1))
+    found.most_attempts = max(Counter(log.read_text().split()).values())
+    found.faults = validate(str(folder / "out")).problems
+    for row in rows:
+        name = row["uri"].rpartition("/")[2]
+        if row["error"] != becomes.get(name):
+            found.faults.append(f"{name}: {row['error']}, and not {becomes.get(name)}")
+    if len(rows) != images:
+        found.faults.append(f"{len(rows)} rows of {images} images")
+    return found
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("--images", type=int, default=1400)
+    asked = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(asdict(poisoned_run(Path(folder), asked.images))))
+
+
+if __name__ == "__main__":
+    main()

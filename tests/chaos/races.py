@@ -1,0 +1,93 @@
+"""Two runs started at once on one output, again and again: one goes on, the other leaves in good time.
+
+Usage: races.py [--races N]. Prints JSON. A process of its own: Ray reads its environment when it is imported.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
+
+import stand_in_run
+from rows import faults_of
+from several_nodes import SeveralNodes
+from stand_in_generator import photo
+
+IMAGES, DELAY_S = 8, 1.0  # long enough that the loser, which waits for the winner's beat, meets it at work
+WON, LOCKED = 0, 5
+LOSER_S = 10
+
+
+@dataclass
+class Races:
+    """How they ended; the promises held where `faults` is empty."""
+
+    races: int
+    one_winner: int = 0
+    slowest_loser_s: float = 0.0  # from its start, Python's included
+    faults: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def races(folder: Path, count: int) -> Races:
+    """`count` races, each for an output of its own below the folder."""
+    began, found = time.monotonic(), Races(count)
+    (folder / "in").mkdir()
+    for number in range(IMAGES):
+        (folder / "in" / f"{number}.png").write_bytes(photo(number))
+    nodes = SeveralNodes()
+    try:
+        for number in range(count):
+            output = folder / f"out{number}"
+            codes, loser_s = _race(nodes.address, folder / "in", output)
+            found.one_winner += codes == [WON, LOCKED]
+            found.slowest_loser_s = round(max(found.slowest_loser_s, loser_s), 1)
+            faults = faults_of(output, IMAGES)
+            if codes != [WON, LOCKED]:
+                faults.append(f"exit codes {codes}")
+            if loser_s > LOSER_S:
+                faults.append(f"the loser left after {loser_s:.1f} s")
+            found.faults += [f"race {number}: {fault}" for fault in faults]
+    finally:
+        nodes.close()
+    found.seconds = round(time.monotonic() - began, 1)
+    return found
+
+
+def _race(address: str, photos: Path, output: Path) -> tuple[list[int], float]:
+    """The exit codes, sorted, and when the first left."""
+    started = time.monotonic()
+    options = json.dumps({"address": address, "workers": 1})
+    pair = [
+        subprocess.Popen(
+            [sys.executable, stand_in_run.__file__, photos, output, str(DELAY_S)],
+            env={**os.environ, "RUN_OPTIONS": options},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(2)
+    ]
+    while all(racer.poll() is None for racer in pair):
+        time.sleep(0.05)
+    loser_s = time.monotonic() - started
+    return sorted(racer.wait() for racer in pair), loser_s
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("--races", type=int, default=50)
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(asdict(races(Path(folder), options.parse_args().races))))
+
+
+if __name__ == "__main__":
+    main()

@@ -88,6 +88,13 @@ PARTS = {
             f"{found['slowest_loser_s']} s"
         ),
     ),
+    "protocol": Part(
+        "protocol.py",
+        100,
+        "--lives",
+        has_no_faults,
+        lambda found: f"{found['passed']} tests passed, {found['lives']} lives of the state machine",
+    ),
     "listing": Part(
         "../bench/bench_listing.py",
         1_000_000,

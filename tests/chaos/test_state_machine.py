@@ -4,6 +4,7 @@ Hypothesis looks for an order that breaks them. The model beside the dataset is 
 hold had nothing ever gone wrong.
 """
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from pipeline.storage import Store
 from pipeline.validate import validate
 
 NAMES = st.sampled_from([f"{number:02d}.jpg" for number in range(7)])  # few, so that they change again
+LIVES = int(os.environ.get("LIVES", "12"))  # tests/chaos/figures.py asks for more
 NEVER_OR_BEFORE = st.none() | st.integers(0, 30)  # the step that kills; a first run takes about 25
 SOME_OR_ALL = st.integers(0, 2) | st.none()
 
@@ -85,7 +87,7 @@ def test_any_order_of_events_keeps_the_promises(tmp_path: Path, rehearsal, kille
     run_state_machine_as_test(
         lambda: Life(tmp_path / "out", rehearsal(["00.jpg", "01.jpg"]), rehearsal([]), killed_before),
         settings=settings(
-            max_examples=12,
+            max_examples=LIVES,
             stateful_step_count=10,
             deadline=None,
             phases=[Phase.generate],  # a found order is short enough; to shrink it would take minutes

@@ -8,19 +8,21 @@ commits afterwards is in nobody's list (infra/adr/0006).
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.errors import DamagedFile
 from pipeline.identity import Identity
 from pipeline.storage import Store
 from sam_core import __version__
 
+T = TypeVar("T")
 _READERS = 16  # a small object is all latency
 _RUN = re.compile(r"^r(\d{5,})(?=[-.]|$)")
 
@@ -111,15 +113,15 @@ def record_name(run: str) -> str:
 
 
 def current_record(store: Store) -> RunRecord | None:
-    """The record of the highest run, None where there is no dataset yet."""
+    """The record of the highest run, None where there is no dataset yet. Raises: DamagedFile."""
     names = (entry.name.removeprefix("_runs/").removesuffix(".json") for entry in _listed(store, "_runs"))
     runs = [name for name in names if generation_of(name) is not None]
     newest = max(runs, key=lambda name: generation_of(name) or 0, default=None)
-    return RunRecord.from_json(store.read(record_name(newest))) if newest else None
+    return _parsed(store, record_name(newest), RunRecord.from_json) if newest else None
 
 
 def live_commits(store: Store, record: RunRecord) -> list[Commit]:
-    """The commits that count under a record, by name."""
+    """The commits that count under a record, by name. Raises: DamagedFile, StoreError where one is gone."""
     own = (
         entry.name.removeprefix("_commits/").removesuffix(".json")
         for entry in _listed(store, "_commits")
@@ -127,7 +129,7 @@ def live_commits(store: Store, record: RunRecord) -> list[Commit]:
     )
     names = sorted({*record.started_from, *own})
     with ThreadPoolExecutor(_READERS) as readers:
-        return list(readers.map(lambda name: _read_commit(store, name), names))
+        return list(readers.map(lambda name: _parsed(store, commit_name(name), _commit), names))
 
 
 def write_commit(store: Store, commit: Commit) -> None:
@@ -144,9 +146,17 @@ def failed_by_reason(commits: Iterable[Commit]) -> dict[str, int]:
     return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _read_commit(store: Store, name: str) -> Commit:
-    said: Mapping[str, Any] = json.loads(store.read(commit_name(name)))
-    return Commit(**said)
+def _commit(data: bytes) -> Commit:
+    return Commit(**json.loads(data))
+
+
+def _parsed(store: Store, name: str, parse: Callable[[bytes], T]) -> T:
+    data = store.read(name)
+    try:
+        return parse(data)
+    except (ValueError, KeyError, TypeError) as fault:
+        why = f"it is not what this version of sam-label writes: {fault!r:.200}"
+        raise DamagedFile(store.uri(name), why) from fault
 
 
 def _listed(store: Store, folder: str) -> Iterable[Any]:

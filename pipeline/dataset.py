@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.commits import Commit, RunRecord, current_record, failed_by_reason, live_commits
-from pipeline.errors import SamLabelError, StoreError, UsageError
+from pipeline.errors import DamagedFile, SamLabelError, StoreError, UsageError
 from pipeline.identity import Identity
 from pipeline.manifest import read_manifest
 from pipeline.reason import Reason
@@ -49,13 +49,28 @@ class Dataset:
 
     @classmethod
     def in_store_or_none(cls, store: Store) -> "Dataset | None":
-        """As `at`, None where there is no dataset (yet)."""
+        """As `at`, None where there is no dataset (yet). Raises: DamagedFile."""
         record = current_record(store)
-        return cls(store, record, tuple(live_commits(store, record))) if record else None
+        while record is not None:
+            try:
+                found = cls(store, record, tuple(live_commits(store, record)))
+                later = current_record(store)  # a run that took over meanwhile may have swept commits away
+            except StoreError as fault:
+                later = _later_record(store, record, fault)
+            if later is None or later.run == record.run:
+                return found
+            record = later
+        return None
 
     @property
     def identity(self) -> Identity:
         return self.record.identity
+
+    @property
+    def own_commits(self) -> list[Commit]:
+        """What the current run has labelled; the shards that it only wrote again are not among them."""
+        before = set(self.record.started_from)
+        return [commit for commit in self.commits if commit.name not in before]
 
     @property
     def images(self) -> int:
@@ -98,16 +113,23 @@ class Dataset:
         return [self.store.uri(commit.shard) for commit in self.commits]
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The rows, a shard at a time. Raises: SamLabelError where a later run has replaced a shard."""
+        """The rows, a shard at a time.
+
+        Raises: DamagedFile, SamLabelError where a later run has replaced a shard.
+        """
         for commit in self.commits:
             try:
-                yield read_shard(self.store, commit, columns)
+                table = read_shard(self.store, commit, columns)
             except StoreError as fault:
-                if fault.reason is not Reason.SOURCE_MISSING:
-                    raise
+                later = _later_record(self.store, self.record, fault)
                 raise SamLabelError(
-                    f"{self.store.uri(commit.shard)} was replaced while it was read; open the dataset again"
+                    f"{self.store.uri(commit.shard)} was replaced by run {later.run} while it was read; open "
+                    "the dataset again"
                 ) from fault
+            if table.num_rows != commit.rows:
+                why = f"it has {table.num_rows} rows, its commit says {commit.rows}"
+                raise DamagedFile(self.store.uri(commit.shard), why)
+            yield table
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows at once; for datasets that fit in memory."""
@@ -135,6 +157,16 @@ class Dataset:
         done = self.done_ids()
         for table in self.manifest():
             yield without(table, done)
+
+
+def _later_record(store: Store, record: RunRecord, missing: StoreError) -> RunRecord:
+    """The record that came after `record` and removed what is missing; else raises what the fault means."""
+    if missing.reason is not Reason.SOURCE_MISSING:
+        raise missing
+    later = current_record(store)
+    if later is None or later.run == record.run:
+        raise DamagedFile(store.url, f"a file that run {record.run} counts is gone: {missing}") from missing
+    return later
 
 
 def without(manifest_rows: pa.Table, done_ids: Ids) -> pa.Table:

@@ -33,6 +33,20 @@ class DatasetInvalid(SamLabelError):
     exit_code = 4
 
 
+class DamagedFile(DatasetInvalid):
+    """A file of the dataset is not what was written there."""
+
+    def __init__(self, uri: str, why: str) -> None:
+        super().__init__(
+            f"{uri} is damaged ({' '.join(why.split())}); restore it from a copy, or start the dataset anew "
+            "with --overwrite"
+        )
+        self.uri, self.why = uri, why
+
+    def __reduce__(self) -> tuple[type["DamagedFile"], tuple[str, str]]:
+        return type(self), (self.uri, self.why)  # it crosses from a Ray worker to the driver
+
+
 class OutputLocked(SamLabelError):
     """Another run holds the output."""
 

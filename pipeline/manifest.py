@@ -5,7 +5,6 @@ that a million names take little more memory than a hundred; not every store lis
 """
 
 import heapq
-import io
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
+from pipeline.parquet import parquet_bytes, parquet_table
 from pipeline.storage import Store
 
 MANIFEST_SCHEMA = pa.schema(
@@ -74,17 +73,15 @@ def write_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> list[
     parts = []
     for number, chunk in enumerate(_batched(rows, ROWS_A_PART)):
         name = f"manifest/{run}-{number:05d}.parquet"
-        body = io.BytesIO()
-        pq.write_table(_table(chunk), body, compression="zstd", compression_level=3)
-        store.publish(name, body.getvalue())
+        store.publish(name, parquet_bytes(_table(chunk), dictionaries=()))
         parts.append(name)
     return parts
 
 
 def read_manifest(store: Store, parts: Iterable[str]) -> Iterator[pa.Table]:
-    """The manifest's rows in order, a part at a time."""
+    """The manifest's rows in order, a part at a time. Raises: DamagedFile."""
     for part in parts:
-        yield pq.ParquetFile(pa.BufferReader(store.read(part))).read()
+        yield parquet_table(store.read(part), store.uri(part))
 
 
 def rows_of(tables: Iterable[pa.Table]) -> Iterator[ManifestRow]:

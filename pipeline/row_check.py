@@ -55,6 +55,10 @@ def _ok_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _mask_faults(mask: Mapping[str, Any], height: int, width: int) -> Iterator[str]:
+    numbers = [*mask["mask_bbox"], *mask["mask_point_coords"], *mask["mask_crop_box"]]
+    if None in (*mask.values(), *numbers):
+        yield "it has a null"
+        return
     try:
         runs = compressed_counts_runs(mask["mask_counts"].encode())
     except (ValueError, OverflowError) as fault:  # the second: a difference that makes a run negative

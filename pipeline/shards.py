@@ -5,19 +5,17 @@ attempt at the same task: the whole file that is there stays, and its rows are n
 may be tried any number of times, at once even, and each of its rows ends in exactly one committed shard.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.commits import Commit, shard_name, write_commit
+from pipeline.parquet import parquet_bytes, parquet_metadata, parquet_table
 from pipeline.range_file import RangeFile
 from pipeline.storage import Store
 
 SHARD_BYTES = 128 << 20  # in memory; readers stream shards of 64-128 MB well, and one put carries it
-ZSTD_LEVEL = 3  # 29 % smaller than Snappy, and levels above gain next to nothing on RLE
 _FEW_VALUES = ["status", "error"]  # a dictionary pays only there: no two masks are alike
 
 
@@ -33,27 +31,26 @@ def write_shards(store: Store, task: str, rows: pa.Table, metadata: Mapping[byte
 
 
 def read_shard(store: Store, commit: Commit, columns: Sequence[str] | None = None) -> pa.Table:
-    """A shard's rows under SCHEMA; only the bytes of the named columns are read."""
-    if columns is None:
-        return _table(store.read(commit.shard))
-    return _ranged(store, commit).read(columns=columns)
+    """A shard's rows under SCHEMA; only the bytes of the named columns are read. Raises: DamagedFile."""
+    whole = columns is None
+    file = store.read(commit.shard) if whole else RangeFile(store, commit.shard, commit.bytes)
+    return parquet_table(file, store.uri(commit.shard), columns)
 
 
 def shard_metadata(store: Store, commit: Commit) -> Mapping[bytes, bytes]:
-    """A shard's file metadata, with the key `sam_label`."""
-    return dict(_ranged(store, commit).schema_arrow.metadata or {})
+    """A shard's file metadata, with the key `sam_label`. Raises: DamagedFile."""
+    file = RangeFile(store, commit.shard, commit.bytes)
+    return parquet_metadata(file, store.uri(commit.shard))
 
 
 def _write_shard(
     store: Store, name: str, rows: pa.Table, metadata: Mapping[bytes, bytes]
 ) -> tuple[Commit, pa.ChunkedArray]:
-    body = io.BytesIO()
     table = rows.replace_schema_metadata(dict(metadata))
-    pq.write_table(table, body, compression="zstd", compression_level=ZSTD_LEVEL, use_dictionary=_FEW_VALUES)
-    data = body.getvalue()
+    data = parquet_bytes(table, dictionaries=_FEW_VALUES)
     if not store.create(shard_name(name), data):
         data = store.read(shard_name(name))
-        table = _table(data)
+        table = parquet_table(data, store.uri(shard_name(name)))
     commit = Commit.of(name, table, len(data))
     write_commit(store, commit)
     return commit, table["image_id"]
@@ -63,11 +60,3 @@ def _head(rows: pa.Table) -> pa.Table:
     """The first rows that fit SHARD_BYTES, by their mean size; at least one."""
     fitting = rows.num_rows * SHARD_BYTES // max(rows.nbytes, 1)
     return rows.slice(0, max(1, fitting))
-
-
-def _ranged(store: Store, commit: Commit) -> pq.ParquetFile:
-    return pq.ParquetFile(pa.PythonFile(RangeFile(store, commit.shard, commit.bytes), mode="r"))
-
-
-def _table(data: bytes) -> pa.Table:
-    return pq.ParquetFile(pa.BufferReader(data)).read()  # read_table's threads can abort a process that exits

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from pipeline.commits import Commit
+from pipeline.commits import Commit, current_record
 from pipeline.dataset import Dataset, Ids, is_among, packed_ids
-from pipeline.errors import StoreError
+from pipeline.errors import DamagedFile, SamLabelError, StoreError
 from pipeline.lock import current_holder
 from pipeline.row_check import row_faults
 from pipeline.schema import SCHEMA
@@ -22,6 +22,8 @@ from pipeline.storage import Store
 from pipeline.sweep import orphans
 
 MOST_TOLD = 1000  # a dataset that is wrong throughout needs no longer list
+
+Shards = list[tuple[Commit, Ids]]  # those that can be read, with the ids of their rows
 
 
 @dataclass
@@ -52,60 +54,67 @@ def validate(output: str) -> Validation:
     dataset = Dataset.in_store(store)
     found = Validation(store.url, dataset.images, dataset.labelled, dataset.failed, dataset.masks)
     _add_all(found, _dataset_json_faults(dataset))
-    shard_ids = []
+    shards: Shards = []
     for commit in dataset.commits:
-        try:
-            table = read_shard(store, commit)
-            _add_all(found, _shard_faults(dataset, commit, table))
-            shard_ids.append(packed_ids(table["image_id"]))
-        except (StoreError, pa.ArrowException, KeyError, ValueError) as fault:
-            found.add(f"{commit.shard} cannot be read: {fault}")
-    ids = np.sort(np.concatenate([np.zeros(0, dtype="S16"), *shard_ids]))
-    _add_all(found, _identity_faults(dataset, ids))
-    if current_holder(store) is None:  # a live run has files that are not committed yet
-        for orphan in orphans(store, dataset.record, (commit.name for commit in dataset.commits)):
-            found.add(f"{orphan.name} is no part of the dataset; sam-label gc removes it")
+        _add_all(found, _shard_faults(dataset, commit, shards))
+    _add_all(found, _identity_faults(dataset, shards))
+    _add_all(found, _leftovers(dataset))
+    later = current_record(store)
+    if not found.is_valid and later and later.run != dataset.record.run:
+        raise SamLabelError(f"{store.url} was changed by run {later.run} meanwhile; validate it again")
     return found
 
 
 def _add_all(found: Validation, problems: Iterator[str]) -> None:
-    for problem in problems:
-        found.add(problem)
+    try:
+        for problem in problems:
+            found.add(problem)
+    except (StoreError, DamagedFile) as fault:
+        found.add(str(fault))
 
 
 def _dataset_json_faults(dataset: Dataset) -> Iterator[str]:
-    try:
-        said = json.loads(dataset.store.read("dataset.json"))
-    except (StoreError, ValueError) as fault:
-        yield f"dataset.json cannot be read: {fault}"
-        return
-    if said.get("fingerprint") != dataset.identity.fingerprint:
-        yield (
-            f"dataset.json has the fingerprint {said.get('fingerprint')}, run {dataset.record.run} has "
-            f"{dataset.identity.fingerprint}"
-        )
+    theirs, ours = _fingerprint(dataset.store.read("dataset.json")), dataset.identity.fingerprint
+    if theirs != ours:
+        yield f"dataset.json has the fingerprint {theirs}, run {dataset.record.run} has {ours}"
 
 
-def _shard_faults(dataset: Dataset, commit: Commit, table: pa.Table) -> Iterator[str]:
+def _shard_faults(dataset: Dataset, commit: Commit, shards: Shards) -> Iterator[str]:
+    """What is wrong within one shard; it joins `shards` if its ids can be read."""
+    table = read_shard(dataset.store, commit)
     if not table.schema.equals(SCHEMA):
         yield f"{commit.shard} does not have the schema of version {dataset.identity.schema_version}"
         return
-    metadata = json.loads(shard_metadata(dataset.store, commit).get(b"sam_label", b"{}"))
-    if metadata.get("fingerprint") != dataset.identity.fingerprint:
-        yield f"{commit.shard} has the fingerprint {metadata.get('fingerprint')}, not the dataset's"
+    try:
+        shards.append((commit, packed_ids(table["image_id"])))
+    except ValueError as fault:
+        yield f"{commit.shard} has an image_id that is not 32 hex characters ({fault})"
+    theirs = _fingerprint(shard_metadata(dataset.store, commit).get(b"sam_label", b""))
+    if theirs != dataset.identity.fingerprint:
+        yield f"{commit.shard} has the fingerprint {theirs}, not the dataset's"
     told = Commit.of(commit.name, table, commit.bytes)
     if (told.rows, told.failed, told.masks) != (commit.rows, commit.failed, commit.masks):
         yield f"{commit.shard} has {told.rows} rows and {told.masks} masks, its commit says otherwise"
     for batch in table.to_batches(max_chunksize=64):  # as Python values the masks of a shard take much room
         for row in batch.to_pylist():
-            for fault in row_faults(row):
-                yield f"{row['uri']} in {commit.shard}: {fault}"
+            for clause in row_faults(row):
+                yield f"{row['uri']} in {commit.shard}: {clause}"
 
 
-def _identity_faults(dataset: Dataset, ids: Ids) -> Iterator[str]:
-    """Images with two rows, with none, and rows of no image; `ids` are those of all rows, sorted."""
+def _fingerprint(said: bytes) -> str | None:
+    """The fingerprint that a JSON object names; None where it names none, or is none."""
+    try:
+        found = json.loads(said)
+    except ValueError:
+        return None
+    return found.get("fingerprint") if isinstance(found, dict) else None
+
+
+def _identity_faults(dataset: Dataset, shards: Shards) -> Iterator[str]:
+    """Images with two rows, with none, and rows of no image."""
+    ids = np.sort(np.concatenate([np.zeros(0, dtype="S16"), *(ids for _, ids in shards)]))
     twice = np.unique(ids[1:][ids[1:] == ids[:-1]])
-    for shard, uri in _rows_with(dataset, twice):
+    for shard, uri in _rows_with(dataset, shards, twice):
         yield f"{uri} has more than one row, one of them in {shard}"
     parts = [np.zeros(0, dtype="S16")]
     for table in dataset.manifest():
@@ -116,15 +125,23 @@ def _identity_faults(dataset: Dataset, ids: Ids) -> Iterator[str]:
     promised = np.sort(np.concatenate(parts))
     if promised.size != dataset.images:
         yield f"the manifest has {promised.size} images, run {dataset.record.run} says {dataset.images}"
-    for shard, uri in _rows_with(dataset, ids[~is_among(ids, promised)]):
+    for shard, uri in _rows_with(dataset, shards, ids[~is_among(ids, promised)]):
         yield f"{uri} in {shard} is no image of the manifest"
 
 
-def _rows_with(dataset: Dataset, sorted_ids: Ids) -> Iterator[tuple[str, str]]:
+def _rows_with(dataset: Dataset, shards: Shards, sorted_ids: Ids) -> Iterator[tuple[str, str]]:
     """The shard and the uri of every row that has one of the ids."""
-    if not sorted_ids.size:
-        return
-    for commit in dataset.commits:
-        table = read_shard(dataset.store, commit, ["image_id", "uri"])
-        chosen = pa.array(is_among(packed_ids(table["image_id"]), sorted_ids))
-        yield from ((commit.shard, uri) for uri in table["uri"].filter(chosen).to_pylist())
+    for commit, ids in shards:
+        chosen = is_among(ids, sorted_ids)
+        if chosen.any():
+            uris = read_shard(dataset.store, commit, ["uri"])["uri"].filter(pa.array(chosen))
+            yield from ((commit.shard, uri) for uri in uris.to_pylist())
+
+
+def _leftovers(dataset: Dataset) -> Iterator[str]:
+    """Files that a plain glob would read too; while a run is alive it may still commit them."""
+    holder = current_holder(dataset.store)
+    if holder is None or holder.process.is_dead_here:
+        live = (commit.name for commit in dataset.commits)
+        for orphan in orphans(dataset.store, dataset.record, live):
+            yield f"{orphan.name} is no part of the dataset; sam-label gc removes it"

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.commits import Commit, RunRecord, live_commits
 from pipeline.dataset import Dataset, is_among, packed_ids
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.gc import collect
@@ -179,6 +180,23 @@ def test_a_reader_whose_shard_was_replaced_is_told(tmp_path: Path, rehearsal) ->
     retry(str(tmp_path))
     with pytest.raises(SamLabelError, match="open the dataset again"):
         before.table()
+
+
+def test_a_reader_that_meets_a_retry_gets_the_dataset_after_it(
+    tmp_path: Path, rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.run(store)
+
+    def overtaken(store: Store, record: RunRecord) -> list[Commit]:
+        monkeypatch.undo()
+        retry(str(tmp_path))  # between a reader's look at the record and at the commits
+        return live_commits(store, record)
+
+    monkeypatch.setattr("pipeline.dataset.live_commits", overtaken)
+    found = Dataset.in_store(store)
+    assert found.record.purpose == "retry"
+    assert found.table().num_rows == found.rows < 20
 
 
 def test_readers_need_neither_ray_nor_torch() -> None:

@@ -3,18 +3,25 @@
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.commits import Commit, commit_name
+from pipeline.commits import Commit, commit_name, now
 from pipeline.dataset import Dataset
+from pipeline.errors import DatasetInvalid, SamLabelError
+from pipeline.gc import collect
+from pipeline.lock import Holder, held_lock
 from pipeline.manifest import manifest_row
+from pipeline.process_identity import this_process
+from pipeline.retry import retry
 from pipeline.row_check import row_faults
 from pipeline.schema import table_of
+from pipeline.shards import read_shard
 from pipeline.storage import Store
 from pipeline.validate import validate
 
@@ -93,9 +100,54 @@ def test_a_damaged_shard_and_a_lost_one_are_told(output: Path) -> None:
     (output / first.shard).write_bytes((output / first.shard).read_bytes()[:-100])
     (output / second.shard).unlink()
     problems = validate(str(output)).problems
-    assert problems[0].startswith(f"{first.shard} cannot be read")
-    assert problems[1].startswith(f"{second.shard} cannot be read")
+    assert problems[0].startswith(f"file://{output}/{first.shard} is damaged (")
+    assert problems[1].startswith(f"cannot read file://{output}/{second.shard}: No such file")
     assert len(problems) == 2 + 6  # and the images that they held
+
+
+def test_a_flipped_bit_anywhere_in_a_shard_is_told_or_changes_no_row(output: Path) -> None:
+    dataset = Dataset.at(str(output))
+    shard = output / dataset.commits[0].shard
+    sound, rows = bytearray(shard.read_bytes()), dataset.table().to_pylist()
+    told = 0
+    for place in range(3, len(sound), 149):
+        sound[place] ^= 1 << place % 8
+        shard.write_bytes(sound)
+        sound[place] ^= 1 << place % 8
+        found = validate(str(output))
+        told += not found.is_valid
+        try:
+            assert not found.is_valid or dataset.table().to_pylist() == rows
+            assert dataset.done_ids().size == 9  # what a run that goes on asks for
+        except DatasetInvalid as fault:
+            assert f"{shard} is damaged (" in str(fault)  # noqa: PT017  # allowed, not expected
+    assert told > 10
+
+
+def test_a_damaged_manifest_is_told(output: Path) -> None:
+    part = next((output / "manifest").iterdir())
+    part.write_bytes(part.read_bytes()[:-9])
+    (problem,) = validate(str(output)).problems
+    assert problem.startswith(f"file://{part} is damaged (")
+
+
+@pytest.mark.parametrize("folder", ["_commits", "_runs"])
+@pytest.mark.parametrize("content", ["{", "[]", '{"name": "x"}', '{"a newer version": 1}', "\udcff"])
+def test_a_commit_or_record_that_is_not_ours_is_named(output: Path, folder: str, content: str) -> None:
+    file = min((output / folder).iterdir())
+    file.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(DatasetInvalid, match=rf"{file.name} is damaged \(it is not what this version"):
+        validate(str(output))
+
+
+def test_a_lost_commit_is_named(output: Path) -> None:
+    collected = output / "data" / "r00001-000099.parquet"
+    collected.write_bytes(b"x")
+    collect(str(output))  # a run that starts from the commits of another
+    lost = min((output / "_commits").iterdir())
+    lost.unlink()
+    with pytest.raises(DatasetInvalid, match=rf"that run r00002 counts is gone: .*{lost.name}"):
+        validate(str(output))
 
 
 def test_files_that_a_plain_glob_would_read_too_are_told(output: Path) -> None:
@@ -103,6 +155,29 @@ def test_files_that_a_plain_glob_would_read_too_are_told(output: Path) -> None:
     assert validate(str(output)).problems == [
         "data/r00001-000099.parquet is no part of the dataset; sam-label gc removes it"
     ]
+
+
+def test_leftovers_of_a_killed_run_are_told_and_those_of_a_live_one_are_not(output: Path) -> None:
+    (output / "data" / "r00002-000007.parquet").write_bytes(b"x")
+    with held_lock(Store.at(str(output))):
+        assert validate(str(output)).is_valid
+        me = replace(this_process(), started="0")  # this pid, before it was ours: a dead process
+        dead = Holder(generation=3, process=me, word="w", taken_at=now())
+        (output / "_lock" / "00003.json").write_bytes(dead.to_json())
+        assert validate(str(output)).problem_count == 1
+
+
+def test_a_dataset_that_changes_while_it_is_validated_is_not_called_invalid(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(store: Store, commit: Commit) -> pa.Table:
+        monkeypatch.undo()
+        retry(str(output))
+        return read_shard(store, commit)
+
+    monkeypatch.setattr("pipeline.validate.read_shard", overtaken)
+    with pytest.raises(SamLabelError, match="was changed by run r00002 meanwhile; validate it again"):
+        validate(str(output))
 
 
 def test_another_fingerprint_in_dataset_json_or_in_a_shard_is_told(output: Path) -> None:

@@ -50,7 +50,7 @@ def hostile_run(folder: Path, mutants: int, has_pillow: bool) -> HostileRun:
     for name, data in pillow_images(folder) if has_pillow else ():
         from_pillow += 1
         # By content, not by name: so named, every one is listed.
-        (folder / "in" / f"pillow {name.replace('/', '_')}.png").write_bytes(data)
+        (folder / "in" / f"pillow {from_pillow:04d} {name.replace('/', '_')}.png").write_bytes(data)
     options = {"decode_timeout_s": DECODE_TIMEOUT_S, "images_per_block": 32}
     summary = stand_in_run.finished(folder / "in", folder / "out", folder / "log", options)
     reasons = Counter(row["error"] for row in Dataset.at(str(folder / "out")).table(["error"]).to_pylist())

@@ -1,16 +1,16 @@
 """What a run would do, without doing it: nothing is written, no Ray is started."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.config import RunConfig
-from pipeline.dataset import Dataset
 from pipeline.identity import Identity
-from pipeline.manifest import ManifestRow, rows_of
+from pipeline.manifest import ManifestRow, rows_of, sorted_rows
+from pipeline.refresh import Refreshed
 from pipeline.source import Source, refuse_overlap
 from pipeline.storage import Store
 from pipeline.weights import weights_of
-from pipeline.writer import refuse_foreign
+from pipeline.writer import dataset_to_resume
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,15 @@ def plan(config: RunConfig) -> RunPlan:
     """The plan of a run. Raises: whatever `run` would raise before its first image."""
     weights = weights_of(config)
     source, store = Source.at(config.input), Store.at(config.output)
-    refuse_overlap(source.store.location, store.location)
-    refuse_foreign(store, Identity(weights.model_type, weights.sha256, config.mask), config.overwrite)
-    found = Dataset.in_store_or_none(store)
-    if found is None or config.refresh or config.overwrite:
+    refuse_overlap(source.location, store.location)
+    identity = Identity(weights.model_type, weights.sha256, config.mask)
+    found = dataset_to_resume(store, identity, str(source.location), config.overwrite)
+    if found is None:
         return _planned(source.rows(), None, config.limit, source)
+    if config.refresh:
+        refreshed = Refreshed(rows_of(found.manifest()), sorted_rows(source.rows()))
+        planned = _planned(refreshed.pending(found.done_ids()), None, config.limit, source)
+        return replace(planned, images=refreshed.images)
     return _planned(rows_of(found.pending()), found.images, config.limit, source)
 
 

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
+import pyarrow as pa
+
+from pipeline.dataset import Ids, is_among, packed_ids
 from pipeline.manifest import ManifestRow
 
 
@@ -31,6 +34,15 @@ class Refreshed:
         )
         for _, same_uri in groupby(both, key=lambda pair: pair[0].uri):
             yield self._merged({is_listed: row for row, is_listed in same_uri})
+
+    def pending(self, done_ids: Ids) -> Iterator[ManifestRow]:
+        """The rows that a run would label, `done_ids` being those of the images that have a row."""
+        changed = 0
+        for row in self.rows():
+            is_done = is_among(packed_ids(pa.array([row.image_id])), done_ids).all()
+            if not is_done or len(self.changed_ids) > changed:
+                yield row
+            changed = len(self.changed_ids)
 
     def _merged(self, found: dict[bool, ManifestRow]) -> ManifestRow:
         self.images += 1

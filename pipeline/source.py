@@ -18,7 +18,7 @@ from pipeline.image_format import HEADER_BYTES, image_format
 from pipeline.manifest import ManifestRow, manifest_row
 from pipeline.objects import Entry
 from pipeline.storage import Store
-from pipeline.uri import Location, redacted
+from pipeline.uri import Location, location, redacted
 
 IMAGE_NAME = re.compile(
     r"\.(jpg|jpeg|jpe|jfif|png|apng|webp|tif|tiff|bmp|dib|gif|heic|heif|avif|jp2|jxl|psd|eps)$", re.IGNORECASE
@@ -53,6 +53,11 @@ class Source:
         if store.is_local and not Path(store.location.root or "/").is_dir():
             raise UsageError(f"there is no file or folder {url}; name one that holds images")
         return cls(url, store, None)
+
+    @property
+    def location(self) -> Location:
+        """The place that the input names: the folder or prefix, or the single file itself."""
+        return location(self.url)
 
     @property
     def root(self) -> str | None:

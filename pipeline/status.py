@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.commits import generation_of
 from pipeline.dataset import Dataset
 from pipeline.lock import Holder, current_holder
 from pipeline.storage import Store
@@ -60,8 +59,7 @@ def status(output: str) -> Status:
 
 
 def _rate(dataset: Dataset) -> float | None:
-    generation = generation_of(dataset.record.run)
-    own = [commit for commit in dataset.commits if generation_of(commit.name) == generation]
+    own = dataset.own_commits
     if not own:
         return None
     last = max(datetime.fromisoformat(commit.written_at) for commit in own)

@@ -87,11 +87,12 @@ def open_output(
 ) -> Iterator[OutputRun]:
     """The output of a labelling run, until the end of the block; the input is listed only where it has to be.
 
+    `source` is the input's URL as `Location` writes it, by which a dataset knows its own input again.
     Raises: UsageError for an output that holds something else, OutputLocked.
     """
-    refuse_foreign(store, identity, overwrite)
+    dataset_to_resume(store, identity, source, overwrite)
     with held_lock(store) as lock:
-        before = None if overwrite else _resumable(store, identity)  # another run may have come in between
+        before = None if overwrite else _resumable(store, identity, source)  # another run may have come in
         purpose = "overwrite" if overwrite else "refresh" if refresh else "label"
         said = dict(settings or {})
         draft = RunRecord(run_id(lock.generation), purpose, identity, source, (), 0, settings=said)
@@ -126,10 +127,13 @@ def switched(store: Store, lock: Lock, record: RunRecord) -> Iterator[OutputRun]
     _close(store, lock, record, "finished")
 
 
-def refuse_foreign(store: Store, identity: Identity, overwrite: bool) -> None:
-    """Raises UsageError where the output holds another dataset or other files, or cannot be read."""
+def dataset_to_resume(store: Store, identity: Identity, source: str, overwrite: bool) -> Dataset | None:
+    """The dataset that a run goes on with, None where it begins one.
+
+    Raises: UsageError where the output holds another dataset or other files, or cannot be read.
+    """
     try:
-        found = Dataset.in_store_or_none(store) if overwrite else _resumable(store, identity)
+        found = Dataset.in_store_or_none(store) if overwrite else _resumable(store, identity, source)
     except StoreError as fault:
         raise output_fault(fault) from fault
     if found is None:
@@ -139,20 +143,26 @@ def refuse_foreign(store: Store, identity: Identity, overwrite: bool) -> None:
             raise UsageError(
                 f"{store.url} holds other files ({stranger}); name a new or an empty place for the output"
             )
+    return None if overwrite else found
 
 
-def _resumable(store: Store, identity: Identity) -> Dataset | None:
-    """The dataset to go on with, None where there is none, or one of other settings without a row."""
+def _resumable(store: Store, identity: Identity, source: str) -> Dataset | None:
+    """The dataset to go on with, None where there is none, or another one without a row."""
     found = Dataset.in_store_or_none(store)
-    if found and found.identity.fingerprint != identity.fingerprint:
-        if not found.rows:
-            return None
+    if found is None:
+        return None
+    if found.identity.fingerprint != identity.fingerprint:
         differences = ", ".join(identity.differences(found.identity))
-        raise UsageError(
-            f"{found.store.url} was made with {differences}; use the same settings to go on, another output "
-            "to keep both, or --overwrite to start it anew"
-        )
-    return found
+        fault = f"was made with {differences}; use the same settings"
+    elif found.record.input != source:
+        fault = f"holds the masks of {found.record.input}, not of {source}; name the same input"
+    else:
+        return found
+    if not found.rows:
+        return None
+    raise UsageError(
+        f"{store.url} {fault} to go on, another output to keep both, or --overwrite to start it anew"
+    )
 
 
 def _with_manifest(store: Store, draft: RunRecord, rows: Iterable[ManifestRow]) -> RunRecord:

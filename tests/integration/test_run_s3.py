@@ -53,3 +53,6 @@ def test_from_s3_to_s3(object_store: str, tmp_path: Path) -> None:
 
     again = sam_label(*command)
     assert (again["labelled"], again["skipped_done"]) == (0, 4)
+
+    one = sam_label("run", f"{object_store}/{NAMES[1]}", f"{object_store}/one", "--dry-run")
+    assert (one["images"], one["pending"]) == (1, 1)

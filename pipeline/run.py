@@ -15,21 +15,22 @@ import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.attempts import AttemptLedger, LedgerHandle, Tally
-from pipeline.cluster import LabelerRoom, ray_session, refuse_missing_gpu
+from pipeline.cluster import ray_session, refuse_what_does_not_fit
 from pipeline.commits import failed_by_reason
 from pipeline.config import RunConfig
 from pipeline.dataset import Dataset, Ids, without
 from pipeline.decode_pool import DecodeLimits
-from pipeline.errors import Interrupted
+from pipeline.errors import Interrupted, SamLabelError
 from pipeline.fetch import fetched_block
 from pipeline.identity import Identity
 from pipeline.labeler import Labeler, LabelerSettings, LoadGenerator
+from pipeline.labeler_room import LabelerRoom
 from pipeline.manifest import read_manifest
 from pipeline.source import Source, refuse_overlap
 from pipeline.storage import Store
 from pipeline.supervise import INTERRUPTED, sigterm_interrupts, supervised
 from pipeline.weights import Weights, sam_generator, weights_of
-from pipeline.writer import OutputRun, open_output
+from pipeline.writer import OutputRun, dataset_to_resume, open_output
 
 LIGHT_CPUS = 0.25  # of reading, fetching and writing tasks: bound by the network, four of them share a core
 
@@ -74,25 +75,25 @@ def run(
     weights = weights_of(config)
     identity = Identity(weights.model_type, weights.sha256, config.mask)
     source, store = Source.at(config.input), Store.at(config.output)
-    refuse_overlap(source.store.location, store.location)
-    found = Dataset.in_store_or_none(store)
-    if found is None or config.refresh or config.overwrite:
+    refuse_overlap(source.location, store.location)
+    found = dataset_to_resume(store, identity, str(source.location), config.overwrite)
+    if found is None or config.refresh:
         source.require_images()
-    elif found.is_complete and found.identity.fingerprint == identity.fingerprint:
+    elif found.is_complete:
         return _summary(found, "", None, time.monotonic() - started)
     room = None
-    refuse_missing_gpu(config)
+    refuse_what_does_not_fit(config)
     try:
         with (
             sigterm_interrupts(),
             open_output(
                 store,
                 identity,
-                config.input,
+                str(source.location),
                 source.rows,
                 refresh=config.refresh,
                 overwrite=config.overwrite,
-                settings=config.model_dump(mode="json"),
+                settings=config.recorded(),
             ) as output,
         ):
             if output.dataset.left:
@@ -130,6 +131,11 @@ class _Labelling:
             self.output.check()
 
         supervised(lambda: self.label_images(ledger), ledger, self.config.most_failures(self.images), on_tick)
+        left_over = Dataset.in_store(self.output.store).left - (self.output.dataset.left - self.images)
+        if left_over:  # nothing known does this; if something does, it is not to pass for success
+            raise SamLabelError(
+                f"{left_over} images came to no row, although nothing failed; run again to label them"
+            )
 
     def label_images(self, ledger: LedgerHandle) -> None:
         """The whole pipeline: the manifest, less what is done, fetched, labelled, into committed shards."""
@@ -192,8 +198,17 @@ def _ledger() -> LedgerHandle:
     return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here, **lasting).remote()
 
 
+def summary_so_far(output: str, has_begun: bool, elapsed_s: float) -> RunSummary:
+    """What a run that ended early has done; `has_begun` says whether it told any progress."""
+    store = Store.at(output)
+    dataset = Dataset.in_store_or_none(store)
+    if dataset is None:
+        return RunSummary(0, 0, 0, 0, 0, elapsed_s=elapsed_s, output=store.url)
+    return _summary(dataset, dataset.record.run if has_begun else "", None, elapsed_s)
+
+
 def _summary(dataset: Dataset, run: str, room: LabelerRoom | None, elapsed_s: float) -> RunSummary:
-    own = [commit for commit in dataset.commits if run and commit.name.startswith(f"{run}-")]
+    own = dataset.own_commits if run else []
     rows, failed = sum(commit.rows for commit in own), failed_by_reason(own)
     return RunSummary(
         labelled=rows - sum(failed.values()),

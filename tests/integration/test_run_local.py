@@ -101,6 +101,52 @@ def test_a_finished_run_again_does_nothing(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
 
 
+def test_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos(tmp_path / "in", 2)
+    monkeypatch.chdir(tmp_path)
+    assert plan(RunConfig(input="in/0001.png", output="out")).images == 1
+    assert labelled(Path("in/0001.png"), Path("out")).labelled == 1
+    assert list(rows(tmp_path / "out")) == ["0001.png"]
+    assert labelled(tmp_path / "in" / "0001.png", tmp_path / "out").skipped_done == 1, "the same file"
+
+
+@pytest.mark.parametrize("limit", [2, None])
+def test_another_input_is_refused(tmp_path: Path, limit: int | None) -> None:
+    first, second = photos(tmp_path / "first", 3), photos(tmp_path / "second", 3)
+    labelled(first, tmp_path / "out", limit=limit)
+    for options in ({}, {"refresh": True}):
+        config = RunConfig(input=str(second), output=str(tmp_path / "out"), **options)
+        for act in (plan, run):
+            with pytest.raises(
+                UsageError, match=r"holds the masks of file://.*first, not of file://.*second"
+            ):
+                act(config)
+    labelled(first, tmp_path / "out")
+    assert len(rows(tmp_path / "out")) == 3
+    assert labelled(second, tmp_path / "out", overwrite=True).labelled == 3
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    with pytest.raises(UsageError, match=r"the output cannot be used: .*; name a place that can be written"):
+        labelled(photos(tmp_path / "in", 1), tmp_path / "a file" / "out")
+
+
+def test_a_refresh_labels_and_counts_what_has_changed(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "in", 12)
+    labelled(folder, tmp_path / "out", limit=11)
+    config = RunConfig(input=str(folder), output=str(tmp_path / "out"), refresh=True)
+    assert (plan(config).images, plan(config).pending) == (12, 1)
+    (folder / "0003.png").write_bytes(photo(33, size=30))
+    (folder / "0004.png").unlink()
+    (folder / "new.png").write_bytes(photo(50))
+    planned = plan(config)
+    assert (planned.images, planned.pending) == (13, 3)
+    summary = labelled(folder, tmp_path / "out", refresh=True)
+    assert (summary.labelled, summary.skipped_done, summary.total, summary.masks) == (3, 10, 13, 9)
+    assert len(rows(tmp_path / "out")) == 13
+
+
 def test_limit_then_the_rest(tmp_path: Path) -> None:
     folder = photos(tmp_path / "in", 25)
     log = tmp_path / "log"

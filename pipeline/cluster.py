@@ -7,10 +7,9 @@ address; one on the network without token authentication runs code for whoever r
 import logging
 import os
 import secrets
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from urllib.parse import urlsplit
 
@@ -23,6 +22,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.labeler_room import LabelerRoom, cores, labeler_room
 from pipeline.quiet_ray import native_stderr_hushed, quiet_ray
+from pipeline.signals import signals_noted
 
 LEAST_LOCAL_CPUS = 4  # with fewer, actors can hold them all and the tasks that feed them wait for ever
 SPARE_LOCAL_CPUS = 2  # logical ones for fetching and writing, which wait on the network rather than compute
@@ -52,15 +52,15 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
         return
     own_token = address == "local" and "RAY_AUTH_TOKEN" not in os.environ
     with quiet_ray(), _token_of_its_own() if own_token else nullcontext():
-        on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
-            with native_stderr_hushed():
-                _start(address)
+            with native_stderr_hushed(), signals_noted() as interrupted, ThreadPoolExecutor(1) as thread:
+                # In the main thread Ray would put its own handler of SIGTERM in place, which exits at once.
+                thread.submit(_start, address).result()
         except (ConnectionError, RuntimeError, ValueError) as fault:
             raise SamLabelError(f"Ray at {address} cannot be used: {str(fault).splitlines()[0]}") from fault
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in place, which exits at once
         try:
+            if interrupted.is_set():
+                raise KeyboardInterrupt
             if address == "local":
                 yield labeler_room(config, _resources(), cores())
             else:

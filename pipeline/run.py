@@ -26,9 +26,10 @@ from pipeline.identity import Identity
 from pipeline.labeler import Labeler, LabelerSettings, LoadGenerator
 from pipeline.labeler_room import LabelerRoom
 from pipeline.manifest import read_manifest
+from pipeline.signals import sigterm_interrupts
 from pipeline.source import Source, refuse_overlap
 from pipeline.storage import Store
-from pipeline.supervise import INTERRUPTED, sigterm_interrupts, supervised
+from pipeline.supervise import INTERRUPTED, supervised
 from pipeline.weights import Weights, sam_generator, weights_of
 from pipeline.writer import OutputRun, dataset_to_resume, open_output
 

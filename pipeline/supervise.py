@@ -5,12 +5,10 @@ more images: those at work are finished, written and committed. What has not dra
 and is simply not done: the next run does it.
 """
 
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from collections.abc import Callable
+from contextlib import suppress
 
 import ray
 from ray.exceptions import RayError
@@ -18,6 +16,7 @@ from ray.exceptions import RayError
 from pipeline.attempts import LedgerHandle, Tally
 from pipeline.errors import Interrupted, SamLabelError, TooManyFailures
 from pipeline.reason import Reason
+from pipeline.signals import signals_noted
 
 TICK_S = 0.25  # how often progress is told
 DRAIN_S = 20.0  # of the 30 s that a scheduler usually leaves between SIGTERM and SIGKILL
@@ -40,7 +39,7 @@ def supervised(
     Raises: Interrupted, TooManyFailures, SamLabelError, and whatever `work` or `on_tick` raises.
     """
     worker = _Worker(work)
-    with _signals_noted() as interrupted:
+    with signals_noted() as interrupted:
         worker.start()
         try:
             while True:
@@ -123,38 +122,3 @@ def _refuse_failures(tally: Tally, most_failures: int | None) -> None:
                 f"{count} of the first {finished} images failed with {reason}; see their messages, put it "
                 f"right, and go on with `sam-label retry --error {reason}`"
             )
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt for the while, as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _signals_noted() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event; a second one of either ends the process as usual."""
-    noted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.set()
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -9,12 +9,13 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from itertools import count, groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipeline.errors import UsageError
+from pipeline.errors import SamLabelError, UsageError
 from pipeline.parquet import parquet_bytes, parquet_table
 from pipeline.storage import Store
 
@@ -27,6 +28,7 @@ MANIFEST_SCHEMA = pa.schema(
     ]
 )
 ROWS_A_PART = 50_000  # 20 MB as Python rows: what one sorted chunk holds in memory; 4 MB as an object
+MOST_OPEN = 256  # chunks merged at once: a process may have 1,024 open files, and 100 million names are 2,000
 
 
 class ManifestRow(NamedTuple):
@@ -52,20 +54,25 @@ def manifest_row(uri: str, size: int, etag: str) -> ManifestRow:
 
 
 def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
-    """The rows by uri, each uri once, through sorted chunks on the local disk."""
-    with tempfile.TemporaryDirectory(prefix="sam-label-") as folder:
-        chunks = []
-        for number, chunk in enumerate(_batched(rows, ROWS_A_PART)):
-            chunks.append(
-                Path(folder) / f"{number}.jsonl"
-            )  # lines are read one by one; Arrow would keep pages
-            with chunks[-1].open("w") as file:
-                file.writelines(json.dumps(row) + "\n" for row in sorted(chunk, key=lambda row: row.uri))
-        last = None
-        for row in heapq.merge(*map(_rows_of_file, chunks), key=lambda row: row.uri):
-            if row.uri != last:
-                yield row
-            last = row.uri
+    """The rows by uri, each uri once, through sorted chunks on the local disk.
+
+    Raises: SamLabelError where that disk is full.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="sam-label-") as folder:
+            files = (Path(folder) / f"{number}.jsonl" for number in count())
+            chunks = [
+                _written(next(files), sorted(chunk, key=_by_uri)) for chunk in _batched(rows, ROWS_A_PART)
+            ]
+            while len(chunks) > MOST_OPEN:
+                chunks = [*chunks[MOST_OPEN:], _written(next(files), _merged(chunks[:MOST_OPEN]))]
+            for _, same in groupby(_merged(chunks), key=_by_uri):
+                yield next(same)
+    except OSError as fault:
+        raise SamLabelError(
+            f"the listing cannot be sorted in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to a "
+            "folder on a disk with room"
+        ) from fault
 
 
 def write_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> list[str]:
@@ -97,9 +104,24 @@ def _table(rows: Iterable[ManifestRow]) -> pa.Table:
     return pa.table([list(column) for column in columns], schema=MANIFEST_SCHEMA)
 
 
+def _written(path: Path, rows: Iterable[ManifestRow]) -> Path:
+    with path.open("w") as file:  # lines, since they are read one by one; Arrow would keep pages
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    return path
+
+
+def _merged(paths: Iterable[Path]) -> Iterator[ManifestRow]:
+    return heapq.merge(*map(_rows_of_file, paths), key=_by_uri)
+
+
 def _rows_of_file(path: Path) -> Iterator[ManifestRow]:
     with path.open() as lines:
+        path.unlink()  # its room is free once it has been read, or is not wanted any more
         yield from (ManifestRow(*json.loads(line)) for line in lines)
+
+
+def _by_uri(row: ManifestRow) -> str:
+    return row.uri
 
 
 def _batched(rows: Iterable[ManifestRow], size: int) -> Iterator[list[ManifestRow]]:

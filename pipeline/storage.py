@@ -48,6 +48,11 @@ class Store:
     def is_local(self) -> bool:
         return self.location.scheme == "file"
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether a dataset can live here: it needs put-if-absent, and listings that are never old."""
+        return self.location.scheme in ("file", "s3")
+
     def uri(self, name: str) -> str:
         """The object's own URI, unescaped."""
         return f"{self.location}/{name}"
@@ -60,7 +65,10 @@ class Store:
         try:
             yield from filter(None, self._objects.pages(prefix))
         except IO_FAULTS as fault:
-            raise self._failure("list", prefix, fault) from fault
+            folder = str(getattr(fault, "filename", None) or "")  # on a disk: which of the folders below
+            is_below = folder.startswith(f"{self.location.root}/")
+            name = folder.removeprefix(f"{self.location.root}/") if is_below else prefix
+            raise self._failure("list", name, fault) from fault
 
     def read(self, name: str) -> bytes:
         """The whole object. Raises: StoreError, SOURCE_MISSING where there is none."""
@@ -127,7 +135,7 @@ class Store:
 
     def _failure(self, verb: str, name: str, fault: Exception) -> StoreError:
         reason = reason_of(fault)
-        why = getattr(fault, "strerror", None) or str(fault).strip() or type(fault).__name__
+        why = getattr(fault, "strerror", None) or " ".join(str(fault).split()) or type(fault).__name__
         return StoreError(reason, redacted(f"cannot {verb} {self.uri(name)}: {why}{_ADVICE.get(reason, '')}"))
 
     def __getstate__(self) -> dict[str, Location]:
@@ -135,14 +143,14 @@ class Store:
 
 
 _ADVICE = {
-    Reason.FORBIDDEN: "; check the permissions or the credentials in the environment",
+    Reason.FORBIDDEN: "; check the permissions, or the credentials and settings in the environment",
     Reason.SOURCE_UNAVAILABLE: "; run again when the store answers and has room",
 }
 
 
 def _filesystem(scheme: str) -> fsspec.AbstractFileSystem:
     try:
-        return fsspec.filesystem(scheme)
+        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
     except ImportError as missing:
         raise UsageError(
             f"{scheme}:// needs a package that is not installed: pip install 'sam-label[gcs]'"

@@ -1,11 +1,12 @@
 """The frozen listing: sorted, unique, in bounded memory."""
 
+import resource
 from pathlib import Path
 
 import pytest
 
 from pipeline import manifest
-from pipeline.errors import UsageError
+from pipeline.errors import SamLabelError, UsageError
 from pipeline.manifest import image_id, manifest_row, read_manifest, rows_of, sorted_rows, write_manifest
 from pipeline.refresh import Refreshed
 from pipeline.storage import Store
@@ -25,6 +26,25 @@ def test_rows_come_back_sorted_and_once_whatever_the_order_and_the_chunks(
     assert [row.uri for row in read] == sorted({row.uri for row in rows})
     assert len(parts) == 2
     assert parts == sorted(parts)
+
+
+def test_more_chunks_than_a_process_may_have_open_files_are_sorted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(manifest, "ROWS_A_PART", 1)
+    rows = [manifest_row(f"file:///{number:04d}", 1, "e") for number in range(1500)]
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+    try:
+        assert list(sorted_rows(reversed(rows))) == rows
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_full_local_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/dev/full")  # a place that takes no folder
+    with pytest.raises(SamLabelError, match=r"cannot be sorted in /dev/full: .*; set TMPDIR"):
+        list(sorted_rows([]))
 
 
 def test_no_image_no_part(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.disk import PAGE, TEMPORARY
 from pipeline.errors import StoreError, UsageError
 from pipeline.fsspec_objects import FsspecObjects
+from pipeline.objects import NoPutIfAbsent
 from pipeline.reason import Reason
 from pipeline.storage import Store
 
@@ -96,15 +97,78 @@ def test_a_disk_without_hard_links_is_refused_in_one_sentence(
         Store.at(str(tmp_path)).create("x", b"x")
 
 
-def test_any_fsspec_file_system_serves_as_a_store() -> None:
-    objects = FsspecObjects(fsspec.filesystem("memory", skip_instance_cache=True), "/bucket/prefix")
-    assert objects.create("a/b c", b"one")
-    assert not objects.create("a/b c", b"two")
-    assert objects.get("a/b c").data == b"one"
-    objects.publish("z", b"three")
-    assert objects.get_range("z", 1, 3) == b"hr"
+class HttpError(Exception):
+    """What gcsfs raises: no OSError."""
+
+    __module__ = "gcsfs.retry"
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"the store says {code}")
+        self.code = code
+
+
+class Faulty(MemoryFileSystem):
+    """Fails once with each of the faults, then serves."""
+
+    cachable = False
+
+    def __init__(self, faults: list[Exception]) -> None:
+        super().__init__()
+        self.faults, self.store, self.pseudo_dirs = faults, {}, [""]
+
+    def ls(self, path: str, detail: bool = True, **kwargs: object) -> object:
+        if self.faults:
+            raise self.faults.pop()
+        return super().ls(path, detail, **kwargs)
+
+
+def test_any_fsspec_file_system_can_be_read() -> None:
+    files = Faulty([])
+    files.pipe({"/bucket/prefix/a/b c": b"one", "/bucket/prefix/z": b"three"})
+    objects = FsspecObjects(files, "/bucket/prefix")
     assert [entry.name for page in objects.pages("") for entry in page] == ["z", "a/b c"]
     assert [entry.name for page in objects.pages("a") for entry in page] == ["a/b c"]
-    objects.delete("z")
-    objects.delete("z")
-    assert objects.info("z") is None
+    assert list(objects.pages("none")) == []
+    assert objects.get("a/b c").data == b"one"
+    assert objects.get_range("z", 1, 3) == b"hr"
+    assert objects.info("none") is None
+    for change in (objects.create, objects.publish):
+        with pytest.raises(NoPutIfAbsent):
+            change("z", b"two")
+    with pytest.raises(NoPutIfAbsent):
+        objects.delete("z")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (HttpError(503), OSError),
+        (HttpError(401), PermissionError),
+        (OSError("Forbidden: https://x"), PermissionError),
+        (TimeoutError(), TimeoutError),
+        (ZeroDivisionError(), ZeroDivisionError),
+    ],
+    ids=repr,
+)
+def test_a_listing_that_fails_is_a_fault_of_the_store_and_no_empty_folder(
+    fault: Exception, told: type[Exception]
+) -> None:
+    files = Faulty([fault])
+    files.pipe("/bucket/a", b"one")
+    objects = FsspecObjects(files, "/bucket")
+    with pytest.raises(Exception) as found:  # noqa: PT011  # which one is the question
+        list(objects.pages(""))
+    assert type(found.value) is told
+    assert [entry.name for page in objects.pages("") for entry in page] == ["a"]
+
+
+def test_a_folder_that_cannot_be_read_is_named_itself(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):  # deeper than a path may be long: unreadable for root too
+        os.mkdir("d" * 250, dir_fd=folder)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+    with pytest.raises(StoreError, match=r"/d{250}: File name too long"):
+        names(Store.at(str(tmp_path)))

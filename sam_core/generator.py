@@ -38,6 +38,24 @@ MakeDecoder = Callable[[Sam, torch.Tensor, CropFrame, MaskOptions], CropDecoder]
 GPU_ENCODER_BATCH = 2
 
 
+# SA's parameters after points_per_side; scripts give them by position too.
+# Source: automatic_mask_generator.py of segment-anything 1.0
+SA_ORDER = (
+    "points_per_batch",
+    "pred_iou_thresh",
+    "stability_score_thresh",
+    "stability_score_offset",
+    "box_nms_thresh",
+    "crop_n_layers",
+    "crop_nms_thresh",
+    "crop_overlap_ratio",
+    "crop_n_points_downscale_factor",
+    "point_grids",
+    "min_mask_region_area",
+    "output_mode",
+)
+
+
 @dataclass(frozen=True)
 class _EncodedCrop:
     """A crop on its way from the encoder to its masks."""
@@ -55,19 +73,22 @@ class SamAutomaticMaskGenerator:
         self,
         model: Sam,
         points_per_side: int | None = 32,
-        *,
-        point_grids: Sequence[npt.NDArray[np.float64]] | None = None,
-        output_mode: OutputMode = "binary_mask",
+        *in_order: Any,
         decoder: MakeDecoder = crop_decoder,
-        **options: Any,
+        **named: Any,
     ) -> None:
-        """A generator with SA's arguments; `options` are the other fields of MaskOptions, by name.
+        """A generator with SA's arguments, by name or in SA's order: the fields of MaskOptions, and two more.
 
         point_grids: points of the image and of each layer of crops, x, y in 0..1; then points_per_side is
-        None. decoder: makes the decoder of a crop, where another than the fastest is wanted.
+        None. output_mode: one of OUTPUT_MODES, what `generate` gives a mask as. decoder: makes the decoder of
+        a crop, where another than the fastest is wanted.
 
-        Raises: ValueError for an unknown option, a value out of range, or both or neither kind of grid.
+        Raises: ValueError for an unknown option, a value out of range, or both or neither kind of grid;
+        TypeError for more arguments than there are, or one given twice.
         """
+        options = _by_name(in_order, named)
+        point_grids: Sequence[npt.NDArray[np.float64]] | None = options.pop("point_grids", None)
+        output_mode: OutputMode = options.pop("output_mode", "binary_mask")
         if (points_per_side is None) == (point_grids is None):
             raise ValueError("give either points_per_side or point_grids (with points_per_side=None)")
         if output_mode not in OUTPUT_MODES:
@@ -77,7 +98,7 @@ class SamAutomaticMaskGenerator:
         self.model = model
         self._decoder = decoder
         self.options = MaskOptions(**options)
-        self.output_mode: OutputMode = output_mode
+        self.output_mode = output_mode
         layers = self.options.crop_n_layers
         if point_grids is None:
             self.point_grids = layer_point_grids(
@@ -162,3 +183,12 @@ class SamAutomaticMaskGenerator:
         return (
             masks_without_small_regions(masks, self.options) if self.options.min_mask_region_area else masks
         )
+
+
+def _by_name(in_order: Sequence[Any], named: dict[str, Any]) -> dict[str, Any]:
+    if len(in_order) > len(SA_ORDER):
+        raise TypeError(f"at most {len(SA_ORDER)} arguments follow points_per_side, got {len(in_order)}")
+    options = dict(zip(SA_ORDER, in_order, strict=False))
+    if twice := options.keys() & named.keys():
+        raise TypeError(f"given by position and by name: {', '.join(sorted(twice))}")
+    return options | named

@@ -4,6 +4,7 @@ With the bundled weights, because the masks of a random model all lie on each ot
 quick. Both share one encoder that remembers: what is compared is everything after it.
 """
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sam_core.generator import SamAutomaticMaskGenerator
+from sam_core.generator import SA_ORDER, SamAutomaticMaskGenerator
 from sam_core.presets import SamPreset, VitPreset
 from sam_core.registry import load_sam
 from sam_core.sam import Sam
@@ -114,3 +115,8 @@ def assert_same_record(record: dict[str, Any], other: dict[str, Any]) -> None:
         assert type(record["segmentation"]["counts"]) is type(other["segmentation"]["counts"])
     else:
         assert (record["segmentation"] != other["segmentation"]).sum() <= differing
+
+
+def test_the_order_of_arguments_is_the_originals(segment_anything: ModuleType) -> None:
+    original = inspect.signature(segment_anything.SamAutomaticMaskGenerator.__init__)
+    assert [*original.parameters][3:] == [*SA_ORDER]

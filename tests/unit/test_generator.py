@@ -208,3 +208,31 @@ def test_memory_stays_flat_over_two_thousand_images() -> None:
 def test_a_hundred_megapixels_take_bounded_memory() -> None:
     # A copy for Pillow (3 bytes a pixel, 309 MB) and blocks of 16 MB; never a float a pixel (412 MB a mask).
     assert growth_mb(LARGE_IMAGE) < 600
+
+
+def test_arguments_may_stand_in_the_originals_order(sam: Sam) -> None:
+    grids = [np.array([[0.5, 0.5]])]
+    generator = SamAutomaticMaskGenerator(
+        sam, None, 5, 0.1, 0.2, 0.3, 0.4, 0, 0.5, 0.25, 3, grids, 7, "coco_rle"
+    )
+    assert generator.options == MaskOptions(
+        points_per_batch=5,
+        pred_iou_thresh=0.1,
+        stability_score_thresh=0.2,
+        stability_score_offset=0.3,
+        box_nms_thresh=0.4,
+        crop_n_layers=0,
+        crop_nms_thresh=0.5,
+        crop_overlap_ratio=0.25,
+        crop_n_points_downscale_factor=3,
+        min_mask_region_area=7,
+    )
+    assert generator.output_mode == "coco_rle"
+    np.testing.assert_array_equal(generator.point_grids[0], grids[0])
+
+
+def test_arguments_given_twice_or_too_many_are_told(sam: Sam) -> None:
+    with pytest.raises(TypeError, match="by position and by name: points_per_batch"):
+        SamAutomaticMaskGenerator(sam, 4, 5, points_per_batch=6)
+    with pytest.raises(TypeError, match="at most 12 arguments"):
+        SamAutomaticMaskGenerator(sam, *range(14))

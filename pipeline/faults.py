@@ -7,11 +7,21 @@ two layers multiply. Errors that are no fault of input or output are bugs, and p
 
 import errno
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import stamina
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+)
 
 from pipeline.errors import SamLabelError
 from pipeline.reason import Reason
@@ -23,14 +33,31 @@ TRIES = 8  # with the waits below about 45 s, longer than a store's usual fail-o
 WAIT_FIRST_S, WAIT_MOST_S = 0.2, 10.0
 WAIT_TOTAL_S = 180.0  # room for every try to end in a stall (pipeline/s3.py gives each 15 s)
 
+# botocore's own errors are mistakes (a profile, a region that does not exist), but for those on the way:
+_PASSING = (
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+)
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PASSING_CODES = {"ExpiredToken", "RequestTimeTooSkewed", "TokenRefreshRequired"}  # 403s that new tokens cure
-_MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404", "NoSuchUpload"}
-_FORBIDDEN_CODES = {"AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"}
+_MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404", "InvalidBucketName", "KeyTooLongError"}
+_FORBIDDEN_CODES = {
+    "AccessDenied",
+    "AllAccessDisabled",
+    "AuthorizationHeaderMalformed",  # signed for another region
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "403",
+}
 
 _log = logging.getLogger("sam_label.store")
+_is_ending = threading.Event()
 stamina.instrumentation.set_on_retry_hooks([])  # its own would warn on the terminal, without saying of what
 
 
@@ -40,7 +67,7 @@ class ShortBody(OSError):
 
 def permanent_reason(fault: BaseException) -> Reason | None:
     """Why trying again would be vain, or None for a transient fault."""
-    if isinstance(fault, NoCredentialsError | PartialCredentialsError):
+    if isinstance(fault, BotoCoreError) and not isinstance(fault, _PASSING):
         return Reason.FORBIDDEN
     code = response_code(fault)
     if code in _PASSING_CODES:
@@ -49,6 +76,8 @@ def permanent_reason(fault: BaseException) -> Reason | None:
         return Reason.SOURCE_MISSING
     if code in _FORBIDDEN_CODES:
         return Reason.FORBIDDEN
+    if code == "InvalidRange":
+        return Reason.SOURCE_CHANGED  # shorter than it was
     number = getattr(fault, "errno", None)
     if isinstance(fault, FileNotFoundError | NotADirectoryError | IsADirectoryError) or number in _MISSING:
         return Reason.SOURCE_MISSING
@@ -81,13 +110,27 @@ def response_code(fault: BaseException | None) -> str:
     return ""
 
 
+@contextmanager
+def no_more_tries() -> Iterator[None]:
+    """Within it no call of this process is tried again: an end does not wait for a store that is gone."""
+    _is_ending.set()
+    try:
+        yield
+    finally:
+        _is_ending.clear()
+
+
 def tried(call: Callable[[], T], what: str) -> T:
     """What `call` returns, tried again while its fault is transient; then the last fault is raised.
 
     `what` reads like "read s3://bucket/key", for the log.
     """
     for attempt in stamina.retry_context(
-        on=is_transient, attempts=TRIES, timeout=WAIT_TOTAL_S, wait_initial=WAIT_FIRST_S, wait_max=WAIT_MOST_S
+        on=lambda fault: is_transient(fault) and not _is_ending.is_set(),
+        attempts=TRIES,
+        timeout=WAIT_TOTAL_S,
+        wait_initial=WAIT_FIRST_S,
+        wait_max=WAIT_MOST_S,
     ):
         with attempt:
             try:

@@ -11,17 +11,19 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from pipeline.commits import now, run_id
 from pipeline.errors import OutputLocked, SamLabelError, StoreError, UsageError
+from pipeline.faults import no_more_tries
 from pipeline.process_identity import ProcessIdentity, this_process
 from pipeline.reason import Reason
 from pipeline.storage import Store
 
 BEAT_S = 3.0  # a loser sees a beat and leaves well within 10 s
+RELEASE_S = 5.0  # for the beat under way: of the 30 s that a run has to end in, 20 are spent already
 EXPIRY_S = 30.0  # ten beats: a store's hiccup is not a death
 
 
@@ -70,10 +72,10 @@ class Lock:
             raise _overtaken(self._store, self.generation)
 
     def release(self) -> None:
-        """Ends the beat and lets the next run in at once."""
+        """Ends the beat and lets the next run in at once; one that hangs on its store is left to expire."""
         self._over.set()
-        self._beating.join()
-        if not self._overtaken:
+        self._beating.join(RELEASE_S)
+        if not self._overtaken and not self._beating.is_alive():
             self._publish(replace(self._holder, released=True))
 
     def _beat(self) -> None:
@@ -107,8 +109,11 @@ def held_lock(
     lock = Lock(store, _taken(store, beat_s, expiry_s, wait, clock), beat_s)
     try:
         yield lock
-    finally:
-        lock.release()
+    except BaseException:
+        with suppress(SamLabelError), no_more_tries():  # the fault that ended the block is the one to tell
+            lock.release()
+        raise
+    lock.release()
 
 
 def current_holder(store: Store) -> Holder | None:

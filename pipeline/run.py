@@ -6,7 +6,7 @@ done, and the same command goes on from there.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pyarrow as pa
@@ -61,6 +61,7 @@ class RunSummary:
     model: str = ""
     device: str = ""  # "" where nothing was left to label
     workers: int = 0
+    skipped_files: int = 0  # of the input, that are no images by name or content; 0 where it was not listed
 
 
 def run(
@@ -103,7 +104,8 @@ def run(
                     labelling.supervised(progress or (lambda _: None))
     except KeyboardInterrupt:
         raise Interrupted(INTERRUPTED) from None
-    return _summary(Dataset.in_store(store), output.run, room, time.monotonic() - started)
+    summary = _summary(Dataset.in_store(store), output.run, room, time.monotonic() - started)
+    return replace(summary, skipped_files=source.skipped)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from pipeline.commits import RunRecord, now, record_name, run_id
 from pipeline.dataset import Dataset, Ids
 from pipeline.disk import TEMPORARY
 from pipeline.errors import OutputLocked, SamLabelError, StoreError, UsageError
+from pipeline.faults import no_more_tries
 from pipeline.forget import forget_rows
 from pipeline.identity import Identity
 from pipeline.lock import Lock, held_lock, output_fault, refuse_if_overtaken
@@ -121,7 +122,7 @@ def switched(store: Store, lock: Lock, record: RunRecord) -> Iterator[OutputRun]
     try:
         yield OutputRun(Dataset.in_store(store), lock)
     except BaseException as fault:
-        with suppress(SamLabelError):  # the fault that ended the run is the one to tell
+        with suppress(SamLabelError), no_more_tries():  # the fault that ended the run is the one to tell
             _close(store, lock, record, type(fault).__name__)
         raise
     _close(store, lock, record, "finished")
@@ -132,18 +133,21 @@ def dataset_to_resume(store: Store, identity: Identity, source: str, overwrite: 
 
     Raises: UsageError where the output holds another dataset or other files, or cannot be read.
     """
+    if not store.is_writable:
+        raise UsageError(f"{store.url} can only be read; name a folder or an s3:// prefix for the output")
     try:
-        found = Dataset.in_store_or_none(store) if overwrite else _resumable(store, identity, source)
+        found = None if overwrite else _resumable(store, identity, source)
+        is_ours = found is not None or next(store.list("_runs"), None) is not None
     except StoreError as fault:
         raise output_fault(fault) from fault
-    if found is None:
+    if not is_ours:
         names = (entry.name for page in store.list() for entry in page)
         stranger = next((name for name in names if not name.startswith(_OURS)), None)
         if stranger is not None:
             raise UsageError(
                 f"{store.url} holds other files ({stranger}); name a new or an empty place for the output"
             )
-    return None if overwrite else found
+    return found
 
 
 def _resumable(store: Store, identity: Identity, source: str) -> Dataset | None:

@@ -86,6 +86,7 @@ def test_every_file_ends_in_one_row(tmp_path: Path) -> None:
     }
     assert {f"_{name}" for name in names} <= {name for name, row in found.items() if row["status"] == "ok"}
     assert (summary.labelled, summary.failed, summary.total, summary.masks) == (28, 6, 34, 84)
+    assert summary.skipped_files == 1
 
 
 def test_a_finished_run_again_does_nothing(tmp_path: Path) -> None:

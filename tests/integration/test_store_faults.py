@@ -9,7 +9,7 @@ import stamina
 
 from pipeline import s3
 from pipeline.errors import StoreError
-from pipeline.faults import TRIES
+from pipeline.faults import TRIES, no_more_tries
 from pipeline.reason import Reason
 from pipeline.storage import Store
 
@@ -86,9 +86,19 @@ def test_a_fault_that_stays_is_told_after_the_last_try(server: Server) -> None:
     assert server.requests == TRIES
 
 
+def test_an_end_does_not_wait_for_a_store_that_is_gone(server: Server) -> None:
+    server.faults = ["slow down"] * 100
+    with pytest.raises(StoreError), no_more_tries():
+        Store.at("s3://bucket").read("x")
+    assert server.requests == 1
+    with pytest.raises(StoreError):
+        Store.at("s3://bucket").read("x")
+    assert server.requests == 1 + TRIES
+
+
 def test_a_permanent_fault_is_told_at_once(server: Server) -> None:
     server.faults = ["forbidden"] * 100
-    with pytest.raises(StoreError, match="check the permissions or the credentials") as caught:
+    with pytest.raises(StoreError, match="check the permissions") as caught:
         Store.at("s3://bucket").read("x")
     assert caught.value.reason is Reason.FORBIDDEN
     assert server.requests == 1

@@ -4,7 +4,17 @@ import errno
 
 import pytest
 import stamina
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    ProfileNotFound,
+    ReadTimeoutError,
+)
 from s3fs.errors import translate_boto_error
 
 from pipeline.errors import OutputLocked
@@ -27,6 +37,8 @@ TRANSIENT = [
     s3_fault("SomethingNew", 502),
     ConnectTimeoutError(endpoint_url="http://x"),
     EndpointConnectionError(endpoint_url="http://x"),
+    ReadTimeoutError(endpoint_url="http://x"),
+    CredentialRetrievalError(provider="x", error_msg="the metadata server is busy"),
     ConnectionResetError(errno.ECONNRESET, "reset"),
     TimeoutError(),
     ShortBody("3 of 9 bytes came"),
@@ -37,7 +49,14 @@ PERMANENT = [
     (s3_fault("NoSuchBucket", 404), Reason.SOURCE_MISSING),
     (s3_fault("AccessDenied", 403), Reason.FORBIDDEN),
     (s3_fault("SignatureDoesNotMatch", 403), Reason.FORBIDDEN),
+    (s3_fault("AuthorizationHeaderMalformed", 400), Reason.FORBIDDEN),
+    (s3_fault("InvalidToken", 400), Reason.FORBIDDEN),
+    (s3_fault("InvalidBucketName", 400), Reason.SOURCE_MISSING),
+    (s3_fault("InvalidRange", 416), Reason.SOURCE_CHANGED),
     (NoCredentialsError(), Reason.FORBIDDEN),
+    (ProfileNotFound(profile="nope"), Reason.FORBIDDEN),
+    (NoRegionError(), Reason.FORBIDDEN),
+    (ParamValidationError(report="Invalid bucket name"), Reason.FORBIDDEN),
     (FileNotFoundError(errno.ENOENT, "none"), Reason.SOURCE_MISSING),
     (IsADirectoryError(errno.EISDIR, "folder"), Reason.SOURCE_MISSING),
     (PermissionError(errno.EACCES, "no"), Reason.FORBIDDEN),

@@ -64,6 +64,18 @@ def test_the_lock_is_free_again_after_its_block(store: Store) -> None:
     assert [path.name for path in Path(store.location.root, "_lock").iterdir()] == ["00002.json"]
 
 
+def test_the_fault_that_ended_the_block_is_told_though_the_store_is_gone_too(
+    store: Store, tmp_path: Path
+) -> None:
+    def lose_the_store() -> None:
+        (tmp_path / "_lock").rename(tmp_path / "gone")
+        (tmp_path / "_lock").touch()  # no folder any more: nothing can be written there
+        raise ValueError("the first fault")
+
+    with pytest.raises(ValueError, match="the first fault"), held_lock(store):
+        lose_the_store()
+
+
 def test_a_second_run_leaves_with_the_holders_host_and_pid_and_age(store: Store) -> None:
     with (
         held_lock(store, beat_s=0.05),

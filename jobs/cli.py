@@ -55,14 +55,24 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
     except BrokenPipeError:  # the reader of stdout has left, as `| head` does
         sys.stderr.close()
         return 1
+    except OSError as fault:
+        if fault.filename is None:
+            return _fail_unexpectedly(fault, debug)
+        # a file of the machine's own: a job file, the cache of weights, temporary files
+        why = fault.strerror or type(fault).__name__
+        return _fail(f"{fault.filename}: {why}; check its permissions and the room on its disk", 1, debug)
     except Exception as unexpected:  # noqa: BLE001  the last place that can turn it into a sentence
-        last_line = str(unexpected).strip().rpartition("\n")[2]  # Ray puts whole tracebacks into messages
-        return _fail(
-            f"{type(unexpected).__name__}: {last_line} (this is a fault of sam-label: please report it with "
-            "what the same command prints under --debug)",
-            1,
-            debug,
-        )
+        return _fail_unexpectedly(unexpected, debug)
+
+
+def _fail_unexpectedly(unexpected: Exception, debug: bool) -> int:
+    last_line = str(unexpected).strip().rpartition("\n")[2]  # Ray puts whole tracebacks into messages
+    return _fail(
+        f"{type(unexpected).__name__}: {last_line} (this is a fault of sam-label: please report it with "
+        "what the same command prints under --debug)",
+        1,
+        debug,
+    )
 
 
 def _fail(sentence: str, exit_code: int, debug: bool) -> int:

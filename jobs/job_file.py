@@ -21,10 +21,9 @@ def job_values(name: str, model: type[BaseModel]) -> dict[str, object]:
 
     Raises: UsageError: no such file, not TOML, or a key that is no option.
     """
-    text = _job_file(name).read_text(encoding="utf-8")
     try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as wrong:
+        tree = tomllib.loads(_job_file(name).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
         raise UsageError(f"{name} is not a TOML job file: {wrong}") from None
     given = dict(_leaves(tree, ()))
     known = {field.path: field.name for field in config_fields(model)}

@@ -8,10 +8,10 @@ from pipeline.reason import Reason
 if TYPE_CHECKING:
     from pipeline.status import Status
 
-# reasons that lie in the surroundings rather than in the file, so that another try may end otherwise
+# Reasons that lie in the surroundings rather than in the file, so that another try may end otherwise. Not
+# SOURCE_CHANGED: a retry asks for the listed version again, and only --refresh lists the new one.
 WORTH_A_RETRY = {
     Reason.SOURCE_MISSING,
-    Reason.SOURCE_CHANGED,
     Reason.SOURCE_UNAVAILABLE,
     Reason.FORBIDDEN,
     Reason.DECODE_TIMEOUT,
@@ -42,5 +42,8 @@ def status_text(found: "Status", output: str) -> str:
 def _next(found: "Status", output: str) -> str:
     if found.left:
         return "wait for that run" if found.holder is not None else "the same sam-label run goes on"
-    is_worth_it = not WORTH_A_RETRY.isdisjoint(found.failed_by_reason)
-    return f"sam-label {'retry' if is_worth_it else 'validate'} {output}"
+    if not WORTH_A_RETRY.isdisjoint(found.failed_by_reason):
+        return f"sam-label retry {output}"
+    if Reason.SOURCE_CHANGED in found.failed_by_reason:
+        return "the same sam-label run with --refresh"
+    return f"sam-label validate {output}"

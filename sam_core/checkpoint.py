@@ -61,7 +61,12 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         raise CheckpointError(
             f"there is no checkpoint file at {path}; check the path, or leave it out for the bundled weights"
         )
-    sha256 = file_sha256(path)
+    try:
+        sha256 = file_sha256(path)
+    except OSError as fault:
+        raise CheckpointError(
+            f"{path} cannot be read ({fault.strerror}); check its permissions and its disk"
+        ) from fault
     check_origin(path, sha256)
     tensors = read_tensors(path)
     if is_hugging_face(tensors):

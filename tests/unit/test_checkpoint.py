@@ -265,3 +265,9 @@ def test_the_registry_refuses_weights_of_another_type() -> None:
     assert sam_model_registry["default"] is sam_model_registry["vit_h"]
     assert not sam_model_registry["vit_t"](checkpoint=bundled_checkpoint()).training
     assert not sam_model_registry["vit_t"]().training
+
+
+def test_a_file_that_cannot_be_read_is_told_in_one_sentence() -> None:
+    unreadable = Path("/proc/self/mem")  # a file even for root, and its first bytes are nobody's
+    with pytest.raises(CheckpointError, match=r"/proc/self/mem cannot be read \(Input/output error\); check"):
+        read_checkpoint(unreadable)

@@ -99,3 +99,22 @@ def test_help_loads_neither_torch_nor_ray() -> None:
             [sys.executable, "-c", check, *arguments], capture_output=True, text=True, check=True
         )
         assert done.stderr == "set()\n", arguments
+
+
+def test_what_is_wrong_with_a_file_of_the_machine_is_no_fault_of_ours(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("where the cache should be")
+    monkeypatch.setenv("SAM_LABEL_CACHE", str(tmp_path / "file" / "cache"))
+    code, _, err = command(capsys, "models", "pull", "vit_b", "--from", f"file://{tmp_path}/")
+    assert code == 1
+    assert err.endswith(
+        f"sam-label: {tmp_path}/file/cache: Not a directory; check its permissions and the room on its disk\n"
+    )
+
+
+def test_a_job_file_that_is_no_text_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "job.toml").write_bytes(b"model = '\xff'")
+    code, _, err = command(capsys, "run", "photos", "out", "--config", str(tmp_path / "job.toml"))
+    assert code == 2
+    assert "job.toml is not a TOML job file: 'utf-8' codec" in err

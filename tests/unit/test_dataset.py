@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.commits import Commit, RunRecord, live_commits
 from pipeline.dataset import Dataset, is_among, packed_ids
-from pipeline.errors import SamLabelError, UsageError
+from pipeline.errors import DamagedFile, SamLabelError, UsageError
 from pipeline.gc import collect
 from pipeline.identity import Identity
 from pipeline.manifest import image_id
@@ -104,6 +104,22 @@ def test_overwrite_starts_anew_and_needs_no_equal_settings(tmp_path: Path, rehea
     other.run(store, overwrite=True)
     assert globbed(tmp_path) == other.rows()
     assert validate(str(tmp_path)).problems == []
+
+
+@pytest.mark.parametrize("folder", ["_commits", "_runs", "data"])
+def test_overwrite_starts_anew_over_a_damaged_file_too(tmp_path: Path, rehearsal, folder: str) -> None:
+    photos, store = rehearsal(NAMES[:4]), Store.at(str(tmp_path))
+    photos.run(store)
+    min((tmp_path / folder).iterdir()).write_bytes(b"{")
+    with pytest.raises(DamagedFile):
+        photos.run(store)
+    photos.run(store, overwrite=True)
+    assert globbed(tmp_path) == photos.rows()
+
+
+def test_an_output_that_can_only_be_read_is_refused(rehearsal) -> None:
+    with pytest.raises(UsageError, match="gs://bucket/masks can only be read; name a folder"):
+        rehearsal(NAMES).run(Store.at("gs://bucket/masks"))
 
 
 def test_other_settings_are_refused_with_the_difference(tmp_path: Path, rehearsal) -> None:

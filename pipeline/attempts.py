@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 MOST_ATTEMPTS = 3
+# A labeler that dies after its images, as when their masks are put together, names no culprit. A block of 8
+# poisons is passed 24 times and is right to go on; past twice that it would go on for ever.
+MOST_FINISHES = 50
 REMEMBERED = 100_000  # finished images, so that a block done again is not counted twice; 10 MB
 
 LedgerHandle: TypeAlias = Any  # of this actor in Ray, which makes the remote methods up at run time
@@ -31,7 +34,7 @@ class AttemptLedger:
 
     def __init__(self) -> None:
         self._attempts: dict[str, int] = {}
-        self._finished: OrderedDict[str, None] = OrderedDict()
+        self._finished: OrderedDict[str, int] = OrderedDict()  # how often
         self._reasons: Counter[str] = Counter()
         self._labelled = 0
         self._is_stopping = False
@@ -48,8 +51,14 @@ class AttemptLedger:
         """Notes an image's row: `reason` where it failed."""
         self._attempts.pop(image_id, None)
         if image_id in self._finished:
+            self._finished[image_id] += 1
+            if self._finished[image_id] > MOST_FINISHES:
+                self.give_up(
+                    f"image {image_id} was labelled {MOST_FINISHES} times, and each time its labeler died "
+                    "before its block was done; give labelers more memory, or put fewer images in a block"
+                )
             return
-        self._finished[image_id] = None
+        self._finished[image_id] = 1
         if len(self._finished) > REMEMBERED:
             self._finished.popitem(last=False)
         if reason is None:

@@ -25,12 +25,12 @@ DECODE_TIMEOUT_S = 10
 # What each does, and what it becomes: to the decoder or to the labeler itself.
 BECOMES = {
     "decoder segfault": "WORKER_CRASH",
-    "decoder abort": "WORKER_CRASH",
-    "decoder loop": "DECODE_TIMEOUT",
-    "decoder memory": "TOO_LARGE",  # asks for 8 GB
     "labeler segfault": "WORKER_CRASH",
-    "labeler abort": "WORKER_CRASH",
+    "decoder loop": "DECODE_TIMEOUT",
     "labeler kill": "WORKER_CRASH",
+    "decoder abort": "WORKER_CRASH",
+    "labeler abort": "WORKER_CRASH",
+    "decoder memory": "TOO_LARGE",  # asks for 8 GB
 }
 
 

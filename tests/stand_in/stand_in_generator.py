@@ -99,7 +99,7 @@ def _take_poison(first_pixel: tuple[int, ...]) -> None:
     poison = next((name for name, pixel in POISONS.items() if pixel == first_pixel), None)
     match poison:
         case "segfault":
-            os.kill(os.getpid(), signal.SIGSEGV)
+            signal.raise_signal(signal.SIGSEGV)  # to this thread, as a real one is
         case "abort":
             os.abort()
         case "kill":

@@ -36,7 +36,7 @@ def finished(
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stdout[:1]) == (0, "{"), done.stderr + done.stdout
     summary: dict[str, Any] = json.loads(done.stdout)
     return summary
 

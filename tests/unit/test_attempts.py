@@ -1,6 +1,6 @@
 """The ledger of a run's images, as a plain object."""
 
-from pipeline.attempts import AttemptLedger, Tally
+from pipeline.attempts import MOST_FINISHES, AttemptLedger, Tally
 
 
 def test_attempts_are_counted_until_the_image_is_finished() -> None:
@@ -24,6 +24,17 @@ def test_an_image_done_again_counts_once() -> None:
         ledger.begin("a")
         ledger.finish("a", None)
     assert ledger.tally() == Tally(1, 0, {})
+
+
+def test_a_block_that_is_never_done_ends_the_run() -> None:
+    ledger = AttemptLedger()
+    for _ in range(MOST_FINISHES):
+        ledger.begin("a")
+        ledger.finish("a", None)
+    assert ledger.tally().gave_up is None
+    ledger.finish("a", None)
+    assert "image a was labelled 50 times" in str(ledger.tally().gave_up)
+    assert ledger.begin("b") is None
 
 
 def test_nothing_begins_once_it_stops() -> None:

@@ -83,7 +83,7 @@ def _as_os_error() -> Iterator[None]:
         yield
     except Exception as fault:
         is_refusal = getattr(fault, "code", None) in (401, 403) or str(fault).startswith("Forbidden")
-        if is_refusal or not getattr(fault, "retryable", True):  # google.auth: False where no credentials are
+        if is_refusal or type(fault).__name__ == "DefaultCredentialsError":  # of google.auth: there are none
             raise PermissionError(errno.EACCES, str(fault)) from fault
         if type(fault).__module__.partition(".")[0] in _NOT_OS_ERRORS:
             raise OSError(str(fault)) from fault

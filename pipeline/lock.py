@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from pipeline.commits import now, run_id
+from pipeline.disk import TEMPORARY
 from pipeline.errors import OutputLocked, SamLabelError, StoreError, UsageError
 from pipeline.faults import no_more_tries
 from pipeline.process_identity import ProcessIdentity, this_process
@@ -179,9 +180,10 @@ def _newest(store: Store) -> Holder | None:
 
 
 def _delete_older(store: Store, generation: int) -> None:
+    """Removes older locks, and what was half written of them: a holder that is only asleep needs neither."""
     for page in store.list("_lock"):
         for entry in page:
-            number = entry.name.removeprefix("_lock/").removesuffix(".json")
+            number = entry.name.removeprefix("_lock/").removeprefix(TEMPORARY).partition(".json")[0]
             if number.isdecimal() and int(number) < generation:
                 store.delete(entry.name)
 

@@ -152,6 +152,16 @@ def test_a_run_killed_on_this_machine_is_taken_over_at_once(store: Store, tmp_pa
     assert watch.now_s == 0
 
 
+def test_taking_over_removes_older_locks_and_what_was_half_written_of_them(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    store.publish("_lock/00004.json", replace(held_elsewhere(store, generation=4), released=True).to_json())
+    (tmp_path / "_lock" / ".tmp-00004.json-0123abcd").write_bytes(b"{")  # killed within a beat
+    (tmp_path / "_lock" / ".tmp-00005.json-0123abcd").write_bytes(b"{")  # of one that wants the same number
+    with held_lock(store):
+        left = {path.name for path in (tmp_path / "_lock").iterdir()}
+        assert left == {"00005.json", ".tmp-00005.json-0123abcd"}
+
+
 def test_a_pid_that_was_given_to_another_process_is_a_dead_holder() -> None:
     me = this_process()
     assert not me.is_dead_here

@@ -1,8 +1,10 @@
 """`sam-label run`: options to a `RunConfig`, the run, and what it came to."""
 
 import json
+import time
+from contextlib import suppress
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +12,10 @@ from jobs.config_options import configured_by
 from jobs.progress import run_progress
 from jobs.run_text import plan_text, summary_text
 from pipeline.config import RunConfig
+from pipeline.errors import Interrupted, SamLabelError, TooManyFailures
+
+if TYPE_CHECKING:
+    from pipeline.run import RunProgress, RunSummary
 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="List the input, say what would be done, do nothing.")
@@ -29,9 +35,31 @@ def run(config: RunConfig, dry_run: DryRun = False, json_: Json = False) -> int:
         planned = plan(config)
         print(json.dumps(asdict(planned)) if json_ else plan_text(planned, config.output))
         return 0
-    from pipeline.run import run as label  # torch and ray load only once the options are right
-
-    with run_progress() as progress:
-        summary = label(config, progress=progress)
-    print(json.dumps(asdict(summary)) if json_ else summary_text(summary, config.output))
+    _label(config, json_)
     return 0
+
+
+def _label(config: RunConfig, json_: bool) -> None:
+    """Runs, and tells what was done: after an early end too, before its error goes on."""
+    from pipeline.run import run as labelled  # torch and ray load only once the options are right
+    from pipeline.run import summary_so_far
+
+    started_s, has_begun = time.monotonic(), False
+    try:
+        with run_progress() as progress:
+
+            def show(now: "RunProgress") -> None:
+                nonlocal has_begun
+                has_begun = True
+                progress(now)
+
+            summary = labelled(config, progress=show)
+    except (TooManyFailures, Interrupted):
+        with suppress(SamLabelError):  # why the run ended is the error to tell
+            _tell(summary_so_far(config.output, has_begun, time.monotonic() - started_s), config, json_)
+        raise
+    _tell(summary, config, json_)
+
+
+def _tell(summary: "RunSummary", config: RunConfig, json_: bool) -> None:
+    print(json.dumps(asdict(summary)) if json_ else summary_text(summary, config.output))

@@ -28,9 +28,9 @@ def plan_text(plan: "RunPlan", output: str) -> str:
 
 
 def summary_text(summary: "RunSummary", output: str) -> str:
-    """What a run has done."""
+    """What a run has done, up to its end or until it was stopped."""
     ended = summary.labelled + summary.failed
-    lines = ["nothing to do"]
+    lines = ["no image labelled" if _rest(summary) else "nothing to do"]
     if ended:
         labelled = f"{counted(summary.labelled, 'image')} labelled, {counted(summary.masks, 'mask')}"
         speed = f"{ended / max(summary.elapsed_s, 1e-3):.2f} images/s"
@@ -39,12 +39,19 @@ def summary_text(summary: "RunSummary", output: str) -> str:
         lines.append(f"{counted(summary.skipped_done, 'image')} done before")
     if summary.failed:
         lines.append(f"{counted(summary.failed, 'image')} failed: {by_reason(summary.failed_by_reason)}")
+    if summary.skipped_files:
+        lines.append(f"{counted(summary.skipped_files, 'other file')} left out: no images by name or content")
     lines.append(f"dataset: {output}")
     lines.append(f"next: {_next(summary, output)}")
     return "\n".join(lines)
 
 
 def _next(summary: "RunSummary", output: str) -> str:
-    if summary.labelled + summary.failed + summary.skipped_done < summary.total:
+    if _rest(summary):
         return "the same command for the rest"
     return f"sam-label {'status' if summary.failed else 'validate'} {output}"
+
+
+def _rest(summary: "RunSummary") -> int:
+    """Images that are still to be labelled."""
+    return summary.total - summary.labelled - summary.failed - summary.skipped_done

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,35 @@ def test_a_run_labels_what_it_can_and_says_what_failed(first_run: tuple[Path, di
     assert summary["failed"] == 2
     assert summary["failed_by_reason"] == {"NOT_AN_IMAGE": 1, "TRUNCATED": 1}
     assert summary["output"] == output.as_uri()
+
+
+def test_a_run_with_too_many_failures_says_what_it_did(photos: Path, tmp_path: Path) -> None:
+    done = sam_label("run", photos, tmp_path / "masks", *COARSE, "--max-failures", "0", "--json")
+    assert done.returncode == 3, done.stderr
+    summary = json.loads(done.stdout)
+    dataset = Dataset.at(str(tmp_path / "masks"))
+    assert (summary["labelled"], summary["failed"]) == (dataset.labelled, dataset.failed)
+    assert summary["failed"] > 0
+    assert summary["total"] == 4
+
+
+def test_an_interrupted_run_says_what_it_did(photos: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from jobs.cli import main; main()"]
+    options = ("--points-per-side", "64", "--workers", "1", "--json")  # long enough to be interrupted
+    with subprocess.Popen(
+        [*command, "run", photos, tmp_path / "masks", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert any(" of 4 images" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    summary = json.loads(out)
+    assert summary["labelled"] + summary["failed"] == Dataset.at(str(tmp_path / "masks")).rows
+    assert summary["total"] == 4
 
 
 def test_a_second_run_has_nothing_to_do(photos: Path, first_run: tuple[Path, dict[str, object]]) -> None:

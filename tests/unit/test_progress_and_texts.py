@@ -42,11 +42,14 @@ def test_on_a_terminal_progress_is_a_bar(
 
 
 def test_the_summary_says_what_was_done_and_what_comes_next() -> None:
-    summary = RunSummary(1200, 2, 3, 1205, 34_567, {"EMPTY": 1, "TRUNCATED": 1}, elapsed_s=601.0)
+    summary = RunSummary(
+        1200, 2, 3, 1205, 34_567, {"EMPTY": 1, "TRUNCATED": 1}, elapsed_s=601.0, skipped_files=4
+    )
     assert summary_text(summary, "out").splitlines() == [
         "1,200 images labelled, 34,567 masks, in 10:01 (2.00 images/s)",
         "3 images done before",
         "2 images failed: 1 EMPTY, 1 TRUNCATED",
+        "4 other files left out: no images by name or content",
         "dataset: out",
         "next: sam-label status out",
     ]
@@ -60,6 +63,9 @@ def test_a_finished_dataset_has_nothing_to_do_and_a_limited_one_goes_on() -> Non
         "next: sam-label validate out",
     ]
     assert summary_text(RunSummary(1, 0, 0, 6, 9), "out").endswith("next: the same command for the rest")
+    assert summary_text(RunSummary(0, 0, 2, 6, 0), "out").startswith(
+        "no image labelled\n2 images done before"
+    )
 
 
 def test_a_plan_counts_images_and_bytes() -> None:
@@ -82,11 +88,16 @@ def test_status_counts_and_names_the_next_command() -> None:
 
 @pytest.mark.parametrize(
     ("failed", "command"),
-    [({}, "validate"), ({"EMPTY": 2}, "validate"), ({"EMPTY": 2, "FORBIDDEN": 1}, "retry")],
+    [
+        ({}, "sam-label validate out"),
+        ({"EMPTY": 2}, "sam-label validate out"),
+        ({"EMPTY": 2, "FORBIDDEN": 1}, "sam-label retry out"),
+        ({"SOURCE_CHANGED": 2}, "the same sam-label run with --refresh"),
+    ],
 )
-def test_a_retry_is_named_where_it_may_help(failed: dict[str, int], command: str) -> None:
+def test_the_next_command_is_one_that_may_help(failed: dict[str, int], command: str) -> None:
     found = Status("out", 10, 8, failed, 0, 70, 5_000, 1, "r00001", "", "done", None, None)
-    assert status_text(found, "out").endswith(f"next: sam-label {command} out")
+    assert status_text(found, "out").endswith(f"next: {command}")
 
 
 def test_numbers_as_people_read_them() -> None:

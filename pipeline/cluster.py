@@ -4,13 +4,14 @@ A local Ray is this run's own: reachable by token only, no dashboard, quiet. A c
 address; one on the network without token authentication runs code for whoever reaches it, and is refused.
 """
 
+import io
 import logging
 import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from urllib.parse import urlsplit
 
 import ray
@@ -68,7 +69,8 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
         finally:
             # A pipeline that was abandoned lives on in its thread, and its next call would start another Ray.
             auto_init_hook.enable_auto_connect = False
-            ray.shutdown()
+            with redirect_stdout(io.StringIO()):  # Ray prints the notices that it has held back as repeated
+                ray.shutdown()
 
 
 @contextmanager

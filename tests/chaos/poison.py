@@ -15,9 +15,10 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
 
 import stand_in_run
-from stand_in_generator import photo
+from stand_in_generator import log_line, photo
 
 from pipeline.dataset import Dataset
+from pipeline.decode import decoded_image
 from pipeline.validate import validate
 
 EVERY = 100
@@ -40,7 +41,7 @@ class PoisonedRun:
 
     images: int
     poisons: int
-    most_attempts: int = 0  # of any poisonous image at a labeler
+    most_attempts: int = 0  # of any image that kills its labeler
     faults: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -48,20 +49,25 @@ class PoisonedRun:
 def poisoned_run(folder: Path, images: int) -> PoisonedRun:
     """A run over `images`, written below the folder."""
     (folder / "in").mkdir()
-    becomes = {}
+    becomes, deadly = {}, []
     for number in range(images):
         name, data = f"{number:05d}.png", photo(number)
         if number % EVERY == EVERY // 2:
             kind = list(BECOMES)[number // EVERY % len(BECOMES)]
             whose, poison = kind.split()
-            data = f"poison:{poison}:".encode() if whose == "decoder" else photo(number, poison=poison)
+            if whose == "decoder":
+                data = f"poison:{poison}:".encode()
+            else:
+                data = photo(number, poison=poison)
+                deadly.append(log_line(decoded_image(data, 1 << 20).image_HW3))
             becomes[name] = BECOMES[kind]
         (folder / "in" / name).write_bytes(data)
     options, log = {"decode_timeout_s": DECODE_TIMEOUT_S}, folder / "log"
     summary = stand_in_run.finished(folder / "in", folder / "out", log, options, POISONABLE_DECODER="yes")
     rows = Dataset.at(str(folder / "out")).table().to_pylist()
     found = PoisonedRun(images, len(becomes), seconds=round(summary["elapsed_s"], 1))
-    found.most_attempts = max(Counter(log.read_text().split()).values())
+    begun = Counter(log.read_text().split())
+    found.most_attempts = max(begun[image] for image in deadly)
     found.faults = validate(str(folder / "out")).problems
     for row in rows:
         name = row["uri"].rpartition("/")[2]

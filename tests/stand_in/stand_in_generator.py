@@ -50,7 +50,7 @@ class StandInGenerator:
     def generate_masks(self, image: np.ndarray) -> ImageMasks:
         if self._log is not None:
             with self._log.open("a") as log:
-                log.write(f"{blake2b(image.tobytes(), digest_size=8).hexdigest()}\n")
+                log.write(f"{log_line(image)}\n")
         _take_poison(tuple(image[0, 0].tolist()))
         time.sleep(self._delay_s)
         height, width, _ = image.shape
@@ -69,6 +69,11 @@ class StandInGenerator:
             point_coords=np.full((MASKS, 2), 0.5, np.float32),
             crop_box_xywh=np.tile(np.float32([0, 0, width, height]), (MASKS, 1)),
         )
+
+
+def log_line(image: np.ndarray) -> str:
+    """What the log says of an image."""
+    return blake2b(image.tobytes(), digest_size=8).hexdigest()
 
 
 def stand_in(

@@ -52,10 +52,12 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
             yield labeler_room(config, _resources())
         return
     own_token = address == "local" and "RAY_AUTH_TOKEN" not in os.environ
-    with quiet_ray(), _token_of_its_own() if own_token else nullcontext():
+    # In the main thread Ray would put its own handler of SIGTERM in place, which exits at once. The thread
+    # stays: Linux ends Ray's processes together with the thread that has started them.
+    thread = ThreadPoolExecutor(1)
+    with quiet_ray(), _token_of_its_own() if own_token else nullcontext(), thread:
         try:
-            with native_stderr_hushed(), signals_noted() as interrupted, ThreadPoolExecutor(1) as thread:
-                # In the main thread Ray would put its own handler of SIGTERM in place, which exits at once.
+            with native_stderr_hushed(), signals_noted() as interrupted:
                 thread.submit(_start, address).result()
         except (ConnectionError, RuntimeError, ValueError) as fault:
             raise SamLabelError(f"Ray at {address} cannot be used: {str(fault).splitlines()[0]}") from fault

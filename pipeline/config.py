@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pipeline.uri import redacted
+from pipeline.store.uri import redacted
 from sam_core.options import MaskOptions
 
 Device = Literal["auto", "cpu", "cuda"]

@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pipeline.errors import SamLabelError, UsageError
-from pipeline.hosts import is_this_machine, refuse_link_local
-from pipeline.range_file import RangeFile
-from pipeline.storage import Store
-from pipeline.uri import redacted
+from pipeline.store.hosts import is_this_machine, refuse_link_local
+from pipeline.store.range_file import RangeFile
+from pipeline.store.storage import Store
+from pipeline.store.uri import redacted
 
 SCHEMES = ("file", "s3", "gs", "http", "https")
 CHUNK_BYTES = 4 << 20  # large enough that hashing takes the time, not calls

@@ -16,11 +16,11 @@ import pyarrow as pa
 import ray
 
 from pipeline.attempts import MOST_ATTEMPTS, LedgerHandle
-from pipeline.decode import DecodedImage
-from pipeline.decode_pool import DecodeLimits, DecodePool
 from pipeline.errors import ImageError, SamLabelError
+from pipeline.images.decode import DecodedImage
+from pipeline.images.decode_pool import DecodeLimits, DecodePool
+from pipeline.output.schema import failed_row, ok_row, table_of
 from pipeline.reason import Reason
-from pipeline.schema import failed_row, ok_row, table_of
 from sam_core.image_masks import ImageMasks
 from sam_core.options import MaskOptions
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pipeline.config import RunConfig
-from pipeline.identity import Identity
-from pipeline.manifest import ManifestRow, rows_of, sorted_rows
-from pipeline.refresh import Refreshed
-from pipeline.source import Source, refuse_overlap
-from pipeline.storage import Store
+from pipeline.images.source import Source, refuse_overlap
+from pipeline.output.identity import Identity
+from pipeline.output.manifest import ManifestRow, rows_of, sorted_rows
+from pipeline.output.refresh import Refreshed
+from pipeline.output.writer import dataset_to_resume
+from pipeline.store.storage import Store
 from pipeline.weights import weights_of
-from pipeline.writer import dataset_to_resume
 
 
 @dataclass(frozen=True)

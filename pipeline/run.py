@@ -16,22 +16,22 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.attempts import AttemptLedger, LedgerHandle, Tally
 from pipeline.cluster import ray_session, refuse_what_does_not_fit
-from pipeline.commits import failed_by_reason
 from pipeline.config import RunConfig
-from pipeline.dataset import Dataset, Ids, without
-from pipeline.decode_pool import DecodeLimits
 from pipeline.errors import Interrupted, SamLabelError
-from pipeline.fetch import fetched_block
-from pipeline.identity import Identity
+from pipeline.images.decode_pool import DecodeLimits
+from pipeline.images.fetch import fetched_block
+from pipeline.images.source import Source, refuse_overlap
 from pipeline.labeler import Labeler, LabelerSettings, LoadGenerator
 from pipeline.labeler_room import LabelerRoom
-from pipeline.manifest import read_manifest
+from pipeline.output.commits import failed_by_reason
+from pipeline.output.dataset import Dataset, Ids, without
+from pipeline.output.identity import Identity
+from pipeline.output.manifest import read_manifest
+from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
 from pipeline.signals import sigterm_interrupts
-from pipeline.source import Source, refuse_overlap
-from pipeline.storage import Store
+from pipeline.store.storage import Store
 from pipeline.supervise import INTERRUPTED, supervised
 from pipeline.weights import Weights, sam_generator, weights_of
-from pipeline.writer import OutputRun, dataset_to_resume, open_output
 
 LIGHT_CPUS = 0.25  # of reading, fetching and writing tasks: bound by the network, four of them share a core
 

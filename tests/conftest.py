@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from pipeline.identity import Identity
-from pipeline.manifest import ManifestRow, manifest_row, rows_of
+from pipeline.output.identity import Identity
+from pipeline.output.manifest import ManifestRow, manifest_row, rows_of
+from pipeline.output.schema import failed_row, ok_row, table_of
+from pipeline.output.shards import write_shards
+from pipeline.output.writer import OutputRun, open_output
 from pipeline.reason import Reason
-from pipeline.schema import failed_row, ok_row, table_of
-from pipeline.shards import write_shards
-from pipeline.storage import Store
-from pipeline.writer import OutputRun, open_output
+from pipeline.store.storage import Store
 from sam_core.image_masks import ImageMasks
 from sam_core.options import MaskOptions
 from sam_core.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask

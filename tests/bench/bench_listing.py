@@ -65,8 +65,8 @@ def main(keys: int) -> None:
         "AWS_SECRET_ACCESS_KEY": "bench",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    from pipeline.manifest import ManifestRow, manifest_row, sorted_rows, write_manifest
-    from pipeline.storage import Store
+    from pipeline.output.manifest import ManifestRow, manifest_row, sorted_rows, write_manifest
+    from pipeline.store.storage import Store
 
     source = Store.at("s3://bucket/photos")
     next(source.list())  # the client and its thread are no part of the listing

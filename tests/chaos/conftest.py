@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-# All that changes what others see of the disk (pipeline/disk.py).
+# All that changes what others see of the disk (pipeline/store/disk.py).
 STEPS = [(os, "link"), (Path, "replace"), (Path, "unlink")]
 
 

@@ -17,9 +17,9 @@ sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
 import stand_in_run
 from stand_in_generator import log_line, photo
 
-from pipeline.dataset import Dataset
-from pipeline.decode import decoded_image
-from pipeline.validate import validate
+from pipeline.images.decode import decoded_image
+from pipeline.output.dataset import Dataset
+from pipeline.output.validate import validate
 
 EVERY = 100
 DECODE_TIMEOUT_S = 10

@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.dataset import Dataset
-from pipeline.gc import collect
-from pipeline.identity import Identity
-from pipeline.retry import retry
-from pipeline.storage import Store
-from pipeline.validate import validate
+from pipeline.output.dataset import Dataset
+from pipeline.output.gc import collect
+from pipeline.output.identity import Identity
+from pipeline.output.retry import retry
+from pipeline.output.validate import validate
+from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 
 NAMES = [f"{number:02d}" for number in range(7)]

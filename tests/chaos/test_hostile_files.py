@@ -4,8 +4,8 @@ import time
 
 from hostile_files import hostile_files, sound_files
 
-from pipeline.decode_pool import DecodeLimits, DecodePool
 from pipeline.errors import ImageError
+from pipeline.images.decode_pool import DecodeLimits, DecodePool
 from pipeline.reason import Reason
 
 MUTANTS = 500

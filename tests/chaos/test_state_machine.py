@@ -20,11 +20,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pipeline.dataset import Dataset
-from pipeline.gc import collect
-from pipeline.retry import retry
-from pipeline.storage import Store
-from pipeline.validate import validate
+from pipeline.output.dataset import Dataset
+from pipeline.output.gc import collect
+from pipeline.output.retry import retry
+from pipeline.output.validate import validate
+from pipeline.store.storage import Store
 
 NAMES = st.sampled_from([f"{number:02d}.jpg" for number in range(7)])  # few, so that they change again
 LIVES = int(os.environ.get("LIVES", "12"))  # tests/chaos/figures.py asks for more

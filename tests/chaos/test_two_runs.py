@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dataset import Dataset
 from pipeline.errors import OutputLocked
-from pipeline.storage import Store
-from pipeline.validate import validate
-from pipeline.writer import open_output
+from pipeline.output.dataset import Dataset
+from pipeline.output.validate import validate
+from pipeline.output.writer import open_output
+from pipeline.store.storage import Store
 
 RACES = 5
 NAMES = [f"{number:02d}" for number in range(6)]

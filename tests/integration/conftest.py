@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from object_stores import login_at, moto_server, new_bucket, seaweedfs_server
 
-from pipeline import s3
+from pipeline.store import s3
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from jobs.cli import main
-from pipeline.dataset import Dataset
+from pipeline.output.dataset import Dataset
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "jobs" / "demo" / "photos"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from stand_in_generator import photo
 
-from pipeline.dataset import Dataset
-from pipeline.validate import validate
+from pipeline.output.dataset import Dataset
+from pipeline.output.validate import validate
 
 STAND_IN_RUN = Path(__file__).parents[1] / "stand_in" / "stand_in_run.py"
 IMAGES = 100

@@ -10,8 +10,8 @@ import ray
 from stand_in_generator import StandInGenerator, photo, stand_in
 
 from pipeline.attempts import AttemptLedger
-from pipeline.decode_pool import DecodeLimits
-from pipeline.fetch import FETCHED_SCHEMA
+from pipeline.images.decode_pool import DecodeLimits
+from pipeline.images.fetch import FETCHED_SCHEMA
 from pipeline.labeler import Labeler, LabelerSettings
 from sam_core.image_masks import ImageMasks
 from sam_core.options import MaskOptions

@@ -6,14 +6,14 @@ from itertools import islice
 
 import pytest
 
-from pipeline.dataset import Dataset
 from pipeline.errors import OutputLocked, UsageError
-from pipeline.gc import collect
-from pipeline.lock import current_holder, held_lock
-from pipeline.retry import retry
-from pipeline.status import status
-from pipeline.storage import Store
-from pipeline.validate import validate
+from pipeline.output.dataset import Dataset
+from pipeline.output.gc import collect
+from pipeline.output.lock import current_holder, held_lock
+from pipeline.output.retry import retry
+from pipeline.output.status import status
+from pipeline.output.validate import validate
+from pipeline.store.storage import Store
 
 NAMES = [f"{number:02d} é%#.jpg" for number in range(8)]
 

@@ -10,12 +10,12 @@ from PIL import Image
 from stand_in_generator import photo, stand_in
 
 from pipeline.config import RunConfig
-from pipeline.dataset import Dataset
 from pipeline.errors import SamLabelError, TooManyFailures, UsageError
 from pipeline.labeler import LabelerSettings
+from pipeline.output.dataset import Dataset
+from pipeline.output.validate import validate
 from pipeline.plan import plan
 from pipeline.run import RunProgress, RunSummary, run
-from pipeline.validate import validate
 
 
 @pytest.fixture(scope="module", autouse=True)

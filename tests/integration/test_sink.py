@@ -13,12 +13,12 @@ import ray
 import ray.data
 
 from pipeline.errors import OutputLocked
-from pipeline.manifest import rows_of
-from pipeline.schema import table_of
-from pipeline.sink import MAX_ROWS, MIN_ROWS, ShardSink, rows_a_shard
-from pipeline.storage import Store
-from pipeline.validate import validate
-from pipeline.writer import open_output
+from pipeline.output.manifest import rows_of
+from pipeline.output.schema import table_of
+from pipeline.output.sink import MAX_ROWS, MIN_ROWS, ShardSink, rows_a_shard
+from pipeline.output.validate import validate
+from pipeline.output.writer import open_output
+from pipeline.store.storage import Store
 
 NAMES = [
     f"{number:03d}" for number in range(16)

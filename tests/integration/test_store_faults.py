@@ -7,11 +7,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import stamina
 
-from pipeline import s3
 from pipeline.errors import StoreError
-from pipeline.faults import TRIES, no_more_tries
 from pipeline.reason import Reason
-from pipeline.storage import Store
+from pipeline.store import s3
+from pipeline.store.faults import TRIES, no_more_tries
+from pipeline.store.storage import Store
 
 BODY = b"x" * 10_000
 ONCE = ["slow down", "internal error", "closed at once", "short body", "broken xml"]

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline import s3
 from pipeline.errors import StoreError
 from pipeline.reason import Reason
-from pipeline.storage import Store
+from pipeline.store import s3
+from pipeline.store.storage import Store
 
 NAMES = [
     "a b%.jpg",

@@ -4,8 +4,8 @@ import os
 import signal
 import sys
 
-from pipeline.decode import DecodedImage, decoded_image
-from pipeline.decode_child import give_up_powers, serve
+from pipeline.images.decode import DecodedImage, decoded_image
+from pipeline.images.decode_child import give_up_powers, serve
 
 
 def poisoned_decode(data: bytes, max_pixels: int) -> DecodedImage:

@@ -7,12 +7,12 @@ from typing import Any
 
 from stand_in_generator import StandInGenerator
 
-from pipeline.dataset import Dataset
-from pipeline.decode import decoded_image
-from pipeline.manifest import rows_of
-from pipeline.schema import ok_row, table_of
-from pipeline.storage import Store
-from pipeline.validate import validate
+from pipeline.images.decode import decoded_image
+from pipeline.output.dataset import Dataset
+from pipeline.output.manifest import rows_of
+from pipeline.output.schema import ok_row, table_of
+from pipeline.output.validate import validate
+from pipeline.store.storage import Store
 
 MOST_PIXELS = 1 << 20
 

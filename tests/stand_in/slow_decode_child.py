@@ -3,7 +3,7 @@
 import sys
 import time
 
-from pipeline.decode_child import serve
+from pipeline.images.decode_child import serve
 
 if __name__ == "__main__":
     time.sleep(3)

@@ -19,7 +19,7 @@ from PIL import Image
 from ray import cloudpickle
 
 from pipeline import labeler
-from pipeline.decode_pool import DecodePool
+from pipeline.images.decode_pool import DecodePool
 from pipeline.labeler import LabelerSettings
 from sam_core.image_masks import ImageMasks
 from sam_core.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask

@@ -9,17 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.commits import Commit, RunRecord, live_commits
-from pipeline.dataset import Dataset, is_among, packed_ids
 from pipeline.errors import DamagedFile, SamLabelError, UsageError
-from pipeline.gc import collect
-from pipeline.identity import Identity
-from pipeline.manifest import image_id
+from pipeline.output.commits import Commit, RunRecord, live_commits
+from pipeline.output.dataset import Dataset, is_among, packed_ids
+from pipeline.output.gc import collect
+from pipeline.output.identity import Identity
+from pipeline.output.manifest import image_id
+from pipeline.output.retry import retry
+from pipeline.output.status import status
+from pipeline.output.validate import validate
 from pipeline.reason import Reason
-from pipeline.retry import retry
-from pipeline.status import status
-from pipeline.storage import Store
-from pipeline.validate import validate
+from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 
 NAMES = [f"{number:02d} é%.jpg" for number in range(20)]
@@ -209,14 +209,17 @@ def test_a_reader_that_meets_a_retry_gets_the_dataset_after_it(
         retry(str(tmp_path))  # between a reader's look at the record and at the commits
         return live_commits(store, record)
 
-    monkeypatch.setattr("pipeline.dataset.live_commits", overtaken)
+    monkeypatch.setattr("pipeline.output.dataset.live_commits", overtaken)
     found = Dataset.in_store(store)
     assert found.record.purpose == "retry"
     assert found.table().num_rows == found.rows < 20
 
 
 def test_readers_need_neither_ray_nor_torch() -> None:
-    code = "import sys, pipeline.dataset, pipeline.validate; print({'ray', 'torch'} & set(sys.modules))"
+    code = (
+        "import sys, pipeline.output.dataset, pipeline.output.validate\n"
+        "print({'ray', 'torch'} & set(sys.modules))"
+    )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
 

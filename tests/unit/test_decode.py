@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.decode import EXIF_ORIENTATION, decoded_image
 from pipeline.errors import ImageError
+from pipeline.images.decode import EXIF_ORIENTATION, decoded_image
 from pipeline.reason import Reason
 
 MOST_PIXELS = 1_000_000

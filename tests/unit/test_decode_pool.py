@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.decode import decoded_image
-from pipeline.decode_pool import DecodeLimits, DecodePool
 from pipeline.errors import ImageError, SamLabelError
+from pipeline.images.decode import decoded_image
+from pipeline.images.decode_pool import DecodeLimits, DecodePool
 from pipeline.reason import Reason
 
 LIMITS = DecodeLimits(max_pixels=1_000_000, timeout_s=20)
@@ -104,7 +104,7 @@ def test_a_decoder_that_was_killed_between_two_images_is_replaced(pool: DecodePo
     pool.decode(png())
     for child in Path("/proc/self/task").glob("*/children"):
         for pid in child.read_text().split():
-            if b"pipeline.decode_child" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"pipeline.images.decode_child" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(int(pid), signal.SIGKILL)
     assert pool.decode(png()).image_HW3.shape == (32, 32, 3)
 
@@ -117,7 +117,7 @@ def test_decoders_hold_no_credentials(pool: DecodePool, monkeypatch: pytest.Monk
         Path(f"/proc/{pid}/environ").read_bytes()
         for child in Path("/proc/self/task").glob("*/children")
         for pid in child.read_text().split()
-        if b"pipeline.decode_child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"pipeline.images.decode_child" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     own.close()
     assert environments

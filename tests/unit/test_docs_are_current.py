@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from jobs.option_table import option_page
+from pipeline.output.schema import SCHEMA
 from pipeline.reason import Reason
-from pipeline.schema import SCHEMA
 
 DOCS = Path(__file__).parents[2] / "docs"
 

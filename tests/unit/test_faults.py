@@ -18,8 +18,8 @@ from botocore.exceptions import (
 from s3fs.errors import translate_boto_error
 
 from pipeline.errors import OutputLocked
-from pipeline.faults import TRIES, ShortBody, is_transient, reason_of, tried
 from pipeline.reason import Reason
+from pipeline.store.faults import TRIES, ShortBody, is_transient, reason_of, tried
 
 
 def s3_fault(code: str, status: int) -> Exception:

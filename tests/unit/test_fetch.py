@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ImageError
-from pipeline.fetch import image_bytes
+from pipeline.images.fetch import image_bytes
+from pipeline.images.source import Source
 from pipeline.reason import Reason
-from pipeline.source import Source
 
 MOST_PIXELS = 1_000_000
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.hosts import is_this_machine, refuse_link_local
-from pipeline.s3 import client
-from pipeline.storage import Store
+from pipeline.store.hosts import is_this_machine, refuse_link_local
+from pipeline.store.s3 import client
+from pipeline.store.storage import Store
 
 SPELLINGS = [
     "169.254.169.254",

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import process_identity
-from pipeline.dataset import Dataset
 from pipeline.errors import OutputLocked, UsageError
-from pipeline.gc import collect
-from pipeline.lock import Holder, current_holder, held_lock, newest_generation, refuse_if_overtaken
-from pipeline.process_identity import ProcessIdentity, this_process
-from pipeline.schema import table_of
-from pipeline.shards import write_shards
-from pipeline.storage import Store
-from pipeline.validate import validate
-from pipeline.writer import open_output
+from pipeline.output import process_identity
+from pipeline.output.dataset import Dataset
+from pipeline.output.gc import collect
+from pipeline.output.lock import Holder, current_holder, held_lock, newest_generation, refuse_if_overtaken
+from pipeline.output.process_identity import ProcessIdentity, this_process
+from pipeline.output.schema import table_of
+from pipeline.output.shards import write_shards
+from pipeline.output.validate import validate
+from pipeline.output.writer import open_output
+from pipeline.store.storage import Store
 
 ELSEWHERE = ProcessIdentity("other-host", 7, "another boot", "1")
 
@@ -140,7 +140,9 @@ def test_of_many_that_find_a_dead_holder_one_takes_over(store: Store) -> None:
 
 def test_a_run_killed_on_this_machine_is_taken_over_at_once(store: Store, tmp_path: Path) -> None:
     code = (
-        "import os, sys, signal; from pipeline.lock import held_lock; from pipeline.storage import Store\n"
+        "import os, sys, signal\n"
+        "from pipeline.output.lock import held_lock\n"
+        "from pipeline.store.storage import Store\n"
         "with held_lock(Store.at(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)

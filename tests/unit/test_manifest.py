@@ -5,11 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import manifest
 from pipeline.errors import SamLabelError, UsageError
-from pipeline.manifest import image_id, manifest_row, read_manifest, rows_of, sorted_rows, write_manifest
-from pipeline.refresh import Refreshed
-from pipeline.storage import Store
+from pipeline.output import manifest
+from pipeline.output.manifest import (
+    image_id,
+    manifest_row,
+    read_manifest,
+    rows_of,
+    sorted_rows,
+    write_manifest,
+)
+from pipeline.output.refresh import Refreshed
+from pipeline.store.storage import Store
 
 
 def test_rows_come_back_sorted_and_once_whatever_the_order_and_the_chunks(

@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
-from pipeline.identity import Identity
+from pipeline.output.identity import Identity
 from sam_core import upscaling
 from sam_core.crop_decoder import crop_decoder
 from sam_core.crop_frame import CropFrame

@@ -8,9 +8,9 @@ from jobs.progress import bytes_progress, run_progress
 from jobs.run_text import plan_text, summary_text
 from jobs.status_text import status_text
 from jobs.wording import by_reason, counted, duration, size
+from pipeline.output.status import Status
 from pipeline.plan import RunPlan
 from pipeline.run import RunProgress, RunSummary
-from pipeline.status import Status
 
 
 def test_off_a_terminal_progress_is_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.rgb import UnknownModeError, rgb_image, stretched
+from pipeline.images.rgb import UnknownModeError, rgb_image, stretched
 
 
 def palette_image(transparency: bytes | int | None, mode: str = "P") -> Image.Image:

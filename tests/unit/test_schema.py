@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.manifest import manifest_row
+from pipeline.output.manifest import manifest_row
+from pipeline.output.schema import SCHEMA, conformed, failed_row, file_metadata, table_of
 from pipeline.reason import Reason
-from pipeline.schema import SCHEMA, conformed, failed_row, file_metadata, table_of
 
 NAMES_OF_V1 = ["image_id", "uri", "etag", "width", "height", "exif_orientation", "frames", "status", "error"]
 NAMES_OF_V1 += ["error_message", "num_masks", "mask_counts", "mask_area", "mask_bbox", "mask_predicted_iou"]

@@ -5,12 +5,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import shards
-from pipeline.commits import commit_name, shard_name
-from pipeline.manifest import manifest_row
-from pipeline.schema import table_of
-from pipeline.shards import read_shard, write_shards
-from pipeline.storage import Store
+from pipeline.output import shards
+from pipeline.output.commits import commit_name, shard_name
+from pipeline.output.manifest import manifest_row
+from pipeline.output.schema import table_of
+from pipeline.output.shards import read_shard, write_shards
+from pipeline.store.storage import Store
 
 TASK = "r00001-000007"
 

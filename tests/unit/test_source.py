@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UsageError
-from pipeline.manifest import image_id
-from pipeline.source import Source, refuse_overlap
-from pipeline.uri import location
+from pipeline.images.source import Source, refuse_overlap
+from pipeline.output.manifest import image_id
+from pipeline.store.uri import location
 
 NAMES = [
     "a.jpg",

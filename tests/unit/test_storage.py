@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline.disk import PAGE, TEMPORARY
 from pipeline.errors import StoreError, UsageError
-from pipeline.fsspec_objects import FsspecObjects
-from pipeline.objects import NoPutIfAbsent
 from pipeline.reason import Reason
-from pipeline.storage import Store
+from pipeline.store.disk import PAGE, TEMPORARY
+from pipeline.store.fsspec_objects import FsspecObjects
+from pipeline.store.objects import NoPutIfAbsent
+from pipeline.store.storage import Store
 
 NAMES = [
     "a b%.jpg",

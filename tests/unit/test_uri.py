@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.uri import Location, location, redacted, split_uri
+from pipeline.store.uri import Location, location, redacted, split_uri
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.commits import Commit, commit_name, now
-from pipeline.dataset import Dataset
 from pipeline.errors import DatasetInvalid, SamLabelError
-from pipeline.gc import collect
-from pipeline.lock import Holder, held_lock
-from pipeline.manifest import manifest_row
-from pipeline.process_identity import this_process
-from pipeline.retry import retry
-from pipeline.row_check import row_faults
-from pipeline.schema import table_of
-from pipeline.shards import read_shard
-from pipeline.storage import Store
-from pipeline.validate import validate
+from pipeline.output.commits import Commit, commit_name, now
+from pipeline.output.dataset import Dataset
+from pipeline.output.gc import collect
+from pipeline.output.lock import Holder, held_lock
+from pipeline.output.manifest import manifest_row
+from pipeline.output.process_identity import this_process
+from pipeline.output.retry import retry
+from pipeline.output.row_check import row_faults
+from pipeline.output.schema import table_of
+from pipeline.output.shards import read_shard
+from pipeline.output.validate import validate
+from pipeline.store.storage import Store
 
 Row = dict[str, Any]
 
@@ -175,7 +175,7 @@ def test_a_dataset_that_changes_while_it_is_validated_is_not_called_invalid(
         retry(str(output))
         return read_shard(store, commit)
 
-    monkeypatch.setattr("pipeline.validate.read_shard", overtaken)
+    monkeypatch.setattr("pipeline.output.validate.read_shard", overtaken)
     with pytest.raises(SamLabelError, match="was changed by run r00002 meanwhile; validate it again"):
         validate(str(output))
 

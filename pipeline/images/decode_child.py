@@ -1,0 +1,70 @@
+"""The process in which hostile bytes are decoded: it holds no credentials and little memory, and may die.
+
+It speaks over its standard input and output, one image at a time. A request is `REQUEST` and the encoded
+bytes; an answer is `ANSWER`, a JSON object of that length, and, for an image, its pixels. It ends with its
+input.
+"""
+
+import json
+import resource
+import signal
+import struct
+import sys
+from collections.abc import Callable
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from pipeline.errors import ImageError
+from pipeline.images.decode import DecodedImage, decoded_image
+from pipeline.reason import Reason
+
+REQUEST = struct.Struct("<QQd")  # bytes that follow, most pixels, deadline in seconds
+READY = b"r"  # the first byte out: from here on time is the image's, not the imports'
+ANSWER = struct.Struct("<Q")  # bytes of JSON that follow
+
+Decode = Callable[[bytes, int], DecodedImage]
+
+
+def serve(requests: BinaryIO, answers: BinaryIO, decode: Decode = decoded_image) -> None:
+    """Says that it is ready, then answers decode requests until there are no more."""
+    Image.init()  # all of Pillow's plugins, which it would import at the first image
+    answers.write(READY)
+    answers.flush()
+    while header := requests.read(REQUEST.size):
+        size, max_pixels, deadline_s = REQUEST.unpack(header)
+        data = requests.read(size)
+        # The parent has its own clock; this alarm, which ends the process, is for a parent that died.
+        signal.setitimer(signal.ITIMER_REAL, deadline_s + 1)
+        try:
+            decoded = decode(data, max_pixels)
+        except ImageError as fault:
+            _answer(answers, {"reason": fault.reason.value, "message": str(fault)})
+        except MemoryError:
+            message = "decoding it needs more memory than a decoder may take"
+            _answer(answers, {"reason": Reason.TOO_LARGE.value, "message": message})
+        else:
+            height, width, _ = decoded.image_HW3.shape
+            shape = {"height": height, "width": width}
+            _answer(answers, shape | {"exif_orientation": decoded.exif_orientation, "frames": decoded.frames})
+            answers.write(np.ascontiguousarray(decoded.image_HW3).data)
+        answers.flush()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def give_up_powers(memory_bytes: int) -> None:
+    """Limits this process for good: memory, no file to write, no core dump."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _answer(answers: BinaryIO, facts: dict[str, object]) -> None:
+    encoded = json.dumps(facts).encode()
+    answers.write(ANSWER.pack(len(encoded)) + encoded)
+
+
+if __name__ == "__main__":
+    give_up_powers(int(sys.argv[1]))
+    serve(sys.stdin.buffer, sys.stdout.buffer)

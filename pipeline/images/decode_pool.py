@@ -1,0 +1,170 @@
+"""Decoding that survives its input: each image is decoded by a pooled child process with a deadline.
+
+A decoder that hangs is killed at the deadline, one that dies is replaced and the image is tried again; only
+an image that kills three decoders is given up. Children are plain subprocesses joined by pipes: their
+environment holds nothing but the import path, and pixels cross a pipe in about a millisecond a megapixel.
+"""
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from pipeline.errors import ImageError, SamLabelError
+from pipeline.images.decode import DecodedImage
+from pipeline.images.decode_child import ANSWER, READY, REQUEST
+from pipeline.reason import Reason
+
+MOST_ATTEMPTS = 3
+START_S = 120.0  # NumPy and Pillow from a slow network disk, with many labelers starting at once
+BYTES_A_PIXEL = 16  # the widest mode (4 bytes), its conversions and the RGB copy, all alive at once
+MOST_FACT_BYTES = 1 << 20  # of JSON: a message may quote what the file says
+PIPE_BYTES = 1 << 20  # the most an ordinary Linux user may ask for
+BASE_BYTES = 1 << 30  # Python, NumPy and Pillow reserve about half of this before the first image
+
+
+class DecoderDiedError(Exception):
+    """The child process ended while it decoded."""
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What one image may take of a decoder."""
+
+    max_pixels: int
+    timeout_s: float
+
+    @property
+    def memory_bytes(self) -> int:
+        """Address space of one decoder."""
+        return BASE_BYTES + BYTES_A_PIXEL * self.max_pixels
+
+
+class DecodePool:
+    """Decoders, started when first needed; as many threads as there are decoders may call `decode`."""
+
+    def __init__(
+        self, size: int, limits: DecodeLimits, program: str = "pipeline.images.decode_child"
+    ) -> None:
+        self.size = size
+        self._limits = limits
+        self._program = program
+        self._idle: queue.LifoQueue[_Decoder | None] = queue.LifoQueue()  # the last used is the warmest
+        for _ in range(size):
+            self._idle.put(None)
+
+    def decode(self, data: bytes) -> DecodedImage:
+        """The image in `data`.
+
+        Raises: ImageError, with DECODE_TIMEOUT and WORKER_CRASH besides the reasons of `decoded_image`;
+            SamLabelError where no decoder starts here, which is no image's fault.
+        """
+        for _ in range(MOST_ATTEMPTS):
+            decoder = self._idle.get()
+            try:
+                if decoder is None:
+                    decoder = _Decoder(self._program, self._limits)
+                return decoder.decode(data)
+            except DecoderDiedError as death:
+                decoder, last_words = None, str(death)
+            except ImageError as fault:
+                if fault.reason is Reason.DECODE_TIMEOUT:
+                    decoder = None
+                raise
+            finally:
+                self._idle.put(decoder)
+        raise ImageError(Reason.WORKER_CRASH, f"the decoder died on it {MOST_ATTEMPTS} times: {last_words}")
+
+    def close(self) -> None:
+        """Ends all idle decoders."""
+        for _ in range(self.size):
+            decoder = self._idle.get()
+            if decoder is not None:
+                decoder.kill()
+            self._idle.put(None)
+
+
+class _Decoder:
+    """One child process."""
+
+    def __init__(self, program: str, limits: DecodeLimits) -> None:
+        self._limits = limits
+        self._process = subprocess.Popen(  # noqa: S603  # our own module, no shell
+            [sys.executable, "-m", program, str(limits.memory_bytes)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # a dying libjpeg's complaints
+            env={"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is for the parent, which ends its decoders itself
+        )
+        self._requests = cast(BinaryIO, self._process.stdin)
+        self._answers = cast(BinaryIO, self._process.stdout)
+        self._poll = select.poll()  # not select(), which ends at file descriptor 1024
+        self._poll.register(self._answers, select.POLLIN)
+        if not self._poll.poll(START_S * 1000) or os.read(self._answers.fileno(), len(READY)) != READY:
+            self.kill()
+            raise SamLabelError(
+                f"a decoder did not start on {os.uname().nodename}: try `{sys.executable} -m {program} "
+                f"{limits.memory_bytes}` there to see why"
+            )
+        with contextlib.suppress(OSError, AttributeError):  # faster where the system allows it
+            fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+    def decode(self, data: bytes) -> DecodedImage:
+        deadline = time.monotonic() + self._limits.timeout_s
+        request = REQUEST.pack(len(data), self._limits.max_pixels, self._limits.timeout_s)
+        try:
+            # The child reads a request whole before it decodes, so that this write cannot outlast it.
+            self._requests.write(request + data)
+            self._requests.flush()
+            (size,) = ANSWER.unpack(self._received(ANSWER.size, MOST_FACT_BYTES, deadline).data)
+            facts = json.loads(self._received(size, MOST_FACT_BYTES, deadline).tobytes())
+            if "reason" in facts:
+                raise ImageError(Reason(facts["reason"]), facts["message"])
+            shape = (facts["height"], facts["width"], 3)
+            pixels = self._received(math.prod(shape), 3 * self._limits.max_pixels, deadline)
+        except BrokenPipeError as broken:
+            raise DecoderDiedError(self._cause_of_death()) from broken
+        return DecodedImage(pixels.reshape(shape), facts["exif_orientation"], facts["frames"])
+
+    def _received(self, size: int, most: int, deadline: float) -> np.ndarray:
+        """The next `size` bytes of the child's answer, which may not be more than `most`; uint8 [size]."""
+        if not 0 <= size <= most:
+            self.kill()
+            raise DecoderDiedError("its answer made no sense")
+        received = np.empty(size, np.uint8)
+        rest = received.data
+        while rest:
+            if not self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                self.kill()
+                raise ImageError(
+                    Reason.DECODE_TIMEOUT,
+                    f"not decoded after {self._limits.timeout_s:g} s; see decode_timeout_s",
+                )
+            count = os.readv(self._answers.fileno(), [rest])
+            if count == 0:
+                raise DecoderDiedError(self._cause_of_death())
+            rest = rest[count:]
+        return received
+
+    def _cause_of_death(self) -> str:
+        code = self._process.wait()
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._requests, self._answers):
+            with contextlib.suppress(OSError):  # what was not yet sent cannot be flushed any more
+                pipe.close()

@@ -1,0 +1,163 @@
+"""What is in a dataset: one run record that is current, and the commits it stands for.
+
+A shard counts once its commit `_commits/<run>-<task>.json` is there, and only if the current run record knows
+it. The current record is the one of the highest run in `_runs/`; it names every commit that its run started
+from, and vouches for the run's own. So a run takes over with one put-if-absent: what an overtaken run still
+commits afterwards is in nobody's list (infra/adr/0006).
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import DamagedFile
+from pipeline.output.identity import Identity
+from pipeline.store.storage import Store
+from sam_core import __version__
+
+T = TypeVar("T")
+_READERS = 16  # a small object is all latency
+_RUN = re.compile(r"^r(\d{5,})(?=[-.]|$)")
+
+
+def run_id(generation: int) -> str:
+    """The run's name; generations are the numbers of the locks they took, so no two runs share one."""
+    return f"r{generation:05d}"
+
+
+def generation_of(name: str) -> int | None:
+    """The generation of the run that a file is named for, None where the name is not one of ours."""
+    found = _RUN.match(name)
+    return int(found[1]) if found else None
+
+
+def now() -> str:
+    """The time as it stands in records: UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One shard that counts."""
+
+    name: str  # <run>-<task>
+    rows: int
+    failed: dict[str, int]  # rows by Reason
+    masks: int
+    bytes: int
+    written_at: str
+
+    @property
+    def shard(self) -> str:
+        return shard_name(self.name)
+
+    @classmethod
+    def of(cls, name: str, table: pa.Table, size: int) -> "Commit":
+        """The commit of a shard's rows, under the time of now."""
+        errors = pc.value_counts(table["error"].drop_null()).to_pylist()
+        return cls(
+            name,
+            rows=table.num_rows,
+            failed={entry["values"]: entry["counts"] for entry in errors},
+            masks=pc.sum(table["num_masks"]).as_py() or 0,
+            bytes=size,
+            written_at=now(),
+        )
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run started from, and how it ended."""
+
+    run: str
+    purpose: str  # label | refresh | overwrite | retry | gc
+    identity: Identity
+    input: str
+    manifest: tuple[str, ...]  # parts, in order
+    images: int  # rows of the manifest
+    started_from: tuple[str, ...] = ()  # commits of earlier runs that still count
+    started_at: str = field(default_factory=now)
+    settings: dict[str, Any] = field(default_factory=dict)
+    software_version: str = __version__
+    ended: dict[str, Any] | None = None  # how, when, and counts; None while it runs or after it was killed
+
+    def to_json(self) -> bytes:
+        said = asdict(self) | {"identity": self.identity.described()}
+        return json.dumps(said, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "RunRecord":
+        said = json.loads(data)
+        said["identity"] = Identity.from_described(said["identity"])
+        said["manifest"], said["started_from"] = tuple(said["manifest"]), tuple(said["started_from"])
+        return cls(**said)
+
+
+def shard_name(commit: str) -> str:
+    return f"data/{commit}.parquet"
+
+
+def commit_name(commit: str) -> str:
+    return f"_commits/{commit}.json"
+
+
+def record_name(run: str) -> str:
+    return f"_runs/{run}.json"
+
+
+def current_record(store: Store) -> RunRecord | None:
+    """The record of the highest run, None where there is no dataset yet. Raises: DamagedFile."""
+    names = (entry.name.removeprefix("_runs/").removesuffix(".json") for entry in _listed(store, "_runs"))
+    runs = [name for name in names if generation_of(name) is not None]
+    newest = max(runs, key=lambda name: generation_of(name) or 0, default=None)
+    return _parsed(store, record_name(newest), RunRecord.from_json) if newest else None
+
+
+def live_commits(store: Store, record: RunRecord) -> list[Commit]:
+    """The commits that count under a record, by name. Raises: DamagedFile, StoreError where one is gone."""
+    own = (
+        entry.name.removeprefix("_commits/").removesuffix(".json")
+        for entry in _listed(store, "_commits")
+        if entry.name.startswith(f"_commits/{record.run}-") and entry.name.endswith(".json")
+    )
+    names = sorted({*record.started_from, *own})
+    with ThreadPoolExecutor(_READERS) as readers:
+        return list(readers.map(lambda name: _parsed(store, commit_name(name), _commit), names))
+
+
+def write_commit(store: Store, commit: Commit) -> None:
+    """Makes the commit's shard count; where an earlier attempt did already, its commit stays."""
+    store.create(commit_name(commit.name), json.dumps(asdict(commit)).encode())
+
+
+def failed_by_reason(commits: Iterable[Commit]) -> dict[str, int]:
+    """Failed rows of all the commits by Reason, the most frequent first."""
+    totals: dict[str, int] = {}
+    for commit in commits:
+        for reason, count in commit.failed.items():
+            totals[reason] = totals.get(reason, 0) + count
+    return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _commit(data: bytes) -> Commit:
+    return Commit(**json.loads(data))
+
+
+def _parsed(store: Store, name: str, parse: Callable[[bytes], T]) -> T:
+    data = store.read(name)
+    try:
+        return parse(data)
+    except (ValueError, KeyError, TypeError) as fault:
+        why = f"it is not what this version of sam-label writes: {fault!r:.200}"
+        raise DamagedFile(store.uri(name), why) from fault
+
+
+def _listed(store: Store, folder: str) -> Iterable[Any]:
+    return (entry for page in store.list(folder) for entry in page)

@@ -1,0 +1,189 @@
+"""A dataset as readers see it: one snapshot of what is committed. Imports no Ray and no torch.
+
+    dataset = Dataset.at("s3://bucket/masks")
+    for table in dataset.tables(["uri", "mask_counts"]): ...
+
+A snapshot holds still while a run goes on; take another for what has been committed since.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.errors import DamagedFile, SamLabelError, StoreError, UsageError
+from pipeline.output.commits import Commit, RunRecord, current_record, failed_by_reason, live_commits
+from pipeline.output.identity import Identity
+from pipeline.output.manifest import read_manifest
+from pipeline.output.schema import SCHEMA
+from pipeline.output.shards import read_shard
+from pipeline.reason import Reason
+from pipeline.store.storage import Store
+
+Ids = NDArray[np.bytes_]  # image ids as 16 bytes each: 100 million are 1.6 GB
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The rows that counted at one moment. Its shards may be gone after a later retry or refresh."""
+
+    store: Store
+    record: RunRecord
+    commits: tuple[Commit, ...]
+
+    @classmethod
+    def at(cls, url: str) -> "Dataset":
+        """The dataset at a URL or a path. Raises: UsageError where there is none."""
+        return cls.in_store(Store.at(url))
+
+    @classmethod
+    def in_store(cls, store: Store) -> "Dataset":
+        """As `at`. Raises: UsageError where there is none."""
+        found = cls.in_store_or_none(store)
+        if found is None:
+            raise UsageError(f"{store.url} holds no dataset; sam-label run INPUT OUTPUT makes one")
+        return found
+
+    @classmethod
+    def in_store_or_none(cls, store: Store) -> "Dataset | None":
+        """As `at`, None where there is no dataset (yet). Raises: DamagedFile."""
+        record = current_record(store)
+        while record is not None:
+            try:
+                found = cls(store, record, tuple(live_commits(store, record)))
+                later = current_record(store)  # a run that took over meanwhile may have swept commits away
+            except StoreError as fault:
+                later = _later_record(store, record, fault)
+            if later is None or later.run == record.run:
+                return found
+            record = later
+        return None
+
+    @property
+    def identity(self) -> Identity:
+        return self.record.identity
+
+    @property
+    def own_commits(self) -> list[Commit]:
+        """What the current run has labelled; the shards that it only wrote again are not among them."""
+        before = set(self.record.started_from)
+        return [commit for commit in self.commits if commit.name not in before]
+
+    @property
+    def images(self) -> int:
+        """Images that the manifest names."""
+        return self.record.images
+
+    @property
+    def labelled(self) -> int:
+        """Rows that are ok."""
+        return self.rows - self.failed
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failed_by_reason.values())
+
+    @cached_property
+    def failed_by_reason(self) -> dict[str, int]:
+        return failed_by_reason(self.commits)
+
+    @property
+    def rows(self) -> int:
+        return sum(commit.rows for commit in self.commits)
+
+    @property
+    def masks(self) -> int:
+        return sum(commit.masks for commit in self.commits)
+
+    @property
+    def left(self) -> int:
+        """Images without a row yet."""
+        return self.images - self.rows
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every image of the manifest has its row; by counts alone, which `validate` proves."""
+        return self.left == 0
+
+    def files(self) -> list[str]:
+        """The URIs of the shards that count, for readers of many Parquet files."""
+        return [self.store.uri(commit.shard) for commit in self.commits]
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The rows, a shard at a time.
+
+        Raises: DamagedFile, SamLabelError where a later run has replaced a shard.
+        """
+        for commit in self.commits:
+            try:
+                table = read_shard(self.store, commit, columns)
+            except StoreError as fault:
+                later = _later_record(self.store, self.record, fault)
+                raise SamLabelError(
+                    f"{self.store.uri(commit.shard)} was replaced by run {later.run} while it was read; open "
+                    "the dataset again"
+                ) from fault
+            if table.num_rows != commit.rows:
+                why = f"it has {table.num_rows} rows, its commit says {commit.rows}"
+                raise DamagedFile(self.store.uri(commit.shard), why)
+            yield table
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows at once; for datasets that fit in memory."""
+        empty = SCHEMA.empty_table().select(columns or SCHEMA.names)
+        return pa.concat_tables(
+            [empty, *(table.select(empty.column_names) for table in self.tables(columns))]
+        )
+
+    def manifest(self) -> Iterator[pa.Table]:
+        """What the dataset promises a row for, by uri, a part at a time."""
+        return read_manifest(self.store, self.record.manifest)
+
+    def done_ids(self) -> Ids:
+        """The sorted ids of the images that have a row."""
+        ids = np.empty(self.rows, dtype="S16")
+        start = 0
+        for table in self.tables(["image_id"]):
+            ids[start : start + table.num_rows] = packed_ids(table["image_id"])
+            start += table.num_rows
+        ids.sort()
+        return ids
+
+    def pending(self) -> Iterator[pa.Table]:
+        """The rows of the manifest that are still to be labelled, a part at a time."""
+        done = self.done_ids()
+        for table in self.manifest():
+            yield without(table, done)
+
+
+def _later_record(store: Store, record: RunRecord, missing: StoreError) -> RunRecord:
+    """The record that came after `record` and removed what is missing; else raises what the fault means."""
+    if missing.reason is not Reason.SOURCE_MISSING:
+        raise missing
+    later = current_record(store)
+    if later is None or later.run == record.run:
+        raise DamagedFile(store.url, f"a file that run {record.run} counts is gone: {missing}") from missing
+    return later
+
+
+def without(manifest_rows: pa.Table, done_ids: Ids) -> pa.Table:
+    """The rows of images that are not among the sorted ids."""
+    is_done = is_among(packed_ids(manifest_rows["image_id"]), done_ids)
+    return manifest_rows.filter(pa.array(~is_done))
+
+
+def packed_ids(image_ids: pa.ChunkedArray) -> Ids:
+    """16 bytes for each 32 hex characters."""
+    return np.frombuffer(bytes.fromhex("".join(image_ids.to_pylist())), dtype="S16")
+
+
+def is_among(ids: Ids, sorted_ids: Ids) -> NDArray[np.bool_]:
+    """For each id whether the sorted ones hold it."""
+    if not sorted_ids.size:
+        return np.zeros(ids.size, dtype=bool)
+    places = np.searchsorted(sorted_ids, ids).clip(max=sorted_ids.size - 1)
+    found: NDArray[np.bool_] = sorted_ids[places] == ids
+    return found

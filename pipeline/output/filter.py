@@ -1,0 +1,82 @@
+"""Tighter thresholds over a whole dataset, without images and without the model.
+
+A shard at a time, into a dataset of its own with its own identity: what a run with those options gives. Run
+again, it does what is left.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.config import FilterConfig
+from pipeline.errors import UsageError
+from pipeline.images.source import refuse_overlap
+from pipeline.output.dataset import Dataset, without
+from pipeline.output.manifest import rows_of
+from pipeline.output.schema import file_metadata, mask_columns, table_of
+from pipeline.output.shards import write_shards
+from pipeline.output.writer import open_output
+from pipeline.store.storage import Store
+from sam_core.image_masks import ImageMasks
+from sam_core.options import MaskOptions
+from sam_core.refilter import check_refilter, refiltered_masks
+
+ROWS_AT_ONCE = 64  # as Python values the masks of a whole shard take much room
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """What stands in the new dataset, and how many masks the old one has."""
+
+    images: int
+    masks_before: int
+    masks: int
+    output: str
+
+
+def filtered_dataset(config: FilterConfig) -> Filtered:
+    """The new dataset, written. Raises: UsageError where the masks cannot tell, OutputLocked."""
+    before = Dataset.at(config.input)
+    made_with = before.identity.mask_options
+    options = made_with.model_copy(update=config.mask.model_dump(exclude_unset=True))
+    try:
+        check_refilter(made_with, options)
+    except ValueError as reason:
+        raise UsageError(f"{config.input} cannot be filtered so: {reason}") from None
+    store = Store.at(config.output)
+    refuse_overlap(before.store.location, store.location)
+    identity = replace(before.identity, mask_options=options)
+    with open_output(store, identity, before.record.input, lambda: rows_of(before.manifest())) as output:
+        metadata = file_metadata(identity.described(), output.run)
+        for number, table in enumerate(before.tables()):
+            output.check()
+            rows = list(_filtered_rows(without(table, output.done_ids), made_with, options))
+            write_shards(store, f"{output.run}-{number:06d}", table_of(rows), metadata)
+    after = Dataset.in_store(store)
+    return Filtered(after.rows, before.masks, after.masks, store.url)
+
+
+def _filtered_rows(table: pa.Table, made_with: MaskOptions, options: MaskOptions) -> Iterator[dict[str, Any]]:
+    for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
+        for row in batch.to_pylist():
+            if row["status"] == "ok":
+                row |= mask_columns(refiltered_masks(_masks_of_row(row), made_with, options))
+            yield row
+
+
+def _masks_of_row(row: Mapping[str, Any]) -> ImageMasks:
+    """The masks of a row that is ok, as `ok_row` was given them."""
+    return ImageMasks(
+        height=row["height"],
+        width=row["width"],
+        counts=[counts.encode("ascii") for counts in row["mask_counts"]],
+        area=np.array(row["mask_area"], np.int64),
+        bbox_xywh=np.array(row["mask_bbox"], np.float32).reshape(-1, 4),
+        predicted_iou=np.array(row["mask_predicted_iou"], np.float32),
+        stability_score=np.array(row["mask_stability_score"], np.float32),
+        point_coords=np.array(row["mask_point_coords"], np.float32).reshape(-1, 2),
+        crop_box_xywh=np.array(row["mask_crop_box"], np.float32).reshape(-1, 4),
+    )

@@ -1,0 +1,57 @@
+"""A dataset's manifest brought up to its input: new images join, changed ones are labelled again.
+
+Images that are gone from the input keep their rows: the dataset says what was labelled, not what is left.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import pyarrow as pa
+
+from pipeline.output.dataset import Ids, is_among, packed_ids
+from pipeline.output.manifest import ManifestRow
+
+
+@dataclass
+class Refreshed:
+    """The merged listing; the counts are whole once it has been read to its end."""
+
+    old: Iterable[ManifestRow]  # both sorted by uri
+    listed: Iterable[ManifestRow]
+    images: int = 0
+    added: int = 0
+    gone: int = 0
+    changed_ids: list[str] = field(default_factory=list)
+
+    def rows(self) -> Iterator[ManifestRow]:
+        """The rows of the new manifest, by uri."""
+        both = heapq.merge(
+            ((row, False) for row in self.old),
+            ((row, True) for row in self.listed),
+            key=lambda pair: pair[0].uri,
+        )
+        for _, same_uri in groupby(both, key=lambda pair: pair[0].uri):
+            yield self._merged({is_listed: row for row, is_listed in same_uri})
+
+    def pending(self, done_ids: Ids) -> Iterator[ManifestRow]:
+        """The rows that a run would label, `done_ids` being those of the images that have a row."""
+        changed = 0
+        for row in self.rows():
+            is_done = is_among(packed_ids(pa.array([row.image_id])), done_ids).all()
+            if not is_done or len(self.changed_ids) > changed:
+                yield row
+            changed = len(self.changed_ids)
+
+    def _merged(self, found: dict[bool, ManifestRow]) -> ManifestRow:
+        self.images += 1
+        before, listed = found.get(False), found.get(True)
+        if listed is None:
+            self.gone += 1
+            return found[False]
+        if before is None:
+            self.added += 1
+        elif before.etag != listed.etag:
+            self.changed_ids.append(listed.image_id)
+        return listed

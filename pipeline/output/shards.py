@@ -1,0 +1,62 @@
+"""Writing and reading shards: immutable Parquet files of at most SHARD_BYTES, each with its commit.
+
+A shard is created only where its name is free, then committed. Who finds the name taken met an earlier
+attempt at the same task: the whole file that is there stays, and its rows are not written again. So a task
+may be tried any number of times, at once even, and each of its rows ends in exactly one committed shard.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.output.commits import Commit, shard_name, write_commit
+from pipeline.output.parquet import parquet_bytes, parquet_metadata, parquet_table
+from pipeline.store.range_file import RangeFile
+from pipeline.store.storage import Store
+
+SHARD_BYTES = 128 << 20  # in memory; readers stream shards of 64-128 MB well, and one put carries it
+_FEW_VALUES = ["status", "error"]  # a dictionary pays only there: no two masks are alike
+
+
+def write_shards(store: Store, task: str, rows: pa.Table, metadata: Mapping[bytes, bytes]) -> list[Commit]:
+    """The commits that hold the task's rows, those of earlier attempts included; no rows, no commit."""
+    commits: list[Commit] = []
+    while rows.num_rows:
+        name = f"{task}.{len(commits)}" if commits else task
+        commit, stored_ids = _write_shard(store, name, _head(rows), metadata)
+        commits.append(commit)
+        rows = rows.filter(pc.invert(pc.is_in(rows["image_id"], value_set=stored_ids)))
+    return commits
+
+
+def read_shard(store: Store, commit: Commit, columns: Sequence[str] | None = None) -> pa.Table:
+    """A shard's rows under SCHEMA; only the bytes of the named columns are read. Raises: DamagedFile."""
+    whole = columns is None
+    file = store.read(commit.shard) if whole else RangeFile(store, commit.shard, commit.bytes)
+    return parquet_table(file, store.uri(commit.shard), columns)
+
+
+def shard_metadata(store: Store, commit: Commit) -> Mapping[bytes, bytes]:
+    """A shard's file metadata, with the key `sam_label`. Raises: DamagedFile."""
+    file = RangeFile(store, commit.shard, commit.bytes)
+    return parquet_metadata(file, store.uri(commit.shard))
+
+
+def _write_shard(
+    store: Store, name: str, rows: pa.Table, metadata: Mapping[bytes, bytes]
+) -> tuple[Commit, pa.ChunkedArray]:
+    table = rows.replace_schema_metadata(dict(metadata))
+    data = parquet_bytes(table, dictionaries=_FEW_VALUES)
+    if not store.create(shard_name(name), data):
+        data = store.read(shard_name(name))
+        table = parquet_table(data, store.uri(shard_name(name)))
+    commit = Commit.of(name, table, len(data))
+    write_commit(store, commit)
+    return commit, table["image_id"]
+
+
+def _head(rows: pa.Table) -> pa.Table:
+    """The first rows that fit SHARD_BYTES, by their mean size; at least one."""
+    fitting = rows.num_rows * SHARD_BYTES // max(rows.nbytes, 1)
+    return rows.slice(0, max(1, fitting))

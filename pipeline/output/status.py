@@ -1,0 +1,67 @@
+"""Where a dataset stands: from commits alone, so that asking costs little while a run goes on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.output.dataset import Dataset
+from pipeline.output.lock import Holder, current_holder
+from pipeline.store.storage import Store
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `sam-label status` tells."""
+
+    output: str
+    images: int
+    labelled: int
+    failed_by_reason: dict[str, int]
+    left: int
+    masks: int
+    bytes: int
+    shards: int
+    run: str
+    started_at: str
+    ended: str | None  # how the current run ended; None while it goes on, or after it was killed
+    images_per_s: float | None  # of the current run, from its start to its last commit
+    holder: Holder | None  # who writes now, or has died without letting go
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failed_by_reason.values())
+
+    @property
+    def time_left_s(self) -> float | None:
+        """Seconds until nothing is left, at the rate so far."""
+        return self.left / self.images_per_s if self.images_per_s else None
+
+
+def status(output: str) -> Status:
+    """The dataset's state at this moment. Raises: UsageError where there is none."""
+    store = Store.at(output)
+    dataset = Dataset.in_store(store)
+    record = dataset.record
+    return Status(
+        output=store.url,
+        images=dataset.images,
+        labelled=dataset.labelled,
+        failed_by_reason=dataset.failed_by_reason,
+        left=dataset.left,
+        masks=dataset.masks,
+        bytes=sum(commit.bytes for commit in dataset.commits),
+        shards=len(dataset.commits),
+        run=record.run,
+        started_at=record.started_at,
+        ended=record.ended["how"] if record.ended else None,
+        images_per_s=_rate(dataset),
+        holder=current_holder(store),
+    )
+
+
+def _rate(dataset: Dataset) -> float | None:
+    own = dataset.own_commits
+    if not own:
+        return None
+    last = max(datetime.fromisoformat(commit.written_at) for commit in own)
+    elapsed_s = (last - datetime.fromisoformat(dataset.record.started_at)).total_seconds()
+    return sum(commit.rows for commit in own) / elapsed_s if elapsed_s > 0 else None

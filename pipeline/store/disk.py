@@ -1,0 +1,128 @@
+"""A folder on a disk as a store of whole, immutable objects.
+
+Objects appear under their name only when they are whole and on the medium: they are written beside it under a
+temporary name, synced, then linked (fails where the name is taken) or renamed (replaces it).
+"""
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent
+
+PAGE = 1000
+TEMPORARY = ".tmp-"  # hidden, and not *.parquet: no reader's glob takes it for an object
+
+
+class Disk:
+    """The folder `root`; names are relative to it and separated by '/'."""
+
+    def __init__(self, root: str) -> None:
+        self.root = Path(root or "/")
+
+    def pages(self, prefix: str) -> Iterator[list[Entry]]:
+        page: list[Entry] = []
+        for entry in self._entries(self.root / prefix, f"{prefix}/" if prefix else ""):
+            page.append(entry)
+            if len(page) == PAGE:
+                yield page
+                page = []
+        if page:
+            yield page
+
+    def info(self, name: str) -> Entry | None:
+        path = self.root / name
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return _entry(name, found) if path.is_file() else None
+
+    def get(self, name: str) -> Got:
+        with (self.root / name).open("rb") as file:
+            found = os.fstat(file.fileno())
+            return Got(file.read(), _entry(name, found).etag)
+
+    def get_range(self, name: str, start: int, end: int) -> bytes:
+        with (self.root / name).open("rb") as file:
+            file.seek(start)
+            return file.read(end - start)
+
+    def create(self, name: str, data: bytes) -> bool:
+        target = self.root / name
+        with _written_beside(target, data) as temporary:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
+            except OSError as fault:
+                if fault.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                    raise NoPutIfAbsent("the file system has no hard links") from fault
+                raise
+        _sync_folder(target.parent)
+        return True
+
+    def publish(self, name: str, data: bytes) -> None:
+        target = self.root / name
+        with _written_beside(target, data) as temporary:
+            temporary.replace(target)
+        _sync_folder(target.parent)
+
+    def delete(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
+
+    def _entries(self, folder: Path, prefix: str) -> Iterator[Entry]:
+        """Every file below, in the byte order of whole names, as an object store lists them.
+
+        A link to a file is listed as what it leads to (nothing, where it is broken); a link to a folder is
+        not entered, which could go round in circles.
+        """
+        try:
+            with os.scandir(folder) as found:
+                children = sorted(
+                    found, key=lambda child: child.name + "/" * child.is_dir(follow_symlinks=False)
+                )
+        except FileNotFoundError:
+            return
+        for child in children:
+            name = prefix + child.name
+            if child.is_dir(follow_symlinks=False):
+                yield from self._entries(folder / child.name, name + "/")
+                continue
+            try:
+                if child.is_file():
+                    yield _entry(name, child.stat())
+                elif child.is_symlink() and not child.is_dir():
+                    yield Entry(name, 0, "")
+            except FileNotFoundError:
+                continue  # deleted since the folder was read
+
+
+def _entry(name: str, found: os.stat_result) -> Entry:
+    return Entry(name, found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}")
+
+
+@contextmanager
+def _written_beside(target: Path, data: bytes) -> Iterator[Path]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{TEMPORARY}{target.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name survives a power cut only once its folder is on the medium too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,145 @@
+"""Which faults of a disk or a store pass by themselves, and the one layer that tries again.
+
+The permanent ones are a closed list; every other fault of input and output is taken for transient and tried
+again with growing, jittered waits. botocore's and s3fs's own retries are switched off (s3.py), since two
+layers multiply. Errors that are no fault of input or output are bugs, and pass through at once.
+"""
+
+import errno
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import stamina
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+)
+
+from pipeline.errors import SamLabelError
+from pipeline.reason import Reason
+from pipeline.store.uri import redacted
+
+T = TypeVar("T")
+IO_FAULTS = (OSError, BotoCoreError, ClientError)
+TRIES = 8  # with the waits below about 45 s, longer than a store's usual fail-over
+WAIT_FIRST_S, WAIT_MOST_S = 0.2, 10.0
+WAIT_TOTAL_S = 180.0  # room for every try to end in a stall (pipeline/store/s3.py gives each 15 s)
+
+# botocore's own errors are mistakes (a profile, a region that does not exist), but for those on the way:
+_PASSING = (
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+)
+_MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PASSING_CODES = {"ExpiredToken", "RequestTimeTooSkewed", "TokenRefreshRequired"}  # 403s that new tokens cure
+_MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404", "InvalidBucketName", "KeyTooLongError"}
+_FORBIDDEN_CODES = {
+    "AccessDenied",
+    "AllAccessDisabled",
+    "AuthorizationHeaderMalformed",  # signed for another region
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "403",
+}
+
+_log = logging.getLogger("sam_label.store")
+_is_ending = threading.Event()
+stamina.instrumentation.set_on_retry_hooks([])  # its own would warn on the terminal, without saying of what
+
+
+class ShortBody(OSError):
+    """A body that ended before the length that its own header announced."""
+
+
+def permanent_reason(fault: BaseException) -> Reason | None:
+    """Why trying again would be vain, or None for a transient fault."""
+    if isinstance(fault, BotoCoreError) and not isinstance(fault, _PASSING):
+        return Reason.FORBIDDEN
+    code = response_code(fault)
+    if code in _PASSING_CODES:
+        return None
+    if code in _MISSING_CODES:
+        return Reason.SOURCE_MISSING
+    if code in _FORBIDDEN_CODES:
+        return Reason.FORBIDDEN
+    if code == "InvalidRange":
+        return Reason.SOURCE_CHANGED  # shorter than it was
+    number = getattr(fault, "errno", None)
+    if isinstance(fault, FileNotFoundError | NotADirectoryError | IsADirectoryError) or number in _MISSING:
+        return Reason.SOURCE_MISSING
+    if isinstance(fault, PermissionError) or number in _FORBIDDEN:
+        return Reason.FORBIDDEN
+    if number in _FULL:
+        return Reason.SOURCE_UNAVAILABLE
+    return None
+
+
+def reason_of(fault: BaseException) -> Reason:
+    """The reason of a fault that outlived every try."""
+    return permanent_reason(fault) or Reason.SOURCE_UNAVAILABLE
+
+
+def is_transient(fault: Exception) -> bool:
+    """Whether the same call may succeed a moment later."""
+    if isinstance(fault, SamLabelError | FileExistsError):
+        return False
+    return isinstance(fault, IO_FAULTS) and permanent_reason(fault) is None
+
+
+def response_code(fault: BaseException | None) -> str:
+    """S3's error code behind a fault, "" where there is none."""
+    while fault is not None:
+        response = getattr(fault, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+        fault = fault.__cause__
+    return ""
+
+
+@contextmanager
+def no_more_tries() -> Iterator[None]:
+    """Within it no call of this process is tried again: an end does not wait for a store that is gone."""
+    _is_ending.set()
+    try:
+        yield
+    finally:
+        _is_ending.clear()
+
+
+def tried(call: Callable[[], T], what: str) -> T:
+    """What `call` returns, tried again while its fault is transient; then the last fault is raised.
+
+    `what` reads like "read s3://bucket/key", for the log.
+    """
+    for attempt in stamina.retry_context(
+        on=lambda fault: is_transient(fault) and not _is_ending.is_set(),
+        attempts=TRIES,
+        timeout=WAIT_TOTAL_S,
+        wait_initial=WAIT_FIRST_S,
+        wait_max=WAIT_MOST_S,
+    ):
+        with attempt:
+            try:
+                return call()
+            except IO_FAULTS as fault:
+                if not is_transient(fault):
+                    raise
+                _log.info(
+                    "cannot %s (try %d of %d): %s", redacted(what), attempt.num, TRIES, redacted(str(fault))
+                )
+                raise
+    raise AssertionError("stamina ends by returning or raising")

@@ -1,0 +1,51 @@
+"""What every kind of store offers: whole objects by name, listed in pages, created once or replaced whole."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object in a listing; `etag` changes with its content."""
+
+    name: str  # relative to the store's root
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class Got:
+    """The whole body of an object and the etag it had at that moment."""
+
+    data: bytes
+    etag: str
+
+
+class NoPutIfAbsent(Exception):
+    """The store cannot create an object only where there is none."""
+
+
+class Objects(Protocol):
+    """A store without retries; faults come out as OSError or botocore's errors (pipeline/store/faults.py)."""
+
+    def pages(self, prefix: str) -> Iterator[list[Entry]]:
+        """The objects below the folder `prefix` ("" for all), a page of at most 1,000 at a time."""
+
+    def info(self, name: str) -> Entry | None:
+        """The object's entry, None where there is no such object."""
+
+    def get(self, name: str) -> Got:
+        """The whole object. Raises: FileNotFoundError."""
+
+    def get_range(self, name: str, start: int, end: int) -> bytes:
+        """The bytes start..end, end excluded."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Whether the object was absent and now is `data`. Raises: NoPutIfAbsent."""
+
+    def publish(self, name: str, data: bytes) -> None:
+        """Makes the object `data`, in one step that no reader sees the half of."""
+
+    def delete(self, name: str) -> None:
+        """Removes the object; one that is gone already is no fault."""

@@ -1,0 +1,157 @@
+"""The one door to disks and object stores: `Store`, with every retry and every message of a fault in it.
+
+A store is named by URL, so it travels to a worker as text; connections are made where they are used. Objects
+are whole and immutable but for those that `publish` replaces.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import fsspec
+
+from pipeline.errors import StoreError, UsageError
+from pipeline.reason import Reason
+from pipeline.store.disk import Disk
+from pipeline.store.faults import IO_FAULTS, reason_of, tried
+from pipeline.store.fsspec_objects import FsspecObjects
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Objects
+from pipeline.store.s3 import S3Objects
+from pipeline.store.uri import Location, location, redacted, split_uri
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder or a bucket's prefix. A call is tried again over transient faults, then raises StoreError."""
+
+    location: Location
+
+    @classmethod
+    def at(cls, url: str) -> "Store":
+        """The store that a URL or a path names. Raises: UsageError."""
+        return cls(location(url))
+
+    @classmethod
+    def of_uri(cls, uri: str) -> tuple["Store", str]:
+        """The store that holds an image of the manifest, and the image's name in it."""
+        whole, name = split_uri(uri)
+        return cls(whole), name
+
+    @property
+    def url(self) -> str:
+        return str(self.location)
+
+    @property
+    def is_local(self) -> bool:
+        return self.location.scheme == "file"
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a dataset can live here: it needs put-if-absent, and listings that are never old."""
+        return self.location.scheme in ("file", "s3")
+
+    def uri(self, name: str) -> str:
+        """The object's own URI, unescaped."""
+        return f"{self.location}/{name}"
+
+    def list(self, prefix: str = "") -> Iterator[list[Entry]]:
+        """The objects below the folder `prefix`, at most 1,000 a page; nothing where there is no such folder.
+
+        In the byte order of their names on a disk and on S3. A page is fetched when it is asked for.
+        """
+        try:
+            yield from filter(None, self._objects.pages(prefix))
+        except IO_FAULTS as fault:
+            folder = str(getattr(fault, "filename", None) or "")  # on a disk: which of the folders below
+            is_below = folder.startswith(f"{self.location.root}/")
+            name = folder.removeprefix(f"{self.location.root}/") if is_below else prefix
+            raise self._failure("list", name, fault) from fault
+
+    def read(self, name: str) -> bytes:
+        """The whole object. Raises: StoreError, SOURCE_MISSING where there is none."""
+        return self.get(name).data
+
+    def get(self, name: str) -> Got:
+        """The whole object and its etag. Raises: StoreError, SOURCE_MISSING where there is none."""
+        return self._tried("read", name, lambda: self._objects.get(name))
+
+    def read_range(self, name: str, start: int, end: int) -> bytes:
+        """The bytes start..end, end excluded."""
+        return self._tried("read", name, lambda: self._objects.get_range(name, start, end))
+
+    def info(self, name: str) -> Entry | None:
+        """The object's entry, None where there is no such object (a folder is none)."""
+        return self._tried("read", name, lambda: self._objects.info(name))
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Whether the object was absent and now holds `data`: of many who try, one is told True.
+
+        An answer that was lost on the way is found out by reading: whoever finds its own bytes there has won,
+        so bytes that claim something carry a word of their own.
+        Raises: UsageError where the store cannot do this, StoreError.
+        """
+        attempts = 0
+
+        def once() -> bool:
+            nonlocal attempts
+            attempts += 1
+            return self._objects.create(name, data)
+
+        try:
+            created = self._tried("write", name, once)
+        except NoPutIfAbsent as fault:
+            raise UsageError(
+                f"{redacted(self.url)} cannot create a file only where there is none ({fault}), so two runs "
+                "could not be told apart; choose another disk or object store for the output"
+            ) from fault
+        return created or (attempts > 1 and self.read(name) == data)
+
+    def publish(self, name: str, data: bytes) -> None:
+        """Makes the object `data`, over an older one too; readers see the old or the new, whole."""
+        self._tried("write", name, lambda: self._objects.publish(name, data))
+
+    def delete(self, name: str) -> None:
+        """Removes the object; one that is gone already is no fault."""
+        self._tried("delete", name, lambda: self._objects.delete(name))
+
+    @cached_property
+    def _objects(self) -> Objects:
+        match self.location.scheme:
+            case "file":
+                return Disk(self.location.root)
+            case "s3":
+                return S3Objects(self.location.bucket, self.location.prefix)
+            case scheme:
+                return FsspecObjects(_filesystem(scheme), self.location.root)
+
+    def _tried(self, verb: str, name: str, call: Callable[[], T]) -> T:
+        try:
+            return tried(call, f"{verb} {self.uri(name)}")
+        except IO_FAULTS as fault:
+            raise self._failure(verb, name, fault) from fault
+
+    def _failure(self, verb: str, name: str, fault: Exception) -> StoreError:
+        reason = reason_of(fault)
+        why = getattr(fault, "strerror", None) or " ".join(str(fault).split()) or type(fault).__name__
+        return StoreError(reason, redacted(f"cannot {verb} {self.uri(name)}: {why}{_ADVICE.get(reason, '')}"))
+
+    def __getstate__(self) -> dict[str, Location]:
+        return {"location": self.location}  # a connection does not travel to another process
+
+
+_ADVICE = {
+    Reason.FORBIDDEN: "; check the permissions, or the credentials and settings in the environment",
+    Reason.SOURCE_UNAVAILABLE: "; run again when the store answers and has room",
+}
+
+
+def _filesystem(scheme: str) -> fsspec.AbstractFileSystem:
+    try:
+        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
+    except ImportError as missing:
+        raise UsageError(
+            f"{scheme}:// needs a package that is not installed: pip install 'sam-label[gcs]'"
+        ) from missing

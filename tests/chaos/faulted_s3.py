@@ -24,7 +24,7 @@ from rows import faults_of
 from stand_in_generator import photo
 
 # A stalled request is given up after this; the 15 s of the pipeline would make the test a long one.
-IMPATIENT = json.dumps({"config_kwargs": {"read_timeout": 1}})
+IMPATIENT = json.dumps({"config_kwargs": {"read_timeout": 2}})  # not less: the machine may be busy
 WRITES = ("PUT", "POST", "DELETE")
 
 

@@ -59,7 +59,7 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
         try:
             with native_stderr_hushed(), signals_noted() as interrupted:
                 thread.submit(_start, address).result()
-        except (ConnectionError, RuntimeError, ValueError) as fault:
+        except Exception as fault:  # Ray raises a bare one where its processes start too slowly
             raise SamLabelError(f"Ray at {address} cannot be used: {str(fault).splitlines()[0]}") from fault
         try:
             if interrupted.is_set():

@@ -1,5 +1,6 @@
 """Shared by all tests: a run rehearsed through the real output protocol, without Ray or model."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -22,6 +23,10 @@ from sam_core.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_m
 
 settings.register_profile("no clock", deadline=None)  # no test fails because a machine is busy
 settings.load_profile("no clock")
+
+# A shell ignores SIGINT for what it starts in the background, and every child would inherit that: commands
+# under test have to be interruptible however the suite was started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SIDE = 8  # pixels: masks small enough to make by the thousand
 

@@ -6,6 +6,7 @@ slower.
 """
 
 import platform
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
-SOURCES = [f"sam_core/native/{name}.c" for name in ("attention", "tokens", "upscale", "mask")]
+NATIVE = runpy.run_path("sam_core/native/sources.py")
+SOURCES = [f"sam_core/native/{name}" for name in NATIVE["UNITS"]]
 COMPILER = [sys.executable, "-m", "ziglang", "cc"]
 # without the last the compiler halves 512-bit vectors
 FLAGS = [
@@ -25,6 +27,7 @@ FLAGS = [
     "-ffp-contract=fast",
     "-fno-math-errno",
     "-mprefer-vector-width=512",
+    f"-DSAM_SOURCES={NATIVE['digest']()}",
 ]
 # library name -> target CPU of one machine architecture
 INSTRUCTION_SETS = {

@@ -126,12 +126,12 @@ def is_served(sam: Sam, features_1Chw: torch.Tensor) -> bool:
     attention = transformer.final_attn_token_to_image
     sizes = (decoder.transformer_dim, len(transformer.layers), attention.num_heads)
     return (
-        library.loaded() is not None
-        and {features_1Chw.device.type, sam.device.type} == {"cpu"}
+        {features_1Chw.device.type, sam.device.type} == {"cpu"}
         and {features_1Chw.dtype, decoder.iou_token.weight.dtype} == {torch.float32}
         and sizes == (256, 2, 8)
         and (attention.q_proj.out_features, decoder.num_mask_tokens) == (128, 4)
         and features_1Chw[0, 0].numel() % TILE == 0
+        and library.loaded() is not None
     )
 
 

@@ -89,7 +89,7 @@ typedef struct {
     int64_t x0, y0, x1, y1;
 } Measure;
 
-int32_t sam_abi(void);
+int32_t sam_sources(void); /* digest of sources.py at the build */
 void sam_first_look(const FirstLook *look, int32_t first, int32_t count);
 void sam_first_layer(const Layer *layer, int32_t first, int32_t count);
 void sam_second_layer(const Layer *layer, int32_t first, int32_t count);

@@ -4,12 +4,14 @@ import ctypes
 import functools
 import platform
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 
-ABI = 1  # of kernel.h; a library built from other sources is not used
+from sam_core.native import sources
+
 PROMPTS_A_CALL = 8  # PROMPTS of kernel.h
 SCRATCH = (25 + PROMPTS_A_CALL * 37) * 1024  # of kernel.h, floats
 FEATURES = 99  # of kernel.h
@@ -88,17 +90,26 @@ class Measure(ctypes.Structure):
 
 @functools.cache
 def loaded() -> ctypes.CDLL | None:
-    """The fastest library that this CPU runs, or None where none was built."""
-    return next((library for library in map(opened, names()) if library), None)
+    """The fastest library that this CPU runs; None, with a warning, where one should have been built."""
+    found = next((library for library in map(opened, names()) if library), None)
+    if found is None and names():
+        warnings.warn(
+            "the CPU kernel was not built here, or from other sources; plain torch gives the same masks in "
+            "three times the time. Installing sam-label again builds it",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 def opened(name: str) -> ctypes.CDLL | None:
-    """The library of that name; None where it was not built, or from sources other than these."""
+    """The library of that name; None where it was not built, cannot be loaded, or has other sources."""
     path = Path(__file__).with_name(name + (".dll" if sys.platform == "win32" else ".so"))
-    if not path.exists():
+    try:
+        library = ctypes.CDLL(str(path))
+        return library if library.sam_sources() == sources.digest() else None
+    except (OSError, AttributeError):  # no such file, or another platform's; no such function
         return None
-    library = ctypes.CDLL(str(path))
-    return library if library.sam_abi() == ABI else None
 
 
 def names() -> list[str]:

@@ -9,7 +9,7 @@
 
 typedef _Bool lane_bits __attribute__((ext_vector_type(LANES)));
 
-int32_t sam_abi(void) { return 1; }
+int32_t sam_sources(void) { return SAM_SOURCES; }
 
 /* columns [column of logits][padded height]: each column resized to the height of the crop. */
 static void resize_rows(const Cut *cut, const float *logits, float *columns) {

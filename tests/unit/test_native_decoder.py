@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sam_core.crop_frame import CropFrame
-from sam_core.native import library
+from sam_core.native import library, sources
 from sam_core.native.decoder import NativeDecoder, is_served
 from sam_core.options import MaskOptions
 from sam_core.registry import load_sam
@@ -150,9 +150,24 @@ def test_the_library_was_built_where_it_can_be() -> None:
         assert library.loaded() is not None
 
 
-def test_a_library_of_other_sources_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "ABI", library.ABI + 1)
+def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = sources.digest() + 1
+    monkeypatch.setattr(sources, "digest", lambda: other)
     assert library.opened(library.names()[0]) is None
+    library.loaded.cache_clear()
+    with pytest.warns(RuntimeWarning, match="plain torch gives the same masks"):
+        assert library.loaded() is None
+    library.loaded.cache_clear()
+
+
+@pytest.mark.parametrize("content", [b"", b"no library", None])
+def test_what_is_no_library_is_not_used(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "__file__", str(tmp_path / "library.py"))
+    if content is not None:
+        (tmp_path / "kernel_avx2.so").write_bytes(content)
+    assert library.opened("kernel_avx2") is None
 
 
 def test_other_types_and_decoders_go_to_torch(sam: Sam, features_1Chw: torch.Tensor) -> None:

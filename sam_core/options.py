@@ -4,9 +4,11 @@ The names and defaults are SA's; the job file, the command line and the document
 What SA lacks stands at the end and is off by default.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+LEAST_TILE = 64  # pixels; smaller ones are magnified 16 times and more, and make thousands of an image
 
 
 class MaskOptions(BaseModel):
@@ -69,7 +71,7 @@ class MaskOptions(BaseModel):
     tile_size: int = Field(
         0,
         ge=0,
-        description="Label square tiles of this many pixels in place of whole image and crops. 0 is off.",
+        description="Label square tiles of this side (at least 64) in place of the whole image. 0 is off.",
     )
     compile_decoder: bool = Field(
         False,
@@ -83,3 +85,16 @@ class MaskOptions(BaseModel):
         False,
         description="Do as SA does where sam-label decides otherwise (infra/adr/0004): crops, small regions.",
     )
+
+    @field_validator("tile_size")
+    @classmethod
+    def _tiles_have_a_size(cls, tile_size: int) -> int:
+        if 0 < tile_size < LEAST_TILE:
+            raise ValueError(f"a tile has at least {LEAST_TILE} pixels a side; 0 is off")
+        return tile_size
+
+    @model_validator(mode="after")
+    def _tiles_have_no_crops(self) -> Self:
+        if self.tile_size and self.crop_n_layers:
+            raise ValueError("--tile-size and --crop-n-layers exclude each other: a tile is a crop")
+        return self

@@ -57,7 +57,7 @@ def test_neighbouring_tiles_share_what_was_asked_for() -> None:
 
 
 def test_tiles_take_the_place_of_the_whole_image() -> None:
-    crops = labelled_crops(1000, 1000, MaskOptions(tile_size=700, crop_n_layers=2))
+    crops = labelled_crops(1000, 1000, MaskOptions(tile_size=700))
     assert len(crops) == 4
     assert all(crop.layer == 0 for crop in crops)
 

@@ -1,11 +1,11 @@
 """The GPU's decoder, run on the CPU beside the plain one: shapes, memory, and no question before the end."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from small_sam import SMALL, small_sam
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sam_core import compiled, device_decoder, generator
@@ -16,42 +16,24 @@ from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.image_side import crop_side
 from sam_core.options import MaskOptions
 from sam_core.overlap import mapped_ahead
-from sam_core.presets import SamPreset, TinyVitPreset, VitPreset
+from sam_core.presets import SamPreset, TinyVitPreset
 from sam_core.sam import Sam
 from sam_core.sam_builder import build_sam
 from sam_core.torch_decoder import TorchDecoder
 
-SMALL = SamPreset(
-    VitPreset(32, depth=1, num_heads=4, global_attn_indexes=(0,), img_size=64, window_size=3, out_chans=32),
-    decoder_num_heads=4,
-    decoder_mlp_dim=48,
-)
+pytestmark = pytest.mark.usefixtures("one_thread")
 FRAME = CropFrame(30, 47, image_size=64, low_res_size=16)
 KEEP_ALL = MaskOptions(pred_iou_thresh=0, stability_score_thresh=0, points_per_batch=8)
 
 
 @pytest.fixture(scope="module")
 def sam() -> Sam:
-    torch.manual_seed(0)
-    sam = build_sam(SMALL)
-    with torch.no_grad():
-        for parameter in sam.parameters():
-            if parameter.ndim > 1:
-                parameter *= 3  # with torch's own random weights nearly every pixel says the same
-    return sam
+    return small_sam()
 
 
 @pytest.fixture(scope="module")
 def features_1Chw() -> torch.Tensor:
     return torch.randn(1, 32, 4, 4, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(usual)
 
 
 def points(count: int) -> np.ndarray:

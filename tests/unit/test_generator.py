@@ -2,47 +2,25 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from small_sam import small_sam
 
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.image_masks import ImageMasks
 from sam_core.options import MaskOptions
-from sam_core.presets import SamPreset, VitPreset
 from sam_core.sam import Sam
-from sam_core.sam_builder import build_sam
 
-SMALL = SamPreset(
-    VitPreset(32, depth=1, num_heads=4, global_attn_indexes=(0,), img_size=64, window_size=3, out_chans=32),
-    decoder_num_heads=4,
-    decoder_mlp_dim=48,
-)
+pytestmark = pytest.mark.usefixtures("one_thread")
 EVERYTHING: dict[str, Any] = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1}
 
 
 @pytest.fixture(scope="module")
 def sam() -> Sam:
-    torch.manual_seed(0)
-    sam = build_sam(SMALL)
-    with torch.no_grad():
-        for parameter in sam.parameters():
-            if parameter.ndim > 1:
-                parameter *= 3  # a model of torch's own random weights says nearly the same for every pixel
-    return sam
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Two threads would spend more time on waiting for each other than on so small a model."""
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(usual)
+    return small_sam()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +39,7 @@ def assert_equal(ours: ImageMasks, others: ImageMasks) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"crop_n_layers": 1}, {"min_mask_region_area": 9}, {"tile_size": 40}]
+    "options", [{}, {"crop_n_layers": 1}, {"min_mask_region_area": 9}, {"tile_size": 64}]
 )
 def test_an_image_without_a_mask_gives_none(sam: Sam, image: np.ndarray, options: dict[str, Any]) -> None:
     """SA stops with an IndexError where every crop is empty."""
@@ -121,12 +99,12 @@ def test_nms_on_masks_keeps_what_shares_a_box_alone(sam: Sam, image: np.ndarray)
 
 def test_tiles_are_labelled_as_images_and_stitched(sam: Sam, image: np.ndarray) -> None:
     options = EVERYTHING | {"crop_nms_thresh": 1}
-    masks = SamAutomaticMaskGenerator(sam, 2, tile_size=60, crop_overlap_ratio=0.5, **options).generate_masks(
+    masks = SamAutomaticMaskGenerator(sam, 2, tile_size=64, crop_overlap_ratio=0.5, **options).generate_masks(
         image
     )
     tiles = {tuple(box) for box in masks.crop_box_xywh.tolist()}
     assert (0, 0, image.shape[1], image.shape[0]) not in tiles
-    assert all(width == height == 60 for _, _, width, height in tiles)
+    assert all(width == height == 64 for _, _, width, height in tiles)
     for index, (x, y, width, height) in enumerate(masks.crop_box_xywh.astype(int).tolist()):
         outside = masks.mask(index)
         outside[y : y + height, x : x + width] = False
@@ -162,7 +140,7 @@ def test_an_image_too_large_for_run_lengths_is_told(sam: Sam) -> None:
 
 
 def test_options_make_the_generator_that_has_them(sam: Sam) -> None:
-    options = MaskOptions(points_per_side=5, crop_n_layers=1, tile_size=9)
+    options = MaskOptions(points_per_side=5, crop_n_layers=1)
     generator = SamAutomaticMaskGenerator.from_options(sam, options)
     assert generator.options == options
     assert [len(grid) for grid in generator.point_grids] == [25, 25]
@@ -194,8 +172,9 @@ print(peak_mb() - before)
 def growth_mb(script: str) -> float:
     """What the script prints, run by itself with the small model at hand."""
     here = Path(__file__)
-    start = f"import resource, sys; sys.path.insert(0, {str(here.parent)!r}); import numpy as np, torch\n"
-    start += "from test_generator import *; torch.set_num_threads(1); sam = build_sam(SMALL)\n"
+    folders = [str(here.parent), str(here.parents[1] / "stand_in")]
+    start = f"import resource, sys; sys.path[:0] = {folders!r}; import numpy as np, torch\n"
+    start += "from test_generator import *; torch.set_num_threads(1); sam = small_sam()\n"
     done = subprocess.run([sys.executable, "-c", start + script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return float(done.stdout)

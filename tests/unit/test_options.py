@@ -47,6 +47,8 @@ def test_every_option_has_help() -> None:
         {"stability_score_thresh": 95},
         {"nms_overlap": "pixels"},
         {"max_mask_area": 0},
+        {"tile_size": 1},  # a typo that would make a million tiles
+        {"tile_size": 512, "crop_n_layers": 1},
     ],
 )
 def test_wrong_options_are_refused(wrong: dict) -> None:

@@ -1,0 +1,24 @@
+"""A SAM so small that a test can run it by the hundred, with answers that differ from pixel to pixel."""
+
+import torch
+
+from sam_core.presets import SamPreset, VitPreset
+from sam_core.sam import Sam
+from sam_core.sam_builder import build_sam
+
+SMALL = SamPreset(
+    VitPreset(32, depth=1, num_heads=4, global_attn_indexes=(0,), img_size=64, window_size=3, out_chans=32),
+    decoder_num_heads=4,
+    decoder_mlp_dim=48,
+)
+
+
+def small_sam() -> Sam:
+    """The same random weights each time; with torch's own, smaller ones all pixels say nearly the same."""
+    torch.manual_seed(0)
+    sam = build_sam(SMALL)
+    with torch.no_grad():
+        for parameter in sam.parameters():
+            if parameter.ndim > 1:
+                parameter *= 3
+    return sam

@@ -10,6 +10,8 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from pipeline.reason import Reason
+
 MOST_ATTEMPTS = 3
 # A labeler that dies after its images, as when their masks are put together, names no culprit. A block of 8
 # poisons is passed 24 times and is right to go on; past twice that it would go on for ever.
@@ -27,6 +29,7 @@ class Tally:
     failed: int = 0
     failed_by_reason: dict[str, int] = field(default_factory=dict)
     gave_up: str | None = None  # what ends the whole run, in a labeler's words
+    unavailable_in_a_row: int = 0  # the last images finished, each after every try: the store is gone
 
 
 class AttemptLedger:
@@ -37,6 +40,7 @@ class AttemptLedger:
         self._finished: OrderedDict[str, int] = OrderedDict()  # how often
         self._reasons: Counter[str] = Counter()
         self._labelled = 0
+        self._unavailable_in_a_row = 0
         self._is_stopping = False
         self._gave_up: str | None = None
 
@@ -61,6 +65,9 @@ class AttemptLedger:
         self._finished[image_id] = 1
         if len(self._finished) > REMEMBERED:
             self._finished.popitem(last=False)
+        self._unavailable_in_a_row += 1
+        if reason != Reason.SOURCE_UNAVAILABLE:
+            self._unavailable_in_a_row = 0
         if reason is None:
             self._labelled += 1
         else:
@@ -68,7 +75,10 @@ class AttemptLedger:
 
     def tally(self) -> Tally:
         """What has been finished."""
-        return Tally(self._labelled, self._reasons.total(), dict(self._reasons), self._gave_up)
+        reasons = dict(self._reasons)
+        return Tally(
+            self._labelled, sum(reasons.values()), reasons, self._gave_up, self._unavailable_in_a_row
+        )
 
     def stop(self) -> None:
         """From now on nothing begins."""

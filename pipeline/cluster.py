@@ -20,7 +20,7 @@ from ray._private.accelerators import NvidiaGPUAcceleratorManager
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # compiled
 
 from pipeline.config import RunConfig
-from pipeline.errors import SamLabelError, UsageError
+from pipeline.errors import ClusterLost, SamLabelError, UsageError
 from pipeline.labeler_room import LabelerRoom, cores, labeler_room
 from pipeline.quiet_ray import native_stderr_hushed, quiet_ray
 from pipeline.signals import signals_noted
@@ -68,11 +68,19 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
                 yield labeler_room(config, _resources(), cores())
             else:
                 yield _room_in_time(config)
-        finally:
-            # A pipeline that was abandoned lives on in its thread, and its next call would start another Ray.
-            auto_init_hook.enable_auto_connect = False
-            with redirect_stdout(io.StringIO()):  # Ray prints the notices that it has held back as repeated
-                ray.shutdown()
+        except ClusterLost:
+            raise  # without its head Ray does not end either: it hangs
+        except BaseException:
+            _end_ray()
+            raise
+        _end_ray()
+
+
+def _end_ray() -> None:
+    # A pipeline that was abandoned lives on in its thread, and its next call would start another Ray.
+    auto_init_hook.enable_auto_connect = False
+    with redirect_stdout(io.StringIO()):  # Ray prints the notices that it has held back as repeated
+        ray.shutdown()
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from pipeline.reason import Reason
 
+GO_ON = "what was done is committed, and the same command goes on from here"
+
 
 class SamLabelError(Exception):
     """A fault that ends the command: the message is all the user needs."""
@@ -51,6 +53,10 @@ class OutputLocked(SamLabelError):
     """Another run holds the output."""
 
     exit_code = 5
+
+
+class ClusterLost(SamLabelError):
+    """The cluster has no head any more: nothing of Ray can be used, not even to end it."""
 
 
 class Interrupted(SamLabelError):

@@ -11,18 +11,21 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 
 from pipeline.attempts import LedgerHandle, Tally
-from pipeline.errors import Interrupted, SamLabelError, TooManyFailures
+from pipeline.cluster_head import Head
+from pipeline.errors import GO_ON, ClusterLost, Interrupted, SamLabelError, StoreError, TooManyFailures
 from pipeline.reason import Reason
 from pipeline.signals import signals_noted
 
 TICK_S = 0.25  # how often progress is told
-DRAIN_S = 20.0  # of the 30 s that a scheduler usually leaves between SIGTERM and SIGKILL
+# Of the 30 s that a scheduler usually leaves between SIGTERM and SIGKILL. Where the store hangs too, the end
+# of the pipeline takes three more, of the output eight (CLOSE_S, RELEASE_S), and of Ray two.
+DRAIN_S = 14.0
+ABANDON_S = 3.0
 ANSWER_S = 5.0  # in which the ledger answers a call of microseconds, if anything of Ray is left
 FEWEST_TO_JUDGE = 20  # images; before that, one bad folder first in order could end a good run
-GO_ON = "what was done is committed, and the same command goes on from here"
 INTERRUPTED = f"interrupted; {GO_ON}"
 # Faults that are rarely an image's own. When most images have one, all the rest would too.
 COMMON_CAUSES = (Reason.FORBIDDEN, Reason.SOURCE_UNAVAILABLE, Reason.LABELER_ERROR, Reason.GPU_OOM)
@@ -38,13 +41,15 @@ def supervised(
 
     Raises: Interrupted, TooManyFailures, SamLabelError, and whatever `work` or `on_tick` raises.
     """
-    worker = _Worker(work)
+    worker, head, tally = _Worker(work), Head(ray.get_runtime_context().gcs_address), Tally()
     with signals_noted() as interrupted:
         worker.start()
         try:
             while True:
                 is_over = _is_over(worker)
-                tally: Tally = ray.get(ledger.tally.remote())
+                head.check()
+                with suppress(GetTimeoutError):  # while the ledger is started anew
+                    tally = ray.get(ledger.tally.remote(), timeout=ANSWER_S)
                 on_tick(tally)
                 if tally.gave_up:
                     raise SamLabelError(tally.gave_up)
@@ -53,10 +58,14 @@ def supervised(
                     break
                 if interrupted.is_set():
                     raise Interrupted(INTERRUPTED)
+        except ClusterLost:  # nor is anything left that could be ended
+            raise
         except SamLabelError:
             _drain(worker, ledger)
+            _abandon(worker)
             raise
         except RayError as lost:  # nothing is left that could drain
+            _abandon(worker)
             if interrupted.is_set():  # and the signal went to Ray's processes too
                 raise Interrupted(INTERRUPTED) from lost
             raise SamLabelError(f"Ray was lost ({_last_line(lost)}); {GO_ON}") from lost
@@ -74,12 +83,27 @@ def _drain(worker: threading.Thread, ledger: LedgerHandle) -> None:
             ray.get(ledger.is_stopping.remote(), timeout=ANSWER_S)
 
 
+def _abandon(worker: threading.Thread) -> None:
+    """Ends what has not drained: a thread that still used Ray after its end would end the whole process."""
+    executors = [thread for thread in threading.enumerate() if thread.name.startswith("StreamingExecutor-")]
+
+    def end() -> None:
+        for executor in executors:
+            with suppress(RayError):
+                executor.shutdown(force=True)  # type: ignore[attr-defined]  # Ray Data's own, not public
+
+    if worker.is_alive():
+        threading.Thread(target=end, daemon=True).start()  # it may hang, as all of Ray may now
+        worker.join(ABANDON_S)
+
+
 def told(fault: BaseException) -> SamLabelError:
     """The error of ours that Ray wrapped, or one that says what Ray said last."""
     cause: BaseException | None = fault
     while cause is not None:
         inner = getattr(cause, "cause", None) or cause.__cause__ or cause.__context__
         if isinstance(cause, SamLabelError) and not isinstance(inner, SamLabelError):
+            cause.args = (str(cause).partition("\nFailed to ")[0],)  # behind which Ray Data appends advice
             return cause
         cause = inner
     return SamLabelError(f"labelling stopped: {_last_line(fault)}; {GO_ON}")
@@ -113,6 +137,12 @@ def _refuse_failures(tally: Tally, most_failures: int | None) -> None:
     if most_failures is not None and tally.failed > most_failures:
         raise TooManyFailures(
             f"{tally.failed} images failed, more than the {most_failures} that --max-failures allows"
+        )
+    if tally.unavailable_in_a_row >= FEWEST_TO_JUDGE:
+        raise StoreError(
+            Reason.SOURCE_UNAVAILABLE,
+            f"the store of the input gave none of the last {tally.unavailable_in_a_row} images; when it "
+            "answers again, queue them with `sam-label retry --error SOURCE_UNAVAILABLE` and run again",
         )
     finished = tally.labelled + tally.failed
     for reason in COMMON_CAUSES:

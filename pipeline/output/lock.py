@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
@@ -20,11 +20,11 @@ from pipeline.output.commits import now, run_id
 from pipeline.output.process_identity import ProcessIdentity, this_process
 from pipeline.reason import Reason
 from pipeline.store.disk import TEMPORARY
-from pipeline.store.faults import no_more_tries
+from pipeline.store.faults import in_the_time_left
 from pipeline.store.storage import Store
 
 BEAT_S = 3.0  # a loser sees a beat and leaves well within 10 s
-RELEASE_S = 5.0  # for the beat under way: of the 30 s that a run has to end in, 20 are spent already
+RELEASE_S = 3.0  # of the 30 s that an interrupted run has; a lock that is not released expires
 EXPIRY_S = 30.0  # ten beats: a store's hiccup is not a death
 
 
@@ -111,8 +111,7 @@ def held_lock(
     try:
         yield lock
     except BaseException:
-        with suppress(SamLabelError), no_more_tries():  # the fault that ended the block is the one to tell
-            lock.release()
+        in_the_time_left(lock.release, RELEASE_S)
         raise
     lock.release()
 

@@ -7,7 +7,7 @@ run, and create the run record. From that moment they count, and what the record
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import OutputLocked, SamLabelError, StoreError, UsageError
+from pipeline.errors import OutputLocked, StoreError, UsageError
 from pipeline.output.commits import RunRecord, now, record_name, run_id
 from pipeline.output.dataset import Dataset, Ids
 from pipeline.output.forget import forget_rows
@@ -26,7 +26,7 @@ from pipeline.output.refresh import Refreshed
 from pipeline.output.schema import file_metadata
 from pipeline.output.sweep import sweep
 from pipeline.store.disk import TEMPORARY
-from pipeline.store.faults import no_more_tries
+from pipeline.store.faults import in_the_time_left
 from pipeline.store.storage import Store
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("sam_label.output")
 _OURS = ("dataset.json", "manifest/", "data/", "_commits/", "_runs/", "_lock/", TEMPORARY)
+CLOSE_S = 5.0  # of the 30 s that an interrupted run has; the next run does what this one did not
 Listing = Callable[[], Iterable[ManifestRow]]
 
 
@@ -122,8 +123,8 @@ def switched(store: Store, lock: Lock, record: RunRecord) -> Iterator[OutputRun]
     try:
         yield OutputRun(Dataset.in_store(store), lock)
     except BaseException as fault:
-        with suppress(SamLabelError), no_more_tries():  # the fault that ended the run is the one to tell
-            _close(store, lock, record, type(fault).__name__)
+        how = type(fault).__name__
+        in_the_time_left(lambda: _close(store, lock, record, how), CLOSE_S)
         raise
     _close(store, lock, record, "finished")
 

@@ -8,8 +8,9 @@ layers multiply. Errors that are no fault of input or output are bugs, and pass 
 import errno
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import TypeVar
 
 import stamina
@@ -57,7 +58,7 @@ _FORBIDDEN_CODES = {
 }
 
 _log = logging.getLogger("sam_label.store")
-_is_ending = threading.Event()
+_is_ending = ContextVar("is_ending", default=False)  # of a thread
 stamina.instrumentation.set_on_retry_hooks([])  # its own would warn on the terminal, without saying of what
 
 
@@ -110,14 +111,21 @@ def response_code(fault: BaseException | None) -> str:
     return ""
 
 
-@contextmanager
-def no_more_tries() -> Iterator[None]:
-    """Within it no call of this process is tried again: an end does not wait for a store that is gone."""
-    _is_ending.set()
-    try:
-        yield
-    finally:
-        _is_ending.clear()
+def in_the_time_left(call: Callable[[], None], limit_s: float) -> None:
+    """Calls what a run that has failed would still like to do, without waiting for a store that is gone.
+
+    Nothing is tried twice, and past the limit the call is left to end by itself. A fault of it is passed
+    over: the one that ended the run is the one to tell.
+    """
+
+    def once() -> None:
+        _is_ending.set(True)
+        with suppress(SamLabelError):
+            call()
+
+    thread = threading.Thread(target=once, name="sam-label end", daemon=True)
+    thread.start()
+    thread.join(limit_s)
 
 
 def tried(call: Callable[[], T], what: str) -> T:
@@ -126,7 +134,7 @@ def tried(call: Callable[[], T], what: str) -> T:
     `what` reads like "read s3://bucket/key", for the log.
     """
     for attempt in stamina.retry_context(
-        on=lambda fault: is_transient(fault) and not _is_ending.is_set(),
+        on=lambda fault: is_transient(fault) and not _is_ending.get(),
         attempts=TRIES,
         timeout=WAIT_TOTAL_S,
         wait_initial=WAIT_FIRST_S,

@@ -34,8 +34,8 @@ from sam_core.selection import best_first, encoded_masks, is_cut_off
 
 PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
 STAGES = ("encode", "decode", "filter", "nms", "rle")
-# A prompt of SA's decoder, multiply-adds times two: 1124 M in two layers, 276 M attention, 403 M upscaling, 8 M
-# masks.
+# A prompt of SA's decoder, multiply-adds times two: 1124 M in two layers, 276 M attention, 403 M upscaling,
+# 8 M masks.
 ORIGINAL_FLOP = 2 * 1811e6
 # A prompt at one position of the embedding in the kernel's form (infra/adr/0005): 5 k in the first look, 32 k
 # and 70 k in the two layers, 112 k upscaling. The padding's positions are skipped.

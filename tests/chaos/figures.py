@@ -49,6 +49,11 @@ def _s3(found: Figures) -> str:
     )
 
 
+def _outages(found: Figures) -> str:
+    ended = ", ".join(f"{name} {one['ended_s']} s" for name, one in found["outages"].items())
+    return f"{found['images']} images each, finished after it; from the loss to the end: {ended}"
+
+
 PARTS = {
     "kills": Part("kills.py", 200, "--kills", has_no_faults, _kills),
     "s3": Part(
@@ -58,6 +63,7 @@ PARTS = {
         lambda found: has_no_faults(found) and found["again_labelled"] == found["again_writes"] == 0,
         _s3,
     ),
+    "outages": Part("outages.py", 80, "--images", has_no_faults, _outages),
     "hostile": Part(
         "hostile.py",
         500,

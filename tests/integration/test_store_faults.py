@@ -10,7 +10,7 @@ import stamina
 from pipeline.errors import StoreError
 from pipeline.reason import Reason
 from pipeline.store import s3
-from pipeline.store.faults import TRIES, no_more_tries
+from pipeline.store.faults import TRIES, in_the_time_left
 from pipeline.store.storage import Store
 
 BODY = b"x" * 10_000
@@ -29,6 +29,7 @@ class Misbehaving(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests += 1
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
         match self.server.faults.pop(0) if self.server.faults else "":
             case "slow down":
                 self.answer(503, b"<Error><Code>SlowDown</Code><Message>busy</Message></Error>")
@@ -44,6 +45,8 @@ class Misbehaving(BaseHTTPRequestHandler):
                 self.close_connection = True
             case _:
                 self.answer(200, BODY)
+
+    do_PUT = do_GET
 
     def answer(self, status: int, body: bytes, announced: int | None = None) -> None:
         self.send_response(status)
@@ -88,12 +91,22 @@ def test_a_fault_that_stays_is_told_after_the_last_try(server: Server) -> None:
 
 def test_an_end_does_not_wait_for_a_store_that_is_gone(server: Server) -> None:
     server.faults = ["slow down"] * 100
-    with pytest.raises(StoreError), no_more_tries():
-        Store.at("s3://bucket").read("x")
+    in_the_time_left(lambda: Store.at("s3://bucket").publish("x", b""), 60)
     assert server.requests == 1
     with pytest.raises(StoreError):
         Store.at("s3://bucket").read("x")
     assert server.requests == 1 + TRIES
+
+
+def test_an_end_does_not_wait_for_a_store_that_hangs() -> None:
+    hanging = threading.Event()
+
+    def hang() -> None:
+        hanging.wait()
+
+    in_the_time_left(hang, 0.01)
+    assert not hanging.is_set(), "it came back while the call still hung"
+    hanging.set()
 
 
 def test_a_permanent_fault_is_told_at_once(server: Server) -> None:

@@ -10,7 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import boto3
@@ -37,66 +37,94 @@ def new_bucket() -> str:
     return f"s3://{bucket}"
 
 
+class SeaweedFS:
+    """A SeaweedFS server that keeps its objects in `folder`, and can be stopped, killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        users, self._log = folder / "s3.json", folder / "log.txt"
+        login = {"accessKey": KEY, "secretKey": SECRET}
+        users.write_text(
+            json.dumps({"identities": [{"name": "test", "credentials": [login], "actions": ["Admin"]}]})
+        )
+        names = ("master", "volume", "filer", "s3")
+        ports = dict(zip([*names, *(f"{name}.grpc" for name in names)], _free_ports(8), strict=True))
+        self._command = [str(WEED), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
+        self._command += [f"-{name}.port={ports[name]}" for name in names]
+        self._command += [f"-{name}.port.grpc={ports[f'{name}.grpc']}" for name in names]
+        self._command += [
+            "-master.volumeSizeLimitMB=64",
+            "-volume.max=1000",
+            f"-s3.config={users}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-s3.autoCreateBucket=false",
+            "-s3.iam=false",
+            "-master.telemetry=false",
+        ]
+        self._command += [f"-filer.localSocket={folder}/filer.sock", f"-s3.localSocket={folder}/s3.sock"]
+        self._sockets = [
+            Path(tempfile.gettempdir(), f"seaweedfs-{name}-grpc-{ports[f'{name}.grpc']}.sock")
+            for name in names
+        ]
+        self.endpoint = f"http://127.0.0.1:{ports['s3']}"
+        self.start()
+
+    def start(self) -> None:
+        self._process = _started(self._command, self._log)
+        try:
+            _wait_until_accepting(self.endpoint, self._log)
+        except BaseException:
+            self.kill()
+            raise
+
+    def signal(self, number: signal.Signals) -> None:
+        os.killpg(self._process.pid, number)
+
+    def kill(self) -> None:
+        _kill(self._process)
+        for left_behind in self._sockets:
+            left_behind.unlink(missing_ok=True)
+
+
 @contextmanager
 def seaweedfs_server(folder: Path) -> Iterator[str]:
     """The endpoint of a SeaweedFS server that keeps its objects in `folder`."""
-    users = folder / "s3.json"
-    login = {"accessKey": KEY, "secretKey": SECRET}
-    users.write_text(
-        json.dumps({"identities": [{"name": "test", "credentials": [login], "actions": ["Admin"]}]})
-    )
-    names = ("master", "volume", "filer", "s3")
-    ports = dict(zip([*names, *(f"{name}.grpc" for name in names)], _free_ports(8), strict=True))
-    command = [str(WEED), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
-    command += [f"-{name}.port={ports[name]}" for name in names]
-    command += [f"-{name}.port.grpc={ports[f'{name}.grpc']}" for name in names]
-    command += [
-        "-master.volumeSizeLimitMB=64",
-        "-volume.max=1000",
-        f"-s3.config={users}",
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-        "-s3.autoCreateBucket=false",
-        "-s3.iam=false",
-        "-master.telemetry=false",
-    ]
-    command += [f"-filer.localSocket={folder}/filer.sock", f"-s3.localSocket={folder}/s3.sock"]
-    endpoint = f"http://127.0.0.1:{ports['s3']}"
-    with _server(command, folder / "log.txt"), _accepting(endpoint, folder / "log.txt"):
-        yield endpoint
-    for name in names:  # a killed server leaves these behind
-        Path(tempfile.gettempdir(), f"seaweedfs-{name}-grpc-{ports[f'{name}.grpc']}.sock").unlink(
-            missing_ok=True
-        )
+    server = SeaweedFS(folder)
+    try:
+        yield server.endpoint
+    finally:
+        server.kill()
 
 
 @contextmanager
 def moto_server(folder: Path) -> Iterator[str]:
     """The endpoint of a moto server, which keeps its objects in memory; `folder` takes its log."""
     (port,) = _free_ports(1)
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    endpoint = f"http://127.0.0.1:{port}"
-    with _server(command, folder / "log.txt"), _accepting(endpoint, folder / "log.txt"):
-        yield endpoint
-
-
-@contextmanager
-def _server(command: list[str], log: Path) -> Iterator[None]:
-    """The server's process, in a group of its own that is ended at the end of the block."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    process = _started(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], folder / "log.txt"
+    )
     try:
-        yield
+        endpoint = f"http://127.0.0.1:{port}"
+        _wait_until_accepting(endpoint, folder / "log.txt")
+        yield endpoint
     finally:
-        os.killpg(
-            process.pid, signal.SIGKILL
-        )  # its data dies with the session: no need to wait for an orderly end
-        process.wait()
+        _kill(process)
 
 
-@contextmanager
-def _accepting(endpoint: str, log: Path) -> Iterator[None]:
-    """Enters once the server answers S3 requests, to refuse them or not."""
+def _started(command: list[str], log: Path) -> "subprocess.Popen[bytes]":
+    """The server's process, in a group of its own."""
+    with log.open("ab") as output:
+        return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # its data dies with the test: no need for an orderly end
+    process.wait()
+
+
+def _wait_until_accepting(endpoint: str, log: Path) -> None:
+    """Until the server answers S3 requests, to refuse them or not."""
     deadline = time.monotonic() + READY_S
     client = boto3.client(
         "s3",
@@ -107,14 +135,14 @@ def _accepting(endpoint: str, log: Path) -> Iterator[None]:
     )
     while True:
         try:
-            client.create_bucket(Bucket="ready")
+            with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+                client.create_bucket(Bucket="ready")
             client.put_object(Bucket="ready", Key="probe", Body=b"x")
-            break
+            return
         except Exception as fault:  # whatever a server says that is still starting
             if time.monotonic() > deadline:
                 raise RuntimeError(f"no answer from {endpoint}: {log.read_text()[-2000:]}") from fault
             time.sleep(0.1)
-    yield
 
 
 def _free_ports(count: int) -> list[int]:

@@ -56,6 +56,11 @@ class SeveralNodes:
         self._cluster.remove_node(node, allow_graceful=False)
         self._nodes.append(self._new_node())
 
+    def kill_head(self) -> None:
+        """Kills every process of the head node; the cluster is lost with it."""
+        roots = _roots(self._cluster.head_node)
+        kill([*roots, *descendants(roots)])
+
     def close(self) -> None:
         for node in [*self._nodes, self._cluster.head_node]:  # at once: nothing here is worth an orderly end
             roots = _roots(node)

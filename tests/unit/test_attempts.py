@@ -18,6 +18,13 @@ def test_the_tally() -> None:
     assert ledger.tally() == Tally(1, 2, {"EMPTY": 2})
 
 
+def test_a_store_that_gives_no_image_any_more_is_noticed() -> None:
+    ledger = AttemptLedger()
+    for image, reason in enumerate(["SOURCE_UNAVAILABLE", None, "SOURCE_UNAVAILABLE", "SOURCE_UNAVAILABLE"]):
+        ledger.finish(str(image), reason)
+    assert ledger.tally().unavailable_in_a_row == 2
+
+
 def test_an_image_done_again_counts_once() -> None:
     ledger = AttemptLedger()
     for _ in range(3):

@@ -23,6 +23,14 @@ def test_an_error_of_ours_is_found_in_its_wrapping() -> None:
     assert told(outer) is ours
 
 
+def test_advice_that_ray_appends_to_an_error_of_ours_is_left_out() -> None:
+    ours = StoreError(Reason.SOURCE_UNAVAILABLE, "the disk is full")
+    ours.args = (
+        f"{ours.args[0]}\nFailed to apply UDF transform after 1/1 attempts.\nTo change retry attempts",
+    )
+    assert str(told(ours)) == "the disk is full"
+
+
 def test_an_error_of_ours_that_had_a_cause_is_the_one_to_tell() -> None:
     ours = OutputLocked("another run has the output")
     ours.__cause__ = OSError("a lower one")
@@ -48,12 +56,19 @@ def test_too_many_failures(tally: Tally, most: int | None, message: str) -> None
         _refuse_failures(tally, most)
 
 
+def test_a_store_that_is_gone_ends_a_run_that_went_well() -> None:
+    tally = Tally(1000, 20, {"SOURCE_UNAVAILABLE": 20}, unavailable_in_a_row=20)
+    with pytest.raises(StoreError, match="gave none of the last 20 images; when it answers again"):
+        _refuse_failures(tally, None)
+
+
 @pytest.mark.parametrize(
     ("tally", "most"),
     [
         (Tally(5, 2, {"EMPTY": 2}), 2),
         (Tally(0, 19, {"FORBIDDEN": 19}), None),  # too early to judge
         (Tally(10, 10, {"FORBIDDEN": 10}), None),
+        (Tally(1000, 19, {"SOURCE_UNAVAILABLE": 19}, unavailable_in_a_row=19), None),
         (Tally(0, 500, {"NOT_AN_IMAGE": 500}), None),  # each image's own fault, without a limit
     ],
 )

@@ -4,11 +4,10 @@ A shard at a time, into a dataset of its own with its own identity: what a run w
 again, it does what is left.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from pipeline.config import FilterConfig
@@ -16,11 +15,11 @@ from pipeline.errors import UsageError
 from pipeline.images.source import refuse_overlap
 from pipeline.output.dataset import Dataset, without
 from pipeline.output.manifest import rows_of
+from pipeline.output.row_masks import masks_of_row
 from pipeline.output.schema import file_metadata, mask_columns, table_of
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
 from pipeline.store.storage import Store
-from sam_core.image_masks import ImageMasks
 from sam_core.options import MaskOptions
 from sam_core.refilter import check_refilter, refiltered_masks
 
@@ -63,20 +62,5 @@ def _filtered_rows(table: pa.Table, made_with: MaskOptions, options: MaskOptions
     for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
         for row in batch.to_pylist():
             if row["status"] == "ok":
-                row |= mask_columns(refiltered_masks(_masks_of_row(row), made_with, options))
+                row |= mask_columns(refiltered_masks(masks_of_row(row), made_with, options))
             yield row
-
-
-def _masks_of_row(row: Mapping[str, Any]) -> ImageMasks:
-    """The masks of a row that is ok, as `ok_row` was given them."""
-    return ImageMasks(
-        height=row["height"],
-        width=row["width"],
-        counts=[counts.encode("ascii") for counts in row["mask_counts"]],
-        area=np.array(row["mask_area"], np.int64),
-        bbox_xywh=np.array(row["mask_bbox"], np.float32).reshape(-1, 4),
-        predicted_iou=np.array(row["mask_predicted_iou"], np.float32),
-        stability_score=np.array(row["mask_stability_score"], np.float32),
-        point_coords=np.array(row["mask_point_coords"], np.float32).reshape(-1, 2),
-        crop_box_xywh=np.array(row["mask_crop_box"], np.float32).reshape(-1, 4),
-    )

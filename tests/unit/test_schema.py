@@ -7,8 +7,10 @@ import pyarrow as pa
 import pytest
 
 from pipeline.output.manifest import manifest_row
-from pipeline.output.schema import SCHEMA, conformed, failed_row, file_metadata, table_of
+from pipeline.output.row_masks import masks_of_row
+from pipeline.output.schema import SCHEMA, conformed, failed_row, file_metadata, mask_columns, table_of
 from pipeline.reason import Reason
+from sam_core.label_map import label_map
 
 NAMES_OF_V1 = ["image_id", "uri", "etag", "width", "height", "exif_orientation", "frames", "status", "error"]
 NAMES_OF_V1 += ["error_message", "num_masks", "mask_counts", "mask_area", "mask_bbox", "mask_predicted_iou"]
@@ -45,6 +47,16 @@ def test_an_ok_row_keeps_what_the_generator_said(rehearsal) -> None:
     masked = next(row for row in table.to_pylist() if row["num_masks"])
     assert len(masked["mask_counts"]) == len(masked["mask_bbox"]) == masked["num_masks"]
     assert np.asarray(masked["mask_crop_box"]).shape == (masked["num_masks"], 4)
+
+
+def test_a_row_gives_its_masks_back(rehearsal) -> None:
+    table = table_of([rehearsal([]).row(manifest_row(f"file:///{number}", 1, "1")) for number in range(20)])
+    rows = [row for row in table.to_pylist() if row["status"] == "ok"]
+    assert sum(row["num_masks"] for row in rows) > 0
+    for row in rows:
+        masks = masks_of_row(row)
+        assert row.items() >= mask_columns(masks).items()
+        assert (label_map(masks) > 0).sum() == np.any([masks.mask(i) for i in range(len(masks))], 0).sum()
 
 
 def test_an_empty_table_has_the_schema() -> None:

@@ -1,0 +1,23 @@
+"""From a row of the dataset back to masks, for whoever goes on with them in `sam_core`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sam_core.image_masks import ImageMasks
+
+
+def masks_of_row(row: Mapping[str, Any]) -> ImageMasks:
+    """The masks of a row whose status is ok, as `schema.ok_row` was given them."""
+    return ImageMasks(
+        height=row["height"],
+        width=row["width"],
+        counts=[counts.encode("ascii") for counts in row["mask_counts"]],
+        area=np.array(row["mask_area"], np.int64),
+        bbox_xywh=np.array(row["mask_bbox"], np.float32).reshape(-1, 4),
+        predicted_iou=np.array(row["mask_predicted_iou"], np.float32),
+        stability_score=np.array(row["mask_stability_score"], np.float32),
+        point_coords=np.array(row["mask_point_coords"], np.float32).reshape(-1, 2),
+        crop_box_xywh=np.array(row["mask_crop_box"], np.float32).reshape(-1, 4),
+    )

@@ -15,7 +15,9 @@ from jobs.dataset_commands import gc, retry, status, validate
 from jobs.filter_command import filter_masks
 from jobs.models_command import models
 from jobs.run_command import run
+from pipeline.ending import exit_process
 from pipeline.errors import SamLabelError
+from pipeline.signals import sigterm_interrupts
 from sam_core import __version__
 
 INTERRUPTED = 130  # what shells give a process that SIGINT ended
@@ -37,7 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Exits the process with the command's exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
-    sys.exit(_exit_code([argument for argument in arguments if argument != "--debug"], debug))
+    with sigterm_interrupts():
+        code = _exit_code([argument for argument in arguments if argument != "--debug"], debug)
+    exit_process(code)
 
 
 def _exit_code(arguments: list[str], debug: bool) -> int:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +11,13 @@ from jobs.config_options import configured_by
 from jobs.progress import run_progress
 from jobs.run_text import plan_text, summary_text
 from pipeline.config import RunConfig
-from pipeline.errors import Interrupted, SamLabelError, TooManyFailures
+from pipeline.ending import in_the_time_left
+from pipeline.errors import Interrupted, TooManyFailures
 
 if TYPE_CHECKING:
     from pipeline.run import RunProgress, RunSummary
 
+SUMMARY_S = 3.0  # of the 30 s that an interrupted run has (pipeline/ending.py)
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="List the input, say what would be done, do nothing.")
 ]
@@ -55,8 +56,10 @@ def _label(config: RunConfig, json_: bool) -> None:
 
             summary = labelled(config, progress=show)
     except (TooManyFailures, Interrupted):
-        with suppress(SamLabelError):  # why the run ended is the error to tell
-            _tell(summary_so_far(config.output, has_begun, time.monotonic() - started_s), config, json_)
+        elapsed_s = time.monotonic() - started_s
+        done = in_the_time_left(lambda: summary_so_far(config.output, has_begun, elapsed_s), SUMMARY_S)
+        if done:
+            _tell(done, config, json_)
         raise
     _tell(summary, config, json_)
 

@@ -20,6 +20,7 @@ from ray._private.accelerators import NvidiaGPUAcceleratorManager
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # compiled
 
 from pipeline.config import RunConfig
+from pipeline.ending import in_the_time_left
 from pipeline.errors import ClusterLost, SamLabelError, UsageError
 from pipeline.labeler_room import LabelerRoom, cores, labeler_room
 from pipeline.quiet_ray import native_stderr_hushed, quiet_ray
@@ -30,6 +31,7 @@ SPARE_LOCAL_CPUS = 2  # logical ones for fetching and writing, which wait on the
 OBJECT_STORE_BYTES = (
     1 << 30
 )  # encoded images on their way; of Ray's default, a third of memory, nothing is used
+RAY_END_S = 4.0  # for a run that failed: a local Ray takes one or two
 
 
 def refuse_what_does_not_fit(config: RunConfig) -> None:
@@ -69,9 +71,9 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
             else:
                 yield _room_in_time(config)
         except ClusterLost:
-            raise  # without its head Ray does not end either: it hangs
+            raise  # Ray does not end without its head: it hangs, and then takes the process along
         except BaseException:
-            _end_ray()
+            in_the_time_left(_end_ray, RAY_END_S)
             raise
         _end_ray()
 

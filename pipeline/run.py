@@ -133,7 +133,13 @@ class _Labelling:
             progress(RunProgress(tally.labelled, tally.failed, self.images))
             self.output.check()
 
-        supervised(lambda: self.label_images(ledger), ledger, self.config.most_failures(self.images), on_tick)
+        supervised(
+            lambda: self.label_images(ledger),
+            ledger,
+            self.config.output,
+            self.config.most_failures(self.images),
+            on_tick,
+        )
         left_over = Dataset.in_store(self.output.store).left - (self.output.dataset.left - self.images)
         if left_over:  # nothing known does this; if something does, it is not to pass for success
             raise SamLabelError(

@@ -7,7 +7,7 @@ and is simply not done: the next run does it.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 import ray
@@ -15,15 +15,13 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from pipeline.attempts import LedgerHandle, Tally
 from pipeline.cluster_head import Head
+from pipeline.ending import in_the_time_left
 from pipeline.errors import GO_ON, ClusterLost, Interrupted, SamLabelError, StoreError, TooManyFailures
 from pipeline.reason import Reason
 from pipeline.signals import signals_noted
 
 TICK_S = 0.25  # how often progress is told
-# Of the 30 s that a scheduler usually leaves between SIGTERM and SIGKILL. Where the store hangs too, the end
-# of the pipeline takes three more, of the output eight (CLOSE_S, RELEASE_S), and of Ray two.
-DRAIN_S = 14.0
-ABANDON_S = 3.0
+DRAIN_S, ABANDON_S = 12.0, 3.0  # of the 30 s that a run has to end in (ending.py)
 ANSWER_S = 5.0  # in which the ledger answers a call of microseconds, if anything of Ray is left
 FEWEST_TO_JUDGE = 20  # images; before that, one bad folder first in order could end a good run
 INTERRUPTED = f"interrupted; {GO_ON}"
@@ -34,14 +32,18 @@ COMMON_CAUSES = (Reason.FORBIDDEN, Reason.SOURCE_UNAVAILABLE, Reason.LABELER_ERR
 def supervised(
     work: Callable[[], None],
     ledger: LedgerHandle,
+    output: str,
     most_failures: int | None,
     on_tick: Callable[[Tally], None],
 ) -> Tally:
     """What was finished, once `work` is. `on_tick` is called all the while, and may raise to end the run.
 
+    `output` is named in advice.
+
     Raises: Interrupted, TooManyFailures, SamLabelError, and whatever `work` or `on_tick` raises.
     """
     worker, head, tally = _Worker(work), Head(ray.get_runtime_context().gcs_address), Tally()
+    executors_before = _executors()
     with signals_noted() as interrupted:
         worker.start()
         try:
@@ -53,7 +55,7 @@ def supervised(
                 on_tick(tally)
                 if tally.gave_up:
                     raise SamLabelError(tally.gave_up)
-                _refuse_failures(tally, most_failures)
+                _refuse_failures(tally, output, most_failures)
                 if is_over:
                     break
                 if interrupted.is_set():
@@ -62,10 +64,10 @@ def supervised(
             raise
         except SamLabelError:
             _drain(worker, ledger)
-            _abandon(worker)
+            _abandon(worker, executors_before)
             raise
         except RayError as lost:  # nothing is left that could drain
-            _abandon(worker)
+            _abandon(worker, executors_before)
             if interrupted.is_set():  # and the signal went to Ray's processes too
                 raise Interrupted(INTERRUPTED) from lost
             raise SamLabelError(f"Ray was lost ({_last_line(lost)}); {GO_ON}") from lost
@@ -79,22 +81,26 @@ def _drain(worker: threading.Thread, ledger: LedgerHandle) -> None:
     deadline = time.monotonic() + DRAIN_S
     with suppress(RayError):
         ray.get(ledger.stop.remote(), timeout=ANSWER_S)
-        while time.monotonic() < deadline and not _is_over(worker):
-            ray.get(ledger.is_stopping.remote(), timeout=ANSWER_S)
+        while (left_s := deadline - time.monotonic()) > 0 and not _is_over(worker):
+            ray.get(ledger.is_stopping.remote(), timeout=min(ANSWER_S, left_s))
 
 
-def _abandon(worker: threading.Thread) -> None:
+def _abandon(worker: threading.Thread, executors_before: Collection[threading.Thread]) -> None:
     """Ends what has not drained: a thread that still used Ray after its end would end the whole process."""
-    executors = [thread for thread in threading.enumerate() if thread.name.startswith("StreamingExecutor-")]
 
     def end() -> None:
-        for executor in executors:
-            with suppress(RayError):
+        for executor in _executors():
+            if executor not in executors_before:
                 executor.shutdown(force=True)  # type: ignore[attr-defined]  # Ray Data's own, not public
+        worker.join()
 
     if worker.is_alive():
-        threading.Thread(target=end, daemon=True).start()  # it may hang, as all of Ray may now
-        worker.join(ABANDON_S)
+        in_the_time_left(end, ABANDON_S)
+
+
+def _executors() -> list[threading.Thread]:
+    """The threads of Ray Data that use Ray, those of other users of this process included."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("StreamingExecutor-")]
 
 
 def told(fault: BaseException) -> SamLabelError:
@@ -133,7 +139,7 @@ class _Worker(threading.Thread):
             self.fault = fault
 
 
-def _refuse_failures(tally: Tally, most_failures: int | None) -> None:
+def _refuse_failures(tally: Tally, output: str, most_failures: int | None) -> None:
     if most_failures is not None and tally.failed > most_failures:
         raise TooManyFailures(
             f"{tally.failed} images failed, more than the {most_failures} that --max-failures allows"
@@ -142,7 +148,7 @@ def _refuse_failures(tally: Tally, most_failures: int | None) -> None:
         raise StoreError(
             Reason.SOURCE_UNAVAILABLE,
             f"the store of the input gave none of the last {tally.unavailable_in_a_row} images; when it "
-            "answers again, queue them with `sam-label retry --error SOURCE_UNAVAILABLE` and run again",
+            f"answers, queue them with `sam-label retry {output} --error SOURCE_UNAVAILABLE` and run again",
         )
     finished = tally.labelled + tally.failed
     for reason in COMMON_CAUSES:
@@ -150,5 +156,5 @@ def _refuse_failures(tally: Tally, most_failures: int | None) -> None:
         if finished >= FEWEST_TO_JUDGE and count > finished / 2:
             raise TooManyFailures(
                 f"{count} of the first {finished} images failed with {reason}; see their messages, put it "
-                f"right, and go on with `sam-label retry --error {reason}`"
+                f"right, and go on with `sam-label retry {output} --error {reason}`"
             )

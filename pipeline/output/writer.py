@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.ending import in_the_time_left
 from pipeline.errors import OutputLocked, StoreError, UsageError
 from pipeline.output.commits import RunRecord, now, record_name, run_id
 from pipeline.output.dataset import Dataset, Ids
@@ -26,7 +27,6 @@ from pipeline.output.refresh import Refreshed
 from pipeline.output.schema import file_metadata
 from pipeline.output.sweep import sweep
 from pipeline.store.disk import TEMPORARY
-from pipeline.store.faults import in_the_time_left
 from pipeline.store.storage import Store
 
 if TYPE_CHECKING:

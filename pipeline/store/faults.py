@@ -7,10 +7,7 @@ layers multiply. Errors that are no fault of input or output are bugs, and pass 
 
 import errno
 import logging
-import threading
 from collections.abc import Callable
-from contextlib import suppress
-from contextvars import ContextVar
 from typing import TypeVar
 
 import stamina
@@ -24,6 +21,7 @@ from botocore.exceptions import (
     MetadataRetrievalError,
 )
 
+from pipeline.ending import is_ending
 from pipeline.errors import SamLabelError
 from pipeline.reason import Reason
 from pipeline.store.uri import redacted
@@ -58,7 +56,6 @@ _FORBIDDEN_CODES = {
 }
 
 _log = logging.getLogger("sam_label.store")
-_is_ending = ContextVar("is_ending", default=False)  # of a thread
 stamina.instrumentation.set_on_retry_hooks([])  # its own would warn on the terminal, without saying of what
 
 
@@ -111,30 +108,13 @@ def response_code(fault: BaseException | None) -> str:
     return ""
 
 
-def in_the_time_left(call: Callable[[], None], limit_s: float) -> None:
-    """Calls what a run that has failed would still like to do, without waiting for a store that is gone.
-
-    Nothing is tried twice, and past the limit the call is left to end by itself. A fault of it is passed
-    over: the one that ended the run is the one to tell.
-    """
-
-    def once() -> None:
-        _is_ending.set(True)
-        with suppress(SamLabelError):
-            call()
-
-    thread = threading.Thread(target=once, name="sam-label end", daemon=True)
-    thread.start()
-    thread.join(limit_s)
-
-
 def tried(call: Callable[[], T], what: str) -> T:
     """What `call` returns, tried again while its fault is transient; then the last fault is raised.
 
     `what` reads like "read s3://bucket/key", for the log.
     """
     for attempt in stamina.retry_context(
-        on=lambda fault: is_transient(fault) and not _is_ending.get(),
+        on=lambda fault: is_transient(fault) and not is_ending(),
         attempts=TRIES,
         timeout=WAIT_TOTAL_S,
         wait_initial=WAIT_FIRST_S,

@@ -156,9 +156,10 @@ def outage(name: str, images: int, folder: Path) -> Outage:
             struck = time.monotonic()
             code = driver.wait(PATIENCE_S)
             found.ended_s = round(time.monotonic() - struck, 1)
-        found.said = (folder / "stderr").read_text().strip()
-        if (code, found.said.count("\n")) != (scene.ends[0], 0) or scene.ends[1] not in found.said:
-            found.faults.append(f"ended with {code} and said: {found.said}")
+        *progress, found.said = (folder / "stderr").read_text().splitlines() or [""]
+        is_clean = all(" of " in line and " images, " in line for line in progress)
+        if not is_clean or code != scene.ends[0] or scene.ends[1] not in found.said:
+            found.faults.append(f"ended with {code} and said: {progress} {found.said}")
         if code == 130 and found.ended_s > 30:
             found.faults.append(f"interrupted, it took {found.ended_s} s to end")
         options = {**BLOCKS, **scene.mend()}

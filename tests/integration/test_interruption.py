@@ -1,5 +1,6 @@
 """Runs that are ended from outside, in processes of their own, and finished by the next one."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from stand_in_generator import photo
 
 from pipeline.output.dataset import Dataset
 from pipeline.output.validate import validate
+from pipeline.supervise import INTERRUPTED
 
 STAND_IN_RUN = Path(__file__).parents[1] / "stand_in" / "stand_in_run.py"
 IMAGES = 100
@@ -80,5 +82,8 @@ def test_a_run_that_is_ended_in_three_ways_is_finished_by_the_fourth(photos: Pat
 
 def refuse_unclean(process: "subprocess.Popen[str]") -> None:
     stdout, stderr = process.communicate(timeout=30)
-    assert (process.returncode, stdout) == (130, ""), stderr
-    assert stderr == "interrupted; what was done is committed, and the same command goes on from here\n"
+    assert process.returncode == 130, stderr
+    assert json.loads(stdout)["labelled"] > 0
+    *progress, said = stderr.splitlines()
+    assert all(" of 100 images, 0 failed" in line for line in progress)
+    assert said == f"sam-label: {INTERRUPTED}"

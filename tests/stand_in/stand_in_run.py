@@ -1,4 +1,4 @@
-"""A run with the stand-in generator as a process of its own, to be interrupted and killed.
+"""`sam-label run` with the stand-in generator, as a process of its own, to be interrupted and killed.
 
 Arguments: INPUT OUTPUT DELAY_S [LOG]. Options of RunConfig come as JSON in the variable RUN_OPTIONS; where
 there is POISONABLE_DECODER, files may say what they do to their decoder.
@@ -9,15 +9,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stand_in_generator import stand_in
 
-from pipeline.config import RunConfig
-from pipeline.errors import SamLabelError
-from pipeline.run import run
+import pipeline.run
+from jobs import cli
 
 
 def finished(
@@ -41,19 +40,14 @@ def finished(
     return summary
 
 
-def main() -> int:
+def main() -> None:
     source, output, delay_s, *log = sys.argv[1:]
-    options = json.loads(os.environ.get("RUN_OPTIONS", "{}"))
-    config = RunConfig(input=source, output=output, **options)
     load = stand_in(float(delay_s), Path(log[0]) if log else None, "POISONABLE_DECODER" in os.environ)
-    try:
-        summary = run(config, load=load)
-    except SamLabelError as fault:
-        print(fault, file=sys.stderr)
-        return fault.exit_code
-    print(json.dumps(asdict(summary)))
-    return 0
+    pipeline.run.run = partial(pipeline.run.run, load=load)
+    options = json.loads(os.environ.get("RUN_OPTIONS", "{}"))
+    flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    cli.main(["run", source, output, "--json", *flags])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

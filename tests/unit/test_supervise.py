@@ -53,13 +53,15 @@ def test_anything_else_is_told_by_its_last_line() -> None:
 )
 def test_too_many_failures(tally: Tally, most: int | None, message: str) -> None:
     with pytest.raises(TooManyFailures, match=message):
-        _refuse_failures(tally, most)
+        _refuse_failures(tally, "masks", most)
 
 
 def test_a_store_that_is_gone_ends_a_run_that_went_well() -> None:
     tally = Tally(1000, 20, {"SOURCE_UNAVAILABLE": 20}, unavailable_in_a_row=20)
-    with pytest.raises(StoreError, match="gave none of the last 20 images; when it answers again"):
-        _refuse_failures(tally, None)
+    with pytest.raises(
+        StoreError, match=r"gave none of the last 20 images; .*sam-label retry masks --error SOURCE"
+    ):
+        _refuse_failures(tally, "masks", None)
 
 
 @pytest.mark.parametrize(
@@ -73,4 +75,4 @@ def test_a_store_that_is_gone_ends_a_run_that_went_well() -> None:
     ],
 )
 def test_failures_that_are_not_too_many(tally: Tally, most: int | None) -> None:
-    _refuse_failures(tally, most)
+    _refuse_failures(tally, "masks", most)

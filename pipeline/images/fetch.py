@@ -5,6 +5,7 @@ holds only what is on its way. The waiting is done by threads; transient faults 
 `Store`.
 """
 
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -79,6 +80,7 @@ def image_bytes(row: Mapping[str, Any], root: str | None, max_pixels: int) -> by
 
 
 def _refuse_outside(path: Path, root: Path) -> None:
-    target = path.resolve()
-    if not target.is_relative_to(root.resolve()):
+    # realpath goes on past a link that leads in a circle, where Path.resolve of Python 3.11 raises
+    target = Path(os.path.realpath(path))
+    if not target.is_relative_to(os.path.realpath(root)):
         raise ImageError(Reason.OUTSIDE_ROOT, f"it leads to {target}, outside the input {root}")

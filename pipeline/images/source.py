@@ -3,10 +3,11 @@
 What an image is, its content decides; but whoever points at a folder does not mean the notes and
 annotations beside the photos. So a name that says image is taken at its word (a text file named .jpg
 becomes a failed row: it is reported, not lost), a name that says something else is left out, and any other
-file is asked for its first bytes. Hidden files and folders are left out. A link to a folder is not
-followed: its target is listed where it is.
+file is asked for its first bytes. Hidden files and folders are
+not looked at, nor counted. A link to a folder is not followed: its target is listed where it is.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -85,15 +86,13 @@ class Source:
             yield self.one_image
             return
         with ThreadPoolExecutor(PEEKS_AT_ONCE) as threads:
-            for page in self.store.list():
+            for page in self.store.list(hidden=False):
                 for entry, wanted in zip(page, threads.map(self._is_wanted, page), strict=True):
                     self.skipped += not wanted
                     if wanted:
                         yield entry
 
     def _is_wanted(self, entry: Entry) -> bool:
-        if any(part.startswith(".") for part in entry.name.split("/")):
-            return False
         if IMAGE_NAME.search(entry.name):
             return True
         if OTHER_NAME.search(entry.name):
@@ -110,6 +109,6 @@ def refuse_overlap(source: Location, output: Location) -> None:
         return
     inner, outer = f"{output.root}/", f"{source.root}/"
     if source.scheme == "file":
-        inner, outer = f"{Path(output.root).resolve()}/", f"{Path(source.root).resolve()}/"
+        inner, outer = f"{os.path.realpath(output.root)}/", f"{os.path.realpath(source.root)}/"
     if inner.startswith(outer) or outer.startswith(inner):
         raise UsageError(f"the output {output} and the input {source} lie inside each other; keep them apart")

@@ -6,12 +6,13 @@ temporary name, synced, then linked (fails where the name is taken) or renamed (
 
 import errno
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.store.objects import Entry, Got, NoPutIfAbsent
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_hidden
 
 PAGE = 1000
 TEMPORARY = ".tmp-"  # hidden, and not *.parquet: no reader's glob takes it for an object
@@ -23,9 +24,9 @@ class Disk:
     def __init__(self, root: str) -> None:
         self.root = Path(root or "/")
 
-    def pages(self, prefix: str) -> Iterator[list[Entry]]:
+    def pages(self, prefix: str, hidden: bool = True) -> Iterator[list[Entry]]:
         page: list[Entry] = []
-        for entry in self._entries(self.root / prefix, f"{prefix}/" if prefix else ""):
+        for entry in self._entries(self.root / prefix, f"{prefix}/" if prefix else "", hidden):
             page.append(entry)
             if len(page) == PAGE:
                 yield page
@@ -59,7 +60,8 @@ class Disk:
             except FileExistsError:
                 return False
             except OSError as fault:
-                if fault.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                # ENOTSUP is EOPNOTSUPP on Linux, and another number on macOS
+                if fault.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
                     raise NoPutIfAbsent("the file system has no hard links") from fault
                 raise
         _sync_folder(target.parent)
@@ -74,31 +76,42 @@ class Disk:
     def delete(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
 
-    def _entries(self, folder: Path, prefix: str) -> Iterator[Entry]:
+    def _entries(self, folder: Path, prefix: str, hidden: bool) -> Iterator[Entry]:
         """Every file below, in the byte order of whole names, as an object store lists them.
 
-        A link to a file is listed as what it leads to (nothing, where it is broken); a link to a folder is
-        not entered, which could go round in circles.
+        A link to a folder is not entered, which could go round in circles.
         """
         try:
             with os.scandir(folder) as found:
                 children = sorted(
-                    found, key=lambda child: child.name + "/" * child.is_dir(follow_symlinks=False)
+                    (child for child in found if hidden or not is_hidden(child.name)),
+                    key=lambda child: child.name + "/" * child.is_dir(follow_symlinks=False),
                 )
         except FileNotFoundError:
             return
         for child in children:
             name = prefix + child.name
             if child.is_dir(follow_symlinks=False):
-                yield from self._entries(folder / child.name, name + "/")
-                continue
-            try:
-                if child.is_file():
-                    yield _entry(name, child.stat())
-                elif child.is_symlink() and not child.is_dir():
-                    yield Entry(name, 0, "")
-            except FileNotFoundError:
-                continue  # deleted since the folder was read
+                yield from self._entries(folder / child.name, name + "/", hidden)
+            elif listed := _listed(child, name):
+                yield listed
+
+
+def _listed(child: os.DirEntry[str], name: str) -> Entry | None:
+    """What a file, or a link to one, is listed as; None for a link to a folder, a socket and the like.
+
+    A link that leads nowhere, round in a circle or where nobody may look is listed as an empty file: what is
+    wrong with it is for whoever reads it to tell.
+    """
+    try:
+        found = child.stat()
+    except OSError as fault:
+        if child.is_symlink():
+            return Entry(name, 0, "")
+        if isinstance(fault, FileNotFoundError):
+            return None  # deleted since the folder was read
+        raise
+    return _entry(name, found) if stat.S_ISREG(found.st_mode) else None
 
 
 def _entry(name: str, found: os.stat_result) -> Entry:
@@ -124,5 +137,8 @@ def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as fault:
+        if fault.errno != errno.EINVAL:  # what some network file systems say, which sync files alone
+            raise
     finally:
         os.close(handle)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.store.objects import Entry, Got, NoPutIfAbsent
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_hidden
 
 PAGE = 1000
 _READ_ONLY = "it is only read here"
@@ -25,13 +25,14 @@ class FsspecObjects:
         self._files = filesystem
         self._root = root
 
-    def pages(self, prefix: str) -> Iterator[list[Entry]]:
+    def pages(self, prefix: str, hidden: bool = True) -> Iterator[list[Entry]]:
         base = f"{self._root}/{prefix}".rstrip("/")
         with _as_os_error():
             for _, _, files in self._files.walk(base, detail=True, on_error=_raise_unless_gone):
                 found = sorted(files.values(), key=lambda info: info["name"])
                 for start in range(0, len(found), PAGE):
-                    yield [self._entry(info) for info in found[start : start + PAGE]]
+                    listed = [self._entry(info) for info in found[start : start + PAGE]]
+                    yield [entry for entry in listed if hidden or not is_hidden(entry.name)]
 
     def info(self, name: str) -> Entry | None:
         try:

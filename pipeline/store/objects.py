@@ -22,6 +22,11 @@ class Got:
     etag: str
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a part of the name, its own or a folder's, starts with a dot."""
+    return name.startswith(".") or "/." in name
+
+
 class NoPutIfAbsent(Exception):
     """The store cannot create an object only where there is none."""
 
@@ -29,8 +34,12 @@ class NoPutIfAbsent(Exception):
 class Objects(Protocol):
     """A store without retries; faults come out as OSError or botocore's errors (pipeline/store/faults.py)."""
 
-    def pages(self, prefix: str) -> Iterator[list[Entry]]:
-        """The objects below the folder `prefix` ("" for all), a page of at most 1,000 at a time."""
+    def pages(self, prefix: str, hidden: bool = True) -> Iterator[list[Entry]]:
+        """The objects below the folder `prefix` ("" for all), a page of at most 1,000 at a time.
+
+        `hidden` says whether objects with a name or folder that starts with a dot are among them; where not,
+        such folders are not looked into.
+        """
 
     def info(self, name: str) -> Entry | None:
         """The object's entry, None where there is no such object."""

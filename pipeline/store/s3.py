@@ -16,7 +16,7 @@ from s3fs import S3FileSystem
 
 from pipeline.store.faults import ShortBody, response_code, tried
 from pipeline.store.hosts import refuse_link_local
-from pipeline.store.objects import Entry, Got, NoPutIfAbsent
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_hidden
 
 PAGE = 1000  # the most that S3 gives
 STALL_S = 15  # without one byte; botocore's 60 would use up the time for tries with the second stall
@@ -31,16 +31,17 @@ class S3Objects:
         self._prefix = f"{prefix}/" if prefix else ""
         self._s3 = client()
 
-    def pages(self, prefix: str) -> Iterator[list[Entry]]:
+    def pages(self, prefix: str, hidden: bool = True) -> Iterator[list[Entry]]:
         below = self._prefix + (f"{prefix}/" if prefix else "")
         more: dict[str, str] = {}
         while True:
             page = tried(partial(self._list, below, more), f"list s3://{self._bucket}/{below}")
-            yield [
+            listed = [
                 Entry(item["Key"][len(self._prefix) :], item["Size"], item["ETag"].strip('"'))
                 for item in page.get("Contents", [])
                 if not item["Key"].endswith("/")  # a console's marker for an empty folder
             ]
+            yield [entry for entry in listed if hidden or not is_hidden(entry.name)]
             if not page.get("IsTruncated"):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}

@@ -57,13 +57,14 @@ class Store:
         """The object's own URI, unescaped."""
         return f"{self.location}/{name}"
 
-    def list(self, prefix: str = "") -> Iterator[list[Entry]]:
+    def list(self, prefix: str = "", hidden: bool = True) -> Iterator[list[Entry]]:
         """The objects below the folder `prefix`, at most 1,000 a page; nothing where there is no such folder.
 
-        In the byte order of their names on a disk and on S3. A page is fetched when it is asked for.
+        In the byte order of their names on a disk and on S3. A page is fetched when it is asked for. `hidden`
+        says whether objects whose name or folder starts with a dot are among them.
         """
         try:
-            yield from filter(None, self._objects.pages(prefix))
+            yield from filter(None, self._objects.pages(prefix, hidden))
         except IO_FAULTS as fault:
             folder = str(getattr(fault, "filename", None) or "")  # on a disk: which of the folders below
             is_below = folder.startswith(f"{self.location.root}/")

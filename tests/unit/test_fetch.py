@@ -72,6 +72,13 @@ def test_a_link_inside_the_root(photo: Path) -> None:
     assert image_bytes(row_of(link), str(photo.parent), MOST_PIXELS) == b"some bytes"
 
 
+def test_a_link_in_a_circle(photo: Path) -> None:
+    link = photo.with_name("link.jpg")
+    link.symlink_to(link.name)
+    (row,) = (row._asdict() for row in Source.at(str(photo.parent)).rows() if row.uri.endswith("/link.jpg"))
+    assert reason_of(row, photo.parent) is Reason.SOURCE_MISSING
+
+
 def test_a_root_that_is_a_link_itself(photo: Path, tmp_path: Path) -> None:
     alias = tmp_path / "alias"
     alias.symlink_to(photo.parent)

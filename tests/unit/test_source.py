@@ -1,6 +1,7 @@
 """What a listing takes and leaves, on a real folder."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,21 @@ def test_what_stands_beside_images_is_left_out_and_counted(tmp_path: Path) -> No
         (tmp_path / name).write_bytes((tmp_path / "a.png").read_bytes())
     source = Source.at(str(tmp_path))
     assert [row.uri for row in source.rows()] == [f"file://{tmp_path}/a.png"]
-    assert source.skipped == 5
+    assert source.skipped == 3, "hidden ones are not counted"
+
+
+def test_a_hidden_folder_is_not_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    png_into(tmp_path / "a.png")
+    png_into(tmp_path / ".Trash-0" / "b.png")
+
+    def scandir(folder: Path) -> Iterator[os.DirEntry[str]]:
+        if ".Trash-0" in str(folder):
+            raise PermissionError(13, "Permission denied")  # which root, who may run this test, is never told
+        return real_scandir(folder)
+
+    real_scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert listed(tmp_path) == ["a.png"]
 
 
 def test_other_names_are_asked_for_their_content(tmp_path: Path) -> None:
@@ -83,7 +98,8 @@ def test_links_to_files_are_listed_and_links_to_folders_are_not_followed(tmp_pat
     (tmp_path / "in" / "link.png").symlink_to(outside)
     (tmp_path / "in" / "broken.png").symlink_to(tmp_path / "gone.png")
     (tmp_path / "in" / "loop").symlink_to(tmp_path / "in", target_is_directory=True)
-    assert listed(tmp_path / "in") == ["a.png", "broken.png", "link.png"]
+    (tmp_path / "in" / "itself.png").symlink_to("itself.png")
+    assert listed(tmp_path / "in") == ["a.png", "broken.png", "itself.png", "link.png"]
 
 
 def test_no_such_input(tmp_path: Path) -> None:
@@ -130,3 +146,5 @@ def test_a_link_does_not_hide_an_overlap(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     with pytest.raises(UsageError, match="inside each other"):
         refuse_overlap(location(str(tmp_path / "photos")), location(str(tmp_path / "link" / "out")))
+    (tmp_path / "itself").symlink_to("itself")
+    refuse_overlap(location(str(tmp_path / "photos")), location(str(tmp_path / "itself")))

@@ -1,7 +1,9 @@
 """A store on a disk: whole objects, any name, one creator."""
 
+import errno
 import os
 import pickle
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.errors import StoreError, UsageError
 from pipeline.reason import Reason
-from pipeline.store.disk import PAGE, TEMPORARY
+from pipeline.store.disk import PAGE, TEMPORARY, Disk
 from pipeline.store.fsspec_objects import FsspecObjects
 from pipeline.store.objects import NoPutIfAbsent
 from pipeline.store.storage import Store
@@ -60,6 +62,18 @@ def test_links_to_files_are_listed_and_links_to_folders_are_not_entered(tmp_path
     assert entries == {"folder/a": 3, "link": 3, "broken": 0}
 
 
+def test_hidden_objects_are_listed_where_they_are_asked_for(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    for name in (".tmp-x", "a/.b/c", "a/d", "e.f"):
+        store.publish(name, b"x")
+    assert names(store) == [".tmp-x", "a/.b/c", "a/d", "e.f"]
+    assert [entry.name for page in store.list(hidden=False) for entry in page] == ["a/d", "e.f"]
+    files = Faulty([])
+    files.pipe({"/bucket/a/.b/c": b"one", "/bucket/.d": b"two", "/bucket/e": b"three"})
+    pages = FsspecObjects(files, "/bucket").pages("", hidden=False)
+    assert [entry.name for page in pages for entry in page] == ["e"]
+
+
 def test_create_lets_one_of_many_through(tmp_path: Path) -> None:
     store = Store.at(str(tmp_path))
     with ThreadPoolExecutor(8) as racers:
@@ -95,6 +109,30 @@ def test_a_disk_without_hard_links_is_refused_in_one_sentence(
     monkeypatch.setattr(os, "link", no_links)
     with pytest.raises(UsageError, match="choose another disk"):
         Store.at(str(tmp_path)).create("x", b"x")
+
+
+def test_a_disk_without_hard_links_is_known_on_macos_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(source: Path, target: Path) -> None:
+        raise OSError(45, "Operation not supported")  # ENOTSUP there, and not EOPNOTSUPP
+
+    monkeypatch.setattr(errno, "ENOTSUP", 45)
+    monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(NoPutIfAbsent):
+        Disk(str(tmp_path)).create("x", b"x")
+
+
+def test_a_file_system_that_syncs_no_folders_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def files_only(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    Disk(str(tmp_path)).publish("x", b"x")
+    assert Disk(str(tmp_path)).get("x").data == b"x"
 
 
 class HttpError(Exception):

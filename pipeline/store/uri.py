@@ -43,7 +43,7 @@ class Location:
 
 
 def location(text: str) -> Location:
-    """The place that a URL or a plain path names; a relative path starts at the working directory.
+    """The place that a URL or a plain path names; a relative path starts at the working directory, ~ at home.
 
     Raises: UsageError for another scheme, a chained URL, credentials in it, or a link-local host.
     """
@@ -55,7 +55,8 @@ def location(text: str) -> Location:
     if match is None:
         if not text:
             raise UsageError("the path is empty; name a folder or a URL such as s3://bucket/prefix")
-        return Location("file", os.path.normpath(Path(text).absolute()).rstrip("/"))
+        home_expanded = os.path.expanduser(text)  # noqa: PTH111  # as shells do, it leaves ~stranger alone
+        return Location("file", os.path.normpath(Path(home_expanded).absolute()).rstrip("/"))
     scheme, rest = match[1].lower(), match[2]
     if scheme not in SCHEMES:
         near = get_close_matches(scheme, SCHEMES, 1)

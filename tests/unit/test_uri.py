@@ -31,6 +31,12 @@ def test_a_relative_path_starts_at_the_working_directory(
     assert location("photos") == location(str(tmp_path / "photos"))
 
 
+def test_a_path_may_start_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert location("~/photos") == location(str(tmp_path / "photos"))
+    assert location("~no such person/photos").root.endswith("/~no such person/photos")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -2,8 +2,8 @@
 
 Each has to end by itself, in one sentence and with its exit code, keep what was committed, and be finished by
 the same command once the loss is mended. Usage: outages.py [--only OUTAGE ...] [--images N]. Prints JSON.
-A process of its own: Ray reads its environment when it is imported, and the full disk is mounted for this
-process alone.
+A process of its own: Ray reads its environment when it is imported. The full disk is mounted in yet another,
+which alone sees it; a machine that allows no such mount breaks this one outage.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from pipeline.store import s3
 from pipeline.store.storage import Store
 
 DELAY_S = 0.15  # an image: 80 of them are twelve seconds of labelling, in shards of eight
+OWN_MOUNTS = ["unshare", "--mount", "--map-root-user"]
 BLOCKS = {"workers": 1, "images_per_block": 4}
 PATIENCE_S = 240
 Driver = subprocess.Popen[bytes]
@@ -170,6 +171,19 @@ def outage(name: str, images: int, folder: Path) -> Outage:
     return found
 
 
+def outage_in_own_mounts(name: str, images: int) -> Outage:
+    """The same, in a process that can mount what others do not see."""
+    command = [*OWN_MOUNTS, sys.executable, __file__, "--only", name, "--images", str(images)]
+    environment = {**os.environ, "OWN_MOUNTS": "yes"}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    except FileNotFoundError as missing:
+        return Outage(faults=[f"nothing was filled: {missing}"])
+    if done.returncode:
+        return Outage(faults=[f"nothing was filled: {done.stderr.strip()[-2000:]}"])
+    return Outage(**json.loads(done.stdout)["outages"][name])
+
+
 @contextmanager
 def _driver(scene: Scene, folder: Path) -> Iterator[Driver]:
     options = json.dumps({**BLOCKS, **scene.options})
@@ -218,12 +232,11 @@ def main() -> None:
     options.add_argument("--only", nargs="+", choices=OUTAGES, default=list(OUTAGES))
     options.add_argument("--images", type=int, default=80)
     asked = options.parse_args()
-    if "disk" in asked.only and "OWN_MOUNTS" not in os.environ:
-        os.environ["OWN_MOUNTS"] = "yes"
-        own_mounts = ["unshare", "--mount", "--map-root-user"]
-        os.execvp(own_mounts[0], [*own_mounts, sys.executable, *sys.argv])  # noqa: S606
     began, found = time.monotonic(), {}
     for name in asked.only:
+        if name == "disk" and "OWN_MOUNTS" not in os.environ:
+            found[name] = outage_in_own_mounts(name, asked.images)
+            continue
         with tempfile.TemporaryDirectory() as folder:
             found[name] = outage(name, asked.images, Path(folder))
     print(

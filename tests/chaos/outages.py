@@ -9,6 +9,7 @@ which alone sees it; a machine that allows no such mount breaks this one outage.
 import argparse
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -158,7 +159,7 @@ def outage(name: str, images: int, folder: Path) -> Outage:
             code = driver.wait(PATIENCE_S)
             found.ended_s = round(time.monotonic() - struck, 1)
         *progress, found.said = (folder / "stderr").read_text().splitlines() or [""]
-        is_clean = all(" of " in line and " images, " in line for line in progress)
+        is_clean = all(re.match(r"\d+ of \d+ images, \d+ failed", line) for line in progress)
         if not is_clean or code != scene.ends[0] or scene.ends[1] not in found.said:
             found.faults.append(f"ended with {code} and said: {progress} {found.said}")
         if code == 130 and found.ended_s > 30:

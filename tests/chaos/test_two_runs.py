@@ -68,13 +68,18 @@ def racers(rehearsal, tmp_path: Path) -> Callable[[], tuple[Racer, Racer]]:
     return two
 
 
+def winner_of(pair: tuple[Racer, Racer]) -> Racer:
+    """Who is in, once the other has left with the code for it."""
+    for racer in pair:
+        racer.tell()
+    winner, loser = sorted(pair, key=lambda racer: not racer.is_in())
+    assert loser.exit_code() == LOCKED
+    return winner
+
+
 def test_of_two_runs_one_goes_on_and_the_other_leaves_with_code_5(racers, tmp_path: Path, rehearsal) -> None:
     for _ in range(RACES):
-        pair = racers()
-        for racer in pair:
-            racer.tell()
-        winner, loser = sorted(pair, key=lambda racer: not racer.is_in())
-        assert loser.exit_code() == LOCKED
+        winner = winner_of(racers())
         winner.tell()
         assert winner.exit_code() == WON
         assert validate(str(tmp_path / "out")).problems == []
@@ -83,11 +88,7 @@ def test_of_two_runs_one_goes_on_and_the_other_leaves_with_code_5(racers, tmp_pa
 
 def test_after_a_killed_winner_the_next_run_goes_on(racers, tmp_path: Path, rehearsal) -> None:
     for _ in range(RACES):
-        pair = racers()
-        for racer in pair:
-            racer.tell()
-        winner, loser = sorted(pair, key=lambda racer: not racer.is_in())
-        assert loser.exit_code() == LOCKED
+        winner = winner_of(racers())
         os.kill(winner.pid, signal.SIGKILL)
         assert winner.exit_code() == -signal.SIGKILL
     rehearsal(NAMES).run(Store.at(str(tmp_path / "out")))

@@ -32,6 +32,11 @@ class ConfigField:
         return "--" + self.name.replace("_", "-")
 
     @property
+    def flags(self) -> str:
+        """The flag, with the one that turns a switch off, which a job file may have turned on."""
+        return f"{self.flag}/--no-{self.flag[2:]}" if self.is_switch else self.flag
+
+    @property
     def variable(self) -> str:
         return ENVIRONMENT_PREFIX + self.name.upper()
 

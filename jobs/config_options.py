@@ -20,6 +20,9 @@ from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 
 OTHER_SETTINGS = ["CONFIG", "CACHE"]
+# Likeness of a variable to an option from which on it is one misspelt: VERSION, which container images set,
+# has 0.63 to PRECISION; a letter left out of INPUT leaves 0.89.
+MISSPELT = 0.8
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -66,7 +69,7 @@ def _parameter(field: ConfigField, show_default: bool) -> inspect.Parameter:
     else:
         panel = f"{field.path[-2].capitalize()} options" if len(field.path) > 1 else "Run options"
         metavar = None if field.is_switch else field.value
-        how = typer.Option(field.flag, metavar=metavar, rich_help_panel=panel, **common)
+        how = typer.Option(field.flags, metavar=metavar, rich_help_panel=panel, **common)
     kind = bool | None if field.is_switch else str | None
     return _keyword(field.name, Annotated[kind, how], None)
 
@@ -94,7 +97,7 @@ def _refuse_misspelt_variables(fields: Sequence[ConfigField]) -> None:
     known = [field.name.upper() for field in (*fields, *config_fields(RunConfig))] + OTHER_SETTINGS
     for variable in os.environ:
         name = variable.removeprefix(ENVIRONMENT_PREFIX)
-        if name != variable and name not in known and (hint := suggestion(name, known)):
+        if name != variable and name not in known and (hint := suggestion(name, known, MISSPELT)):
             raise UsageError(f"{variable} sets {name}, which is no option{hint}")
 
 

@@ -65,10 +65,20 @@ def test_a_misspelt_variable_is_refused_and_a_strange_one_is_left_alone(
     parse: Parse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAM_LABEL_SERVICE_HOST", "10.0.0.1")  # as Kubernetes sets it for a service sam-label
+    monkeypatch.setenv("SAM_LABEL_VERSION", "1.2")  # as container images do
     parse("photos")
     monkeypatch.setenv("SAM_LABEL_POINT_PER_SIDE", "8")
     with pytest.raises(UsageError, match=r"sets POINT_PER_SIDE, .* mean POINTS_PER_SIDE\?"):
         parse("photos")
+
+
+def test_a_flag_turns_off_what_a_job_file_or_a_variable_turned_on(
+    parse: Parse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not parse("photos", "--no-refresh", job_file={"refresh": True}).refresh
+    monkeypatch.setenv("SAM_LABEL_REFRESH", "true")
+    assert parse("photos").refresh
+    assert not parse("photos", "--no-refresh").refresh
 
 
 def test_every_kind_of_option_arrives(parse: Parse) -> None:

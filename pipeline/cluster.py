@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from urllib.parse import urlsplit
 
 import ray
-from ray._private import auto_init_hook
+from ray._private import auto_init_hook, services
 from ray._private.accelerators import NvidiaGPUAcceleratorManager
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # compiled
 
@@ -62,7 +62,7 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
             with native_stderr_hushed(), signals_noted() as interrupted:
                 thread.submit(_start, address).result()
         except Exception as fault:  # Ray raises a bare one where its processes start too slowly
-            raise SamLabelError(f"Ray at {address} cannot be used: {str(fault).splitlines()[0]}") from fault
+            raise _unusable(address, fault) from fault
         try:
             if interrupted.is_set():
                 raise KeyboardInterrupt
@@ -76,6 +76,11 @@ def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
             in_the_time_left(_end_ray, RAY_END_S)
             raise
         _end_ray()
+
+
+def _unusable(address: str, fault: Exception) -> SamLabelError:
+    why = (str(fault).splitlines() or [type(fault).__name__])[0]
+    return SamLabelError(f"Ray at {address} cannot be used: {why}")
 
 
 def _end_ray() -> None:
@@ -136,7 +141,14 @@ def local_cpus() -> int:
 
 
 def _address(config: RunConfig) -> str:
-    return config.address or os.environ.get("RAY_ADDRESS") or "local"
+    """Where the Ray is that the run joins, "local" for one of its own; `auto` is looked up, as Ray does."""
+    address = config.address or os.environ.get("RAY_ADDRESS") or "local"
+    if address != "auto":
+        return address
+    try:
+        return str(services.get_ray_address_from_environment("auto", None))
+    except ConnectionError as fault:
+        raise _unusable(address, fault) from fault
 
 
 def _refuse_unsafe(address: str, allowed: bool) -> None:
@@ -146,7 +158,14 @@ def _refuse_unsafe(address: str, allowed: bool) -> None:
             "sam-label on the cluster, for example with `ray job submit`"
         )
     host = urlsplit(f"//{address}").hostname
-    if allowed or address in ("local", "auto") or host in ("127.0.0.1", "::1", "localhost"):
+    if allowed or host in ("127.0.0.1", "::1", "localhost"):
+        return
+    if address == "local":
+        if not ray.is_initialized() and os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+            raise UsageError(
+                "RAY_AUTH_MODE is set to something other than token, and would open this run's own Ray to "
+                "whoever reaches this machine; unset it, or pass --allow-unauthenticated-cluster"
+            )
         return
     if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
         raise UsageError(

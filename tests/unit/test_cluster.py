@@ -1,11 +1,15 @@
 """The room that labelers get, and the Rays that are refused; nothing is started."""
 
+from pathlib import Path
+
 import pytest
+import ray
+from ray._private import services
 from ray._private.accelerators import NvidiaGPUAcceleratorManager
 
 from pipeline.cluster import ray_session, refuse_what_does_not_fit
 from pipeline.config import RunConfig
-from pipeline.errors import UsageError
+from pipeline.errors import SamLabelError, UsageError
 from pipeline.labeler_room import LabelerRoom, labeler_room
 
 
@@ -77,6 +81,49 @@ def test_a_cluster_from_the_environment_is_held_to_the_same(monkeypatch: pytest.
     monkeypatch.setenv("RAY_ADDRESS", "10.1.2.3:6379")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(UsageError, match="without token authentication"), ray_session(config()):
+        pass
+
+
+@pytest.mark.parametrize("asked", [{"address": "auto"}, {}], ids=["option", "environment"])
+def test_auto_is_held_to_the_same_by_the_address_that_it_leads_to(
+    asked: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("10.1.2.3:6379")  # where `ray start` leaves it
+    monkeypatch.setattr(services, "find_gcs_addresses", frozenset)  # other Rays on this machine are not asked
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if not asked:
+        monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with (
+        pytest.raises(UsageError, match=r"10\.1\.2\.3:6379 would be used without token authentication"),
+        ray_session(config(**asked)),
+    ):
+        pass
+
+
+def test_auto_where_no_ray_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "find_gcs_addresses", frozenset)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    with pytest.raises(SamLabelError, match="Ray at auto cannot be used: Could not find any running Ray"):
+        refuse_what_does_not_fit(config(address="auto"))
+
+
+def test_a_ray_of_its_own_is_not_opened_to_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(UsageError, match="RAY_AUTH_MODE is set to something other"), ray_session(config()):
+        pass
+
+
+def test_a_fault_without_a_message_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(ray, "init", init)
+    with (
+        pytest.raises(SamLabelError, match=r"Ray at 127\.0\.0\.1:1 cannot be used: TimeoutError"),
+        ray_session(config(address="127.0.0.1:1")),
+    ):
         pass
 
 

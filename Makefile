@@ -1,7 +1,7 @@
 # Every target does its own set-up and can be repeated.
 PYTHON ?= python3
 BIN := .venv/bin
-BUILD_INPUTS := pyproject.toml constraints.txt setup.py $(wildcard sam_core/native/*.c sam_core/native/*.h)
+BUILD_INPUTS := pyproject.toml constraints.txt setup.py sam_core/native/sources.py $(wildcard sam_core/native/*.c sam_core/native/*.h)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 SOURCES := sam_core pipeline jobs tests setup.py
 

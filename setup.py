@@ -18,24 +18,8 @@ from setuptools.errors import CompileError
 NATIVE = runpy.run_path("sam_core/native/sources.py")
 SOURCES = [f"sam_core/native/{name}" for name in NATIVE["UNITS"]]
 COMPILER = [sys.executable, "-m", "ziglang", "cc"]
-# without the last the compiler halves 512-bit vectors
-FLAGS = [
-    "-std=c11",
-    "-O3",
-    "-shared",
-    "-fPIC",
-    "-ffp-contract=fast",
-    "-fno-math-errno",
-    "-mprefer-vector-width=512",
-    f"-DSAM_SOURCES={NATIVE['digest']()}",
-]
-# library name -> target CPU of one machine architecture
-INSTRUCTION_SETS = {
-    "x86_64": {"kernel_avx512": "x86_64_v4", "kernel_avx2": "x86_64_v3"},
-    "amd64": {"kernel_avx512": "x86_64_v4", "kernel_avx2": "x86_64_v3"},
-    "aarch64": {"kernel_neon": "generic"},
-    "arm64": {"kernel_neon": "generic"},
-}
+FLAGS = [*NATIVE["FLAGS"], f"-DSAM_SOURCES={NATIVE['digest']()}"]
+TARGET_CPUS = NATIVE["INSTRUCTION_SETS"].get(platform.machine().lower(), {})
 
 
 class BuildKernel(build_ext):
@@ -43,7 +27,7 @@ class BuildKernel(build_ext):
         return str(Path(*fullname.split("."))) + (".dll" if sys.platform == "win32" else ".so")
 
     def build_extension(self, ext: Extension) -> None:
-        cpu = INSTRUCTION_SETS[platform.machine().lower()][ext.name.rpartition(".")[2]]
+        cpu = TARGET_CPUS[ext.name.rpartition(".")[2]]
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         command = [*COMPILER, *FLAGS, f"-mcpu={cpu}", "-o", str(target), *ext.sources]
@@ -53,8 +37,7 @@ class BuildKernel(build_ext):
 
 setup(
     ext_modules=[
-        Extension(f"sam_core.native.{name}", SOURCES, depends=SOURCES, optional=True)
-        for name in INSTRUCTION_SETS.get(platform.machine().lower(), {})
+        Extension(f"sam_core.native.{name}", SOURCES, depends=SOURCES, optional=True) for name in TARGET_CPUS
     ],
     cmdclass={"build_ext": BuildKernel},
 )

@@ -4,6 +4,7 @@ A run that has nothing to do never starts Ray. One that ends early, however it e
 done, and the same command goes on from there.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -32,8 +33,11 @@ from pipeline.signals import sigterm_interrupts
 from pipeline.store.storage import Store
 from pipeline.supervise import INTERRUPTED, supervised
 from pipeline.weights import Weights, sam_generator, weights_of
+from sam_core.native import built
 
 LIGHT_CPUS = 0.25  # of reading, fetching and writing tasks: bound by the network, four of them share a core
+
+_log = logging.getLogger("sam_label.run")
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,8 @@ def run(
         ):
             if output.dataset.left:
                 with ray_session(config) as room:
+                    if room.device == "cpu" and config.mask.precision == "float32" and built.is_missing():
+                        _log.warning(built.NOT_BUILT)  # a labeler's own warning would stay in Ray's log
                     labelling = _Labelling(config, output, source.root, weights, room, load)
                     labelling.supervised(progress or (lambda _: None))
     except KeyboardInterrupt:

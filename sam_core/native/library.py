@@ -3,14 +3,12 @@
 import ctypes
 import functools
 import platform
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from sam_core.native import sources
+from sam_core.native.built import NOT_BUILT, opened
 
 PROMPTS_A_CALL = 8  # PROMPTS of kernel.h
 SCRATCH = (25 + PROMPTS_A_CALL * 37) * 1024  # of kernel.h, floats
@@ -93,23 +91,8 @@ def loaded() -> ctypes.CDLL | None:
     """The fastest library that this CPU runs; None, with a warning, where one should have been built."""
     found = next((library for library in map(opened, names()) if library), None)
     if found is None and names():
-        warnings.warn(
-            "the CPU kernel was not built here, or from other sources; plain torch gives the same masks in "
-            "three times the time. Installing sam-label again builds it",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        warnings.warn(NOT_BUILT, RuntimeWarning, stacklevel=2)
     return found
-
-
-def opened(name: str) -> ctypes.CDLL | None:
-    """The library of that name; None where it was not built, cannot be loaded, or has other sources."""
-    path = Path(__file__).with_name(name + (".dll" if sys.platform == "win32" else ".so"))
-    try:
-        library = ctypes.CDLL(str(path))
-        return library if library.sam_sources() == sources.digest() else None
-    except (OSError, AttributeError):  # no such file, or another platform's; no such function
-        return None
 
 
 def names() -> list[str]:

@@ -16,6 +16,8 @@ from pipeline.output.dataset import Dataset
 from pipeline.output.validate import validate
 from pipeline.plan import plan
 from pipeline.run import RunProgress, RunSummary, run
+from sam_core.native import sources
+from sam_core.native.built import NOT_BUILT
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,6 +89,17 @@ def test_every_file_ends_in_one_row(tmp_path: Path) -> None:
     assert {f"_{name}" for name in names} <= {name for name, row in found.items() if row["status"] == "ok"}
     assert (summary.labelled, summary.failed, summary.total, summary.masks) == (28, 6, 34, 84)
     assert summary.skipped_files == 1
+
+
+def test_a_run_on_a_cpu_says_that_the_kernel_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos(tmp_path / "in", 1)
+    labelled(tmp_path / "in", tmp_path / "out")
+    assert caplog.messages == []
+    monkeypatch.setattr(sources, "digest", lambda: 0)  # as after a build that failed
+    labelled(tmp_path / "in", tmp_path / "slow")
+    assert caplog.messages == [NOT_BUILT]
 
 
 def test_a_finished_run_again_does_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The C kernel against the model's own modules: slow, obvious, every mask at full size."""
 
 import platform
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from sam_core.crop_frame import CropFrame
-from sam_core.native import library, sources
+from sam_core.native import built, library, sources
 from sam_core.native.decoder import NativeDecoder, is_served
 from sam_core.options import MaskOptions
 from sam_core.registry import load_sam
@@ -148,11 +150,25 @@ def test_every_library_that_runs_here_gives_the_same_masks(
 def test_the_library_was_built_where_it_can_be() -> None:
     if platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64"):
         assert library.loaded() is not None
+    assert not built.is_missing()
+
+
+def test_other_flags_are_other_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sources.digest()
+    monkeypatch.setattr(sources, "FLAGS", (*sources.FLAGS, "-ffast-math"))
+    assert sources.digest() != before
+
+
+def test_a_command_learns_of_the_kernel_without_torch() -> None:
+    script = """import sys; from sam_core.native import built
+sys.exit(built.is_missing() or "torch" in sys.modules)"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     other = sources.digest() + 1
     monkeypatch.setattr(sources, "digest", lambda: other)
+    assert built.is_missing()
     assert library.opened(library.names()[0]) is None
     library.loaded.cache_clear()
     with pytest.warns(RuntimeWarning, match="plain torch gives the same masks"):
@@ -164,7 +180,7 @@ def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch)
 def test_what_is_no_library_is_not_used(
     content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library, "__file__", str(tmp_path / "library.py"))
+    monkeypatch.setattr(built, "__file__", str(tmp_path / "built.py"))
     if content is not None:
         (tmp_path / "kernel_avx2.so").write_bytes(content)
     assert library.opened("kernel_avx2") is None

@@ -4,11 +4,13 @@ The names and defaults are SA's; the job file, the command line and the document
 What SA lacks stands at the end and is off by default.
 """
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 LEAST_TILE = 64  # pixels; smaller ones are magnified 16 times and more, and make thousands of an image
+_RECORDED = {"is_recorded": True}  # the context in which rules that came later are not asked
 
 
 class MaskOptions(BaseModel):
@@ -86,15 +88,23 @@ class MaskOptions(BaseModel):
         description="Do as SA does where sam-label decides otherwise (infra/adr/0004): crops, small regions.",
     )
 
+    @classmethod
+    def of_record(cls, said: Mapping[str, Any]) -> Self:
+        """The options that a dataset was made with, also those that are refused by now.
+
+        Raises: ValueError for what never were options.
+        """
+        return cls.model_validate(said, context=_RECORDED)
+
     @field_validator("tile_size")
     @classmethod
-    def _tiles_have_a_size(cls, tile_size: int) -> int:
-        if 0 < tile_size < LEAST_TILE:
+    def _tiles_have_a_size(cls, tile_size: int, info: ValidationInfo) -> int:
+        if 0 < tile_size < LEAST_TILE and info.context != _RECORDED:
             raise ValueError(f"a tile has at least {LEAST_TILE} pixels a side; 0 is off")
         return tile_size
 
     @model_validator(mode="after")
-    def _tiles_have_no_crops(self) -> Self:
-        if self.tile_size and self.crop_n_layers:
+    def _tiles_have_no_crops(self, info: ValidationInfo) -> Self:
+        if self.tile_size and self.crop_n_layers and info.context != _RECORDED:
             raise ValueError("--tile-size and --crop-n-layers exclude each other: a tile is a crop")
         return self

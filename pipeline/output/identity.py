@@ -46,7 +46,7 @@ class Identity:
         return cls(
             said["model"]["type"],
             said["model"]["sha256"],
-            MaskOptions.model_validate(said["mask_options"]),
+            MaskOptions.of_record(said["mask_options"]),
             said["schema_version"],
         )
 

@@ -56,6 +56,14 @@ def test_wrong_options_are_refused(wrong: dict) -> None:
         MaskOptions(**wrong)
 
 
+def test_a_record_keeps_options_that_are_refused_by_now_but_no_nonsense() -> None:
+    made_with = MaskOptions.of_record({"tile_size": 32, "crop_n_layers": 1})
+    assert (made_with.tile_size, made_with.crop_n_layers) == (32, 1)
+    for wrong in ({"tile_size": -1}, {"tile_sizes": 64}):
+        with pytest.raises(ValidationError):
+            MaskOptions.of_record(wrong)
+
+
 def test_the_overlap_of_crops_is_a_fraction() -> None:
     """SA's command line reads it as an int, so that nothing but 0 can be given."""
     assert MaskOptions(crop_overlap_ratio="0.25").crop_overlap_ratio == 0.25

@@ -31,17 +31,24 @@ def status_text(found: "Status", output: str) -> str:
     if found.failed:
         lines.append(f"failed: {by_reason(found.failed_by_reason)}")
     if found.holder is not None:
-        writer = found.holder.process
-        lines.append(f"written by process {writer.pid} on {writer.host}, for {duration(found.holder.age_s)}")
-        if found.images_per_s is not None and found.time_left_s is not None:
-            lines.append(f"{found.images_per_s:.2f} images/s, about {duration(found.time_left_s)} left")
+        writer = f"process {found.holder.process.pid} on {found.holder.process.host}"
+        if found.is_holder_dead:
+            lines.append(f"{writer} has died while it wrote; what it committed counts")
+        else:
+            lines.append(f"written by {writer}, for {duration(found.holder.age_s)}")
+            if found.images_per_s is not None and found.time_left_s is not None:
+                lines.append(f"{found.images_per_s:.2f} images/s, about {duration(found.time_left_s)} left")
     lines.append(f"next: {_next(found, output)}")
     return "\n".join(lines)
 
 
 def _next(found: "Status", output: str) -> str:
+    if found.holder is not None and not found.is_holder_dead:
+        return "wait for that run; if it was killed, the same command takes over after 30 s"
     if found.left:
-        return "wait for that run" if found.holder is not None else "the same sam-label run goes on"
+        return "the same command goes on" if found.is_holder_dead else "the same sam-label run goes on"
+    if found.is_holder_dead:
+        return f"sam-label gc {output}"
     if not WORTH_A_RETRY.isdisjoint(found.failed_by_reason):
         return f"sam-label retry {output}"
     if Reason.SOURCE_CHANGED in found.failed_by_reason:

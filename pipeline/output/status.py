@@ -25,6 +25,7 @@ class Status:
     ended: str | None  # how the current run ended; None while it goes on, or after it was killed
     images_per_s: float | None  # of the current run, from its start to its last commit
     holder: Holder | None  # who writes now, or has died without letting go
+    is_holder_dead: bool = False  # seen from here; one on another machine dies unseen
 
     @property
     def failed(self) -> int:
@@ -40,7 +41,7 @@ def status(output: str) -> Status:
     """The dataset's state at this moment. Raises: UsageError where there is none."""
     store = Store.at(output)
     dataset = Dataset.in_store(store)
-    record = dataset.record
+    record, holder = dataset.record, current_holder(store)
     return Status(
         output=store.url,
         images=dataset.images,
@@ -54,7 +55,8 @@ def status(output: str) -> Status:
         started_at=record.started_at,
         ended=record.ended["how"] if record.ended else None,
         images_per_s=_rate(dataset),
-        holder=current_holder(store),
+        holder=holder,
+        is_holder_dead=holder is not None and holder.process.is_dead_here,
     )
 
 

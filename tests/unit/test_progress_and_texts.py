@@ -8,6 +8,8 @@ from jobs.progress import bytes_progress, run_progress
 from jobs.run_text import plan_text, summary_text
 from jobs.status_text import status_text
 from jobs.wording import by_reason, counted, duration, size
+from pipeline.output.lock import Holder
+from pipeline.output.process_identity import ProcessIdentity
 from pipeline.output.status import Status
 from pipeline.plan import RunPlan
 from pipeline.run import RunProgress, RunSummary
@@ -84,6 +86,23 @@ def test_status_counts_and_names_the_next_command() -> None:
         "failed: 2 EMPTY",
         "next: the same sam-label run goes on",
     ]
+
+
+@pytest.mark.parametrize(
+    ("is_dead", "left", "who", "command"),
+    [
+        (False, 1, "written by process 7 on there, for ", "wait for that run; if it was killed, the same"),
+        (True, 1, "process 7 on there has died while it wrote; ", "the same command goes on"),
+        (True, 0, "process 7 on there has died while it wrote; ", "sam-label gc out"),
+    ],
+)
+def test_status_waits_for_no_dead_process(is_dead: bool, left: int, who: str, command: str) -> None:
+    process = ProcessIdentity("there", 7, "", "")
+    holder = Holder(1, process, "word", taken_at="2026-01-01T00:00:00.000+00:00")
+    found = Status("out", 10, 10 - left, {}, left, 70, 5_000, 1, "r1", "", None, 2.0, holder, is_dead)
+    lines = status_text(found, "out").splitlines()
+    assert lines[2].startswith(who)
+    assert lines[-1].startswith(f"next: {command}")
 
 
 @pytest.mark.parametrize(

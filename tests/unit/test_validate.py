@@ -22,6 +22,7 @@ from pipeline.output.retry import retry
 from pipeline.output.row_check import row_faults
 from pipeline.output.schema import table_of
 from pipeline.output.shards import read_shard
+from pipeline.output.status import status
 from pipeline.output.validate import validate
 from pipeline.store.storage import Store
 
@@ -161,10 +162,12 @@ def test_leftovers_of_a_killed_run_are_told_and_those_of_a_live_one_are_not(outp
     (output / "data" / "r00002-000007.parquet").write_bytes(b"x")
     with held_lock(Store.at(str(output))):
         assert validate(str(output)).is_valid
+        assert not status(str(output)).is_holder_dead
         me = replace(this_process(), started="0")  # this pid, before it was ours: a dead process
         dead = Holder(generation=3, process=me, word="w", taken_at=now())
         (output / "_lock" / "00003.json").write_bytes(dead.to_json())
         assert validate(str(output)).problem_count == 1
+        assert status(str(output)).is_holder_dead
 
 
 def test_a_dataset_that_changes_while_it_is_validated_is_not_called_invalid(

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 LEAST_TILE = 64  # pixels; smaller ones are magnified 16 times and more, and make thousands of an image
+MOST_TILE_OVERLAP = 0.75  # every pixel is labelled 16 times; at 0.99 10,000 times
 _RECORDED = {"is_recorded": True}  # the context in which rules that came later are not asked
 
 
@@ -51,7 +52,10 @@ class MaskOptions(BaseModel):
         0.7, ge=0, le=1, description="As --box-nms-thresh, between masks of different crops."
     )
     crop_overlap_ratio: float = Field(
-        512 / 1500, ge=0, lt=1, description="Overlap of first-layer crops, as a fraction of the shorter side."
+        512 / 1500,
+        ge=0,
+        lt=1,
+        description="Overlap of first-layer crops, as a fraction of the shorter side; of tiles (at most 0.75).",
     )
     crop_n_points_downscale_factor: int = Field(
         1, ge=1, description="The grid of crop layer i has points_per_side / factor**i points a side."
@@ -107,4 +111,10 @@ class MaskOptions(BaseModel):
     def _tiles_have_no_crops(self, info: ValidationInfo) -> Self:
         if self.tile_size and self.crop_n_layers and info.context != _RECORDED:
             raise ValueError("--tile-size and --crop-n-layers exclude each other: a tile is a crop")
+        return self
+
+    @model_validator(mode="after")
+    def _tiles_move_on(self, info: ValidationInfo) -> Self:
+        if self.tile_size and self.crop_overlap_ratio > MOST_TILE_OVERLAP and info.context != _RECORDED:
+            raise ValueError(f"with --tile-size --crop-overlap-ratio is at most {MOST_TILE_OVERLAP}")
         return self

@@ -49,6 +49,7 @@ def test_every_option_has_help() -> None:
         {"max_mask_area": 0},
         {"tile_size": 1},  # a typo that would make a million tiles
         {"tile_size": 512, "crop_n_layers": 1},
+        {"tile_size": 64, "crop_overlap_ratio": 0.99},  # 15 million tiles of a photo
     ],
 )
 def test_wrong_options_are_refused(wrong: dict) -> None:

@@ -117,4 +117,5 @@ class FilterConfig(BaseModel):
 
     input: str = Field(min_length=1, description="Dataset labelled with loose thresholds: a folder or a URL.")
     output: str = Field(min_length=1, description="Dataset to write: a folder or a URL.")
+    overwrite: bool = Field(default=False, description="Delete the dataset at the output first.")
     mask: MaskOptions = Field(default=MaskOptions.model_validate({}), description="The tighter options.")

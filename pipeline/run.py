@@ -110,7 +110,7 @@ def run(
                     labelling.supervised(progress or (lambda _: None))
     except KeyboardInterrupt:
         raise Interrupted(INTERRUPTED) from None
-    summary = _summary(Dataset.in_store(store), output.run, room, time.monotonic() - started)
+    summary = _summary(output.dataset.again(), output.run, room, time.monotonic() - started)
     return replace(summary, skipped_files=source.skipped)
 
 
@@ -146,7 +146,7 @@ class _Labelling:
             self.config.most_failures(self.images),
             on_tick,
         )
-        left_over = Dataset.in_store(self.output.store).left - (self.output.dataset.left - self.images)
+        left_over = self.output.dataset.again().left - (self.output.dataset.left - self.images)
         if left_over:  # nothing known does this; if something does, it is not to pass for success
             raise SamLabelError(
                 f"{left_over} images came to no row, although nothing failed; run again to label them"

@@ -9,7 +9,6 @@ commits afterwards is in nobody's list (infra/adr/0006).
 import json
 import re
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -19,11 +18,11 @@ import pyarrow.compute as pc
 
 from pipeline.errors import DamagedFile
 from pipeline.output.identity import Identity
+from pipeline.output.side_by_side import side_by_side
 from pipeline.store.storage import Store
 from sam_core import __version__
 
 T = TypeVar("T")
-_READERS = 16  # a small object is all latency
 _RUN = re.compile(r"^r(\d{5,})(?=[-.]|$)")
 
 
@@ -86,6 +85,8 @@ class RunRecord:
     started_at: str = field(default_factory=now)
     settings: dict[str, Any] = field(default_factory=dict)
     software_version: str = __version__
+    grown_since: str = ""  # the last run that listed the input or took rows out: since it, rows only joined
+    filtered_from: str | None = None  # of filtered rows: which dataset, and that one's grown_since
     ended: dict[str, Any] | None = None  # how, when, and counts; None while it runs or after it was killed
 
     def to_json(self) -> bytes:
@@ -120,16 +121,22 @@ def current_record(store: Store) -> RunRecord | None:
     return _parsed(store, record_name(newest), RunRecord.from_json) if newest else None
 
 
-def live_commits(store: Store, record: RunRecord) -> list[Commit]:
-    """The commits that count under a record, by name. Raises: DamagedFile, StoreError where one is gone."""
+def live_commits(store: Store, record: RunRecord, known: Iterable[Commit] = ()) -> list[Commit]:
+    """The commits that count under a record, by name; those that are `known` are not read again.
+
+    Raises: DamagedFile, StoreError where one is gone.
+    """
     own = (
         entry.name.removeprefix("_commits/").removesuffix(".json")
         for entry in _listed(store, "_commits")
         if entry.name.startswith(f"_commits/{record.run}-") and entry.name.endswith(".json")
     )
     names = sorted({*record.started_from, *own})
-    with ThreadPoolExecutor(_READERS) as readers:
-        return list(readers.map(lambda name: _parsed(store, commit_name(name), _commit), names))
+    found = {commit.name: commit for commit in known}
+    missing = [name for name in names if name not in found]
+    read = side_by_side(lambda name: _parsed(store, commit_name(name), _commit), missing)
+    found |= zip(missing, read, strict=True)
+    return [found[name] for name in names]
 
 
 def write_commit(store: Store, commit: Commit) -> None:

@@ -6,9 +6,10 @@
 A snapshot holds still while a run goes on; take another for what has been committed since.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from pipeline.output.identity import Identity
 from pipeline.output.manifest import read_manifest
 from pipeline.output.schema import SCHEMA
 from pipeline.output.shards import read_shard
+from pipeline.output.side_by_side import side_by_side
 from pipeline.reason import Reason
 from pipeline.store.storage import Store
 
@@ -40,20 +42,23 @@ class Dataset:
         return cls.in_store(Store.at(url))
 
     @classmethod
-    def in_store(cls, store: Store) -> "Dataset":
-        """As `at`. Raises: UsageError where there is none."""
-        found = cls.in_store_or_none(store)
+    def in_store(cls, store: Store, known: Iterable[Commit] = ()) -> "Dataset":
+        """As `in_store_or_none`. Raises: UsageError where there is none."""
+        found = cls.in_store_or_none(store, known)
         if found is None:
             raise UsageError(f"{store.url} holds no dataset; sam-label run INPUT OUTPUT makes one")
         return found
 
     @classmethod
-    def in_store_or_none(cls, store: Store) -> "Dataset | None":
-        """As `at`, None where there is no dataset (yet). Raises: DamagedFile."""
+    def in_store_or_none(cls, store: Store, known: Iterable[Commit] = ()) -> "Dataset | None":
+        """As `at`, None where there is no dataset (yet); commits that are `known` are not read again.
+
+        Raises: DamagedFile.
+        """
         record = current_record(store)
         while record is not None:
             try:
-                found = cls(store, record, tuple(live_commits(store, record)))
+                found = cls(store, record, tuple(live_commits(store, record, known)))
                 later = current_record(store)  # a run that took over meanwhile may have swept commits away
             except StoreError as fault:
                 later = _later_record(store, record, fault)
@@ -61,6 +66,10 @@ class Dataset:
                 return found
             record = later
         return None
+
+    def again(self) -> "Dataset":
+        """The dataset as it is by now."""
+        return self.in_store(self.store, self.commits)
 
     @property
     def identity(self) -> Identity:
@@ -118,18 +127,7 @@ class Dataset:
         Raises: DamagedFile, SamLabelError where a later run has replaced a shard.
         """
         for commit in self.commits:
-            try:
-                table = read_shard(self.store, commit, columns)
-            except StoreError as fault:
-                later = _later_record(self.store, self.record, fault)
-                raise SamLabelError(
-                    f"{self.store.uri(commit.shard)} was replaced by run {later.run} while it was read; open "
-                    "the dataset again"
-                ) from fault
-            if table.num_rows != commit.rows:
-                why = f"it has {table.num_rows} rows, its commit says {commit.rows}"
-                raise DamagedFile(self.store.uri(commit.shard), why)
-            yield table
+            yield self._rows_of(commit, columns)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows at once; for datasets that fit in memory."""
@@ -145,10 +143,12 @@ class Dataset:
     def done_ids(self) -> Ids:
         """The sorted ids of the images that have a row."""
         ids = np.empty(self.rows, dtype="S16")
-        start = 0
-        for table in self.tables(["image_id"]):
-            ids[start : start + table.num_rows] = packed_ids(table["image_id"])
-            start += table.num_rows
+
+        def read(commit: Commit, end: int) -> None:
+            ids[end - commit.rows : end] = packed_ids(self._rows_of(commit, ["image_id"])["image_id"])
+
+        ends = accumulate(commit.rows for commit in self.commits)
+        side_by_side(lambda place: read(*place), zip(self.commits, ends, strict=True))
         ids.sort()
         return ids
 
@@ -157,6 +157,26 @@ class Dataset:
         done = self.done_ids()
         for table in self.manifest():
             yield without(table, done)
+
+    def pending_ids(self) -> Ids:
+        """The sorted ids of the images that have no row yet."""
+        parts = [packed_ids(table["image_id"]) for table in self.pending()]
+        return np.sort(np.concatenate([np.zeros(0, dtype="S16"), *parts]))
+
+    def _rows_of(self, commit: Commit, columns: Sequence[str] | None) -> pa.Table:
+        """The rows of a shard. Raises: as `tables`."""
+        try:
+            table = read_shard(self.store, commit, columns)
+        except StoreError as fault:
+            later = _later_record(self.store, self.record, fault)
+            raise SamLabelError(
+                f"{self.store.uri(commit.shard)} was replaced by run {later.run} while it was read; open "
+                "the dataset again"
+            ) from fault
+        if table.num_rows != commit.rows:
+            why = f"it has {table.num_rows} rows, its commit says {commit.rows}"
+            raise DamagedFile(self.store.uri(commit.shard), why)
+        return table
 
 
 def _later_record(store: Store, record: RunRecord, missing: StoreError) -> RunRecord:

@@ -1,7 +1,8 @@
 """Tighter thresholds over a whole dataset, without images and without the model.
 
 A shard at a time, into a dataset of its own with its own identity: what a run with those options gives. Run
-again, it does what is left.
+again, it does what is left, unless rows that it has read no longer stand in the input: a refresh or a retry
+has taken some out, and the two would be a mixture.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pyarrow as pa
 from pipeline.config import FilterConfig
 from pipeline.errors import UsageError
 from pipeline.images.source import refuse_overlap
-from pipeline.output.dataset import Dataset, without
+from pipeline.output.dataset import Dataset, Ids, is_among, packed_ids
 from pipeline.output.manifest import rows_of
 from pipeline.output.row_masks import masks_of_row
 from pipeline.output.schema import file_metadata, mask_columns, table_of
@@ -48,14 +49,28 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
     store = Store.at(config.output)
     refuse_overlap(before.store.location, store.location)
     identity = replace(before.identity, mask_options=options)
-    with open_output(store, identity, before.record.input, lambda: rows_of(before.manifest())) as output:
+    # names the input's rows: the same as long as none has been taken out
+    origin = f"{before.store.url} since {before.record.grown_since or 'its first run'}"
+    with open_output(
+        store,
+        identity,
+        before.record.input,
+        lambda: rows_of(before.manifest()),
+        overwrite=config.overwrite,
+        filtered_from=origin,
+    ) as output:
+        left = output.dataset.pending_ids()
         metadata = file_metadata(identity.described(), output.run)
         for number, table in enumerate(before.tables()):
             output.check()
-            rows = list(_filtered_rows(without(table, output.done_ids), made_with, options))
+            rows = list(_filtered_rows(_among(table, left), made_with, options))
             write_shards(store, f"{output.run}-{number:06d}", table_of(rows), metadata)
-    after = Dataset.in_store(store)
+    after = output.dataset.again()
     return Filtered(after.rows, before.masks, after.masks, store.url)
+
+
+def _among(table: pa.Table, ids: Ids) -> pa.Table:
+    return table.filter(pa.array(is_among(packed_ids(table["image_id"]), ids)))
 
 
 def _filtered_rows(table: pa.Table, made_with: MaskOptions, options: MaskOptions) -> Iterator[dict[str, Any]]:

@@ -35,5 +35,5 @@ def collect(output: str) -> Swept:
             settings={},
             ended=None,
         )
-        with switched(store, lock, record):
+        with switched(store, lock, record, before.commits):
             return sweep(store, record)

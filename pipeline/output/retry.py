@@ -39,10 +39,11 @@ def retry(output: str, reasons: Collection[Reason] = ()) -> int:
             before.record,
             run=run_id(lock.generation),
             purpose="retry",
+            grown_since=run_id(lock.generation),
             started_from=standing,
             started_at=now(),
             settings={"errors": sorted(wanted)},
             ended=None,
         )
-        with switched(store, lock, record):
+        with switched(store, lock, record, before.commits):
             return forgotten

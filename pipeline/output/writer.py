@@ -6,7 +6,7 @@ run, and create the run record. From that moment they count, and what the record
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline.ending import in_the_time_left
 from pipeline.errors import OutputLocked, StoreError, UsageError
-from pipeline.output.commits import RunRecord, now, record_name, run_id
+from pipeline.output.commits import Commit, RunRecord, now, record_name, run_id
 from pipeline.output.dataset import Dataset, Ids
 from pipeline.output.forget import forget_rows
 from pipeline.output.identity import Identity
@@ -86,18 +86,32 @@ def open_output(
     refresh: bool = False,
     overwrite: bool = False,
     settings: Mapping[str, Any] | None = None,
+    filtered_from: str | None = None,
 ) -> Iterator[OutputRun]:
     """The output of a labelling run, until the end of the block; the input is listed only where it has to be.
 
-    `source` is the input's URL as `Location` writes it, by which a dataset knows its own input again.
+    `source` is the input's URL as `Location` writes it, by which a dataset knows its own input again;
+    `filtered_from` names the rows that are filtered into it; those of another name are not mixed in.
     Raises: UsageError for an output that holds something else, OutputLocked.
     """
-    dataset_to_resume(store, identity, source, overwrite)
-    with held_lock(store) as lock:
-        before = None if overwrite else _resumable(store, identity, source)  # another run may have come in
+    found = dataset_to_resume(store, identity, source, overwrite, filtered_from)
+    known = found.commits if found else ()
+    with held_lock(store) as lock:  # another run may have come in meanwhile
+        before = None if overwrite else _resumable(store, identity, source, filtered_from, known)
         purpose = "overwrite" if overwrite else "refresh" if refresh else "label"
         said = dict(settings or {})
-        draft = RunRecord(run_id(lock.generation), purpose, identity, source, (), 0, settings=said)
+        run = run_id(lock.generation)
+        draft = RunRecord(
+            run,
+            purpose,
+            identity,
+            source,
+            manifest=(),
+            images=0,
+            settings=said,
+            grown_since=run,
+            filtered_from=filtered_from,
+        )
         if before is None:
             record = _with_manifest(store, draft, sorted_rows(listing()))
         elif refresh:
@@ -108,28 +122,36 @@ def open_output(
                 manifest=before.record.manifest,
                 images=before.record.images,
                 started_from=tuple(commit.name for commit in before.commits),
+                grown_since=before.record.grown_since,
             )
-        with switched(store, lock, record) as output:
+        with switched(store, lock, record, before.commits if before else ()) as output:
             yield output
 
 
 @contextmanager
-def switched(store: Store, lock: Lock, record: RunRecord) -> Iterator[OutputRun]:
-    """The run whose record becomes the current one here; at the end of the block it is closed."""
+def switched(
+    store: Store, lock: Lock, record: RunRecord, known: Sequence[Commit] = ()
+) -> Iterator[OutputRun]:
+    """The run whose record becomes the current one here; at the end of the block it is closed.
+
+    `known` are commits that need not be read again.
+    """
     refuse_if_overtaken(store, lock.generation)
     if not store.create(record_name(record.run), record.to_json()):
         raise OutputLocked(f"run {record.run} exists already in {store.url}; run again")
     _publish_dataset_json(store, record)
     try:
-        yield OutputRun(Dataset.in_store(store), lock)
+        yield OutputRun(Dataset.in_store(store, known), lock)
     except BaseException as fault:
         how = type(fault).__name__
-        in_the_time_left(lambda: _close(store, lock, record, how), CLOSE_S)
+        in_the_time_left(lambda: _close(store, lock, record, how, known), CLOSE_S)
         raise
-    _close(store, lock, record, "finished")
+    _close(store, lock, record, "finished", known)
 
 
-def dataset_to_resume(store: Store, identity: Identity, source: str, overwrite: bool) -> Dataset | None:
+def dataset_to_resume(
+    store: Store, identity: Identity, source: str, overwrite: bool, filtered_from: str | None = None
+) -> Dataset | None:
     """The dataset that a run goes on with, None where it begins one.
 
     Raises: UsageError where the output holds another dataset or other files, or cannot be read.
@@ -137,7 +159,7 @@ def dataset_to_resume(store: Store, identity: Identity, source: str, overwrite: 
     if not store.is_writable:
         raise UsageError(f"{store.url} can only be read; name a folder or an s3:// prefix for the output")
     try:
-        found = None if overwrite else _resumable(store, identity, source)
+        found = None if overwrite else _resumable(store, identity, source, filtered_from)
         is_ours = found is not None or next(store.list("_runs"), None) is not None
     except StoreError as fault:
         raise output_fault(fault) from fault
@@ -151,23 +173,33 @@ def dataset_to_resume(store: Store, identity: Identity, source: str, overwrite: 
     return found
 
 
-def _resumable(store: Store, identity: Identity, source: str) -> Dataset | None:
+def _resumable(
+    store: Store,
+    identity: Identity,
+    source: str,
+    filtered_from: str | None,
+    known: Iterable[Commit] = (),
+) -> Dataset | None:
     """The dataset to go on with, None where there is none, or another one without a row."""
-    found = Dataset.in_store_or_none(store)
+    found = Dataset.in_store_or_none(store, known)
     if found is None:
         return None
     if found.identity.fingerprint != identity.fingerprint:
         differences = ", ".join(identity.differences(found.identity))
-        fault = f"was made with {differences}; use the same settings"
+        fault = f"was made with {differences}; use the same settings to go on,"
     elif found.record.input != source:
-        fault = f"holds the masks of {found.record.input}, not of {source}; name the same input"
+        fault = f"holds the masks of {found.record.input}, not of {source}; name the same input to go on,"
+    elif filtered_from and found.record.filtered_from != filtered_from:
+        rows = f"filtered from {found.record.filtered_from}" if found.record.filtered_from else "of a run"
+        fault = (
+            f"holds rows {rows}, not filtered from {filtered_from} (a refresh, retry or overwrite there "
+            "begins another set of rows); name"
+        )
     else:
         return found
     if not found.rows:
         return None
-    raise UsageError(
-        f"{store.url} {fault} to go on, another output to keep both, or --overwrite to start it anew"
-    )
+    raise UsageError(f"{store.url} {fault} another output to keep both, or --overwrite to start it anew")
 
 
 def _with_manifest(store: Store, draft: RunRecord, rows: Iterable[ManifestRow]) -> RunRecord:
@@ -209,11 +241,11 @@ def _publish_dataset_json(store: Store, record: RunRecord) -> None:
         store.publish("dataset.json", data)
 
 
-def _close(store: Store, lock: Lock, record: RunRecord, how: str) -> None:
+def _close(store: Store, lock: Lock, record: RunRecord, how: str, known: Sequence[Commit]) -> None:
     refuse_if_overtaken(store, lock.generation)
     swept = sweep(store, record)
     _log.debug("swept %d files, %d bytes", swept.files, swept.bytes)
-    end = Dataset.in_store(store)
+    end = Dataset.in_store(store, known)
     counts = {"labelled": end.labelled, "failed": end.failed_by_reason, "masks": end.masks, "left": end.left}
     store.publish(
         record_name(record.run), replace(record, ended={"how": how, "at": now(), **counts}).to_json()

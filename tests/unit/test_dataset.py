@@ -3,7 +3,10 @@
 import logging
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Barrier
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +19,7 @@ from pipeline.output.gc import collect
 from pipeline.output.identity import Identity
 from pipeline.output.manifest import image_id
 from pipeline.output.retry import retry
+from pipeline.output.shards import read_shard
 from pipeline.output.status import status
 from pipeline.output.validate import validate
 from pipeline.reason import Reason
@@ -204,15 +208,58 @@ def test_a_reader_that_meets_a_retry_gets_the_dataset_after_it(
     photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
     photos.run(store)
 
-    def overtaken(store: Store, record: RunRecord) -> list[Commit]:
+    def overtaken(store: Store, record: RunRecord, known: Sequence[Commit]) -> list[Commit]:
         monkeypatch.undo()
         retry(str(tmp_path))  # between a reader's look at the record and at the commits
-        return live_commits(store, record)
+        return live_commits(store, record, known)
 
     monkeypatch.setattr("pipeline.output.dataset.live_commits", overtaken)
     found = Dataset.in_store(store)
     assert found.record.purpose == "retry"
     assert found.table().num_rows == found.rows < 20
+
+
+def test_a_run_reads_each_commit_no_more_than_once(
+    tmp_path: Path, rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.run(store, shards=4)
+    reads, read = Counter[str](), Store.read
+
+    def counted(store: Store, name: str) -> bytes:
+        reads[name] += name.startswith("_commits/")
+        return read(store, name)
+
+    monkeypatch.setattr(Store, "read", counted)
+    photos.run(store)
+    assert sorted(set(reads.values())) == [0, 1]
+    assert reads.total() == 4 + 3
+
+
+def test_the_ids_of_many_shards_are_read_side_by_side(
+    tmp_path: Path, rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.run(store)
+    all_of_them = Barrier(len(Dataset.in_store(store).commits), timeout=60)
+
+    def together(store: Store, commit: Commit, columns: Sequence[str]) -> pa.Table:
+        all_of_them.wait()
+        return read_shard(store, commit, columns)
+
+    monkeypatch.setattr("pipeline.output.dataset.read_shard", together)
+    ids = packed_ids(pa.chunked_array([[image_id(uri) for uri in photos.etags]]))
+    assert Dataset.in_store(store).done_ids().tolist() == sorted(ids.tolist())
+
+
+def test_a_dataset_made_with_options_that_are_refused_by_now_is_read(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.identity = Identity(
+        "vit_t", "0" * 64, MaskOptions.of_record({"tile_size": 32, "crop_n_layers": 1})
+    )
+    photos.run(store)
+    assert Dataset.in_store(store).identity == photos.identity
+    assert validate(str(tmp_path)).is_valid
 
 
 def test_readers_need_neither_ray_nor_torch() -> None:

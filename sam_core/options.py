@@ -55,7 +55,7 @@ class MaskOptions(BaseModel):
         512 / 1500,
         ge=0,
         lt=1,
-        description="Overlap of first-layer crops, as a fraction of the shorter side; of tiles (at most 0.75).",
+        description="Overlap of first-layer crops, a fraction of the shorter side; of tiles, 0.75 at most.",
     )
     crop_n_points_downscale_factor: int = Field(
         1, ge=1, description="The grid of crop layer i has points_per_side / factor**i points a side."

@@ -52,6 +52,14 @@ def test_only_the_folder_itself_is_listed(object_store: str) -> None:
     assert list(Store.at(f"{object_store}/none").list()) == []
 
 
+def test_hidden_objects_are_listed_where_they_are_asked_for(object_store: str) -> None:
+    store = Store.at(f"{object_store}/in")
+    for name in (".a.jpg", ".cache/b.jpg", "c/.d/e.jpg", "f.g.jpg"):
+        store.publish(name, b"x")
+    assert [len(page) for page in store.list()] == [4]
+    assert [entry.name for page in store.list(hidden=False) for entry in page] == ["f.g.jpg"]
+
+
 def test_create_lets_one_of_many_through(object_store: str) -> None:
     store = Store.at(object_store)
     with ThreadPoolExecutor(8) as racers:

@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 BUILD_INPUTS := pyproject.toml constraints.txt setup.py sam_core/native/sources.py $(wildcard sam_core/native/*.c sam_core/native/*.h)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
+# On all cores, which pip does on one. Where PYTHONDONTWRITEBYTECODE is set, as in many images, each of Ray's processes
+# would else compile all that it imports again. Some packages carry templates that are no Python: their faults are silent.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 SOURCES := sam_core pipeline jobs tests setup.py
 
 .PHONY: demo test check fix bench chaos clean
@@ -44,8 +47,10 @@ clean:
 .venv/installed: .venv/created $(BUILD_INPUTS)
 	@echo "installing into .venv: some minutes the first time"
 	$(PIP_INSTALL) -e .
+	@$(COMPILE)
 	@touch $@
 
 .venv/installed-dev: .venv/created $(BUILD_INPUTS)
 	$(PIP_INSTALL) -e '.[dev]'
+	@$(COMPILE)
 	@touch .venv/installed $@

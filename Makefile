@@ -29,7 +29,7 @@ fix: .venv/installed-dev
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/python -m jobs.option_table > docs/options.md
 
-# The figures of the README's promises; 200 random kills take most of an hour.
+# The figures of the README's promises, in an hour; 200 random kills take a third of it.
 chaos: .venv/installed-dev
 	$(BIN)/python tests/chaos/figures.py
 

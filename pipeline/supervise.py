@@ -35,10 +35,8 @@ def supervised(
     output: str,
     most_failures: int | None,
     on_tick: Callable[[Tally], None],
-) -> Tally:
-    """What was finished, once `work` is. `on_tick` is called all the while, and may raise to end the run.
-
-    `output` is named in advice.
+) -> None:
+    """Does the `work`; `on_tick` is called all the while, and may raise to end it. Advice names `output`.
 
     Raises: Interrupted, TooManyFailures, SamLabelError, and whatever `work` or `on_tick` raises.
     """
@@ -73,7 +71,6 @@ def supervised(
             raise SamLabelError(f"Ray was lost ({_last_line(lost)}); {GO_ON}") from lost
     if worker.fault is not None:
         raise told(worker.fault) from worker.fault
-    return tally
 
 
 def _drain(worker: threading.Thread, ledger: LedgerHandle) -> None:

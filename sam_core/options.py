@@ -108,13 +108,11 @@ class MaskOptions(BaseModel):
         return tile_size
 
     @model_validator(mode="after")
-    def _tiles_have_no_crops(self, info: ValidationInfo) -> Self:
-        if self.tile_size and self.crop_n_layers and info.context != _RECORDED:
+    def _tiles_go_with_the_rest(self, info: ValidationInfo) -> Self:
+        if not self.tile_size or info.context == _RECORDED:
+            return self
+        if self.crop_n_layers:
             raise ValueError("--tile-size and --crop-n-layers exclude each other: a tile is a crop")
-        return self
-
-    @model_validator(mode="after")
-    def _tiles_move_on(self, info: ValidationInfo) -> Self:
-        if self.tile_size and self.crop_overlap_ratio > MOST_TILE_OVERLAP and info.context != _RECORDED:
+        if self.crop_overlap_ratio > MOST_TILE_OVERLAP:
             raise ValueError(f"with --tile-size --crop-overlap-ratio is at most {MOST_TILE_OVERLAP}")
         return self

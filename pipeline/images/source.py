@@ -3,8 +3,8 @@
 What an image is, its content decides; but whoever points at a folder does not mean the notes and
 annotations beside the photos. So a name that says image is taken at its word (a text file named .jpg
 becomes a failed row: it is reported, not lost), a name that says something else is left out, and any other
-file is asked for its first bytes. Hidden files and folders are
-not looked at, nor counted. A link to a folder is not followed: its target is listed where it is.
+file is asked for its first bytes. Hidden files and folders are not looked at, nor counted. A link to a
+folder is not followed: its target is listed where it is.
 """
 
 import os

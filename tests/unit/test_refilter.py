@@ -4,34 +4,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from small_sam import small_sam
 
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.image_masks import ImageMasks
 from sam_core.options import MaskOptions
-from sam_core.presets import SamPreset, VitPreset
 from sam_core.refilter import refiltered_masks
 from sam_core.sam import Sam
-from sam_core.sam_builder import build_sam
 
-PRESET = SamPreset(
-    VitPreset(32, depth=1, num_heads=4, global_attn_indexes=(0,), img_size=64, window_size=3, out_chans=32),
-    decoder_num_heads=4,
-    decoder_mlp_dim=48,
-)
 GRID = {"points_per_side": 4, "stability_score_offset": 0.2}
 LOOSE = {**GRID, "pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1, "crop_nms_thresh": 1}
 
 
 @pytest.fixture(scope="module")
 def sam() -> Sam:
-    torch.manual_seed(0)
-    sam = build_sam(PRESET)
-    with torch.no_grad():
-        for parameter in sam.parameters():
-            if parameter.ndim > 1:
-                parameter *= 3
-    return sam
+    return small_sam()
 
 
 def masks_with(sam: Sam, options: dict[str, Any]) -> ImageMasks:

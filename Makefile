@@ -1,7 +1,7 @@
 # Every target does its own set-up and can be repeated.
 PYTHON ?= python3
 BIN := .venv/bin
-BUILD_INPUTS := pyproject.toml constraints.txt setup.py sam_core/native/sources.py $(wildcard sam_core/native/*.c sam_core/native/*.h)
+BUILD_INPUTS := pyproject.toml constraints.txt setup.py sam_core/decoding/native/sources.py $(wildcard sam_core/decoding/native/*.c sam_core/decoding/native/*.h)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 # On all cores, which pip does on one. Where PYTHONDONTWRITEBYTECODE is set, as in many images, each of Ray's processes
 # would else compile all that it imports again. Some packages carry templates that are no Python: their faults are silent.
@@ -27,7 +27,7 @@ check: .venv/installed-dev
 fix: .venv/installed-dev
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
-	$(BIN)/python -m jobs.option_table > docs/options.md
+	$(BIN)/python -m jobs.options.option_table > docs/options.md
 
 # The figures of the README's promises, in an hour; 200 random kills take a third of it.
 chaos: .venv/installed-dev
@@ -37,7 +37,7 @@ bench: .venv/installed-dev
 	$(BIN)/python tests/bench/bench_generator.py
 
 clean:
-	rm -rf .venv build demo-output *.egg-info sam_core/native/*.so
+	rm -rf .venv build demo-output *.egg-info sam_core/decoding/native/*.so
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sam-label needs Python 3.11 or newer; name one with: make PYTHON=python3.11" >&2; exit 1; }

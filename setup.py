@@ -1,8 +1,8 @@
 """Builds the CPU kernel, one shared library an instruction set, with the C compiler that ziglang carries.
 
 Everything else about the package stands in pyproject.toml. The libraries are plain C (no Python API), loaded
-by `sam_core.native`; where one cannot be built the install goes on, and plain torch gives the same masks,
-slower.
+by `sam_core.decoding.native`. If one cannot be built the install goes on, and plain torch gives the same
+masks, slower.
 """
 
 import platform
@@ -15,8 +15,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
-NATIVE = runpy.run_path("sam_core/native/sources.py")
-SOURCES = [f"sam_core/native/{name}" for name in NATIVE["UNITS"]]
+NATIVE = runpy.run_path("sam_core/decoding/native/sources.py")
+SOURCES = [f"sam_core/decoding/native/{name}" for name in NATIVE["UNITS"]]
 COMPILER = [sys.executable, "-m", "ziglang", "cc"]
 FLAGS = [*NATIVE["FLAGS"], f"-DSAM_SOURCES={NATIVE['digest']()}"]
 TARGET_CPUS = NATIVE["INSTRUCTION_SETS"].get(platform.machine().lower(), {})
@@ -37,7 +37,8 @@ class BuildKernel(build_ext):
 
 setup(
     ext_modules=[
-        Extension(f"sam_core.native.{name}", SOURCES, depends=SOURCES, optional=True) for name in TARGET_CPUS
+        Extension(f"sam_core.decoding.native.{name}", SOURCES, depends=SOURCES, optional=True)
+        for name in TARGET_CPUS
     ],
     cmdclass={"build_ext": BuildKernel},
 )

@@ -15,8 +15,8 @@ from jobs.dataset_commands import gc, retry, status, validate
 from jobs.filter_command import filter_masks
 from jobs.models_command import models
 from jobs.run_command import run
-from pipeline.ending import exit_process
 from pipeline.errors import SamLabelError
+from pipeline.shutdown import exit_process
 from pipeline.signals import sigterm_interrupts
 from sam_core import __version__
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from jobs.options.suggestion import suggestion
 from jobs.status_text import status_text
-from jobs.suggestion import suggestion
 from jobs.wording import counted, size
 from pipeline.errors import DatasetInvalid, UsageError
 from pipeline.reason import Reason
@@ -25,7 +25,7 @@ Errors = Annotated[
 
 def status(output: Output, json_: Json = False) -> int:
     """What is done, what failed and why, what is left, and who is writing; also while a run goes on."""
-    from pipeline.output.status import status as dataset_status
+    from pipeline.output.commands.status import status as dataset_status
 
     found = dataset_status(output)
     print(json.dumps(asdict(found)) if json_ else status_text(found, output))
@@ -34,7 +34,7 @@ def status(output: Output, json_: Json = False) -> int:
 
 def validate(output: Output, json_: Json = False) -> int:
     """Check every row and every mask; exit code 4 where one breaks a promise."""
-    from pipeline.output.validate import validate as dataset_validation
+    from pipeline.output.commands.validate import validate as dataset_validation
 
     found = dataset_validation(output)
     if json_:
@@ -57,7 +57,7 @@ def validate(output: Output, json_: Json = False) -> int:
 def retry(output: Output, error: Errors = None) -> int:
     """Queue failed images again: the next run labels them anew."""
     reasons = [_reason(code) for code in error or ()]
-    from pipeline.output.retry import retry as queue_failed
+    from pipeline.output.commands.retry import retry as queue_failed
 
     queued = queue_failed(output, reasons)
     print(f"{counted(queued, 'image')} queued again")
@@ -68,7 +68,7 @@ def retry(output: Output, error: Errors = None) -> int:
 
 def gc(output: Output) -> int:
     """Remove what killed runs have left behind; what is committed, or being written, is never touched."""
-    from pipeline.output.gc import collect
+    from pipeline.output.commands.gc import collect
 
     swept = collect(output)
     print(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.config_options import configured_by
+from jobs.options.command_options import configured_by
 from jobs.wording import counted
 from pipeline.config import FilterConfig
 
@@ -20,7 +20,7 @@ def filter_masks(config: FilterConfig, json_: Json = False) -> int:
     Options that are not named stay as INPUT was made with. INPUT has to be labelled with loose thresholds
     and, but for a higher --pred-iou-thresh alone, with --box-nms-thresh 1 and --crop-nms-thresh 1.
     """
-    from pipeline.output.filter import filtered_dataset
+    from pipeline.output.commands.filter import filtered_dataset
 
     found = filtered_dataset(config)
     if json_:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from jobs.options.suggestion import suggestion
 from jobs.progress import bytes_progress
-from jobs.suggestion import suggestion
 from pipeline.errors import DatasetInvalid, UsageError
 
 models = typer.Typer(help="List, fetch and check SAM's weights.", no_args_is_help=True)
@@ -25,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @models.command("list")
 def list_models(json_: Json = False) -> int:
     """The known weights: architecture, size, licence and where they are on this machine."""
-    from pipeline.models import known_models
+    from pipeline.weights.models import known_models
 
     rows = [
         {
@@ -52,8 +52,8 @@ def list_models(json_: Json = False) -> int:
 @models.command()
 def pull(name: Name, source: From = None) -> int:
     """Fetch a model's official weights into the cache and check their sha256."""
-    from pipeline.models import known_models
-    from pipeline.models import pull as fetch
+    from pipeline.weights.models import known_models
+    from pipeline.weights.models import pull as fetch
 
     names = sorted({model.checkpoint.model_type for model in known_models()})
     if name not in names:
@@ -70,7 +70,7 @@ def pull(name: Name, source: From = None) -> int:
 @models.command()
 def verify() -> int:
     """Compare the sha256 of the weights on this machine with the known ones; exit code 4 if one differs."""
-    from pipeline.models import known_models, sha256_of
+    from pipeline.weights.models import known_models, sha256_of
 
     wrong = []
     for model in known_models():

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.config_options import configured_by
+from jobs.options.command_options import configured_by
 from jobs.progress import run_progress
 from jobs.run_text import plan_text, summary_text
 from pipeline.config import RunConfig
-from pipeline.ending import in_the_time_left
 from pipeline.errors import Interrupted, TooManyFailures
+from pipeline.shutdown import in_the_time_left
 
 if TYPE_CHECKING:
     from pipeline.run import RunProgress, RunSummary
 
-SUMMARY_S = 3.0  # of the 30 s that an interrupted run has (pipeline/ending.py)
+SUMMARY_S = 3.0  # of the 30 s that an interrupted run has (pipeline/shutdown.py)
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="List the input, say what would be done, do nothing.")
 ]

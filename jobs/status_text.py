@@ -6,7 +6,7 @@ from jobs.wording import by_reason, counted, duration, size
 from pipeline.reason import Reason
 
 if TYPE_CHECKING:
-    from pipeline.output.status import Status
+    from pipeline.output.commands.status import Status
 
 # Reasons that lie in the surroundings rather than in the file, so that another try may end otherwise. Not
 # SOURCE_CHANGED: a retry asks for the listed version again, and only --refresh lists the new one.

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 from pipeline.config import RunConfig
 from pipeline.images.source import Source, refuse_overlap
-from pipeline.output.identity import Identity
-from pipeline.output.manifest import ManifestRow, rows_of, sorted_rows
+from pipeline.labelling.sam_generator import weights_of
+from pipeline.output.format.identity import Identity
+from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows
 from pipeline.output.refresh import Refreshed
 from pipeline.output.writer import dataset_to_resume
 from pipeline.store.storage import Store
-from pipeline.weights import weights_of
 
 
 @dataclass(frozen=True)

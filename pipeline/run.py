@@ -15,25 +15,25 @@ import ray
 import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.attempts import AttemptLedger, LedgerHandle, Tally
-from pipeline.cluster import ray_session, refuse_what_does_not_fit
+from pipeline.cluster.attempts import AttemptLedger, LedgerHandle, Tally
+from pipeline.cluster.labeler_pool import LabelerRoom
+from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
+from pipeline.cluster.supervise import INTERRUPTED, supervised
 from pipeline.config import RunConfig
 from pipeline.errors import Interrupted, SamLabelError
 from pipeline.images.decode_pool import DecodeLimits
 from pipeline.images.fetch import fetched_block
 from pipeline.images.source import Source, refuse_overlap
-from pipeline.labeler import Labeler, LabelerSettings, LoadGenerator
-from pipeline.labeler_room import LabelerRoom
+from pipeline.labelling.labeler import Labeler, LabelerSettings, LoadGenerator
+from pipeline.labelling.sam_generator import Weights, sam_generator, weights_of
 from pipeline.output.commits import failed_by_reason
 from pipeline.output.dataset import Dataset, Ids, without
-from pipeline.output.identity import Identity
-from pipeline.output.manifest import read_manifest
+from pipeline.output.format.identity import Identity
+from pipeline.output.format.manifest import read_manifest
 from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
 from pipeline.signals import sigterm_interrupts
 from pipeline.store.storage import Store
-from pipeline.supervise import INTERRUPTED, supervised
-from pipeline.weights import Weights, sam_generator, weights_of
-from sam_core.native import built
+from sam_core.decoding.native import built
 
 LIGHT_CPUS = 0.25  # of reading, fetching and writing tasks: bound by the network, four of them share a core
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sam_core.generator import SamAutomaticMaskGenerator
     from sam_core.predictor import SamPredictor
-    from sam_core.registry import sam_model_registry
+    from sam_core.weights.registry import sam_model_registry
 
 __version__ = "0.1.0"
 __all__ = ["SamAutomaticMaskGenerator", "SamPredictor", "__version__", "sam_model_registry"]
@@ -18,7 +18,7 @@ __all__ = ["SamAutomaticMaskGenerator", "SamPredictor", "__version__", "sam_mode
 HOMES = {
     "SamAutomaticMaskGenerator": "sam_core.generator",
     "SamPredictor": "sam_core.predictor",
-    "sam_model_registry": "sam_core.registry",
+    "sam_model_registry": "sam_core.weights.registry",
 }
 
 

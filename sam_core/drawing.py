@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
-from sam_core.image_side import ImageSide
-from sam_core.mask_decoder import MaskDecoder
-from sam_core.prompt_side import DecodedPrompts
-from sam_core.upscaling import low_res_logits, mask_weights, shown_positions
+from sam_core.decoding.image_side import ImageSide
+from sam_core.decoding.prompt_side import DecodedPrompts
+from sam_core.decoding.upscaling import low_res_logits, mask_weights, shown_positions
+from sam_core.model.mask_decoder import MaskDecoder
 
 # rows of positions upscaled at a time: their 64 + 128 channels at twice the resolution take 3 MB
 BLOCK_ROWS = 16

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from sam_core.image_masks import ImageMasks
+from sam_core.masks.image_masks import ImageMasks
 
 
 def label_map(masks: ImageMasks) -> npt.NDArray[np.int32]:

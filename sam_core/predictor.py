@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam_core.resize import ResizeLongestSide
-from sam_core.sam import ImageEmbedding, Sam
+from sam_core.model.resize import ResizeLongestSide
+from sam_core.model.sam import ImageEmbedding, Sam
 
 
 class SamPredictor:

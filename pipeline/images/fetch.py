@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from pipeline.attempts import LedgerHandle
+from pipeline.cluster.attempts import LedgerHandle
 from pipeline.errors import ImageError, StoreError
-from pipeline.output.manifest import MANIFEST_SCHEMA
+from pipeline.output.format.manifest import MANIFEST_SCHEMA
 from pipeline.reason import Reason
 from pipeline.store.storage import Store
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.errors import StoreError, UsageError
 from pipeline.images.image_format import HEADER_BYTES, image_format
-from pipeline.output.manifest import ManifestRow, manifest_row
+from pipeline.output.format.manifest import ManifestRow, manifest_row
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import DamagedFile
-from pipeline.output.identity import Identity
+from pipeline.output.format.identity import Identity
 from pipeline.output.side_by_side import side_by_side
 from pipeline.store.storage import Store
 from sam_core import __version__

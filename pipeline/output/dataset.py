@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DamagedFile, SamLabelError, StoreError, UsageError
 from pipeline.output.commits import Commit, RunRecord, current_record, failed_by_reason, live_commits
-from pipeline.output.identity import Identity
-from pipeline.output.manifest import read_manifest
-from pipeline.output.schema import SCHEMA
+from pipeline.output.format.identity import Identity
+from pipeline.output.format.manifest import read_manifest
+from pipeline.output.format.schema import SCHEMA
 from pipeline.output.shards import read_shard
 from pipeline.output.side_by_side import side_by_side
 from pipeline.reason import Reason

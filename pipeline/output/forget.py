@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
-from pipeline.output.schema import file_metadata
+from pipeline.output.format.schema import file_metadata
 from pipeline.output.shards import read_shard, write_shards
 
 Matches = Callable[[pa.Table], pa.ChunkedArray]  # of a table of `columns`: for each row whether it goes

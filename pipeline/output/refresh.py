@@ -11,7 +11,7 @@ from itertools import groupby
 import pyarrow as pa
 
 from pipeline.output.dataset import Ids, is_among, packed_ids
-from pipeline.output.manifest import ManifestRow
+from pipeline.output.format.manifest import ManifestRow
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sam_core.image_masks import ImageMasks
+from sam_core.masks.image_masks import ImageMasks
 
 
 def masks_of_row(row: Mapping[str, Any]) -> ImageMasks:

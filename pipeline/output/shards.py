@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.output.commits import Commit, shard_name, write_commit
-from pipeline.output.parquet import parquet_bytes, parquet_metadata, parquet_table
+from pipeline.output.format.parquet import parquet_bytes, parquet_metadata, parquet_table
 from pipeline.store.range_file import RangeFile
 from pipeline.store.storage import Store
 

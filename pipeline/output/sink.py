@@ -14,8 +14,8 @@ from ray.data.block import Block, BlockAccessor
 from ray.data.datasource import Datasink
 
 from pipeline.output.commits import Commit, run_id
+from pipeline.output.format.schema import SCHEMA, conformed
 from pipeline.output.lock import refuse_if_overtaken
-from pipeline.output.schema import SCHEMA, conformed
 from pipeline.output.shards import write_shards
 from pipeline.store.storage import Store
 

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.ending import in_the_time_left
 from pipeline.errors import OutputLocked, StoreError, UsageError
 from pipeline.output.commits import Commit, RunRecord, now, record_name, run_id
 from pipeline.output.dataset import Dataset, Ids
 from pipeline.output.forget import forget_rows
-from pipeline.output.identity import Identity
+from pipeline.output.format.identity import Identity
+from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows, write_manifest
+from pipeline.output.format.schema import file_metadata
 from pipeline.output.lock import Lock, held_lock, output_fault, refuse_if_overtaken
-from pipeline.output.manifest import ManifestRow, rows_of, sorted_rows, write_manifest
 from pipeline.output.refresh import Refreshed
-from pipeline.output.schema import file_metadata
 from pipeline.output.sweep import sweep
+from pipeline.shutdown import in_the_time_left
 from pipeline.store.disk import TEMPORARY
 from pipeline.store.storage import Store
 

@@ -21,9 +21,9 @@ from botocore.exceptions import (
     MetadataRetrievalError,
 )
 
-from pipeline.ending import is_ending
 from pipeline.errors import SamLabelError
 from pipeline.reason import Reason
+from pipeline.shutdown import is_ending
 from pipeline.store.uri import redacted
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
-from sam_core.image_masks import ImageMasks
+from sam_core.masks.image_masks import ImageMasks
 
 MATCH_IOU = 0.9
 

@@ -24,10 +24,10 @@ from torch import nn
 sys.path.append(str(Path(__file__).parents[1] / "parity" / "stand_in"))  # torchvision, where there is none
 
 from sam_core.generator import SamAutomaticMaskGenerator
-from sam_core.image_masks import ImageMasks
-from sam_core.presets import PRESETS
-from sam_core.registry import load_sam
-from sam_core.sam_builder import build_sam
+from sam_core.masks.image_masks import ImageMasks
+from sam_core.model.build import build_sam
+from sam_core.model.presets import PRESETS
+from sam_core.weights.registry import load_sam
 
 PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
 DEVICE = "cuda"

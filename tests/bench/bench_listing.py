@@ -65,7 +65,7 @@ def main(keys: int) -> None:
         "AWS_SECRET_ACCESS_KEY": "bench",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    from pipeline.output.manifest import ManifestRow, manifest_row, sorted_rows, write_manifest
+    from pipeline.output.format.manifest import ManifestRow, manifest_row, sorted_rows, write_manifest
     from pipeline.store.storage import Store
 
     source = Store.at("s3://bucket/photos")

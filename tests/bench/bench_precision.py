@@ -13,7 +13,7 @@ from agreement import agreement
 from PIL import Image
 
 from sam_core.generator import SamAutomaticMaskGenerator
-from sam_core.registry import load_sam
+from sam_core.weights.registry import load_sam
 
 PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
 

@@ -21,8 +21,8 @@ sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
 import stand_in_run
 from hostile_files import hostile_files
 
+from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
-from pipeline.output.validate import validate
 
 PILLOW = "pillow==13.0.0"
 PILLOW_SHA256 = "cdcd1ba258178f7356d74170c9a81ba4eab6a5d55748bc402a5a2a6fe6be3510"

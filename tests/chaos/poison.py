@@ -18,8 +18,8 @@ import stand_in_run
 from stand_in_generator import log_line, photo
 
 from pipeline.images.decode import decoded_image
+from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
-from pipeline.output.validate import validate
 
 EVERY = 100
 DECODE_TIMEOUT_S = 10

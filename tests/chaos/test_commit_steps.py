@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from pipeline.output.commands.gc import collect
+from pipeline.output.commands.retry import retry
+from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
-from pipeline.output.gc import collect
-from pipeline.output.identity import Identity
-from pipeline.output.retry import retry
-from pipeline.output.validate import validate
+from pipeline.output.format.identity import Identity
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 

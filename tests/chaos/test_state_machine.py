@@ -20,10 +20,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from pipeline.output.commands.gc import collect
+from pipeline.output.commands.retry import retry
+from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
-from pipeline.output.gc import collect
-from pipeline.output.retry import retry
-from pipeline.output.validate import validate
 from pipeline.store.storage import Store
 
 NAMES = st.sampled_from([f"{number:02d}.jpg" for number in range(7)])  # few, so that they change again

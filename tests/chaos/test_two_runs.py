@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import OutputLocked
+from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
-from pipeline.output.validate import validate
 from pipeline.output.writer import open_output
 from pipeline.store.storage import Store
 

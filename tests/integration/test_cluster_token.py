@@ -12,7 +12,7 @@ from pathlib import Path
 JOIN = """
 import os, sys
 from ray.cluster_utils import Cluster
-from pipeline.cluster import ray_session
+from pipeline.cluster.session import ray_session
 from pipeline.config import RunConfig
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
@@ -23,7 +23,7 @@ with ray_session(RunConfig(input="in", output="out", address=cluster.address)) a
 OWN_TWICE = """
 import os
 import ray
-from pipeline.cluster import ray_session
+from pipeline.cluster.session import ray_session
 from pipeline.config import RunConfig
 
 for _ in range(2):

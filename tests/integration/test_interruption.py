@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from stand_in_generator import photo
 
+from pipeline.cluster.supervise import INTERRUPTED
+from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
-from pipeline.output.validate import validate
-from pipeline.supervise import INTERRUPTED
 
 STAND_IN_RUN = Path(__file__).parents[1] / "stand_in" / "stand_in_run.py"
 IMAGES = 100

@@ -7,12 +7,12 @@ from itertools import islice
 import pytest
 
 from pipeline.errors import OutputLocked, UsageError
+from pipeline.output.commands.gc import collect
+from pipeline.output.commands.retry import retry
+from pipeline.output.commands.status import status
+from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
-from pipeline.output.gc import collect
 from pipeline.output.lock import current_holder, held_lock
-from pipeline.output.retry import retry
-from pipeline.output.status import status
-from pipeline.output.validate import validate
 from pipeline.store.storage import Store
 
 NAMES = [f"{number:02d} é%#.jpg" for number in range(8)]

@@ -11,13 +11,13 @@ from stand_in_generator import photo, stand_in
 
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, TooManyFailures, UsageError
-from pipeline.labeler import LabelerSettings
+from pipeline.labelling.labeler import LabelerSettings
+from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
-from pipeline.output.validate import validate
 from pipeline.plan import plan
 from pipeline.run import RunProgress, RunSummary, run
-from sam_core.native import sources
-from sam_core.native.built import NOT_BUILT
+from sam_core.decoding.native import sources
+from sam_core.decoding.native.built import NOT_BUILT
 
 
 @pytest.fixture(scope="module", autouse=True)

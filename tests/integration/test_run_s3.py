@@ -9,8 +9,8 @@ from pathlib import Path
 import boto3
 from PIL import Image
 
+from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
-from pipeline.output.validate import validate
 
 PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
 NAMES = ["in/coffee.jpg", "in/sub folder/coins #1 50%+?&=\u00fc.jpg"]

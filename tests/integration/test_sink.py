@@ -13,10 +13,10 @@ import ray
 import ray.data
 
 from pipeline.errors import OutputLocked
-from pipeline.output.manifest import rows_of
-from pipeline.output.schema import table_of
+from pipeline.output.commands.validate import validate
+from pipeline.output.format.manifest import rows_of
+from pipeline.output.format.schema import table_of
 from pipeline.output.sink import MAX_ROWS, MIN_ROWS, ShardSink, rows_a_shard
-from pipeline.output.validate import validate
 from pipeline.output.writer import open_output
 from pipeline.store.storage import Store
 

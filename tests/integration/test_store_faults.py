@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import stamina
 
-from pipeline.ending import in_the_time_left
 from pipeline.errors import StoreError
 from pipeline.reason import Reason
+from pipeline.shutdown import in_the_time_left
 from pipeline.store import s3
 from pipeline.store.faults import TRIES
 from pipeline.store.storage import Store

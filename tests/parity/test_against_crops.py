@@ -5,7 +5,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from sam_core.crops import image_crops
+from sam_core.masks.crops import image_crops
 from sam_core.point_grid import layer_point_grids
 
 

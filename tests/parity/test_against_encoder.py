@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from sam_core.attention import relative_positions
-from sam_core.image_encoder import ImageEncoderViT
-from sam_core.presets import VitPreset
+from sam_core.model.attention import relative_positions
+from sam_core.model.image_encoder import ImageEncoderViT
+from sam_core.model.presets import VitPreset
 
 # 4 heads of 8 channels; a grid of 8 x 8 tokens
 BASE = {"embed_dim": 32, "depth": 2, "num_heads": 4, "img_size": 64, "patch_size": 8, "out_chans": 16}

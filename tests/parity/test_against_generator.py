@@ -17,10 +17,10 @@ from PIL import Image
 from torch import nn
 
 from sam_core.generator import SA_ORDER, SamAutomaticMaskGenerator
-from sam_core.presets import SamPreset, VitPreset
-from sam_core.registry import load_sam
-from sam_core.sam import Sam
-from sam_core.sam_builder import build_sam
+from sam_core.model.build import build_sam
+from sam_core.model.presets import SamPreset, VitPreset
+from sam_core.model.sam import Sam
+from sam_core.weights.registry import load_sam
 
 PHOTO = Path(__file__).parents[2] / "jobs" / "demo" / "photos" / "coins.jpg"
 GRIDS = [np.array([[0.25, 0.4], [0.75, 0.5], [0.1, 0.9]]), np.array([[0.5, 0.5], [0.3, 0.2]])]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sam_core.mask_decoder import MaskDecoder
-from sam_core.transformer import TwoWayTransformer
+from sam_core.model.mask_decoder import MaskDecoder
+from sam_core.model.transformer import TwoWayTransformer
 
 
 def sizes(depth: int = 2) -> dict[str, int]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from sam_core.prompt_encoder import PromptEncoder
+from sam_core.model.prompt_encoder import PromptEncoder
 
 SIZES = {"embed_dim": 32, "image_embedding_size": (6, 8), "input_image_size": (96, 128), "mask_in_chans": 8}
 

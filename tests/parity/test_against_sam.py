@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from sam_core.model.build import build_sam
+from sam_core.model.presets import SamPreset, VitPreset
+from sam_core.model.resize import ResizeLongestSide, fitted_size
+from sam_core.model.sam import Sam
 from sam_core.predictor import SamPredictor
-from sam_core.presets import SamPreset, VitPreset
-from sam_core.resize import ResizeLongestSide, fitted_size
-from sam_core.sam import Sam
-from sam_core.sam_builder import build_sam
 
 PRESET = SamPreset(
     VitPreset(32, depth=2, num_heads=4, global_attn_indexes=(1,), img_size=128, window_size=3, out_chans=32),

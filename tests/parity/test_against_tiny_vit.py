@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from sam_core.model.presets import TinyVitPreset
+from sam_core.model.tiny_vit import TinyViT
 from sam_core.predictor import SamPredictor
-from sam_core.presets import TinyVitPreset
-from sam_core.registry import load_sam
-from sam_core.tiny_vit import TinyViT
+from sam_core.weights.registry import load_sam
 
 PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
 GOLDEN = Path(__file__).parent / "golden"

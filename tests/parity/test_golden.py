@@ -16,10 +16,10 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
+from sam_core.decoding.torch_decoder import TorchDecoder
 from sam_core.generator import SamAutomaticMaskGenerator
-from sam_core.registry import load_sam
-from sam_core.sam import Sam
-from sam_core.torch_decoder import TorchDecoder
+from sam_core.model.sam import Sam
+from sam_core.weights.registry import load_sam
 
 GOLDEN = Path(__file__).parent / "golden"
 PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"

@@ -8,10 +8,10 @@ from typing import Any
 from stand_in_generator import StandInGenerator
 
 from pipeline.images.decode import decoded_image
+from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
-from pipeline.output.manifest import rows_of
-from pipeline.output.schema import ok_row, table_of
-from pipeline.output.validate import validate
+from pipeline.output.format.manifest import rows_of
+from pipeline.output.format.schema import ok_row, table_of
 from pipeline.store.storage import Store
 
 MOST_PIXELS = 1 << 20

@@ -2,9 +2,9 @@
 
 import torch
 
-from sam_core.presets import SamPreset, VitPreset
-from sam_core.sam import Sam
-from sam_core.sam_builder import build_sam
+from sam_core.model.build import build_sam
+from sam_core.model.presets import SamPreset, VitPreset
+from sam_core.model.sam import Sam
 
 SMALL = SamPreset(
     VitPreset(32, depth=1, num_heads=4, global_attn_indexes=(0,), img_size=64, window_size=3, out_chans=32),

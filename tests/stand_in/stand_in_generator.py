@@ -18,11 +18,11 @@ import numpy as np
 from PIL import Image
 from ray import cloudpickle
 
-from pipeline import labeler
 from pipeline.images.decode_pool import DecodePool
-from pipeline.labeler import LabelerSettings
-from sam_core.image_masks import ImageMasks
-from sam_core.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
+from pipeline.labelling import labeler
+from pipeline.labelling.labeler import LabelerSettings
+from sam_core.masks.image_masks import ImageMasks
+from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from jobs.option_table import option_page
-from pipeline.output.schema import SCHEMA
+from jobs.options.option_table import option_page
+from pipeline.output.format.schema import SCHEMA
 from pipeline.reason import Reason
 
 DOCS = Path(__file__).parents[2] / "docs"

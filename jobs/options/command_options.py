@@ -1,0 +1,115 @@
+"""Commands whose options are a model's fields, given as flags, in the environment or in a job file.
+
+To Typer every option is text (or a switch). The model alone checks and converts it, wherever it came from,
+and the message of a wrong one names that place.
+"""
+
+import inspect
+import os
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel
+
+from jobs.options.fields import ENVIRONMENT_PREFIX, ConfigField, config_fields, config_from
+from jobs.options.job_file import job_values
+from jobs.options.suggestion import suggestion
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+
+OTHER_SETTINGS = ["CONFIG", "CACHE"]
+# Likeness of a variable to an option from which on it is one misspelt: VERSION, which container images set,
+# has 0.63 to PRECISION; a letter left out of INPUT leaves 0.89.
+MISSPELT = 0.8
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def configured_by(
+    model: type[BaseModel], show_defaults: bool = True
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """A decorator for a command that takes a `config` of the model first, and then options of its own."""
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        fields = list(config_fields(model))
+
+        @wraps(command)
+        def with_options(context: typer.Context, job_file: str | None, **values: Any) -> int:
+            _refuse_misspelt_variables(fields)
+            given = {field.name: values.pop(field.name) for field in fields}
+            config = config_from(model, given, lambda field: _place(context, field, job_file))
+            return command(config, **values)
+
+        own = list(inspect.signature(command).parameters.values())[1:]
+        parameters = [
+            _keyword("context", typer.Context, inspect.Parameter.empty),
+            _keyword("job_file", _job_file_annotation(model), None),
+            *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
+            *(_parameter(field, show_defaults) for field in fields),
+        ]
+        with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return with_options
+
+    return decorate
+
+
+def _parameter(field: ConfigField, show_default: bool) -> inspect.Parameter:
+    """Its default is None: whatever the model's own default is, the model fills it in."""
+    shown = f" Default: {field.default}." if field.default and show_default else ""
+    common: dict[str, Any] = {
+        "help": f"{field.info.description}{shown}",
+        "envvar": field.variable,
+        "show_envvar": False,
+    }
+    if field.is_positional:
+        how = typer.Argument(metavar=field.name.upper(), **common)
+    else:
+        panel = f"{field.path[-2].capitalize()} options" if len(field.path) > 1 else "Run options"
+        metavar = None if field.is_switch else field.value
+        how = typer.Option(field.flags, metavar=metavar, rich_help_panel=panel, **common)
+    kind = bool | None if field.is_switch else str | None
+    return _keyword(field.name, Annotated[kind, how], None)
+
+
+def _job_file_annotation(model: type[BaseModel]) -> Any:
+    def read(context: typer.Context, name: str | None) -> str | None:
+        if name is not None:
+            context.default_map = job_values(name, model)
+        return name
+
+    option = typer.Option(
+        "--config",
+        metavar="FILE",
+        envvar="SAM_LABEL_CONFIG",
+        show_envvar=False,
+        is_eager=True,  # before the options whose defaults it sets
+        callback=read,
+        help="Job file (TOML) with options by name, or the name of a preset: quick, fine.",
+    )
+    return Annotated[str | None, option]
+
+
+def _refuse_misspelt_variables(fields: Sequence[ConfigField]) -> None:
+    """Raises UsageError for one that is close to an option's; any other may be Kubernetes', or another's."""
+    known = [field.name.upper() for field in (*fields, *config_fields(RunConfig))] + OTHER_SETTINGS
+    for variable in os.environ:
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if name != variable and name not in known and (hint := suggestion(name, known, MISSPELT)):
+            raise UsageError(f"{variable} sets {name}, which is no option{hint}")
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _place(context: typer.Context, field: ConfigField, job_file: str | None) -> str:
+    """Where a value came from, or should have come from, as a message names it."""
+    source = context.get_parameter_source(field.name)
+    if source is not None and source.name == "ENVIRONMENT":
+        return field.variable
+    if source is not None and source.name == "DEFAULT_MAP":
+        return f"{field.name} in {job_file}"
+    return field.name.upper() if field.is_positional else field.flag

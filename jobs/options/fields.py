@@ -1,0 +1,115 @@
+"""A configuration model's options one by one: command line, job file and docs are made from them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from jobs.options.suggestion import suggestion
+from pipeline.errors import UsageError
+
+ENVIRONMENT_PREFIX = "SAM_LABEL_"
+Config = TypeVar("Config", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class ConfigField:
+    """One option: `path` leads to it inside the model, its last part is its name everywhere."""
+
+    path: tuple[str, ...]
+    info: FieldInfo
+
+    @property
+    def name(self) -> str:
+        return self.path[-1]
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def flags(self) -> str:
+        """The flag, with the one that turns a switch off, which a job file may have turned on."""
+        return f"{self.flag}/--no-{self.flag[2:]}" if self.is_switch else self.flag
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    @property
+    def is_positional(self) -> bool:
+        """Whether a command takes it as an argument: what has no default has to be given."""
+        return self.info.is_required()
+
+    @property
+    def is_switch(self) -> bool:
+        return self._types == (bool,)
+
+    @property
+    def value(self) -> str:
+        """What stands for a value in help texts: the choices, or N, X, TEXT."""
+        choices = [str(one) for kind in self._types if get_origin(kind) is Literal for one in get_args(kind)]
+        return "|".join(choices) or {int: "N", float: "X"}.get(self._types[0], "TEXT")
+
+    @property
+    def default(self) -> str:
+        """The default as people read it; empty where there is none, or it is a switch that is off."""
+        default = None if self.info.is_required() else self.info.get_default(call_default_factory=True)
+        if default is None or default is False:
+            return ""
+        return f"{default:.4g}" if isinstance(default, float) else str(default)
+
+    @property
+    def _types(self) -> tuple[Any, ...]:
+        """The field's types without None, a Literal kept whole."""
+        annotation = self.info.annotation
+        if get_origin(annotation) in (Union, UnionType):
+            return tuple(part for part in get_args(annotation) if part is not NoneType)
+        return (annotation,)
+
+
+def config_fields(model: type[BaseModel], group: tuple[str, ...] = ()) -> Iterator[ConfigField]:
+    """Every option of a model, those of nested models included, in the order in which they are stated."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from config_fields(info.annotation, (*group, name))
+        else:
+            yield ConfigField((*group, name), info)
+
+
+def config_from(
+    model: type[Config], values: Mapping[str, object], place: Callable[[ConfigField], str]
+) -> Config:
+    """The model filled with the values that were given (None: not given); `place` says where one came from.
+
+    Raises: UsageError: a value is missing, out of its range or of another type.
+    """
+    fields = {field.path: field for field in config_fields(model)}
+    tree: dict[str, Any] = {}
+    for field in fields.values():
+        if values.get(field.name) is not None:
+            branch = tree
+            for part in field.path[:-1]:
+                branch = branch.setdefault(part, {})
+            branch[field.name] = values[field.name]
+    try:
+        return model.model_validate(tree)
+    except ValidationError as invalid:
+        first = invalid.errors()[0]
+        known = fields.get(tuple(str(part) for part in first["loc"]))
+        raise UsageError(_sentence(first, place(known) if known else None)) from None
+
+
+def _sentence(error: ErrorDetails, place: str | None) -> str:
+    reason = error["msg"].removeprefix("Value error, ")
+    if place is None:
+        return reason
+    if error["type"] == "missing":
+        return f"{place} is missing: give it on the command line or in a job file"
+    given = error["input"]
+    choices = str(error.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ").split(", ")
+    return f"{place} is {given!r}: {reason[0].lower()}{reason[1:]}{suggestion(str(given), choices)}"

@@ -1,0 +1,39 @@
+"""docs/options.md, made from the options: `python -m jobs.options.option_table > docs/options.md`."""
+
+from collections.abc import Iterator
+
+from jobs.options.fields import ConfigField, config_fields
+from pipeline.config import RunConfig
+
+HEAD = """# Options of `sam-label run`
+
+Made by `make fix` from the fields of `pipeline/config.py` and `sam_core/options.py`; edit those.
+
+Each can be given as a flag (`--points-per-side 16`), in the environment (`SAM_LABEL_POINTS_PER_SIDE=16`) or
+in a job file (`points_per_side = 16`). The flag wins over the environment, the environment over the job file.
+An option without a value is a switch; its `--no-` form (`--no-refresh`) turns off what the others turned on.
+"""
+COLUMNS = "| flag | value | default | what it does |\n|---|---|---|---|"
+
+
+def option_page() -> str:
+    """The whole page as Markdown."""
+    fields = list(config_fields(RunConfig))
+    groups = dict.fromkeys(field.path[:-1] for field in fields)
+    tables = [_table(group, (field for field in fields if field.path[:-1] == group)) for group in groups]
+    return "\n".join([HEAD, *tables])
+
+
+def _table(group: tuple[str, ...], fields: Iterator[ConfigField]) -> str:
+    place = f"In the table `[{'.'.join(group)}]` of a job file" if group else "At the top of a job file"
+    return "\n".join([f"## {place}\n", COLUMNS, *map(_row, fields), ""])
+
+
+def _row(field: ConfigField) -> str:
+    name = field.name.upper() if field.is_positional else field.flag
+    value = "" if field.is_switch else field.value.replace("|", " or ")
+    return f"| `{name}` | {value} | {field.default} | {field.info.description} |"
+
+
+if __name__ == "__main__":
+    print(option_page(), end="")

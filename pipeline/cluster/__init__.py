@@ -1,0 +1,1 @@
+"""Ray: joined or started, kept quiet, watched over, and ended."""

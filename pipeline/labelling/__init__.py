@@ -1,0 +1,1 @@
+"""The steps of the chain that run on Ray workers: fetching, decoding ahead, labelling."""

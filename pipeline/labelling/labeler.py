@@ -1,0 +1,150 @@
+"""The actor that labels: it loads a model once, then turns fetched rows into rows of the dataset.
+
+Decoding happens here, one image ahead of the model, in the children of a `DecodePool`: pixels never pass
+through the object store, and memory holds a few images whatever the size of a block. What looks at pixels
+is `sam_core`'s.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from pipeline.cluster.attempts import MOST_ATTEMPTS, LedgerHandle
+from pipeline.errors import ImageError, SamLabelError
+from pipeline.images.decode import DecodedImage
+from pipeline.images.decode_pool import DecodeLimits, DecodePool
+from pipeline.output.format.schema import failed_row, ok_row, table_of
+from pipeline.reason import Reason
+from sam_core.masks.image_masks import ImageMasks
+from sam_core.options import MaskOptions
+
+Row = dict[str, Any]
+
+
+class MaskGenerator(Protocol):
+    """What a labeler needs of `SamAutomaticMaskGenerator`."""
+
+    def generate_batch(self, images: Sequence[np.ndarray]) -> list[ImageMasks]: ...
+
+
+@dataclass(frozen=True)
+class LabelerSettings:
+    """What each labeler of a run is made from; it travels to the workers."""
+
+    model: str | None
+    checkpoint: str | None
+    sha256: str  # of the weights that the dataset was begun with
+    device: str
+    threads: int
+    mask: MaskOptions
+    images_at_once: int
+    decoders: int
+    decode_limits: DecodeLimits
+
+
+LoadGenerator = Callable[[LabelerSettings], MaskGenerator]
+
+
+class Labeler:
+    """Rows with bytes in, rows of the dataset out, one for one, unless the run stops."""
+
+    def __init__(self, settings: LabelerSettings, load: LoadGenerator, ledger: LedgerHandle) -> None:
+        self._ledger = ledger
+        try:
+            self._generator = load(settings)
+        except Exception as fault:  # noqa: BLE001  # told to the ledger: Ray would bury it in pages, and try again
+            why = str(fault) if isinstance(fault, SamLabelError) else describe(fault)
+            ray.get(ledger.give_up.remote(why))  # and nothing begins that would need the generator
+        self._images_at_once = settings.images_at_once
+        self._decoders = DecodePool(settings.decoders, settings.decode_limits)
+        self._threads = ThreadPoolExecutor(settings.decoders)
+
+    def __call__(self, images: pa.Table) -> pa.Table:
+        return table_of(list(self._rows(images.to_pylist())))
+
+    def _rows(self, images: list[Row]) -> Iterator[Row]:
+        group: list[tuple[Row, DecodedImage]] = []
+        for image, decoding in self._decoded_ahead(images):
+            attempt: int | None = ray.get(self._ledger.begin.remote(image["image_id"]))
+            if attempt is None:
+                break
+            try:
+                if attempt > MOST_ATTEMPTS:
+                    raise ImageError(
+                        Reason.WORKER_CRASH, f"its labeler died {MOST_ATTEMPTS} times while at it"
+                    )
+                decoded = decoding.result()
+            except ImageError as fault:
+                yield self._finished(image, fault)
+                continue
+            if attempt > 1:  # it may be what killed a labeler: alone, it takes nobody along
+                yield from self._labelled([(image, decoded)])
+                continue
+            group.append((image, decoded))
+            if len(group) == self._images_at_once:
+                yield from self._labelled(group)
+                group = []
+        yield from self._labelled(group)
+
+    def _labelled(self, group: list[tuple[Row, DecodedImage]]) -> Iterator[Row]:
+        for (image, decoded), masks in zip(group, self._masks([each for _, each in group]), strict=True):
+            if isinstance(masks, ImageError):
+                yield self._finished(image, masks)
+            else:
+                self._ledger.finish.remote(image["image_id"], None)
+                yield ok_row(image, decoded, masks)
+
+    def _masks(self, group: list[DecodedImage]) -> list[ImageMasks | ImageError]:
+        """The masks of each image, or its own fault: a group that fails is labelled one by one."""
+        try:
+            return [*self._generator.generate_batch([each.image_HW3 for each in group])] if group else []
+        except Exception as fault:  # noqa: BLE001  # whatever it is, it is an image's; its neighbours go on
+            own_fault = labeler_fault(fault)
+        return [own_fault] if len(group) == 1 else [self._masks([each])[0] for each in group]
+
+    def _finished(self, image: Row, fault: ImageError) -> Row:
+        self._ledger.finish.remote(image["image_id"], fault.reason.value)
+        return failed_row(image, fault.reason, str(fault))
+
+    def _decoded_ahead(self, images: list[Row]) -> Iterator[tuple[Row, Future[DecodedImage]]]:
+        """Each image and its decoding; as many more as there are decoders are under way."""
+        ahead: list[tuple[Row, Future[DecodedImage]]] = []
+        for image in images:
+            ahead.append((image, self._threads.submit(self._decoded, image)))
+            if len(ahead) > self._decoders.size:
+                yield ahead.pop(0)
+        yield from ahead
+
+    def _decoded(self, image: Row) -> DecodedImage:
+        if image["error"] is not None:
+            raise ImageError(Reason(image["error"]), image["error_message"])
+        return self._decoders.decode(image["data"])
+
+
+def labeler_fault(fault: Exception) -> ImageError:
+    """The failed row that an exception of the mask generator becomes.
+
+    An error that leaves the CUDA context broken ends the process instead, so that Ray starts a sound one; the
+    ledger remembers the image.
+    """
+    text = describe(fault)
+    if "out of memory" in text and "CUDA" in text:  # the generator has halved its batches down to one before
+        return ImageError(Reason.GPU_OOM, text)
+    if "CUDA error" in text:
+        _die()
+    return ImageError(Reason.LABELER_ERROR, text)
+
+
+def describe(fault: BaseException) -> str:
+    """The fault in one line, its type first."""
+    return f"{type(fault).__name__}: {fault}".strip().replace("\n", " ")
+
+
+def _die() -> NoReturn:
+    os._exit(1)  # not sys.exit: Ray would keep the dead actor in its slot

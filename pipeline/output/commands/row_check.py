@@ -1,0 +1,84 @@
+"""What is wrong with the rows of a shard: masks against their own boxes, areas and image."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.output.format.manifest import image_id
+from pipeline.reason import Reason
+from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts_runs
+
+_MASK_COLUMNS = (
+    "mask_counts",
+    "mask_area",
+    "mask_bbox",
+    "mask_predicted_iou",
+    "mask_stability_score",
+    "mask_point_coords",
+    "mask_crop_box",
+)
+
+
+def row_faults(row: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with one row, each as a clause; nothing for a sound one."""
+    if row["image_id"] != image_id(row["uri"]):
+        yield "its image_id is not that of its uri"
+    if row["status"] == "failed":
+        yield from _failed_row_faults(row)
+    elif row["status"] == "ok":
+        yield from _ok_row_faults(row)
+    else:
+        yield f"its status is {row['status']!r}, neither ok nor failed"
+
+
+def _failed_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
+    if row["error"] not in set(Reason):
+        yield f"its error {row['error']!r} is none of the known reasons"
+    if any(row[column] is not None for column in (*_MASK_COLUMNS, "num_masks")):
+        yield "it failed, and has masks"
+
+
+def _ok_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
+    if row["error"] is not None:
+        yield f"it is ok, and has the error {row['error']}"
+    if not (row["width"] or 0) > 0 or not (row["height"] or 0) > 0:
+        yield f"its size is {row['width']} x {row['height']}"
+        return
+    lengths = {column: -1 if row[column] is None else len(row[column]) for column in _MASK_COLUMNS}
+    if set(lengths.values()) != {row["num_masks"]}:
+        yield f"num_masks is {row['num_masks']}, but its lists have the lengths {lengths}"
+        return
+    for index in range(row["num_masks"]):
+        mask = {column: row[column][index] for column in _MASK_COLUMNS}
+        for fault in _mask_faults(mask, row["height"], row["width"]):
+            yield f"mask {index}: {fault}"
+
+
+def _mask_faults(mask: Mapping[str, Any], height: int, width: int) -> Iterator[str]:
+    numbers = [*mask["mask_bbox"], *mask["mask_point_coords"], *mask["mask_crop_box"]]
+    if None in (*mask.values(), *numbers):
+        yield "it has a null"
+        return
+    try:
+        runs = compressed_counts_runs(mask["mask_counts"].encode())
+    except (ValueError, OverflowError) as fault:  # the second: a difference that makes a run negative
+        yield f"its RLE is broken ({fault})"
+        return
+    pixels = int(runs.sum(dtype="int64"))
+    if pixels != height * width:
+        yield f"its RLE covers {pixels} pixels, the image has {height} x {width} = {height * width}"
+        return
+    if area_of_runs(runs) != mask["mask_area"]:
+        yield f"its area is {mask['mask_area']}, its RLE has {area_of_runs(runs)} pixels"
+    x0, y0, x1, y1 = box_of_runs(runs, height)
+    if mask["mask_bbox"] != [x0, y0, x1 - x0, y1 - y0]:
+        yield f"its box is {mask['mask_bbox']}, its RLE's {[x0, y0, x1 - x0, y1 - y0]}"
+    for column in ("mask_predicted_iou", "mask_stability_score"):
+        if not math.isfinite(mask[column]):
+            yield f"its {column.removeprefix('mask_')} is {mask[column]}"
+    x, y = mask["mask_point_coords"]
+    if not (0 <= x <= width and 0 <= y <= height):
+        yield f"its point ({x}, {y}) is outside the image"
+    left, top, crop_width, crop_height = mask["mask_crop_box"]
+    if left < 0 or top < 0 or left + crop_width > width or top + crop_height > height:
+        yield f"its crop box {mask['mask_crop_box']} is outside the image"

@@ -1,0 +1,66 @@
+"""What makes two rows comparable: schema, weights and mask options. A dataset holds rows of one identity.
+
+Its fingerprint covers the options that differ from their defaults, so that a later version may add an option
+without disowning old datasets.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from pipeline.output.format.schema import SCHEMA_VERSION
+from sam_core.options import MaskOptions
+
+_SPEED_ONLY = {"points_per_batch", "compile_decoder"}  # may differ between two runs over one dataset
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The part of a run's settings that decides its masks."""
+
+    model_type: str
+    model_sha256: str
+    mask_options: MaskOptions
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex characters, equal for equal identities."""
+        said = [self.schema_version, self.model_sha256, self._options(only_changed=True)]
+        return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+    def described(self) -> dict[str, Any]:
+        """JSON values, as they stand in dataset.json, run records and shards."""
+        return {
+            "schema_version": self.schema_version,
+            "model": {"type": self.model_type, "sha256": self.model_sha256},
+            "mask_options": self._options(only_changed=False),
+            "fingerprint": self.fingerprint,
+        }
+
+    @classmethod
+    def from_described(cls, said: Mapping[str, Any]) -> "Identity":
+        """The identity that `described` wrote down. Raises: KeyError, ValueError."""
+        return cls(
+            said["model"]["type"],
+            said["model"]["sha256"],
+            MaskOptions.of_record(said["mask_options"]),
+            said["schema_version"],
+        )
+
+    def differences(self, other: "Identity") -> list[str]:
+        """What differs, each like "points_per_side 32, not 16"; empty where the fingerprints are equal."""
+        mine, theirs = self._flat(), other._flat()
+        return [f"{key} {theirs[key]}, not {value}" for key, value in mine.items() if theirs[key] != value]
+
+    def _flat(self) -> dict[str, Any]:
+        return {
+            "schema_version": self.schema_version,
+            "model sha256": f"{self.model_sha256[:12]} ({self.model_type})",
+            **self._options(only_changed=False),
+        }
+
+    def _options(self, only_changed: bool) -> dict[str, Any]:
+        return self.mask_options.model_dump(mode="json", exclude=_SPEED_ONLY, exclude_defaults=only_changed)

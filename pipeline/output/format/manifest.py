@@ -1,0 +1,135 @@
+"""The frozen, sorted listing of the input: what a dataset promises to have one row for each of.
+
+Written once as Parquet parts, named for the run that wrote them. Rows stream through an external sort, so
+that a million names take little more memory than a hundred; not every store lists in order by itself.
+"""
+
+import heapq
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from itertools import count, groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from pipeline.errors import SamLabelError, UsageError
+from pipeline.output.format.parquet import parquet_bytes, parquet_table
+from pipeline.store.storage import Store
+
+MANIFEST_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("etag", pa.string(), nullable=False),
+    ]
+)
+ROWS_A_PART = 50_000  # 20 MB as Python rows: what one sorted chunk holds in memory; 4 MB as an object
+MOST_OPEN = 256  # chunks merged at once: a process may have 1,024 open files, and 100 million names are 2,000
+
+
+class ManifestRow(NamedTuple):
+    """One image to label."""
+
+    image_id: str
+    uri: str
+    size: int
+    etag: str
+
+
+def image_id(uri: str) -> str:
+    """32 hex characters from the whole uri: equal names in two folders are two images."""
+    return blake2b(uri.encode(), digest_size=16).hexdigest()
+
+
+def manifest_row(uri: str, size: int, etag: str) -> ManifestRow:
+    """The row of a listed image. Raises: UsageError for a name that is no text."""
+    try:
+        return ManifestRow(image_id(uri), uri, size, etag)
+    except UnicodeEncodeError as fault:
+        raise UsageError(f"the file name {uri!r} is not valid UTF-8; rename the file") from fault
+
+
+def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
+    """The rows by uri, each uri once, through sorted chunks on the local disk.
+
+    Raises: SamLabelError where that disk is full.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="sam-label-") as folder:
+            files = (Path(folder) / f"{number}.jsonl" for number in count())
+            chunks = [
+                _written(next(files), sorted(chunk, key=_by_uri)) for chunk in _batched(rows, ROWS_A_PART)
+            ]
+            while len(chunks) > MOST_OPEN:
+                chunks = [*chunks[MOST_OPEN:], _written(next(files), _merged(chunks[:MOST_OPEN]))]
+            for _, same in groupby(_merged(chunks), key=_by_uri):
+                yield next(same)
+    except OSError as fault:
+        raise SamLabelError(
+            f"the listing cannot be sorted in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to a "
+            "folder on a disk with room"
+        ) from fault
+
+
+def write_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> list[str]:
+    """The names of the parts written, for sorted rows; no row, no part."""
+    parts = []
+    for number, chunk in enumerate(_batched(rows, ROWS_A_PART)):
+        name = f"manifest/{run}-{number:05d}.parquet"
+        store.publish(name, parquet_bytes(_table(chunk), dictionaries=()))
+        parts.append(name)
+    return parts
+
+
+def read_manifest(store: Store, parts: Iterable[str]) -> Iterator[pa.Table]:
+    """The manifest's rows in order, a part at a time. Raises: DamagedFile."""
+    for part in parts:
+        yield parquet_table(store.read(part), store.uri(part))
+
+
+def rows_of(tables: Iterable[pa.Table]) -> Iterator[ManifestRow]:
+    """The rows of manifest tables, one by one."""
+    for table in tables:
+        for batch in table.to_batches(max_chunksize=1024):
+            columns = (batch.column(name).to_pylist() for name in MANIFEST_SCHEMA.names)
+            yield from map(ManifestRow._make, zip(*columns, strict=True))
+
+
+def _table(rows: Iterable[ManifestRow]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(MANIFEST_SCHEMA)
+    return pa.table([list(column) for column in columns], schema=MANIFEST_SCHEMA)
+
+
+def _written(path: Path, rows: Iterable[ManifestRow]) -> Path:
+    with path.open("w") as file:  # lines, since they are read one by one; Arrow would keep pages
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    return path
+
+
+def _merged(paths: Iterable[Path]) -> Iterator[ManifestRow]:
+    return heapq.merge(*map(_rows_of_file, paths), key=_by_uri)
+
+
+def _rows_of_file(path: Path) -> Iterator[ManifestRow]:
+    with path.open() as lines:
+        path.unlink()  # its room is free once it has been read, or is not wanted any more
+        yield from (ManifestRow(*json.loads(line)) for line in lines)
+
+
+def _by_uri(row: ManifestRow) -> str:
+    return row.uri
+
+
+def _batched(rows: Iterable[ManifestRow], size: int) -> Iterator[list[ManifestRow]]:
+    chunk: list[ManifestRow] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

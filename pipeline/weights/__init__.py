@@ -1,0 +1,1 @@
+"""Which weights a run uses, and where their file is on this machine."""

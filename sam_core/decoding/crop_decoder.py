@@ -1,0 +1,22 @@
+"""Which decoder a crop gets: the one place where that is chosen."""
+
+import torch
+
+from sam_core.decoding.crop_frame import CropFrame
+from sam_core.decoding.gpu_decoder import DeviceDecoder
+from sam_core.decoding.native.decoder import NativeDecoder, is_served
+from sam_core.decoding.torch_decoder import TorchDecoder
+from sam_core.masks.candidates import CropDecoder
+from sam_core.model.sam import Sam
+from sam_core.options import MaskOptions
+
+
+def crop_decoder(
+    sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions
+) -> CropDecoder:
+    """The fastest decoder for the device and the precision, in which all give the same masks."""
+    if features_1Chw.device.type != "cpu":
+        return DeviceDecoder(sam, features_1Chw, frame, options)
+    if options.precision == "float32" and is_served(sam, features_1Chw):
+        return NativeDecoder(sam, features_1Chw, frame, options)
+    return TorchDecoder(sam, features_1Chw, frame, options)

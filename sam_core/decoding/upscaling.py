@@ -1,0 +1,83 @@
+"""Low-resolution mask logits from decoded prompts: the last and dearest step of the decoder.
+
+The two 2x2 transposed convolutions of stride 2 are matrix products, a position at a time, so that positions
+go in blocks that stay in cache and rows and columns over the padding are left out.
+
+Legend: B prompts, M masks of a prompt, C channels, c channels after the first step, P positions, g = 4 pixels
+of a position after the first step.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch.nn import functional as F
+
+from sam_core.decoding.image_side import ImageSide
+from sam_core.decoding.image_tokens import ImageTokens
+from sam_core.model.mask_decoder import MaskDecoder
+
+
+def mask_weights(decoder: MaskDecoder, mask_tokens_BMC: torch.Tensor) -> torch.Tensor:
+    """How each multimask token weighs the channels of the upscaled image; [B, M, channels]."""
+    hypernetworks = list(decoder.output_hypernetworks_mlps)[1:]
+    return torch.stack(
+        [mlp(token_BC) for mlp, token_BC in zip(hypernetworks, mask_tokens_BMC.unbind(1), strict=True)], dim=1
+    )
+
+
+def shown_positions(shown: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of positions under so many rows and columns of logits: each becomes four by four."""
+    return -(-shown[0] // 4), -(-shown[1] // 4)
+
+
+def low_res_logits(
+    decoder: MaskDecoder,
+    side: ImageSide,
+    tokens: ImageTokens,
+    weights_BMc: torch.Tensor,
+    grid: tuple[int, int],
+    valid: tuple[int, int],
+    block_rows: int,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """Logits of the wanted masks over the image, float32 [B, M, 4 rows, 4 columns].
+
+    grid: the embedding's (rows, columns); valid: how many of them show the image; block_rows: how many rows
+    of positions are upscaled at a time; dtype: of the products, while sums for the LayerNorm are float32.
+    """
+    rows, columns = valid
+    values_BDR = (tokens.values_BRC @ side.upscaling.weight_CD).mT.to(dtype)
+    scale_BHW = tokens.scale_BP.view(-1, *grid)
+    factors_BRHW = tokens.factors_BRP.view(*tokens.factors_BRP.shape[:2], *grid)
+    x_gcHW = side.upscaling.x_hdP.view(*side.upscaling.x_hdP.shape[:2], *grid)
+    blocks = []
+    for start in range(0, rows, block_rows):
+        block = (slice(start, min(start + block_rows, rows)), slice(0, columns))
+        factors_BRP = factors_BRHW[:, :, *block].flatten(2).to(dtype)
+        scale_BP = scale_BHW[:, *block].flatten(1).to(dtype)
+        x_BgcP = x_gcHW[:, :, *block].flatten(2).to(dtype) * scale_BP[:, None, None]
+        first_BgcP = torch.baddbmm(x_BgcP.flatten(1, 2), values_BDR, factors_BRP).view_as(x_BgcP)
+        first_BgcP += side.upscaling.constant_hdP.to(dtype)
+        blocks.append(_block_logits(decoder, first_BgcP, weights_BMc, columns))
+    return torch.cat(blocks, dim=2).float()
+
+
+def _block_logits(
+    decoder: MaskDecoder, first_BgcP: torch.Tensor, weights_BMc: torch.Tensor, columns: int
+) -> torch.Tensor:
+    """Logits of a block of positions, from its centred channels after the first convolution."""
+    _, norm, _, second, _ = cast(Any, decoder.output_upscaling)
+    dtype, channels = first_BgcP.dtype, first_BgcP.shape[2]
+    inverse_std_BgP = (first_BgcP.float().square().sum(2) / channels + norm.eps).rsqrt()
+    first_BgcP.mul_(inverse_std_BgP[:, :, None]).mul_(norm.weight[:, None]).add_(norm.bias[:, None])
+    hidden_BgcP = F.gelu(first_BgcP)
+    # [c, c', 2, 2] to one row an output: pixel (k, l) of the two by two, then channel
+    weight_Dc = second.weight.permute(2, 3, 1, 0).flatten(0, 2).to(dtype)
+    upscaled = F.gelu((weight_Dc @ hidden_BgcP).add_(second.bias.repeat(4)[:, None]))  # B, g, 4 channels, P
+    B, M, _ = weights_BMc.shape
+    P = first_BgcP.shape[3]
+    upscaled_BghcP = upscaled.view(B, 4, 4, -1, P)
+    logits = weights_BMc[:, None, None].to(dtype) @ upscaled_BghcP  # B, g, h, M, P
+    # g is (i, j), h is (k, l); the pixel is at 4 row + 2 i + k, 4 column + 2 j + l
+    logits = logits.view(B, 2, 2, 2, 2, M, P // columns, columns).permute(0, 5, 6, 1, 3, 7, 2, 4)
+    return logits.reshape(B, M, 4 * (P // columns), 4 * columns)

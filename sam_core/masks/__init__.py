@@ -1,0 +1,1 @@
+"""Masks as run lengths: encoding, measuring, selecting. Needs numpy, not torch."""

@@ -1,0 +1,97 @@
+"""What leaves mask generation: the masks of one image as plain columns, encoded as COCO RLE.
+
+Columns rather than a list of records, because the dataset stores columns; SA's records are made on request.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from sam_core.masks.rle import compressed_counts_runs, mask_of_runs
+
+OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
+OUTPUT_MODES: tuple[OutputMode, ...] = get_args(OutputMode)
+
+
+@dataclass(frozen=True)
+class ImageMasks:
+    """The masks of one image, N of them, in its frame; all columns have length N, which may be 0."""
+
+    height: int
+    width: int
+    counts: list[bytes]  # COCO's compressed run lengths, column-major
+    area: npt.NDArray[np.int64]
+    bbox_xywh: npt.NDArray[
+        np.float32
+    ]  # as SA has it: the last pixel minus the first, one less than the extent
+    predicted_iou: npt.NDArray[np.float32]
+    stability_score: npt.NDArray[np.float32]
+    point_coords: npt.NDArray[np.float32]  # x, y of the prompt
+    crop_box_xywh: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def select(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> "ImageMasks":
+        """The masks at `index`, in its order: positions, or whether each mask is wanted."""
+        positions = np.arange(len(self))[index]
+        return ImageMasks(
+            self.height,
+            self.width,
+            [self.counts[position] for position in positions],
+            self.area[positions],
+            self.bbox_xywh[positions],
+            self.predicted_iou[positions],
+            self.stability_score[positions],
+            self.point_coords[positions],
+            self.crop_box_xywh[positions],
+        )
+
+    def box_xyxy(self) -> npt.NDArray[np.float32]:
+        """First and last pixel of each mask; float32 [N, 4]."""
+        return np.concatenate([self.bbox_xywh[:, :2], self.bbox_xywh[:, :2] + self.bbox_xywh[:, 2:]], axis=1)
+
+    def mask(self, index: int) -> npt.NDArray[np.bool_]:
+        """One mask, decoded; bool [height, width]."""
+        return mask_of_runs(compressed_counts_runs(self.counts[index]), self.height, self.width)
+
+    def records(self, output_mode: OutputMode = "binary_mask") -> list[dict[str, Any]]:
+        """SA's record dictionaries, one a mask, with `segmentation` in the form that `output_mode` names."""
+        return [
+            {
+                "segmentation": self._segmentation(index, output_mode),
+                "area": int(self.area[index]),
+                "bbox": self.bbox_xywh[index].tolist(),
+                "predicted_iou": float(self.predicted_iou[index]),
+                "point_coords": [self.point_coords[index].tolist()],
+                "stability_score": float(self.stability_score[index]),
+                "crop_box": self.crop_box_xywh[index].tolist(),
+            }
+            for index in range(len(self))
+        ]
+
+    def _segmentation(self, index: int, output_mode: OutputMode) -> npt.NDArray[np.bool_] | dict[str, Any]:
+        if output_mode == "binary_mask":
+            return self.mask(index)
+        size = [self.height, self.width]
+        if output_mode == "coco_rle":
+            return {"size": size, "counts": self.counts[index].decode("ascii")}
+        return {"size": size, "counts": compressed_counts_runs(self.counts[index]).tolist()}
+
+
+def joined_masks(parts: Sequence[ImageMasks]) -> ImageMasks:
+    """The masks of several parts of one image, one after the other; there is at least one part."""
+    return ImageMasks(
+        parts[0].height,
+        parts[0].width,
+        [counts for part in parts for counts in part.counts],
+        np.concatenate([part.area for part in parts]),
+        np.concatenate([part.bbox_xywh for part in parts]),
+        np.concatenate([part.predicted_iou for part in parts]),
+        np.concatenate([part.stability_score for part in parts]),
+        np.concatenate([part.point_coords for part in parts]),
+        np.concatenate([part.crop_box_xywh for part in parts]),
+    )

@@ -1,0 +1,125 @@
+"""Which candidates become the masks of an image: crop edge, area, NMS in a crop and across crops.
+
+Everything here is arithmetic on plain columns and needs no model, so that a dataset labelled with loose
+thresholds can be filtered with tighter ones by the same functions.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sam_core.masks.candidates import Candidates
+from sam_core.masks.crops import XYXY, Crop
+from sam_core.masks.image_masks import ImageMasks, joined_masks
+from sam_core.masks.nms import Indices, Overlap, box_overlap, kept_by_nms, mask_overlap
+from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, placed_runs
+from sam_core.options import MaskOptions
+
+EDGE_PX = 20  # a box this near to the edge of its crop counts as cut off. Source: SAM, App. B
+
+
+def masks_of_crop(
+    candidates: Candidates,
+    points_N2: npt.NDArray[np.float64],
+    crop_xyxy: XYXY,
+    image_size: tuple[int, int],
+    options: MaskOptions,
+) -> ImageMasks:
+    """The crop's masks that stay, best predicted IoU first, in the frame of the image (height, width).
+
+    points_N2: those that the candidates' point_index counts, in the frame of the crop.
+    """
+    height, width = image_size
+    x0, y0, _, _ = crop_xyxy
+    box_xyxy_N4 = candidates.box_xyxy_N4 + np.array([x0, y0, x0, y0])
+    stays_N = ~is_cut_off(box_xyxy_N4, crop_xyxy, image_size)
+    stays_N &= candidates.area_N <= options.max_mask_area * height * width
+    order_N = best_first(candidates.predicted_iou_N)
+    order_N = order_N[stays_N[order_N]]
+    if options.nms_overlap == "box":
+        order_N = kept_by_nms(order_N, box_overlap(box_xyxy_N4), options.box_nms_thresh)
+    masks = encoded_masks(candidates, order_N, points_N2, crop_xyxy, image_size)
+    return masks if options.nms_overlap == "box" else without_overlaps_in_crop(masks, options)
+
+
+def masks_across_crops(
+    crops: Sequence[Crop], parts: Sequence[ImageMasks], options: MaskOptions
+) -> ImageMasks:
+    """The masks of all crops, a part each, less those that repeat one of another crop.
+
+    The deeper layer wins, because its crops show the object larger; in a layer, or among tiles, the predicted
+    IoU decides. SA (`reference`) goes by the area of the crop alone: there a fragment may win over the whole.
+    """
+    masks = joined_masks(parts)
+    if len(parts) < 2:
+        return masks
+    if options.reference:
+        order_N = best_first(-masks.crop_box_xywh[:, 2:].prod(axis=1))
+    else:
+        layer_N = np.repeat([crop.layer for crop in crops], [len(part) for part in parts])
+        order_N = np.lexsort((-masks.predicted_iou, -layer_N))
+    return _without_overlaps(masks.select(order_N), options, options.crop_nms_thresh)
+
+
+def without_overlaps_in_crop(masks: ImageMasks, options: MaskOptions) -> ImageMasks:
+    """The masks of one crop that NMS leaves, best predicted IoU first."""
+    return _without_overlaps(masks.select(best_first(masks.predicted_iou)), options, options.box_nms_thresh)
+
+
+def best_first(score_N: npt.NDArray[np.float32]) -> Indices:
+    """Positions by falling score; of equals the first comes first."""
+    return np.argsort(-score_N, kind="stable")
+
+
+def is_cut_off(
+    box_xyxy_N4: npt.NDArray[np.int64], crop_xyxy: XYXY, image_size: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """Whether each box, in the image's frame, lies at an edge of its crop that is none of the image."""
+    height, width = image_size
+    is_at_crop_edge_N4 = np.abs(box_xyxy_N4 - np.array(crop_xyxy)) <= EDGE_PX
+    is_at_image_edge_N4 = np.abs(box_xyxy_N4 - np.array([0, 0, width, height])) <= EDGE_PX
+    is_cut: npt.NDArray[np.bool_] = (is_at_crop_edge_N4 & ~is_at_image_edge_N4).any(axis=1)
+    return is_cut
+
+
+def overlap_of(masks: ImageMasks, options: MaskOptions) -> Overlap:
+    """IoU of the masks, or of their boxes, as the options say."""
+    if options.nms_overlap == "mask":
+        return mask_overlap(masks.counts, masks.height, masks.width)
+    return box_overlap(masks.box_xyxy())
+
+
+def _without_overlaps(masks: ImageMasks, options: MaskOptions, thresh: float) -> ImageMasks:
+    return masks.select(kept_by_nms(np.arange(len(masks)), overlap_of(masks, options), thresh))
+
+
+def encoded_masks(
+    candidates: Candidates,
+    order_N: Indices,
+    points_N2: npt.NDArray[np.float64],
+    crop_xyxy: XYXY,
+    image_size: tuple[int, int],
+) -> ImageMasks:
+    """The chosen candidates in the frame of the image; area and box are those of the encoded pixels."""
+    height, width = image_size
+    x0, y0, x1, y1 = crop_xyxy
+    counts, area, bbox_xywh = [], [], []
+    for crop_runs in candidates.runs(order_N):
+        runs = placed_runs(crop_runs, crop_xyxy, height, width)
+        left, top, right, bottom = box_of_runs(runs, height)
+        counts.append(compressed_counts(runs, height, width))
+        area.append(area_of_runs(runs))
+        bbox_xywh.append((left, top, right - left, bottom - top))
+    points_N2 = points_N2[candidates.point_index_N[order_N]] + np.array([x0, y0])
+    return ImageMasks(
+        height=height,
+        width=width,
+        counts=counts,
+        area=np.array(area, dtype=np.int64),
+        bbox_xywh=np.array(bbox_xywh, dtype=np.float32).reshape(-1, 4),
+        predicted_iou=candidates.predicted_iou_N[order_N],
+        stability_score=candidates.stability_score_N[order_N],
+        point_coords=points_N2.astype(np.float32),
+        crop_box_xywh=np.tile(np.array([x0, y0, x1 - x0, y1 - y0], dtype=np.float32), (len(counts), 1)),
+    )

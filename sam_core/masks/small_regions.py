@@ -1,0 +1,91 @@
+"""Masks without small holes and islands.
+
+Source: remove_small_regions and postprocess_small_regions of segment-anything, commit dca509f.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from sam_core.masks.image_masks import ImageMasks
+from sam_core.masks.nms import kept_by_nms
+from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
+from sam_core.masks.selection import best_first, overlap_of
+from sam_core.options import MaskOptions
+
+Mask = npt.NDArray[np.bool_]
+EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+
+
+def masks_without_small_regions(masks: ImageMasks, options: MaskOptions) -> ImageMasks:
+    """The masks cleaned, less those that came to repeat another; scores stay those of the model's masks.
+
+    Masks that needed no cleaning stay before others, then those of higher predicted IoU. A mask that has less
+    than the minimal area even so is dropped. SA (`reference`) keeps it, and looks at the cleaning alone.
+    """
+    min_area = options.min_mask_region_area
+    counts, area, bbox_xywh = list(masks.counts), masks.area.copy(), masks.bbox_xywh.copy()
+    is_changed_N = np.zeros(len(masks), dtype=bool)
+    for index in range(len(masks)):
+        cleaned, is_changed_N[index] = without_small_regions(masks.mask(index), min_area)
+        if is_changed_N[index]:
+            runs = runs_of_mask(cleaned)
+            left, top, right, bottom = box_of_runs(runs, masks.height)
+            counts[index] = compressed_counts(runs, masks.height, masks.width)
+            area[index] = area_of_runs(runs)
+            bbox_xywh[index] = (left, top, right - left, bottom - top)
+    masks = replace(masks, counts=counts, area=area, bbox_xywh=bbox_xywh)
+    order_N = np.arange(len(masks))
+    if not options.reference:
+        order_N = best_first(masks.predicted_iou)
+        order_N = order_N[area[order_N] >= min_area]
+    order_N = order_N[np.argsort(is_changed_N[order_N], kind="stable")]
+    thresh = max(options.box_nms_thresh, options.crop_nms_thresh)
+    return masks.select(kept_by_nms(order_N, overlap_of(masks, options), thresh))
+
+
+def without_small_regions(mask_HW: Mask, min_area: int) -> tuple[Mask, bool]:
+    """The mask, holes under `min_area` pixels filled, then islands removed; and whether it changed.
+
+    Regions are joined across corners too. A mask of nothing but small islands keeps the largest.
+    """
+    if not mask_HW.any():
+        return mask_HW, False
+    window = _window(mask_HW, margin=min_area)
+    mask = mask_HW[window]
+    is_small_hole = _is_in_small_region(~mask, min_area)
+    filled = mask | is_small_hole
+    is_small_island = _is_in_small_region(filled, min_area)
+    if is_small_island.any() and (is_small_island == filled).all():
+        is_small_island = filled & ~_largest_region(filled)
+        is_changed = True
+    else:
+        is_changed = bool(is_small_hole.any() or is_small_island.any())
+    cleaned = np.zeros_like(mask_HW)
+    cleaned[window] = filled & ~is_small_island
+    return cleaned, is_changed
+
+
+def _window(mask_HW: Mask, margin: int) -> tuple[slice, slice]:
+    """Where to look: a region that reaches further than `margin` pixels from the mask is not small."""
+    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + 1 + margin),
+    )
+
+
+def _is_in_small_region(mask_HW: Mask, min_area: int) -> Mask:
+    regions_HW, _ = ndimage.label(mask_HW, structure=EIGHT_NEIGHBOURS)
+    is_small = np.bincount(regions_HW.ravel()) < min_area
+    is_small[0] = False  # what is no region
+    return np.asarray(is_small[regions_HW])
+
+
+def _largest_region(mask_HW: Mask) -> Mask:
+    regions_HW, _ = ndimage.label(mask_HW, structure=EIGHT_NEIGHBOURS)
+    sizes = np.bincount(regions_HW.ravel())
+    sizes[0] = 0
+    return np.asarray(regions_HW == sizes.argmax())

@@ -1,0 +1,1 @@
+"""SAM's modules, with the attribute names of the official checkpoints."""

@@ -1,0 +1,144 @@
+"""The whole model: image encoder, prompt encoder and mask decoder, and the frames between image and model.
+
+`encode` gives a value, `ImageEmbedding`, that carries its two sizes; nothing is remembered between calls.
+Sizes are (height, width).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam_core.model.host_copies import on_device
+from sam_core.model.image_encoder import ImageEncoderViT
+from sam_core.model.mask_decoder import MaskDecoder
+from sam_core.model.prompt_encoder import PromptEncoder
+from sam_core.model.resize import ResizeLongestSide
+from sam_core.model.tiny_vit import TinyViT
+
+PIXEL_MEAN = (123.675, 116.28, 103.53)  # ImageNet's, RGB, 0..255
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class ImageEmbedding:
+    """What the encoder knows about one image, and the frames that prompts and masks go through."""
+
+    features_1Chw: Tensor
+    input_size: tuple[int, int]  # of the image after the resize, without the padding to a square
+    original_size: tuple[int, int]
+
+
+class Sam(nn.Module):
+    """Segment Anything: masks from images and prompts."""
+
+    mask_threshold: float = 0.0
+    image_format: str = "RGB"
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        image_encoder: ImageEncoderViT | TinyViT,
+        prompt_encoder: PromptEncoder,
+        mask_decoder: MaskDecoder,
+        pixel_mean: Sequence[float] = PIXEL_MEAN,
+        pixel_std: Sequence[float] = PIXEL_STD,
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        # No checkpoint holds these, so they are made on the CPU even where the model is built on "meta".
+        mean, std = torch.tensor(pixel_mean, device="cpu"), torch.tensor(pixel_std, device="cpu")
+        self.register_buffer("pixel_mean", mean.view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", std.view(-1, 1, 1), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's weights are."""
+        return self.pixel_mean.device
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        """Images [..., 3, h, w] (RGB, 0..255, longest side fitted) normalised, zero-padded to a square."""
+        side = self.image_encoder.img_size
+        normalised = (images - self.pixel_mean) / self.pixel_std
+        return F.pad(normalised, (0, side - images.shape[-1], 0, side - images.shape[-2]))
+
+    def encode(self, image_HW3: np.ndarray, dtype: torch.dtype = torch.float32) -> ImageEmbedding:
+        """Embedding of an RGB uint8 image of any size. Raises: ValueError where it is something else."""
+        return self.encode_batch([image_HW3], dtype)[0]
+
+    @torch.no_grad()
+    def encode_batch(
+        self, images_HW3: Sequence[np.ndarray], dtype: torch.dtype = torch.float32
+    ) -> list[ImageEmbedding]:
+        """Embeddings of one or more RGB uint8 images of any sizes, through the encoder in one batch.
+
+        dtype: what matrix products and convolutions run in. LayerNorm statistics, the ViT encoders' residual
+        stream and the features that come back are float32 in any case.
+        Raises: ValueError where one is no such image.
+        """
+        resize = ResizeLongestSide(self.image_encoder.img_size)
+        fitted = [resize.apply_image(checked_image(image)) for image in images_HW3]
+        inputs = [self.preprocess(on_device(image, self.device).permute(2, 0, 1)) for image in fitted]
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            features = self.image_encoder(torch.stack(inputs)).float()
+        return [
+            ImageEmbedding(features[i : i + 1], (new.shape[0], new.shape[1]), (old.shape[0], old.shape[1]))
+            for i, (new, old) in enumerate(zip(fitted, images_HW3, strict=True))
+        ]
+
+    def postprocess_masks(
+        self, masks: Tensor, input_size: Sequence[int], original_size: Sequence[int]
+    ) -> Tensor:
+        """Logits [B, M, H, W] in the image's frame: up to the model's square, padding cut, resized again."""
+        side = self.image_encoder.img_size
+        square = F.interpolate(masks, (side, side), mode="bilinear", align_corners=False)
+        cut = square[..., : input_size[0], : input_size[1]]
+        return F.interpolate(cut, tuple(original_size), mode="bilinear", align_corners=False)
+
+    @torch.no_grad()
+    def forward(
+        self, batched_input: Sequence[dict[str, Any]], multimask_output: bool
+    ) -> list[dict[str, Tensor]]:
+        """Each image's `masks` bool [B, M, H, W], `iou_predictions` [B, M], `low_res_logits` [B, M, h, w].
+
+        Each input has `image` (tensor [3, h, w], longest side fitted) and `original_size`, and any of
+        `point_coords` [B, N, 2] with `point_labels` [B, N], `boxes` [B, 4], `mask_inputs` [B, 1, h, w], all
+        in the frame of `image`. Source: segment-anything dca509f, modeling/sam.py.
+        """
+        features = self.image_encoder(
+            torch.stack([self.preprocess(record["image"]) for record in batched_input])
+        )
+        return [
+            self._answer(record, features[i : i + 1], multimask_output)
+            for i, record in enumerate(batched_input)
+        ]
+
+    def _answer(self, record: dict[str, Any], features: Tensor, multimask_output: bool) -> dict[str, Tensor]:
+        points = (record["point_coords"], record["point_labels"]) if "point_coords" in record else None
+        sparse, dense = self.prompt_encoder(points, record.get("boxes"), record.get("mask_inputs"))
+        low_res_logits, iou_predictions = self.mask_decoder(
+            features, self.prompt_encoder.get_dense_pe(), sparse, dense, multimask_output
+        )
+        logits = self.postprocess_masks(low_res_logits, record["image"].shape[-2:], record["original_size"])
+        return {
+            "masks": logits > self.mask_threshold,
+            "iou_predictions": iou_predictions,
+            "low_res_logits": low_res_logits,
+        }
+
+
+def checked_image(image: np.ndarray) -> np.ndarray:
+    """The image itself. Raises: ValueError where it is not uint8 [H, W, 3] with at least one pixel."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(
+            f"an image is uint8 [height, width, 3], got {image.dtype} {list(image.shape)}; "
+            "convert it to 8-bit RGB first"
+        )
+    return image

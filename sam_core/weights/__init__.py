@@ -1,0 +1,1 @@
+"""Checkpoints: reading, recognising, and building a model from them."""

@@ -1,0 +1,54 @@
+"""Models with their weights: `sam_model_registry` as SA's scripts know it, `load_sam` for all else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sam_core.model.build import build_sam, empty_sam
+from sam_core.model.presets import PRESETS
+from sam_core.model.sam import Sam
+from sam_core.weights.checkpoint import CheckpointError, bundled_checkpoint, read_checkpoint
+
+
+@dataclass(frozen=True)
+class LoadedSam:
+    """A model ready for use, and what its weights are."""
+
+    sam: Sam
+    model_type: str
+    sha256: str
+
+
+def load_sam(path: Path | str | None = None, device: torch.device | str = "cpu") -> LoadedSam:
+    """The model in a checkpoint file, of whatever type it is; without a path the bundled MobileSAM.
+
+    Raises: CheckpointError.
+    """
+    checkpoint = read_checkpoint(bundled_checkpoint() if path is None else path)
+    sam = empty_sam(PRESETS[checkpoint.model_type])
+    sam.load_state_dict(checkpoint.state_dict, strict=True, assign=True)
+    return LoadedSam(sam.to(device), checkpoint.model_type, checkpoint.sha256)
+
+
+def registry_entry(model_type: str) -> Callable[..., Sam]:
+    """SA's builder of one model type."""
+
+    def build(checkpoint: Path | str | None = None) -> Sam:
+        """The model with these weights, or with random ones. Raises: CheckpointError."""
+        if checkpoint is None:
+            return build_sam(PRESETS[model_type])
+        loaded = load_sam(checkpoint)
+        if loaded.model_type != model_type:
+            raise CheckpointError(
+                f"{checkpoint} is a {loaded.model_type} checkpoint: expected {model_type}; "
+                f'use sam_model_registry["{loaded.model_type}"] or another file'
+            )
+        return loaded.sam
+
+    return build
+
+
+sam_model_registry = {model_type: registry_entry(model_type) for model_type in PRESETS}
+sam_model_registry["default"] = sam_model_registry["vit_h"]

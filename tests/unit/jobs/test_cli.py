@@ -1,0 +1,120 @@
+"""The command as a person or a scheduler meets it: exit codes, one-sentence errors, data on stdout."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import main
+from jobs.options.fields import config_fields
+from jobs.options.job_file import PRESETS, job_values
+from pipeline.config import RunConfig
+from sam_core import __version__
+
+
+def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `sam-label` with these arguments."""
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    written = capsys.readouterr()
+    assert isinstance(end.value.code, int)
+    return end.value.code, written.out, written.err
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(capsys, "--version") == (0, f"sam-label {__version__}\n", "")
+    code, out, _ = command(capsys)
+    assert code == 0
+    assert "Exit codes" in out
+
+
+def test_every_option_stands_in_the_help(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = command(capsys, "run", "--help")
+    assert code == 0
+    missing = [field.flag for field in config_fields(RunConfig) if field.flag not in out]
+    assert missing == ["--input", "--output"], "these two are arguments"
+
+
+def test_option_names_are_unique() -> None:
+    names = [field.name for field in config_fields(RunConfig)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "photos", "out", "--point-per-side", "4"], "--points-per-side"),
+        (["run", "photos", "out", "--model", "vit_x"], "did you mean vit_"),
+        (["run", "photos", "out", "--crop-n-layers", "-1"], "--crop-n-layers is '-1'"),
+        (["run", "photos"], "OUTPUT is missing"),
+        (["rum"], "Did you mean 'run'?"),
+        (["models", "pull", "vit_bb"], "did you mean vit_b?"),
+        (["run", "photos", "out", "--config", "nope.toml"], "no job file nope.toml"),
+    ],
+)
+def test_a_usage_error_is_one_sentence_on_stderr_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    code, out, err = command(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert err.startswith("sam-label: ")
+    assert err.count("\n") == 1
+
+
+def test_debug_anywhere_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, err = command(capsys, "run", "photos", "--debug")
+    assert "Traceback" in err
+    assert "OUTPUT is missing" in err
+
+
+def test_models_list_is_data_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = command(capsys, "models", "list", "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert {row["model"] for row in rows} == {"vit_h", "vit_l", "vit_b", "vit_t"}
+    assert [row["place"] for row in rows if row["file"] == "mobile_sam.safetensors"] == ["bundled"]
+
+
+def test_the_shipped_job_files_hold_known_options() -> None:
+    demo = Path(PRESETS).parent / "demo" / "demo.toml"
+    for file in [*PRESETS.glob("*.toml"), demo]:
+        given = job_values(str(file), RunConfig)
+        assert given, f"{file} sets nothing"
+
+
+def test_help_loads_neither_torch_nor_ray() -> None:
+    check = (
+        "import sys\nfrom jobs.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "print({'torch', 'ray', 'numpy', 'pyarrow', 'fsspec'} & set(sys.modules), file=sys.stderr)"
+    )
+    for arguments in (["--help"], ["run", "--help"], ["--version"]):
+        done = subprocess.run(
+            [sys.executable, "-c", check, *arguments], capture_output=True, text=True, check=True
+        )
+        assert done.stderr == "set()\n", arguments
+
+
+def test_what_is_wrong_with_a_file_of_the_machine_is_no_fault_of_ours(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("where the cache should be")
+    monkeypatch.setenv("SAM_LABEL_CACHE", str(tmp_path / "file" / "cache"))
+    code, _, err = command(capsys, "models", "pull", "vit_b", "--from", f"file://{tmp_path}/")
+    assert code == 1
+    assert err.endswith(
+        f"sam-label: {tmp_path}/file/cache: Not a directory; check its permissions and the room on its disk\n"
+    )
+
+
+def test_a_job_file_that_is_no_text_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "job.toml").write_bytes(b"model = '\xff'")
+    code, _, err = command(capsys, "run", "photos", "out", "--config", str(tmp_path / "job.toml"))
+    assert code == 2
+    assert "job.toml is not a TOML job file: 'utf-8' codec" in err

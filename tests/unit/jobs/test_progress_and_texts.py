@@ -1,0 +1,126 @@
+"""What a run shows while it goes on and at its end."""
+
+import sys
+
+import pytest
+
+from jobs.progress import bytes_progress, run_progress
+from jobs.run_text import plan_text, summary_text
+from jobs.status_text import status_text
+from jobs.wording import by_reason, counted, duration, size
+from pipeline.output.commands.status import Status
+from pipeline.output.lock import Holder
+from pipeline.output.process_identity import ProcessIdentity
+from pipeline.plan import RunPlan
+from pipeline.run import RunProgress, RunSummary
+
+
+def test_off_a_terminal_progress_is_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with run_progress() as progress:
+        for labelled in (0, 0, 1, 2):
+            progress(RunProgress(labelled, 1, 3))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    first, last = shown.err.splitlines()[0], shown.err.splitlines()[-1]
+    assert first.startswith("1 of 3 images, 1 failed")
+    assert last.startswith("3 of 3 images, 1 failed")
+
+
+def test_on_a_terminal_progress_is_a_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    with run_progress() as progress:
+        progress(RunProgress(2, 1, 3))
+    with bytes_progress("vit_b") as told:
+        told(5_000_000, 10_000_000)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "3/3" in shown.err
+    assert "1 failed" in shown.err
+    assert "5.0/10.0 MB" in shown.err
+    assert "\x1b[3" not in shown.err, "no colours"
+
+
+def test_the_summary_says_what_was_done_and_what_comes_next() -> None:
+    summary = RunSummary(
+        1200, 2, 3, 1205, 34_567, {"EMPTY": 1, "TRUNCATED": 1}, elapsed_s=601.0, skipped_files=4
+    )
+    assert summary_text(summary, "out").splitlines() == [
+        "1,200 images labelled, 34,567 masks, in 10:01 (2.00 images/s)",
+        "3 images done before",
+        "2 images failed: 1 EMPTY, 1 TRUNCATED",
+        "4 other files left out: no images by name or content",
+        "dataset: out",
+        "next: sam-label status out",
+    ]
+
+
+def test_a_finished_dataset_has_nothing_to_do_and_a_limited_one_goes_on() -> None:
+    assert summary_text(RunSummary(0, 0, 6, 6, 0), "out").splitlines() == [
+        "nothing to do",
+        "6 images done before",
+        "dataset: out",
+        "next: sam-label validate out",
+    ]
+    assert summary_text(RunSummary(1, 0, 0, 6, 9), "out").endswith("next: the same command for the rest")
+    assert summary_text(RunSummary(0, 0, 2, 6, 0), "out").startswith(
+        "no image labelled\n2 images done before"
+    )
+
+
+def test_a_plan_counts_images_and_bytes() -> None:
+    assert plan_text(RunPlan(10, 4, 2_500_000, 1), "out").splitlines() == [
+        "10 images, 4 to label (2.5 MB), 6 not in this run, 1 other file left out",
+        "nothing was written to out",
+        "next: the same command without --dry-run",
+    ]
+
+
+def test_status_counts_and_names_the_next_command() -> None:
+    found = Status("out", 10, 7, {"EMPTY": 2}, 1, 70, 5_000, 1, "r00001", "", "done", None, None)
+    assert status_text(found, "out").splitlines() == [
+        "10 images: 7 labelled, 2 failed, 1 left",
+        "70 masks in 1 shard, 5 kB",
+        "failed: 2 EMPTY",
+        "next: the same sam-label run goes on",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("is_dead", "left", "who", "command"),
+    [
+        (False, 1, "written by process 7 on there, for ", "wait for that run; if it was killed, the same"),
+        (True, 1, "process 7 on there has died while it wrote; ", "the same command goes on"),
+        (True, 0, "process 7 on there has died while it wrote; ", "sam-label gc out"),
+    ],
+)
+def test_status_waits_for_no_dead_process(is_dead: bool, left: int, who: str, command: str) -> None:
+    process = ProcessIdentity("there", 7, "", "")
+    holder = Holder(1, process, "word", taken_at="2026-01-01T00:00:00.000+00:00")
+    found = Status("out", 10, 10 - left, {}, left, 70, 5_000, 1, "r1", "", None, 2.0, holder, is_dead)
+    lines = status_text(found, "out").splitlines()
+    assert lines[2].startswith(who)
+    assert lines[-1].startswith(f"next: {command}")
+
+
+@pytest.mark.parametrize(
+    ("failed", "command"),
+    [
+        ({}, "sam-label validate out"),
+        ({"EMPTY": 2}, "sam-label validate out"),
+        ({"EMPTY": 2, "FORBIDDEN": 1}, "sam-label retry out"),
+        ({"SOURCE_CHANGED": 2}, "the same sam-label run with --refresh"),
+    ],
+)
+def test_the_next_command_is_one_that_may_help(failed: dict[str, int], command: str) -> None:
+    found = Status("out", 10, 8, failed, 0, 70, 5_000, 1, "r00001", "", "done", None, None)
+    assert status_text(found, "out").endswith(f"next: {command}")
+
+
+def test_numbers_as_people_read_them() -> None:
+    assert (counted(1, "image"), counted(12_580, "mask")) == ("1 image", "12,580 masks")
+    assert [size(n) for n in (0, 585_000, 2_564_550_879)] == ["0 kB", "585 kB", "2.6 GB"]
+    assert [duration(s) for s in (0.4, 62, 3800)] == ["0:00", "1:02", "1:03:20"]
+    assert by_reason({"EMPTY": 1, "TRUNCATED": 3000}) == "3,000 TRUNCATED, 1 EMPTY"

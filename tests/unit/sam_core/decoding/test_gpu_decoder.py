@@ -1,0 +1,232 @@
+"""The GPU's decoder, run on the CPU beside the plain one: shapes, memory, and no question before the end."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_sam import SMALL, small_sam
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sam_core import generator
+from sam_core.crop_streams import mapped_ahead
+from sam_core.decoding import compiled, gpu_decoder
+from sam_core.decoding.crop_frame import CropFrame
+from sam_core.decoding.gpu_decoder import DeviceDecoder
+from sam_core.decoding.image_side import crop_side
+from sam_core.decoding.torch_decoder import TorchDecoder
+from sam_core.generator import SamAutomaticMaskGenerator
+from sam_core.masks.candidates import Candidates
+from sam_core.model.build import build_sam
+from sam_core.model.presets import SamPreset, TinyVitPreset
+from sam_core.model.sam import Sam
+from sam_core.options import MaskOptions
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+FRAME = CropFrame(30, 47, image_size=64, low_res_size=16)
+KEEP_ALL = MaskOptions(pred_iou_thresh=0, stability_score_thresh=0, points_per_batch=8)
+
+
+@pytest.fixture(scope="module")
+def sam() -> Sam:
+    return small_sam()
+
+
+@pytest.fixture(scope="module")
+def features_1Chw() -> torch.Tensor:
+    return torch.randn(1, 32, 4, 4, generator=torch.Generator().manual_seed(1))
+
+
+def points(count: int) -> np.ndarray:
+    return np.random.default_rng(count).random((count, 2)) * [FRAME.width, FRAME.height]
+
+
+def assert_same(ours: Candidates, plain: Candidates) -> None:
+    np.testing.assert_array_equal(ours.point_index_N, plain.point_index_N)
+    np.testing.assert_array_equal(ours.area_N, plain.area_N)
+    np.testing.assert_array_equal(ours.box_xyxy_N4, plain.box_xyxy_N4)
+    np.testing.assert_allclose(ours.predicted_iou_N, plain.predicted_iou_N, atol=1e-5)
+    np.testing.assert_allclose(ours.stability_score_N, plain.stability_score_N, atol=1e-6)
+    order = np.arange(len(ours))[::-1]
+    for runs, same in zip(ours.runs(order), plain.runs(order), strict=True):
+        np.testing.assert_array_equal(runs, same)
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 21])
+@pytest.mark.parametrize("group", [5, 1024])
+def test_masks_are_those_of_the_plain_decoder(
+    sam: Sam, features_1Chw: torch.Tensor, count: int, group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_decoder, "GROUP_PROMPTS", group)
+    plain = TorchDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(count))
+    ours = DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(count))
+    assert len(ours) == 3 * count
+    assert_same(ours, plain)
+
+
+def test_thresholds_are_those_of_the_plain_decoder(sam: Sam, features_1Chw: torch.Tensor) -> None:
+    everything = DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(12))
+    options = MaskOptions(
+        pred_iou_thresh=max(0.0, float(np.quantile(everything.predicted_iou_N, 0.3))),
+        stability_score_thresh=float(np.quantile(everything.stability_score_N, 0.3)),
+    )
+    ours = DeviceDecoder(sam, features_1Chw, FRAME, options).candidates(points(12))
+    assert 0 < len(ours) < len(everything)
+    assert_same(ours, TorchDecoder(sam, features_1Chw, FRAME, options).candidates(points(12)))
+
+
+def decoded_shapes(monkeypatch: pytest.MonkeyPatch, room: int) -> list[int]:
+    """Batches that reach the model from now on; those of more than `room` prompts run out of memory."""
+    decoded_prompts, sizes = gpu_decoder.decoded_prompts, list[int]()
+
+    def small_device(decoder: Any, side: Any, sparse: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        sizes.append(len(sparse))
+        if len(sparse) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decoded_prompts(decoder, side, sparse, *rest, **named)
+
+    monkeypatch.setattr(gpu_decoder, "decoded_prompts", small_device)
+    return sizes
+
+
+def test_the_device_sees_one_shape(
+    sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = decoded_shapes(monkeypatch, room=8)
+    DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(21))
+    assert sizes == [8, 8, 8]
+
+
+def test_out_of_memory_halves_the_batch_and_changes_nothing(
+    sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = TorchDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(7))
+    sizes = decoded_shapes(monkeypatch, room=3)
+    decoder = DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL)
+    assert_same(decoder.candidates(points(7)), plain)
+    assert sizes == [8, 4, 2, 2, 2, 2]
+
+
+def test_out_of_memory_at_one_prompt_is_told(
+    sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = decoded_shapes(monkeypatch, room=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(2))
+    assert sizes == [8, 4, 2, 1]
+
+
+def test_an_encoder_out_of_memory_takes_half_and_changes_nothing(
+    sam: Sam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode_batch, sizes = sam.encode_batch, list[int]()
+
+    def small_device(images: list[np.ndarray], dtype: torch.dtype) -> Any:
+        sizes.append(len(images))
+        if len(images) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode_batch(images, dtype)
+
+    images = list(np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), dtype=np.uint8))
+    generator = SamAutomaticMaskGenerator(sam, 2)
+    expected = [embedding.features_1Chw for embedding in generator._embeddings(images)]
+    monkeypatch.setattr(sam, "encode_batch", small_device)
+    found = [embedding.features_1Chw for embedding in generator._embeddings(images)]
+    assert sizes == [3, 1, 2, 1, 1]
+    torch.testing.assert_close(found, expected)
+    monkeypatch.setattr(sam, "encode_batch", lambda *_: no_room())
+    with pytest.raises(torch.OutOfMemoryError):
+        generator._embeddings(images)
+
+
+def no_room() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+class CopiesToTheDevice(TorchDispatchMode):
+    """Which operations took a tensor from the CPU to the meta device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        sources = [arg for arg in args if isinstance(arg, torch.Tensor) and arg.ndim > 0]
+        is_on_meta = isinstance(out, torch.Tensor) and out.device.type == "meta"
+        if is_on_meta and any(source.device.type == "cpu" for source in sources):
+            self.found.append(str(func))
+        return out
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_group_of_prompts_is_queued_without_a_wait(precision: str) -> None:
+    """On the meta device there are no values: whatever asks for one, or selects by one, raises.
+
+    A copy to the device, which on CUDA waits for it unless it is pinned, is seen by the dispatcher.
+    """
+    with torch.device("meta"):
+        sam = build_sam(SMALL)
+        sam.pixel_mean, sam.pixel_std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
+    options = KEEP_ALL.model_copy(update={"precision": precision})
+    decoder = DeviceDecoder(sam, torch.empty(1, 32, 4, 4, device="meta"), FRAME, options)
+    with CopiesToTheDevice() as copies, torch.inference_mode():
+        group = decoder._group(torch.empty(21, 2, device="meta"), first_index=0)
+    assert [tuple(batch.measures_N8.shape) for batch in group] == [(24, 8), (24, 8), (15, 8)]
+    assert {batch.logits_NLM.device.type for batch in group} == {"meta"}
+    assert copies.found == []
+    with CopiesToTheDevice() as copies:  # the measure of the measure
+        torch.ones(3).to("meta")
+    assert len(copies.found) == 1
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [SMALL.encoder, TinyVitPreset(64, (8, 16, 16, 32), (1, 1, 1, 1), (2, 2, 2, 2), out_chans=32)],
+    ids=["vit", "tiny_vit"],
+)
+def test_encoding_is_queued_without_a_wait(encoder: Any) -> None:
+    with torch.device("meta"):
+        sam = build_sam(SamPreset(encoder, decoder_num_heads=4, decoder_mlp_dim=48))
+        images = torch.empty(2, 3, 64, 64)
+    with CopiesToTheDevice() as copies, torch.inference_mode():
+        features = sam.image_encoder(images)
+        side = crop_side(sam, features[:1])
+    assert side.key0_hdP.device.type == "meta"
+    assert copies.found == []
+
+
+def test_it_is_compiled_once_for_all_crops(
+    sam: Sam, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    graphs = list[str]()
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> Any:
+        graphs.append(str(graph))
+        return graph.forward
+
+    monkeypatch.setattr(compiled, "BACKEND", backend)
+    compiled.compiled.cache_clear()
+    caplog.set_level("INFO", logger="sam_core.decoding.compiled")
+    options = KEEP_ALL.model_copy(update={"compile_decoder": True})
+    for seed, frame in enumerate([FRAME, CropFrame(60, 25, image_size=64, low_res_size=16)]):
+        features = torch.randn(1, 32, 4, 4, generator=torch.Generator().manual_seed(seed))
+        ours = DeviceDecoder(sam, features, frame, options).candidates(points(21))
+        assert_same(ours, TorchDecoder(sam, features, frame, KEEP_ALL).candidates(points(21)))
+    compiled.compiled.cache_clear()
+    assert len(graphs) == 2  # the tokens' half and the upscaling
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.split(" in ")[0] for text in told] == ["compiled decoded_prompts", "compiled low_res_logits"]
+
+
+def test_overlapped_crops_give_what_one_after_the_other_gives(
+    sam: Sam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 5, 7, 3), dtype=np.uint8)
+    images = [np.kron(noise[i], np.ones((9 + i, 9, 1), np.uint8)) for i in range(3)]
+    options: dict[str, Any] = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "crop_n_layers": 1}
+    expected = SamAutomaticMaskGenerator(sam, 3, decoder=TorchDecoder, **options).generate_batch(images)
+    monkeypatch.setattr(generator, "mapped", mapped_ahead)
+    found = SamAutomaticMaskGenerator(sam, 3, decoder=DeviceDecoder, **options).generate_batch(images)
+    assert [masks.counts for masks in found] == [masks.counts for masks in expected]
+    assert all(len(masks) for masks in found)

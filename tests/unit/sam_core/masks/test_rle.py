@@ -1,0 +1,74 @@
+"""Run lengths: against pycocotools and against masks drawn out."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from pycocotools import mask as coco_mask
+
+from sam_core.masks.rle import (
+    area_of_runs,
+    box_of_runs,
+    compressed_counts,
+    compressed_counts_runs,
+    mask_of_runs,
+    placed_runs,
+    runs_of_mask,
+)
+
+masks = arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
+
+
+@given(masks)
+def test_runs_are_those_of_pycocotools(mask: np.ndarray) -> None:
+    runs = runs_of_mask(mask)
+    assert runs.dtype == np.uint32
+    assert (
+        compressed_counts(runs, *mask.shape) == coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"]
+    )
+    np.testing.assert_array_equal(mask_of_runs(runs, *mask.shape), mask)
+
+
+@given(masks)
+def test_counts_are_read_back(mask: np.ndarray) -> None:
+    runs = runs_of_mask(mask)
+    np.testing.assert_array_equal(compressed_counts_runs(compressed_counts(runs, *mask.shape)), runs)
+
+
+@given(masks)
+def test_area_and_box_are_those_of_the_pixels(mask: np.ndarray) -> None:
+    runs = runs_of_mask(mask)
+    y, x = np.nonzero(mask)
+    expected = (x.min(), y.min(), x.max(), y.max()) if len(x) else (0, 0, 0, 0)
+    assert box_of_runs(runs, mask.shape[0]) == expected
+    assert area_of_runs(runs) == mask.sum()
+
+
+@given(masks, st.tuples(*[st.integers(0, 3)] * 4))
+def test_a_crop_is_placed_as_its_pixels_are(mask: np.ndarray, margins: tuple[int, int, int, int]) -> None:
+    left, top, right, bottom = margins
+    image = np.pad(mask, ((top, bottom), (left, right)))
+    crop_xyxy = (left, top, left + mask.shape[1], top + mask.shape[0])
+    np.testing.assert_array_equal(
+        placed_runs(runs_of_mask(mask), crop_xyxy, *image.shape), runs_of_mask(image)
+    )
+
+
+def test_runs_of_three_gigapixels_do_not_overflow() -> None:
+    height, width = 60_000, 50_000
+    runs = np.array([10, 2_999_999_980, 10], dtype=np.uint32)
+    assert area_of_runs(runs) == 2_999_999_980
+    assert box_of_runs(runs, height) == (0, 0, width - 1, height - 1)
+    np.testing.assert_array_equal(compressed_counts_runs(compressed_counts(runs, height, width)), runs)
+
+
+def test_runs_that_do_not_cover_the_image_are_refused() -> None:
+    with pytest.raises(ValueError, match="cover 5 pixels, the image has 6"):
+        mask_of_runs(np.array([2, 3], dtype=np.uint32), 2, 3)
+
+
+@pytest.mark.parametrize("counts", [b"\x7f", b"0 ", b"o"])
+def test_damaged_counts_are_refused(counts: bytes) -> None:
+    with pytest.raises(ValueError, match="cut off"):
+        compressed_counts_runs(counts)

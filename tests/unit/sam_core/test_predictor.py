@@ -1,0 +1,90 @@
+"""What the predictor and the encoder say to wrong input, and that sizes at the edge work."""
+
+import numpy as np
+import pytest
+import torch
+
+from sam_core.model.build import build_sam
+from sam_core.model.presets import SamPreset, VitPreset
+from sam_core.model.resize import fitted_size
+from sam_core.model.sam import Sam
+from sam_core.predictor import SamPredictor
+
+PRESET = SamPreset(
+    VitPreset(16, depth=1, num_heads=2, global_attn_indexes=(), img_size=64, window_size=3, out_chans=16),
+    decoder_num_heads=2,
+    decoder_mlp_dim=16,
+)
+
+
+@pytest.fixture
+def sam() -> Sam:
+    torch.manual_seed(0)
+    return build_sam(PRESET)
+
+
+def test_prompts_before_an_image_are_refused(sam: Sam) -> None:
+    predictor = SamPredictor(sam)
+    assert not predictor.is_image_set
+    with pytest.raises(RuntimeError, match="call set_image"):
+        predictor.predict()
+    predictor.set_image(np.zeros((4, 4, 3), np.uint8))
+    assert predictor.is_image_set
+    predictor.reset_image()
+    with pytest.raises(RuntimeError, match="call set_image"):
+        predictor.get_image_embedding()
+
+
+def test_points_without_labels_are_refused(sam: Sam) -> None:
+    predictor = SamPredictor(sam)
+    predictor.set_image(np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match="one label a point"):
+        predictor.predict(point_coords=np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+    ids=["grey", "alpha", "float", "no rows"],
+)
+def test_what_is_no_rgb_image_is_refused(sam: Sam, image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="convert it to 8-bit RGB first"):
+        sam.encode(image)
+
+
+def test_unknown_formats_and_tensors_are_refused(sam: Sam) -> None:
+    predictor = SamPredictor(sam)
+    with pytest.raises(ValueError, match="RGB or BGR"):
+        predictor.set_image(np.zeros((4, 4, 3), np.uint8), "HSV")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="longest side of 64"):
+        predictor.set_torch_image(torch.zeros(1, 3, 32, 32), (32, 32))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 63)])
+def test_thin_images_are_encoded(sam: Sam, size: tuple[int, int]) -> None:
+    predictor = SamPredictor(sam)
+    predictor.set_image(np.zeros((*size, 3), np.uint8))
+    masks, _, _ = predictor.predict(np.array([[0, 0]]), np.array([1]))
+    assert masks.shape == (3, *size)
+    assert min(fitted_size(*size, 64)) >= 1
+
+
+def test_a_batch_gives_what_its_images_give_alone(sam: Sam) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((30, 50), (64, 64), (90, 20))]
+    for image, embedding in zip(images, sam.encode_batch(images), strict=True):
+        alone = sam.encode(image)
+        torch.testing.assert_close(embedding.features_1Chw, alone.features_1Chw, atol=1e-5, rtol=1e-5)
+        assert (embedding.input_size, embedding.original_size) == (alone.input_size, image.shape[:2])
+
+
+def test_bfloat16_embeddings_come_back_in_float32_and_close(sam: Sam) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 64, 3), dtype=np.uint8)
+    exact, rough = (sam.encode(image, dtype).features_1Chw for dtype in (torch.float32, torch.bfloat16))
+    assert rough.dtype == torch.float32
+    assert 0 < (rough - exact).abs().max() < 0.1

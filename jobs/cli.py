@@ -16,8 +16,7 @@ from jobs.filter_command import filter_masks
 from jobs.models_command import models
 from jobs.run_command import run
 from pipeline.errors import SamLabelError
-from pipeline.shutdown import exit_process
-from pipeline.signals import sigterm_interrupts
+from pipeline.shutdown import exit_process, sigterm_interrupts
 from sam_core import __version__
 
 INTERRUPTED = 130  # what shells give a process that SIGINT ended

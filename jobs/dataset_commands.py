@@ -10,8 +10,7 @@ import typer
 from jobs.options.suggestion import suggestion
 from jobs.status_text import status_text
 from jobs.wording import counted, size
-from pipeline.errors import DatasetInvalid, UsageError
-from pipeline.reason import Reason
+from pipeline.errors import DatasetInvalid, Reason, UsageError
 
 Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]

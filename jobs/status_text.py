@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jobs.wording import by_reason, counted, duration, size
-from pipeline.reason import Reason
+from pipeline.errors import Reason
 
 if TYPE_CHECKING:
     from pipeline.output.commands.status import Status

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pipeline.config import RunConfig
-from pipeline.images.source import Source, refuse_overlap
-from pipeline.labelling.sam_generator import weights_of
+from pipeline.images.source import Source
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows
 from pipeline.output.refresh import Refreshed
 from pipeline.output.writer import dataset_to_resume
 from pipeline.store.storage import Store
+from pipeline.store.uri import refuse_overlap
+from pipeline.weights.models import weights_of
 
 
 @dataclass(frozen=True)

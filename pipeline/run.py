@@ -22,17 +22,19 @@ from pipeline.cluster.supervise import INTERRUPTED, supervised
 from pipeline.config import RunConfig
 from pipeline.errors import Interrupted, SamLabelError
 from pipeline.images.decode_pool import DecodeLimits
-from pipeline.images.fetch import fetched_block
-from pipeline.images.source import Source, refuse_overlap
+from pipeline.images.source import Source
+from pipeline.labelling.fetch import fetched_block
 from pipeline.labelling.labeler import Labeler, LabelerSettings, LoadGenerator
-from pipeline.labelling.sam_generator import Weights, sam_generator, weights_of
+from pipeline.labelling.sam_generator import sam_generator
 from pipeline.output.commits import failed_by_reason
 from pipeline.output.dataset import Dataset, Ids, without
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import read_manifest
 from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
-from pipeline.signals import sigterm_interrupts
+from pipeline.shutdown import sigterm_interrupts
 from pipeline.store.storage import Store
+from pipeline.store.uri import refuse_overlap
+from pipeline.weights.models import Weights, weights_of
 from sam_core.decoding.native import built
 
 LIGHT_CPUS = 0.25  # of reading, fetching and writing tasks: bound by the network, four of them share a core

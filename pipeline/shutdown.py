@@ -1,16 +1,19 @@
-"""The end of a run that failed: what it would still like to do, in the time that it has.
+"""The end of a run: signals that ask for it, and what a failed run still does in the time that it has.
 
-Schedulers leave 30 s between SIGTERM and SIGKILL. Where the store and Ray hang too, they go so: DRAIN_S and
-ABANDON_S for the images at work (supervise.py), RAY_END_S (cluster.py), CLOSE_S and RELEASE_S for the output
-(output/), SUMMARY_S (jobs/run_command.py). While a run ends no call is tried twice, and one that hangs is
-left behind; the process exits without waiting for it.
+Schedulers leave 30 s between SIGTERM and SIGKILL. If the store and Ray hang too, these seconds go to the
+images at work (DRAIN_S and ABANDON_S, cluster/supervise.py), to Ray (RAY_END_S, cluster/session.py), to the
+output (CLOSE_S and RELEASE_S, output/) and to the summary (SUMMARY_S, jobs/run_command.py). While a run
+ends no call is tried twice, and one that hangs is left behind; the process exits without waiting for it.
 """
 
 import logging
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -59,3 +62,38 @@ def exit_process(code: int) -> NoReturn:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt for the while, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def signals_noted() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event; a second one of either ends the process as usual."""
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.set()
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

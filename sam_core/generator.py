@@ -18,17 +18,15 @@ import numpy.typing as npt
 import torch
 
 from sam_core.crop_streams import mapped
-from sam_core.decoding.crop_decoder import crop_decoder
+from sam_core.decoding.crop_decoder import CropDecoder, crop_decoder
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.precision import product_dtype
-from sam_core.masks.candidates import CropDecoder
-from sam_core.masks.crops import Crop, labelled_crops
+from sam_core.masks.crops import Crop, labelled_crops, layer_point_grids
 from sam_core.masks.image_masks import OUTPUT_MODES, ImageMasks, OutputMode
 from sam_core.masks.selection import masks_across_crops, masks_of_crop
 from sam_core.masks.small_regions import masks_without_small_regions
 from sam_core.model.sam import ImageEmbedding, Sam, checked_image
 from sam_core.options import MaskOptions
-from sam_core.point_grid import layer_point_grids
 
 Image = npt.NDArray[np.uint8]  # RGB [H, W, 3]
 MakeDecoder = Callable[[Sam, torch.Tensor, CropFrame, MaskOptions], CropDecoder]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from pipeline.errors import Reason
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, manifest_row, rows_of
 from pipeline.output.format.schema import failed_row, ok_row, table_of
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import OutputRun, open_output
-from pipeline.reason import Reason
 from pipeline.store.storage import Store
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask

@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from pipeline.reason import Reason
+from pipeline.errors import Reason
 
 MOST_ATTEMPTS = 3
 # A labeler that dies after its images, as when their masks are put together, names no culprit. A block of 8

@@ -23,8 +23,7 @@ from pipeline.cluster.labeler_pool import LabelerRoom, cores, labeler_room
 from pipeline.cluster.quiet import native_stderr_hushed, quiet_ray
 from pipeline.config import RunConfig
 from pipeline.errors import ClusterLost, SamLabelError, UsageError
-from pipeline.shutdown import in_the_time_left
-from pipeline.signals import signals_noted
+from pipeline.shutdown import in_the_time_left, signals_noted
 
 LEAST_LOCAL_CPUS = 4  # with fewer, actors can hold them all and the tasks that feed them wait for ever
 SPARE_LOCAL_CPUS = 2  # logical ones for fetching and writing, which wait on the network rather than compute

@@ -15,10 +15,16 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from pipeline.cluster.attempts import LedgerHandle, Tally
 from pipeline.cluster.head import Head
-from pipeline.errors import GO_ON, ClusterLost, Interrupted, SamLabelError, StoreError, TooManyFailures
-from pipeline.reason import Reason
-from pipeline.shutdown import in_the_time_left
-from pipeline.signals import signals_noted
+from pipeline.errors import (
+    GO_ON,
+    ClusterLost,
+    Interrupted,
+    Reason,
+    SamLabelError,
+    StoreError,
+    TooManyFailures,
+)
+from pipeline.shutdown import in_the_time_left, signals_noted
 
 TICK_S = 0.25  # how often progress is told
 DRAIN_S, ABANDON_S = 12.0, 3.0  # of the 30 s that a run has to end in (ending.py)

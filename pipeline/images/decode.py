@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pipeline.errors import ImageError
+from pipeline.errors import ImageError, Reason
 from pipeline.images.image_format import DECODED_FORMATS, HEADER_BYTES, image_format, is_cut_off
 from pipeline.images.rgb import UnknownModeError, rgb_image
-from pipeline.reason import Reason
 
 EXIF_ORIENTATION = 0x0112
 SHOWN_BYTES = 16  # of a file that is no image: enough to know a web page or an archive again

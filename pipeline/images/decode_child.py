@@ -16,9 +16,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from pipeline.errors import ImageError
+from pipeline.errors import ImageError, Reason
 from pipeline.images.decode import DecodedImage, decoded_image
-from pipeline.reason import Reason
 
 REQUEST = struct.Struct("<QQd")  # bytes that follow, most pixels, deadline in seconds
 READY = b"r"  # the first byte out: from here on time is the image's, not the imports'

@@ -21,10 +21,9 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from pipeline.errors import ImageError, SamLabelError
+from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode import DecodedImage
 from pipeline.images.decode_child import ANSWER, READY, REQUEST
-from pipeline.reason import Reason
 
 MOST_ATTEMPTS = 3
 START_S = 120.0  # NumPy and Pillow from a slow network disk, with many labelers starting at once

@@ -7,50 +7,16 @@ holds only what is on its way. The waiting is done by threads; transient faults 
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import ray
-
-from pipeline.cluster.attempts import LedgerHandle
-from pipeline.errors import ImageError, StoreError
-from pipeline.output.format.manifest import MANIFEST_SCHEMA
-from pipeline.reason import Reason
+from pipeline.errors import ImageError, Reason, StoreError
 from pipeline.store.storage import Store
 
-FETCHED_SCHEMA = pa.schema(
-    [
-        *MANIFEST_SCHEMA,
-        pa.field(
-            "data", pa.large_binary()
-        ),  # null where there is an error; 32-bit offsets end at 2 GiB a block
-        pa.field("error", pa.string()),
-        pa.field("error_message", pa.string()),
-    ]
-)
-THREADS = 8
 # A file is not fetched where it has more bytes than an image within the pixel limit needs uncompressed, as
 # 16-bit RGBA; but further pages and frames cost no pixels of the first, so that 256 MB are always fetched.
 MOST_BYTES_A_PIXEL = 8
 ALWAYS_FETCHED_BYTES = 256 << 20
-
-
-def fetched_block(images: pa.Table, root: str | None, max_pixels: int, ledger: LedgerHandle) -> pa.Table:
-    """The manifest rows with each image's bytes or error, as FETCHED_SCHEMA; none where the run stops."""
-    rows = [] if ray.get(ledger.is_stopping.remote()) else images.to_pylist()
-    with ThreadPoolExecutor(THREADS) as threads:
-        fetched = list(threads.map(partial(_fetched_row, root=root, max_pixels=max_pixels), rows))
-    return pa.Table.from_pylist(fetched, schema=FETCHED_SCHEMA)
-
-
-def _fetched_row(row: dict[str, Any], root: str | None, max_pixels: int) -> dict[str, Any]:
-    try:
-        return {**row, "data": image_bytes(row, root, max_pixels)}
-    except ImageError as fault:
-        return {**row, "error": fault.reason.value, "error_message": str(fault)}
 
 
 def image_bytes(row: Mapping[str, Any], root: str | None, max_pixels: int) -> bytes:

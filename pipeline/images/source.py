@@ -7,7 +7,6 @@ file is asked for its first bytes. Hidden files and folders are not looked at, n
 folder is not followed: its target is listed where it is.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -101,14 +100,3 @@ class Source:
             return image_format(self.store.read_range(entry.name, 0, HEADER_BYTES)) is not None
         except StoreError:
             return True  # it cannot be read: that is for its row to say, not for a listing to hide
-
-
-def refuse_overlap(source: Location, output: Location) -> None:
-    """Raises UsageError where the output lies inside the input, or the input inside the output."""
-    if source.scheme != output.scheme:
-        return
-    inner, outer = f"{output.root}/", f"{source.root}/"
-    if source.scheme == "file":
-        inner, outer = f"{os.path.realpath(output.root)}/", f"{os.path.realpath(source.root)}/"
-    if inner.startswith(outer) or outer.startswith(inner):
-        raise UsageError(f"the output {output} and the input {source} lie inside each other; keep them apart")

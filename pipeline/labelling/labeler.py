@@ -16,11 +16,10 @@ import pyarrow as pa
 import ray
 
 from pipeline.cluster.attempts import MOST_ATTEMPTS, LedgerHandle
-from pipeline.errors import ImageError, SamLabelError
+from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode import DecodedImage
 from pipeline.images.decode_pool import DecodeLimits, DecodePool
 from pipeline.output.format.schema import failed_row, ok_row, table_of
-from pipeline.reason import Reason
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
 

@@ -18,8 +18,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import DamagedFile
 from pipeline.output.format.identity import Identity
-from pipeline.output.side_by_side import side_by_side
-from pipeline.store.storage import Store
+from pipeline.store.storage import Store, side_by_side
 from sam_core import __version__
 
 T = TypeVar("T")

@@ -15,15 +15,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.errors import DamagedFile, SamLabelError, StoreError, UsageError
+from pipeline.errors import DamagedFile, Reason, SamLabelError, StoreError, UsageError
 from pipeline.output.commits import Commit, RunRecord, current_record, failed_by_reason, live_commits
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import read_manifest
 from pipeline.output.format.schema import SCHEMA
 from pipeline.output.shards import read_shard
-from pipeline.output.side_by_side import side_by_side
-from pipeline.reason import Reason
-from pipeline.store.storage import Store
+from pipeline.store.storage import Store, side_by_side
 
 Ids = NDArray[np.bytes_]  # image ids as 16 bytes each: 100 million are 1.6 GB
 

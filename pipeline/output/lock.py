@@ -15,10 +15,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-from pipeline.errors import OutputLocked, SamLabelError, StoreError, UsageError
+from pipeline.errors import OutputLocked, Reason, SamLabelError, StoreError, UsageError
 from pipeline.output.commits import now, run_id
 from pipeline.output.process_identity import ProcessIdentity, this_process
-from pipeline.reason import Reason
 from pipeline.shutdown import in_the_time_left
 from pipeline.store.disk import TEMPORARY
 from pipeline.store.storage import Store

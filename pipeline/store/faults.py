@@ -21,8 +21,7 @@ from botocore.exceptions import (
     MetadataRetrievalError,
 )
 
-from pipeline.errors import SamLabelError
-from pipeline.reason import Reason
+from pipeline.errors import Reason, SamLabelError
 from pipeline.shutdown import is_ending
 from pipeline.store.uri import redacted
 

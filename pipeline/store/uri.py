@@ -102,3 +102,14 @@ def _is_link_local(host: str) -> bool:
         return ipaddress.ip_address(host).is_link_local
     except ValueError:
         return False
+
+
+def refuse_overlap(source: Location, output: Location) -> None:
+    """Raises UsageError where the output lies inside the input, or the input inside the output."""
+    if source.scheme != output.scheme:
+        return
+    inner, outer = f"{output.root}/", f"{source.root}/"
+    if source.scheme == "file":
+        inner, outer = f"{os.path.realpath(output.root)}/", f"{os.path.realpath(source.root)}/"
+    if inner.startswith(outer) or outer.startswith(inner):
+        raise UsageError(f"the output {output} and the input {source} lie inside each other; keep them apart")

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import sam_core
+from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.weights.download import Progress, download
 from sam_core.weights.known import KNOWN_CHECKPOINTS, KnownCheckpoint
@@ -95,3 +96,37 @@ def _fetched(url: str) -> Path:
     target = cache_folder() / "urls" / name
     download(url, target, None, lambda here, whole: None)
     return target
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which weights: what rows of a dataset have in common."""
+
+    model_type: str
+    sha256: str
+
+
+def weights_of(config: RunConfig) -> Weights:
+    """The weights that a run asks for, from their bytes.
+
+    Raises: UsageError where they are not there, are no checkpoint, or of another architecture than --model.
+    """
+    path = checkpoint_path(config.model, config.checkpoint)
+    if path is None:  # the bundled ones; labelers check the file itself
+        bundled = next(known for known in KNOWN_CHECKPOINTS if not known.url)
+        return Weights(bundled.model_type, bundled.sha256)
+
+    from sam_core.weights.checkpoint import (
+        CheckpointError,
+        read_checkpoint,
+    )  # torch, which the bundled weights spare us
+
+    try:
+        checkpoint = read_checkpoint(path)
+    except CheckpointError as fault:
+        raise UsageError(str(fault)) from fault
+    if config.model not in (None, checkpoint.model_type):
+        raise UsageError(
+            f"{path} holds {checkpoint.model_type}, not {config.model}; leave --model out, or name its file"
+        )
+    return Weights(checkpoint.model_type, checkpoint.sha256)

@@ -1,14 +1,26 @@
-"""Which decoder a crop gets: the one place where that is chosen."""
+"""What a decoder of a crop does, and which one a crop gets: the one place where that is chosen."""
 
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.gpu_decoder import DeviceDecoder
 from sam_core.decoding.native.decoder import NativeDecoder, is_served
 from sam_core.decoding.torch_decoder import TorchDecoder
-from sam_core.masks.candidates import CropDecoder
+from sam_core.masks.candidates import Candidates
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
+
+
+class CropDecoder(Protocol):
+    """Decodes prompts against the embedding of one crop; built by `crop_decoder`."""
+
+    def candidates(self, points_N2: npt.NDArray[np.float64]) -> Candidates:
+        """The masks for points at x, y in pixels of the crop; no points give no candidates."""
+        ...
 
 
 def crop_decoder(

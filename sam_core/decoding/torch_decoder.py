@@ -16,7 +16,7 @@ from sam_core.decoding.low_res_mask import LowResMask, low_res_mask, mask_runs
 from sam_core.decoding.precision import product_dtype
 from sam_core.decoding.prompt_side import decoded_prompts
 from sam_core.decoding.scored_masks import Measures, ScoredMasks, candidates_of, passing, scored_masks
-from sam_core.drawing import drawn_masks
+from sam_core.decoding.upscaling import drawn_masks
 from sam_core.masks.candidates import Candidates
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions

@@ -7,6 +7,7 @@ Legend: B prompts, M masks of a prompt, C channels, c channels after the first s
 of a position after the first step.
 """
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from sam_core.decoding.image_side import ImageSide
 from sam_core.decoding.image_tokens import ImageTokens
+from sam_core.decoding.prompt_side import DecodedPrompts
 from sam_core.model.mask_decoder import MaskDecoder
 
 
@@ -81,3 +83,45 @@ def _block_logits(
     # g is (i, j), h is (k, l); the pixel is at 4 row + 2 i + k, 4 column + 2 j + l
     logits = logits.view(B, 2, 2, 2, 2, M, P // columns, columns).permute(0, 5, 6, 1, 3, 7, 2, 4)
     return logits.reshape(B, M, 4 * (P // columns), 4 * columns)
+
+
+# rows of positions upscaled at a time: their 64 + 128 channels at twice the resolution take 3 MB
+BLOCK_ROWS = 16
+
+
+@dataclass(frozen=True)
+class DrawnMasks:
+    """N masks of a batch of prompts."""
+
+    prompt_N: torch.Tensor  # place of the prompt in the batch
+    predicted_iou_N: torch.Tensor
+    logits_NLM: torch.Tensor  # over the part of the logits' square that shows the image
+
+
+def drawn_masks(
+    decoder: MaskDecoder,
+    side: ImageSide,
+    decoded: DecodedPrompts,
+    grid: tuple[int, int],
+    shown: tuple[int, int],
+    pred_iou_thresh: float,
+    dtype: torch.dtype,
+) -> DrawnMasks:
+    """Masks of the batch over the threshold, unless it is 0, by prompt and token.
+
+    decoded: a prompt a chunk; grid: the embedding's rows and columns; shown: rows and columns of logits that
+    show the image; dtype: of the upscaling's products.
+    """
+    rows, columns = shown
+    weights_BMc = mask_weights(decoder, decoded.mask_tokens_BMC)
+    iou_BM = decoded.predicted_iou_BM
+    is_wanted_BM = iou_BM > pred_iou_thresh if pred_iou_thresh > 0 else torch.ones_like(iou_BM).bool()
+    positions = shown_positions(shown)
+    parts = [
+        low_res_logits(decoder, side, tokens, weights[wanted][None], grid, positions, BLOCK_ROWS, dtype)[0]
+        for tokens, weights, wanted in zip(decoded.image_tokens, weights_BMc, is_wanted_BM, strict=True)
+        if wanted.any()
+    ]
+    prompt_N, _ = is_wanted_BM.nonzero(as_tuple=True)
+    logits = torch.cat(parts) if parts else weights_BMc.new_empty(0, rows, columns)
+    return DrawnMasks(prompt_N, iou_BM[is_wanted_BM], logits[:, :rows, :columns])

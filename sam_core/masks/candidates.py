@@ -7,7 +7,6 @@ asked once: NMS throws most candidates away.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +29,3 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.area_N)
-
-
-class CropDecoder(Protocol):
-    """Decodes prompts against the embedding of one crop; built by `crop_decoder.crop_decoder`."""
-
-    def candidates(self, points_N2: npt.NDArray[np.float64]) -> Candidates:
-        """The masks for points at x, y in pixels of the crop; no points give no candidates."""
-        ...

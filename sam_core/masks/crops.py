@@ -1,8 +1,15 @@
-"""Which parts of an image are labelled: the whole, layers of overlapping crops as SA cuts them, or tiles."""
+"""Which parts of an image are labelled, and the grid of points in each.
+
+The parts are the whole image, layers of overlapping crops as SA cuts them, or tiles. Points, the prompts of
+automatic mask generation, are in fractions of a crop's width and height.
+"""
 
 import math
 from dataclasses import dataclass
 from itertools import product
+
+import numpy as np
+import numpy.typing as npt
 
 from sam_core.options import MaskOptions
 
@@ -68,3 +75,18 @@ def _tile_spans(length: int, tile_size: int, overlap_ratio: float) -> list[tuple
     # spread evenly, so that the last tile is as large as the others
     starts = [round(piece * (length - tile_size) / (pieces - 1)) for piece in range(pieces)]
     return [(start, start + tile_size) for start in starts]
+
+
+def point_grid(points_per_side: int) -> npt.NDArray[np.float64]:
+    """Centres of an even grid of cells, row by row; x, y in 0..1, [points_per_side squared, 2]."""
+    half_cell = 1 / (2 * points_per_side)
+    centres = np.linspace(half_cell, 1 - half_cell, points_per_side)
+    x, y = np.meshgrid(centres, centres)
+    return np.stack([x.ravel(), y.ravel()], axis=1)
+
+
+def layer_point_grids(
+    points_per_side: int, n_layers: int, downscale_factor: int
+) -> list[npt.NDArray[np.float64]]:
+    """The grid of the image and of each layer of crops, thinned by the factor a layer; a point at least."""
+    return [point_grid(max(1, points_per_side // downscale_factor**layer)) for layer in range(n_layers + 1)]

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from sam_core.model.attention import Attention
 from sam_core.model.bands import run_in_chunks
-from sam_core.model.layers import MLPBlock
+from sam_core.model.layers import LayerNorm2d, MLPBlock
 from sam_core.model.presets import VitPreset
-from sam_core.norm import LayerNorm2d
 
 NORM_EPS = 1e-6  # the encoder was trained with this one, not with torch's 1e-5
 

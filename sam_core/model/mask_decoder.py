@@ -6,8 +6,7 @@ Source: "Segment Anything" (Kirillov et al., 2023), App. A "Lightweight mask dec
 import torch
 from torch import Tensor, nn
 
-from sam_core.model.layers import MLP
-from sam_core.norm import LayerNorm2d
+from sam_core.model.layers import MLP, LayerNorm2d
 
 
 class MaskDecoder(nn.Module):

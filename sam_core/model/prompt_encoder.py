@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from sam_core.norm import LayerNorm2d
+from sam_core.model.layers import LayerNorm2d
 
 NOT_A_POINT, BACKGROUND, FOREGROUND = -1, 0, 1  # point labels; the first marks padding
 

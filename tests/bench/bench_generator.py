@@ -25,11 +25,11 @@ sys.path.append(str(Path(__file__).parents[1] / "parity" / "stand_in"))  # torch
 from sam_core.decoding.crop_decoder import crop_decoder
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.generator import SamAutomaticMaskGenerator
+from sam_core.masks.crops import point_grid
 from sam_core.masks.nms import box_overlap, kept_by_nms
 from sam_core.masks.selection import best_first, encoded_masks, is_cut_off
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
-from sam_core.point_grid import point_grid
 from sam_core.weights.registry import load_sam
 
 PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"

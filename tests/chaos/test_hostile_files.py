@@ -2,9 +2,8 @@
 
 from hostile_files import hostile_files, sound_files
 
-from pipeline.errors import ImageError
+from pipeline.errors import ImageError, Reason
 from pipeline.images.decode_pool import DecodeLimits, DecodePool
-from pipeline.reason import Reason
 
 MUTANTS = 500
 LIMITS = DecodeLimits(max_pixels=4_000_000, timeout_s=10)

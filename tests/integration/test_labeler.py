@@ -11,7 +11,7 @@ from stand_in_generator import StandInGenerator, photo, stand_in
 
 from pipeline.cluster.attempts import AttemptLedger
 from pipeline.images.decode_pool import DecodeLimits
-from pipeline.images.fetch import FETCHED_SCHEMA
+from pipeline.labelling.fetch import FETCHED_SCHEMA
 from pipeline.labelling.labeler import Labeler, LabelerSettings
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions

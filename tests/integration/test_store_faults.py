@@ -7,8 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import stamina
 
-from pipeline.errors import StoreError
-from pipeline.reason import Reason
+from pipeline.errors import Reason, StoreError
 from pipeline.shutdown import in_the_time_left
 from pipeline.store import s3
 from pipeline.store.faults import TRIES

@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.errors import StoreError
-from pipeline.reason import Reason
+from pipeline.errors import Reason, StoreError
 from pipeline.store import s3
 from pipeline.store.storage import Store
 

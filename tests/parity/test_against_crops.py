@@ -5,8 +5,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from sam_core.masks.crops import image_crops
-from sam_core.point_grid import layer_point_grids
+from sam_core.masks.crops import image_crops, layer_point_grids
 
 
 @pytest.mark.parametrize("overlap_ratio", [512 / 1500, 0.0, 0.7])

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from jobs.options.option_table import option_page
+from pipeline.errors import Reason
 from pipeline.output.format.schema import SCHEMA
-from pipeline.reason import Reason
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from pipeline.config import FilterConfig
 from pipeline.errors import UsageError
-from pipeline.images.source import refuse_overlap
 from pipeline.output.dataset import Dataset, Ids, is_among, packed_ids
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.schema import file_metadata, mask_columns, table_of
@@ -21,6 +20,7 @@ from pipeline.output.row_masks import masks_of_row
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
 from pipeline.store.storage import Store
+from pipeline.store.uri import refuse_overlap
 from sam_core.masks.refilter import check_refilter, refiltered_masks
 from sam_core.options import MaskOptions
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.errors import Reason
 from pipeline.output.commits import now, run_id
 from pipeline.output.dataset import Dataset
 from pipeline.output.forget import forget_rows
 from pipeline.output.lock import held_lock
 from pipeline.output.writer import switched
-from pipeline.reason import Reason
 from pipeline.store.storage import Store
 
 

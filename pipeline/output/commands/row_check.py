@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.errors import Reason
 from pipeline.output.format.manifest import image_id
-from pipeline.reason import Reason
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts_runs
 
 _MASK_COLUMNS = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from pipeline.reason import Reason
+from pipeline.errors import Reason
 from sam_core import __version__
 
 if TYPE_CHECKING:  # readers of a dataset need no torch

@@ -4,8 +4,7 @@ import pytest
 
 from pipeline.cluster.attempts import Tally
 from pipeline.cluster.supervise import _refuse_failures, told
-from pipeline.errors import OutputLocked, SamLabelError, StoreError, TooManyFailures
-from pipeline.reason import Reason
+from pipeline.errors import OutputLocked, Reason, SamLabelError, StoreError, TooManyFailures
 
 
 class WrappedError(Exception):

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import ImageError
+from pipeline.errors import ImageError, Reason
 from pipeline.images.decode import EXIF_ORIENTATION, decoded_image
-from pipeline.reason import Reason
 
 MOST_PIXELS = 1_000_000
 rng = np.random.default_rng(7)

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import ImageError, SamLabelError
+from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode import decoded_image
 from pipeline.images.decode_pool import DecodeLimits, DecodePool
-from pipeline.reason import Reason
 
 LIMITS = DecodeLimits(max_pixels=1_000_000, timeout_s=20)
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ImageError
+from pipeline.errors import ImageError, Reason
 from pipeline.images.fetch import image_bytes
 from pipeline.images.source import Source
-from pipeline.reason import Reason
 
 MOST_PIXELS = 1_000_000
 

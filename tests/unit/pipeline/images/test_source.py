@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UsageError
-from pipeline.images.source import Source, refuse_overlap
+from pipeline.images.source import Source
 from pipeline.output.format.manifest import image_id
-from pipeline.store.uri import location
+from pipeline.store.uri import location, refuse_overlap
 
 NAMES = [
     "a.jpg",

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import DamagedFile, SamLabelError, UsageError
+from pipeline.errors import DamagedFile, Reason, SamLabelError, UsageError
 from pipeline.output.commands.gc import collect
 from pipeline.output.commands.retry import retry
 from pipeline.output.commands.status import status
@@ -22,7 +22,6 @@ from pipeline.output.dataset import Dataset, is_among, packed_ids
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import image_id
 from pipeline.output.shards import read_shard
-from pipeline.reason import Reason
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 

@@ -17,8 +17,7 @@ from botocore.exceptions import (
 )
 from s3fs.errors import translate_boto_error
 
-from pipeline.errors import OutputLocked
-from pipeline.reason import Reason
+from pipeline.errors import OutputLocked, Reason
 from pipeline.store.faults import TRIES, ShortBody, is_transient, reason_of, tried
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline.errors import StoreError, UsageError
-from pipeline.reason import Reason
+from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.store.disk import PAGE, TEMPORARY, Disk
 from pipeline.store.fsspec_objects import FsspecObjects
 from pipeline.store.objects import NoPutIfAbsent

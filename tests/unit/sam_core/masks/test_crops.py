@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sam_core.masks.crops import image_crops, image_tiles, labelled_crops
+from sam_core.masks.crops import image_crops, image_tiles, labelled_crops, layer_point_grids, point_grid
 from sam_core.options import MaskOptions
-from sam_core.point_grid import layer_point_grids, point_grid
 
 
 def test_crops_of_a_photo() -> None:

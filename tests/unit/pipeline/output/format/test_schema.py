@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.errors import Reason
 from pipeline.output.format.manifest import manifest_row
 from pipeline.output.format.schema import SCHEMA, conformed, failed_row, file_metadata, mask_columns, table_of
 from pipeline.output.row_masks import masks_of_row
-from pipeline.reason import Reason
 from sam_core.label_map import label_map
 
 NAMES_OF_V1 = ["image_id", "uri", "etag", "width", "height", "exif_orientation", "frames", "status", "error"]

@@ -1,1 +1,1 @@
-"""How people and schedulers start it: the `sam-label` command, job files, submission."""
+"""How people and schedulers start it: the `sam-label` command and its job files."""

@@ -1,0 +1,80 @@
+"""Rooms stand on floors: what stands higher may import what stands lower, never the other way round.
+
+A room is a file or a folder of a package; a folder inside `pipeline/output/` is a room of its own.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# From the ground up; rooms of one floor do not import each other.
+FLOORS = {
+    "sam_core": [
+        {"options"},
+        {"masks", "model"},
+        {"weights", "decoding", "crop_streams", "label_map", "predictor"},
+        {"generator"},
+        {"__init__"},
+    ],
+    "pipeline": [
+        {"errors"},
+        {"shutdown"},
+        {"store"},
+        {"config", "output/format"},
+        {"cluster", "images", "weights", "output"},
+        {"labelling", "plan", "output/commands"},
+        {"run"},
+    ],
+    "jobs": [
+        {"wording"},
+        {"options", "progress", "run_text", "status_text"},
+        {"dataset_commands", "filter_command", "models_command", "run_command"},
+        {"cli"},
+    ],
+}
+HEIGHTS = {
+    (package, room): height
+    for package, floors in FLOORS.items()
+    for height, rooms in enumerate(floors)
+    for room in rooms
+}
+
+
+def room_of(file: Path) -> tuple[str, str]:
+    """Package and room of a source file, its path relative to the root."""
+    package, *folders = file.with_suffix("").parts
+    if folders[0] == "output" and len(folders) > 2:
+        return package, "/".join(folders[:2])
+    return package, folders[0]
+
+
+def imported_files(file: Path) -> Iterator[tuple[int, Path]]:
+    """Line and file of each import of our own packages, paths relative to the root."""
+    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            path = Path(*name.split(".")).with_suffix(".py")
+            if (ROOT / path).is_file():
+                yield node.lineno, path
+
+
+SOURCES = [path.relative_to(ROOT) for package in FLOORS for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=str)
+def test_imports_lead_down(file: Path) -> None:
+    here = room_of(file)
+    if file.name == "__init__.py" and len(file.parts) > 2:
+        assert list(imported_files(file)) == [], "a room's __init__.py is its docstring"
+    assert file.name == "__init__.py" or here in HEIGHTS, f"{file}: give its room a floor in FLOORS"
+    for line, imported in imported_files(file):
+        there = room_of(imported)
+        if there[0] == here[0] and there != here:
+            assert HEIGHTS[there] < HEIGHTS[here], f"{file}:{line} imports {imported}, which stands no lower"

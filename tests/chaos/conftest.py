@@ -32,7 +32,7 @@ class Steps:
 
 
 def in_a_process_killed_before_step(work: Callable[[], None], last: int | None) -> int | None:
-    """The steps that `work` took in a process of its own, None where it was killed before the last one."""
+    """The steps that `work` took in a process of its own, None if it was killed before the last one."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -47,8 +47,8 @@ def in_a_process_killed_before_step(work: Callable[[], None], last: int | None) 
         finally:
             os._exit(status)
     os.close(writer)
-    with os.fdopen(reader) as said:
-        count = said.read()
+    with os.fdopen(reader) as answer:
+        count = answer.read()
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL

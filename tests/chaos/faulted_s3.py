@@ -1,4 +1,4 @@
-"""A run from s3:// to s3:// where one request in ten is spoilt, then the same again, with nothing left to do.
+"""A run from s3:// to s3:// in which one request in ten is spoilt, then the same with nothing left to do.
 
 The store is SeaweedFS, behind a proxy that spoils. Usage: faulted_s3.py [--images N] [--seed N]. Prints JSON.
 """
@@ -23,14 +23,15 @@ from object_stores import login_at, new_bucket, seaweedfs_server
 from rows import faults_of
 from stand_in_generator import photo
 
-# A stalled request is given up after this; the 15 s of the pipeline would make the test a long one.
-IMPATIENT = json.dumps({"config_kwargs": {"read_timeout": 2}})  # not less: the machine may be busy
+# A stalled request is given up after 2 s. The pipeline's 15 s would make the test a long one; a busy machine
+# needs more than 1 s.
+IMPATIENT = json.dumps({"config_kwargs": {"read_timeout": 2}})
 WRITES = ("PUT", "POST", "DELETE")
 
 
 @dataclass
 class FaultedRun:
-    """What was spoilt, and what came of it; the promises held where `faults` is empty."""
+    """What was spoilt, and what came of it; the promises held if `faults` is empty."""
 
     seed: int
     images: int
@@ -46,7 +47,7 @@ class FaultedRun:
 def faulted_run(folder: Path, endpoint: str, images: int, seed: int) -> FaultedRun:
     """A run over `images` in a new bucket of the store at the endpoint."""
     os.environ |= login_at(endpoint)
-    bucket, found, log = new_bucket(), FaultedRun(seed, images), folder / "log"
+    bucket, outcome, log = new_bucket(), FaultedRun(seed, images), folder / "log"
     store = boto3.client("s3")
     for number in range(images):
         name = f"in/{number:05d}.png"
@@ -54,15 +55,15 @@ def faulted_run(folder: Path, endpoint: str, images: int, seed: int) -> FaultedR
     began = time.monotonic()
     with faulty_proxy(endpoint, seed) as (spoiling, spoilt, requests):
         _run(bucket, log, spoiling)
-        found.seconds = round(time.monotonic() - began, 1)
-        found.requests, found.spoilt, writes = requests.total(), dict(spoilt), _writes(requests)
+        outcome.seconds = round(time.monotonic() - began, 1)
+        outcome.requests, outcome.spoilt, writes = requests.total(), dict(spoilt), _writes(requests)
         labelled = len(log.read_text().split())
         _run(bucket, log, spoiling)
-        found.again_writes = _writes(requests) - writes
-        found.again_labelled = len(log.read_text().split()) - labelled
-    found.done_again = labelled - images
-    found.faults = faults_of(f"{bucket}/out", images)
-    return found
+        outcome.again_writes = _writes(requests) - writes
+        outcome.again_labelled = len(log.read_text().split()) - labelled
+    outcome.done_again = labelled - images
+    outcome.faults = faults_of(f"{bucket}/out", images)
+    return outcome
 
 
 def _writes(requests: "Counter[str]") -> int:

@@ -1,7 +1,7 @@
 """The figures of reliability, measured. Each part is a program of its own that prints JSON, run at full size.
 
 Usage: figures.py [--only PART ...] [--PART SIZE ...], for example --only kills races --kills 50. A table for
-people, then all figures as one line of JSON. Exit code 1 where a promise did not hold. On two cores the whole
+people, then all figures as one line of JSON. Exit code 1 if a promise did not hold. On two cores the whole
 takes about an hour.
 """
 
@@ -24,34 +24,34 @@ class Part:
 
     program: str
     size: int
-    option: str  # that takes the size; "" for the first argument
+    option: str  # takes the size; "" if the size is the first argument
     held: Callable[[Figures], bool]
-    told: Callable[[Figures], str]
+    sentence: Callable[[Figures], str]
 
 
-def has_no_faults(found: Figures) -> bool:
-    return found["faults"] == []
+def has_no_faults(figures: Figures) -> bool:
+    return figures["faults"] == []
 
 
-def _kills(found: Figures) -> str:
-    dealt = ", ".join(f"{count} {kind}s" for kind, count in found["kills"].items())
+def _kills(figures: Figures) -> str:
+    dealt = ", ".join(f"{count} {kind}s" for kind, count in figures["kills"].items())
     return (
-        f"killed {dealt}; {found['datasets']} datasets of {found['images']} images, each as undisturbed; "
-        f"{found['done_again']} images done again; seed {found['seed']}"
+        f"killed {dealt}; {figures['datasets']} datasets of {figures['images']} images, each as undisturbed; "
+        f"{figures['done_again']} images done again; seed {figures['seed']}"
     )
 
 
-def _s3(found: Figures) -> str:
+def _s3(figures: Figures) -> str:
     return (
-        f"{sum(found['spoilt'].values())} of {found['requests']} requests spoilt ({found['spoilt']}), "
-        f"{found['images']} images; run again: {found['again_labelled']} inferences, "
-        f"{found['again_writes']} writes; seed {found['seed']}"
+        f"{sum(figures['spoilt'].values())} of {figures['requests']} requests spoilt ({figures['spoilt']}), "
+        f"{figures['images']} images; run again: {figures['again_labelled']} inferences, "
+        f"{figures['again_writes']} writes; seed {figures['seed']}"
     )
 
 
-def _outages(found: Figures) -> str:
-    ended = ", ".join(f"{name} {one['ended_s']} s" for name, one in found["outages"].items())
-    return f"{found['images']} images each, finished after it; from the loss to the end: {ended}"
+def _outages(figures: Figures) -> str:
+    ended = ", ".join(f"{name} {one['ended_s']} s" for name, one in figures["outages"].items())
+    return f"{figures['images']} images each, finished after it; from the loss to the end: {ended}"
 
 
 PARTS = {
@@ -60,7 +60,7 @@ PARTS = {
         "faulted_s3.py",
         2000,
         "--images",
-        lambda found: has_no_faults(found) and found["again_labelled"] == found["again_writes"] == 0,
+        lambda figures: has_no_faults(figures) and figures["again_labelled"] == figures["again_writes"] == 0,
         _s3,
     ),
     "outages": Part("outages.py", 80, "--images", has_no_faults, _outages),
@@ -69,19 +69,19 @@ PARTS = {
         500,
         "--mutants",
         has_no_faults,
-        lambda found: (
-            f"{found['files']} files, {found['from_pillow']} of them Pillow's: {found['labelled']} labelled, "
-            f"{found['failed']}"
+        lambda figures: (
+            f"{figures['files']} files, {figures['from_pillow']} of them Pillow's: "
+            f"{figures['labelled']} labelled, {figures['failed']}"
         ),
     ),
     "poison": Part(
         "poison.py",
         1400,
         "--images",
-        lambda found: has_no_faults(found) and found["most_attempts"] <= 3,
-        lambda found: (
-            f"{found['poisons']} poisons among {found['images']} images, at most "
-            f"{found['most_attempts']} attempts"
+        lambda figures: has_no_faults(figures) and figures["most_attempts"] <= 3,
+        lambda figures: (
+            f"{figures['poisons']} poisons among {figures['images']} images, at most "
+            f"{figures['most_attempts']} attempts"
         ),
     ),
     "races": Part(
@@ -89,9 +89,9 @@ PARTS = {
         50,
         "--races",
         has_no_faults,
-        lambda found: (
-            f"{found['one_winner']} of {found['races']} with one winner, the loser gone in "
-            f"{found['slowest_loser_s']} s"
+        lambda figures: (
+            f"{figures['one_winner']} of {figures['races']} with one winner, the loser gone in "
+            f"{figures['slowest_loser_s']} s"
         ),
     ),
     "protocol": Part(
@@ -99,27 +99,27 @@ PARTS = {
         100,
         "--lives",
         has_no_faults,
-        lambda found: f"{found['passed']} tests passed, {found['lives']} lives of the state machine",
+        lambda figures: f"{figures['passed']} tests passed, {figures['lives']} lives of the state machine",
     ),
     "listing": Part(
         "../bench/bench_listing.py",
         1_000_000,
         "",
-        lambda found: found["more_mb"] <= 300,
-        lambda found: f"{found['keys']:,} keys, {found['more_mb']} MB more",
+        lambda figures: figures["more_mb"] <= 300,
+        lambda figures: f"{figures['keys']:,} keys, {figures['more_mb']} MB more",
     ),
 }
 
 
 def measured(part: Part, size: int) -> Figures:
-    """What the program found, and whether the promise held; its last words where it failed."""
+    """What the program found, and whether the promise held; its last words if it failed."""
     arguments = [part.option, str(size)] if part.option else [str(size)]
     command = [sys.executable, CHAOS / part.program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return {"held": False, "error": done.stderr.strip()[-2000:]}
-    found: Figures = json.loads(done.stdout.strip().rpartition("\n")[2])
-    return {"held": part.held(found), **found}
+    figures: Figures = json.loads(done.stdout.strip().rpartition("\n")[2])
+    return {"held": part.held(figures), **figures}
 
 
 def main() -> int:
@@ -128,16 +128,16 @@ def main() -> int:
     for name, part in PARTS.items():
         options.add_argument(f"--{name}", type=int, default=part.size, metavar="SIZE")
     asked = options.parse_args()
-    figures = {}
+    by_part = {}
     for name in asked.only:
-        found = figures[name] = measured(PARTS[name], getattr(asked, name))
-        verdict = "held  " if found["held"] else "BROKEN"
-        said = found.get("error") or PARTS[name].told(found)
-        print(f"{name:<8} {verdict} {said}; {found.get('seconds', '?')} s", flush=True)
-        for fault in found.get("faults", []):
+        figures = by_part[name] = measured(PARTS[name], getattr(asked, name))
+        verdict = "held  " if figures["held"] else "BROKEN"
+        outcome = figures.get("error") or PARTS[name].sentence(figures)
+        print(f"{name:<8} {verdict} {outcome}; {figures.get('seconds', '?')} s", flush=True)
+        for fault in figures.get("faults", []):
             print(f"         {fault}", flush=True)
-    print(json.dumps(figures))
-    return 0 if all(found["held"] for found in figures.values()) else 1
+    print(json.dumps(by_part))
+    return 0 if all(figures["held"] for figures in by_part.values()) else 1
 
 
 if __name__ == "__main__":

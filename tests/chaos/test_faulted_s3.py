@@ -12,7 +12,7 @@ def test_spoilt_requests_change_nothing() -> None:
     command = [sys.executable, Path(__file__).with_name("faulted_s3.py"), "--images", str(IMAGES)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["faults"] == []
-    assert sum(found["spoilt"].values()) > found["requests"] / 20, "else nothing was tried"
-    assert (found["again_labelled"], found["again_writes"]) == (0, 0)
+    outcome = json.loads(done.stdout)
+    assert outcome["faults"] == []
+    assert sum(outcome["spoilt"].values()) > outcome["requests"] / 20, "otherwise nothing was tried"
+    assert (outcome["again_labelled"], outcome["again_writes"]) == (0, 0)

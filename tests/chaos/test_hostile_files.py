@@ -10,17 +10,17 @@ LIMITS = DecodeLimits(max_pixels=4_000_000, timeout_s=10)
 
 
 def outcomes(files: "list[tuple[str, bytes]]") -> dict[str, str]:
-    """By file name "ok" or the reason: WORKER_CRASH where a decoder died, DECODE_TIMEOUT where one hung."""
+    """By file name "ok" or the reason: WORKER_CRASH if a decoder died, DECODE_TIMEOUT if one hung."""
     pool = DecodePool(1, LIMITS)
-    found = {}
+    by_name = {}
     for name, data in files:
         try:
             image_HW3 = pool.decode(data).image_HW3
-            found[name] = "ok" if image_HW3.ndim == 3 and image_HW3.size else "empty"
+            by_name[name] = "ok" if image_HW3.ndim == 3 and image_HW3.size else "empty"
         except ImageError as fault:
-            found[name] = fault.reason.value
+            by_name[name] = fault.reason.value
     pool.close()
-    return found
+    return by_name
 
 
 def test_sound_files_are_all_images() -> None:
@@ -28,7 +28,7 @@ def test_sound_files_are_all_images() -> None:
 
 
 def test_damaged_files_are_images_or_have_a_reason() -> None:
-    found = outcomes(list(hostile_files(MUTANTS)))
+    by_name = outcomes(list(hostile_files(MUTANTS)))
     allowed = {"ok", *(reason.value for reason in Reason)} - {"UNKNOWN", "WORKER_CRASH", "DECODE_TIMEOUT"}
-    assert len(found) == MUTANTS
-    assert {name: outcome for name, outcome in found.items() if outcome not in allowed} == {}
+    assert len(by_name) == MUTANTS
+    assert {name: outcome for name, outcome in by_name.items() if outcome not in allowed} == {}

@@ -19,35 +19,35 @@ LOCKED, WON = 5, 0
 
 
 class Racer:
-    """A process that opens the output when told, and once in labels and leaves when told."""
+    """A process that opens the output on the first go, and labels and leaves on the second."""
 
     def __init__(self, work: Callable[[Callable[[], None]], None]) -> None:
         self._go, go = os.pipe()[::-1]
-        self.said, said = os.pipe()
+        self._news, news = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             status = 1
             try:
                 os.read(go, 1)
 
-                def until_told() -> None:
-                    os.write(said, b"in")
+                def until_go() -> None:
+                    os.write(news, b"in")
                     os.read(go, 1)
 
-                work(until_told)
+                work(until_go)
                 status = WON
             except OutputLocked as locked:
                 status = locked.exit_code
             finally:
                 os._exit(status)
-        os.close(said)
+        os.close(news)
 
-    def tell(self) -> None:
+    def go(self) -> None:
         os.write(self._go, b"!")
 
     def is_in(self) -> bool:
         """Waits until it has the output or has left."""
-        return os.read(self.said, 2) == b"in"
+        return os.read(self._news, 2) == b"in"
 
     def exit_code(self) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -58,9 +58,9 @@ def racers(rehearsal, tmp_path: Path) -> Callable[[], tuple[Racer, Racer]]:
     def two() -> tuple[Racer, Racer]:
         photos, store = rehearsal(NAMES), Store.at(str(tmp_path / "out"))
 
-        def run(until_told: Callable[[], None]) -> None:
+        def run(until_go: Callable[[], None]) -> None:
             with open_output(store, photos.identity, "file:///photos", photos.listing) as output:
-                until_told()
+                until_go()
                 photos.label(output)
 
         return Racer(run), Racer(run)
@@ -71,7 +71,7 @@ def racers(rehearsal, tmp_path: Path) -> Callable[[], tuple[Racer, Racer]]:
 def winner_of(pair: tuple[Racer, Racer]) -> Racer:
     """Who is in, once the other has left with the code for it."""
     for racer in pair:
-        racer.tell()
+        racer.go()
     winner, loser = sorted(pair, key=lambda racer: not racer.is_in())
     assert loser.exit_code() == LOCKED
     return winner
@@ -80,7 +80,7 @@ def winner_of(pair: tuple[Racer, Racer]) -> Racer:
 def test_of_two_runs_one_goes_on_and_the_other_leaves_with_code_5(racers, tmp_path: Path, rehearsal) -> None:
     for _ in range(RACES):
         winner = winner_of(racers())
-        winner.tell()
+        winner.go()
         assert winner.exit_code() == WON
         assert validate(str(tmp_path / "out")).problems == []
         assert Dataset.at(str(tmp_path / "out")).table().num_rows == len(NAMES)

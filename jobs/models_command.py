@@ -1,4 +1,4 @@
-"""`sam-label models`: which weights there are, how to get them, and whether they are what they should be."""
+"""`sam-label models`: lists the known weights, fetches them and checks their sha256."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ Name = Annotated[str, typer.Argument(metavar="MODEL", help="vit_h, vit_l or vit_
 From = Annotated[
     str | None,
     typer.Option(
-        "--from", metavar="URL", help="Another URL of the same file, or, ending in /, a mirror's folder."
+        "--from", metavar="URL", help="Another URL of the same file or, if it ends in /, a mirror's folder."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -61,7 +61,7 @@ def pull(name: Name, source: From = None) -> int:
     with bytes_progress(name) as progress:
         path = fetch(name, source, progress)
     print(path)
-    # vit_t means the bundled weights: the official file has to be named
+    # --model vit_t means the bundled weights, so the official file has to be named.
     option = f"--checkpoint {path}" if name == "vit_t" else f"--model {name}"
     print(f"next: sam-label run INPUT OUTPUT {option}", file=sys.stderr)
     return 0
@@ -70,12 +70,13 @@ def pull(name: Name, source: From = None) -> int:
 @models.command()
 def verify() -> int:
     """Compare the sha256 of the weights on this machine with the known ones; exit code 4 if one differs."""
-    from pipeline.weights.models import known_models, sha256_of
+    from pipeline.weights.models import known_models
+    from sam_core.weights.files import sha256_of
 
     wrong = []
     for model in known_models():
         if model.path is not None:
-            is_right = sha256_of(model.path) == model.checkpoint.sha256
+            is_right = sha256_of([model.path]) == model.checkpoint.sha256
             print(f"{model.checkpoint.model_type}  {model.path}  {'ok' if is_right else 'DAMAGED'}")
             wrong += [] if is_right else [str(model.path)]
     if wrong:

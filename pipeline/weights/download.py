@@ -1,9 +1,9 @@
-"""A file fetched from a URL: streamed into a partial file, hashed on the way, named only when it is whole.
+"""A file fetched from a URL: streamed into a partial file, hashed on the way, and renamed when it is whole.
 
-Of several processes that want the same file one fetches it and the others wait: the partial file is locked
-while it is written. One that was cut off goes on from where it stopped, if its sha256 is known beforehand:
-otherwise nothing would tell a file whose two halves are of different versions. http(s) goes through the
-standard library, which honours the environment's proxy settings and has no limit on the whole transfer;
+If several processes want the same file, one fetches it and the others wait: the partial file is locked while
+it is written. A transfer that was cut off goes on from where it stopped if the sha256 is known beforehand;
+without it, the two halves could be of different versions and nobody would notice. http(s) goes through the
+standard library, which honours the environment's proxy settings and does not limit the whole transfer;
 everything else goes through `Store`.
 """
 
@@ -27,18 +27,18 @@ from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
 
 SCHEMES = ("file", "s3", "gs", "http", "https")
-CHUNK_BYTES = 4 << 20  # large enough that hashing takes the time, not calls
-SILENCE_S = 60  # a server that says nothing for so long has gone
+CHUNK_BYTES = 4 << 20  # large enough that hashing takes the time, not the calls
+SILENCE_S = 60  # a server that sends nothing for so long is gone
 RANGE_NOT_SATISFIABLE = 416  # the partial file was whole already
 PARTIAL_CONTENT = 206
 Progress = Callable[[int, int], None]
-"""Told how many bytes are here and how many there will be; 0 where that is unknown."""
+"""Called with the bytes that are here and the bytes of the whole, 0 if that is unknown."""
 
 
 def download(url: str, target: Path, sha256: str | None, progress: Progress) -> None:
-    """Makes `target` the URL's bytes, unless it is there; `sha256` None takes any bytes.
+    """Makes `target` the URL's bytes, unless it exists; with `sha256` None any bytes are taken.
 
-    Raises: UsageError: the URL is not fetched. SamLabelError: not reached, cut off, not the right bytes.
+    Raises: UsageError: the URL is refused. SamLabelError: it is not reached, cut off, or has other bytes.
     """
     _refuse_unsafe(url, sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def download(url: str, target: Path, sha256: str | None, progress: Progress) -> 
         if sha256 is None:
             partial.truncate(0)
         try:
-            found = _append_rest(url, sha256, partial, progress)
+            fetched_sha256 = _append_rest(url, sha256, partial, progress)
         except SamLabelError:
             raise
         except Exception as failure:
@@ -57,10 +57,10 @@ def download(url: str, target: Path, sha256: str | None, progress: Progress) -> 
                 f"fetching {redacted(url)} failed ({redacted(str(failure))}){goes_on if sha256 else ''}; "
                 "without network, fetch the file elsewhere and name it with --checkpoint"
             ) from failure
-        if sha256 is not None and found != sha256:
+        if sha256 is not None and fetched_sha256 != sha256:
             Path(partial.name).unlink()
             raise SamLabelError(
-                f"{redacted(url)} is not the expected file: its sha256 is {found} instead of {sha256}; "
+                f"{redacted(url)} is not the expected file: its sha256 is {fetched_sha256} instead of {sha256}; "
                 "it was deleted: fetch it again, or from another place with --from"
             )
         Path(partial.name).replace(target)
@@ -68,13 +68,13 @@ def download(url: str, target: Path, sha256: str | None, progress: Progress) -> 
 
 @contextmanager
 def _partial(target: Path) -> Iterator[BinaryIO | None]:
-    """The target's partial file, this process's alone; None where the target is there."""
+    """The target's partial file, locked for this process; None if the target exists."""
     path = target.with_name(target.name + ".partial")
     while not target.is_file():
         with path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # ends with the process, however that ends
+            fcntl.flock(file, fcntl.LOCK_EX)  # the system releases it when the process ends
             is_named_so = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
-            if not is_named_so:  # while we waited it was finished, or thrown away
+            if not is_named_so:  # finished or deleted while we waited
                 continue
             if target.is_file():  # finished just before we opened a new one
                 path.unlink()
@@ -85,7 +85,7 @@ def _partial(target: Path) -> Iterator[BinaryIO | None]:
 
 
 def _append_rest(url: str, sha256: str | None, partial: BinaryIO, progress: Progress) -> str:
-    """The SHA-256 of the whole, after what the partial file lacked was streamed to its end."""
+    """The sha256 of the whole file, after the bytes that were missing have been appended."""
     with _opened(url, sha256, start=partial.seek(0, os.SEEK_END)) as (stream, start, size_bytes):
         if start == 0:
             partial.truncate(0)
@@ -105,7 +105,10 @@ def _append_rest(url: str, sha256: str | None, partial: BinaryIO, progress: Prog
 
 @contextmanager
 def _opened(url: str, sha256: str | None, start: int) -> Iterator[tuple[Any, int, int]]:
-    """The bytes from `start` on, or from 0 where the server cannot; where they start; the whole size or 0."""
+    """A stream of the bytes from `start`, or from 0 if the server has no ranges; its start; the whole size.
+
+    The size is 0 if it is unknown.
+    """
     if urlsplit(url).scheme not in ("http", "https"):
         store, name = Store.of_uri(Store.at(url).url)
         entry = store.info(name)
@@ -129,7 +132,7 @@ def _opened(url: str, sha256: str | None, start: int) -> Iterator[tuple[Any, int
 
 
 class _SafeRedirects(HTTPRedirectHandler):
-    """Follows a redirect only to where the URL itself might have led."""
+    """Follows a redirect only to a place that the URL itself could have named."""
 
     def __init__(self, sha256: str | None) -> None:
         self._sha256 = sha256

@@ -1,4 +1,4 @@
-"""Where a model's weights are on this machine: in the package, in the cache, or in a file that was named."""
+"""Where a model's weights are on this machine: in the package, in the cache, or at a path that was named."""
 
 import hashlib
 import os
@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import sam_core
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.weights.download import Progress, download
+from sam_core.weights.error import CheckpointError
+from sam_core.weights.files import bundled_checkpoint
 from sam_core.weights.known import KNOWN_CHECKPOINTS, KnownCheckpoint
-
-BUNDLED_FOLDER = Path(sam_core.__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
 class Model:
-    """A known checkpoint and its file; `path` is None where it is not on this machine."""
+    """A known checkpoint and its file; `path` is None if it is not on this machine."""
 
     checkpoint: KnownCheckpoint
     path: Path | None
@@ -42,17 +41,22 @@ def known_models() -> list[Model]:
 
 
 def checkpoint_path(model: str | None, checkpoint: str | None) -> Path | None:
-    """The file that `--model` and `--checkpoint` mean on this machine; None stands for the bundled weights.
+    """What `--model` and `--checkpoint` mean on this machine; None stands for the bundled weights.
 
-    A checkpoint's URL is fetched into the cache once and read from there afterwards.
-    Raises: UsageError: no such file, or not downloaded. SamLabelError: the URL cannot be fetched.
+    The path is a file's, or that of a folder that Hugging Face's save_pretrained wrote. A checkpoint's URL is
+    fetched into the cache once and read from there afterwards.
+    Raises: UsageError: there is nothing at the path, or the weights are not downloaded. SamLabelError: the
+    URL cannot be fetched.
     """
     if checkpoint is not None and "://" in checkpoint:
         return _fetched(checkpoint)
     if checkpoint is not None:
         path = Path(checkpoint).expanduser()
-        if not path.is_file():
-            raise UsageError(f"there is no checkpoint {path}: name a .safetensors or .pth file or its URL")
+        if not path.exists():
+            raise UsageError(
+                f"there is no checkpoint {path}: name a .safetensors or .pth file, its URL, or a folder that "
+                "save_pretrained wrote"
+            )
         return path
     if model in (None, "vit_t"):
         return None
@@ -66,9 +70,9 @@ def checkpoint_path(model: str | None, checkpoint: str | None) -> Path | None:
 
 
 def pull(model: str, source: str | None, progress: Progress) -> Path:
-    """The path of a model's official checkpoint, fetched into the cache where it was not there yet.
+    """The path of a model's official checkpoint, fetched into the cache if it was not there yet.
 
-    `source` is another URL of the same file, or, ending in a slash, a mirror's folder.
+    `source` is another URL of the same file or, if it ends in a slash, the folder of a mirror.
     Raises: UsageError: no such checkpoint. SamLabelError: not reached, cut off, or not the official bytes.
     """
     known = next((known for known in KNOWN_CHECKPOINTS if known.model_type == model and known.url), None)
@@ -80,14 +84,8 @@ def pull(model: str, source: str | None, progress: Progress) -> Path:
     return target
 
 
-def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _file_of(known: KnownCheckpoint) -> Path | None:
-    path = (cache_folder() if known.url else BUNDLED_FOLDER) / known.file_name
+    path = cache_folder() / known.file_name if known.url else bundled_checkpoint()
     return path if path.is_file() else None
 
 
@@ -100,7 +98,7 @@ def _fetched(url: str) -> Path:
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights: what rows of a dataset have in common."""
+    """Which weights a dataset is made with."""
 
     model_type: str
     sha256: str
@@ -109,17 +107,15 @@ class Weights:
 def weights_of(config: RunConfig) -> Weights:
     """The weights that a run asks for, from their bytes.
 
-    Raises: UsageError where they are not there, are no checkpoint, or of another architecture than --model.
+    Raises: UsageError: they are not there, are no checkpoint, or have another architecture than --model.
     """
     path = checkpoint_path(config.model, config.checkpoint)
-    if path is None:  # the bundled ones; labelers check the file itself
+    if path is None:  # the bundled weights; labelers check the file itself
         bundled = next(known for known in KNOWN_CHECKPOINTS if not known.url)
         return Weights(bundled.model_type, bundled.sha256)
 
-    from sam_core.weights.checkpoint import (
-        CheckpointError,
-        read_checkpoint,
-    )  # torch, which the bundled weights spare us
+    # Imports torch, which the bundled weights do not need here.
+    from sam_core.weights.checkpoint import read_checkpoint
 
     try:
         checkpoint = read_checkpoint(path)

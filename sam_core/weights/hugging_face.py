@@ -1,6 +1,7 @@
 """Hugging Face's names for SAM's tensors, turned back into the official ones.
 
-`transformers.SamModel` renames modules and stores the positional matrix twice; the tensors are the same.
+`transformers.SamModel` renames modules and shares one positional matrix between two of them; the tensors are
+the same. Newer versions save a shared tensor once, older ones under both names.
 """
 
 import re
@@ -32,7 +33,8 @@ RULES = (
     (r"^(mask_decoder\.(?:iou_|output_).*)\.proj_in\.", r"\1.layers.0."),
     (r"\.layer_norm(\d|_final_attn)", r".norm\1"),
 )
-DUPLICATE = "shared_image_embedding.positional_embedding"  # of the prompt encoder's
+SHARED_MATRIX = "shared_image_embedding.positional_embedding"
+OFFICIAL_MATRIX = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 
 
 def is_hugging_face(names: Mapping[str, Tensor]) -> bool:
@@ -42,7 +44,10 @@ def is_hugging_face(names: Mapping[str, Tensor]) -> bool:
 
 def official_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state dict under the official names."""
-    return {official_name(name): tensor for name, tensor in state_dict.items() if name != DUPLICATE}
+    official = {official_name(name): tensor for name, tensor in state_dict.items() if name != SHARED_MATRIX}
+    if SHARED_MATRIX in state_dict:
+        official.setdefault(OFFICIAL_MATRIX, state_dict[SHARED_MATRIX])
+    return official
 
 
 def official_name(name: str) -> str:

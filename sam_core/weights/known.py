@@ -63,13 +63,9 @@ def known_by_sha256(sha256: str) -> KnownCheckpoint | None:
     return next((known for known in KNOWN_CHECKPOINTS if known.sha256 == sha256), None)
 
 
-def known_by_appearance(file_name: str, size_bytes: int) -> KnownCheckpoint | None:
-    """The published checkpoint that a file claims to be by its name or its exact size, if there is one."""
-    return next(
-        (
-            known
-            for known in KNOWN_CHECKPOINTS
-            if file_name == known.file_name or size_bytes == known.size_bytes
-        ),
-        None,
-    )
+def known_by_file_name(file_name: str) -> KnownCheckpoint | None:
+    """The published checkpoint that is called so, if there is one.
+
+    The size tells nothing: every fine-tuned model of the same architecture has it too.
+    """
+    return next((known for known in KNOWN_CHECKPOINTS if known.file_name == file_name), None)

@@ -9,7 +9,9 @@ import torch
 from sam_core.model.build import build_sam, empty_sam
 from sam_core.model.presets import PRESETS
 from sam_core.model.sam import Sam
-from sam_core.weights.checkpoint import CheckpointError, bundled_checkpoint, read_checkpoint
+from sam_core.weights.checkpoint import read_checkpoint
+from sam_core.weights.error import CheckpointError
+from sam_core.weights.files import bundled_checkpoint
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class LoadedSam:
 
 
 def load_sam(path: Path | str | None = None, device: torch.device | str = "cpu") -> LoadedSam:
-    """The model in a checkpoint file, of whatever type it is; without a path the bundled MobileSAM.
+    """The model in a checkpoint, whichever its type; without a path the bundled MobileSAM.
 
     Raises: CheckpointError.
     """

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 import pipeline.weights.models
+from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.weights.download import download
-from pipeline.weights.models import cache_folder, checkpoint_path, known_models, pull
+from pipeline.weights.models import cache_folder, checkpoint_path, known_models, pull, weights_of
+from sam_core.weights.files import bundled_checkpoint, sha256_of
 from sam_core.weights.known import KNOWN_CHECKPOINTS
 
 CONTENT = bytes(range(256)) * 4096
@@ -233,3 +235,16 @@ def test_a_checkpoint_is_a_path_a_url_or_the_bundled_one(server: WeightsServer, 
     assert fetched.read_bytes() == CONTENT
     with pytest.raises(UsageError, match=r"no checkpoint .*gone\.pth"):
         checkpoint_path(None, str(tmp_path / "gone.pth"))
+
+
+def test_a_checkpoint_may_be_a_folder(tmp_path: Path) -> None:
+    assert checkpoint_path(None, str(tmp_path)) == tmp_path
+    with pytest.raises(UsageError, match=r"the folder .* holds no model\.safetensors or pytorch_model\.bin"):
+        weights_of(RunConfig(input="in", output="out", checkpoint=str(tmp_path)))
+
+
+def test_the_bundled_weights_are_what_is_known_of_them() -> None:
+    (bundled,) = (model for model in known_models() if model.place == "bundled")
+    assert bundled.path == bundled_checkpoint()
+    assert sha256_of([bundled_checkpoint()]) == bundled.checkpoint.sha256
+    assert weights_of(RunConfig(input="in", output="out")).sha256 == bundled.checkpoint.sha256

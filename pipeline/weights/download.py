@@ -60,7 +60,7 @@ def download(url: str, target: Path, sha256: str | None, progress: Progress) -> 
         if sha256 is not None and fetched_sha256 != sha256:
             Path(partial.name).unlink()
             raise SamLabelError(
-                f"{redacted(url)} is not the expected file: its sha256 is {fetched_sha256} instead of {sha256}; "
+                f"{redacted(url)} is not the expected file: its sha256 is {fetched_sha256}, not {sha256}; "
                 "it was deleted: fetch it again, or from another place with --from"
             )
         Path(partial.name).replace(target)

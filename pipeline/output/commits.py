@@ -1,4 +1,4 @@
-"""What is in a dataset: one run record that is current, and the commits it stands for.
+"""What is in a dataset: one run record that is current, and the commits that it stands for.
 
 A shard counts once its commit `_commits/<run>-<task>.json` is there, and only if the current run record knows
 it. The current record is the one of the highest run in `_runs/`; it names every commit that its run started
@@ -7,9 +7,8 @@ commits afterwards is in nobody's list (infra/adr/0006).
 """
 
 import json
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -18,22 +17,11 @@ import pyarrow.compute as pc
 
 from pipeline.errors import DamagedFile
 from pipeline.output.format.identity import Identity
+from pipeline.output.format.names import Kind, OwnFile, commit_name, record_name, shard_name, whole_file
 from pipeline.store.storage import Store, side_by_side
 from sam_core import __version__
 
 T = TypeVar("T")
-_RUN = re.compile(r"^r(\d{5,})(?=[-.]|$)")
-
-
-def run_id(generation: int) -> str:
-    """The run's name; generations are the numbers of the locks they took, so no two runs share one."""
-    return f"r{generation:05d}"
-
-
-def generation_of(name: str) -> int | None:
-    """The generation of the run that a file is named for, None where the name is not one of ours."""
-    found = _RUN.match(name)
-    return int(found[1]) if found else None
 
 
 def now() -> str:
@@ -58,7 +46,7 @@ class Commit:
 
     @classmethod
     def of(cls, name: str, table: pa.Table, size: int) -> "Commit":
-        """The commit of a shard's rows, under the time of now."""
+        """The commit of a shard's rows, written now."""
         errors = pc.value_counts(table["error"].drop_null()).to_pylist()
         return cls(
             name,
@@ -84,62 +72,70 @@ class RunRecord:
     started_at: str = field(default_factory=now)
     settings: dict[str, Any] = field(default_factory=dict)
     software_version: str = __version__
-    grown_since: str = ""  # the last run that listed the input or took rows out: since it, rows only joined
-    filtered_from: str | None = None  # of filtered rows: which dataset, and that one's grown_since
+    grown_since: str = ""  # the last run that listed the input or took rows out: since then rows only joined
+    filtered_from: str | None = None  # of filtered rows: which dataset, and the grown_since of that one
     ended: dict[str, Any] | None = None  # how, when, and counts; None while it runs or after it was killed
 
+    def next(
+        self,
+        run: str,
+        purpose: str,
+        started_from: Sequence[str],
+        settings: Mapping[str, Any] | None = None,
+        only_grows: bool = True,
+    ) -> "RunRecord":
+        """The record of a run that goes on with the same manifest and these commits.
+
+        `only_grows` is False if the run takes rows out.
+        """
+        return replace(
+            self,
+            run=run,
+            purpose=purpose,
+            started_from=tuple(started_from),
+            started_at=now(),
+            settings=dict(settings or {}),
+            software_version=__version__,
+            grown_since=self.grown_since if only_grows else run,
+            ended=None,
+        )
+
     def to_json(self) -> bytes:
-        said = asdict(self) | {"identity": self.identity.described()}
-        return json.dumps(said, indent=1).encode()
+        fields = asdict(self) | {"identity": self.identity.described()}
+        return json.dumps(fields, indent=1).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "RunRecord":
-        said = json.loads(data)
-        said["identity"] = Identity.from_described(said["identity"])
-        said["manifest"], said["started_from"] = tuple(said["manifest"]), tuple(said["started_from"])
-        return cls(**said)
-
-
-def shard_name(commit: str) -> str:
-    return f"data/{commit}.parquet"
-
-
-def commit_name(commit: str) -> str:
-    return f"_commits/{commit}.json"
-
-
-def record_name(run: str) -> str:
-    return f"_runs/{run}.json"
+        fields = json.loads(data)
+        fields["identity"] = Identity.from_described(fields["identity"])
+        fields["manifest"], fields["started_from"] = tuple(fields["manifest"]), tuple(fields["started_from"])
+        return cls(**fields)
 
 
 def current_record(store: Store) -> RunRecord | None:
-    """The record of the highest run, None where there is no dataset yet. Raises: DamagedFile."""
-    names = (entry.name.removeprefix("_runs/").removesuffix(".json") for entry in _listed(store, "_runs"))
-    runs = [name for name in names if generation_of(name) is not None]
-    newest = max(runs, key=lambda name: generation_of(name) or 0, default=None)
-    return _parsed(store, record_name(newest), RunRecord.from_json) if newest else None
+    """The record of the highest run, None if there is no dataset yet. Raises: DamagedFile."""
+    records = _whole_files(store, "_runs", Kind.RECORD)
+    newest = max(records, key=lambda record: record.generation, default=None)
+    return _parsed(store, record_name(newest.stem), RunRecord.from_json) if newest else None
 
 
 def live_commits(store: Store, record: RunRecord, known: Iterable[Commit] = ()) -> list[Commit]:
     """The commits that count under a record, by name; those that are `known` are not read again.
 
-    Raises: DamagedFile, StoreError where one is gone.
+    Raises: DamagedFile. StoreError if a commit is gone.
     """
-    own = (
-        entry.name.removeprefix("_commits/").removesuffix(".json")
-        for entry in _listed(store, "_commits")
-        if entry.name.startswith(f"_commits/{record.run}-") and entry.name.endswith(".json")
-    )
+    stems = (file.stem for file in _whole_files(store, "_commits", Kind.COMMIT))
+    own = (stem for stem in stems if stem.startswith(f"{record.run}-"))
     names = sorted({*record.started_from, *own})
-    found = {commit.name: commit for commit in known}
-    missing = [name for name in names if name not in found]
-    read = side_by_side(lambda name: _parsed(store, commit_name(name), _commit), missing)
-    found |= zip(missing, read, strict=True)
-    return [found[name] for name in names]
+    commits = {commit.name: commit for commit in known}
+    unread = [name for name in names if name not in commits]
+    read = side_by_side(lambda name: _parsed(store, commit_name(name), _commit), unread)
+    commits |= zip(unread, read, strict=True)
+    return [commits[name] for name in names]
 
 
 def write_commit(store: Store, commit: Commit) -> None:
-    """Makes the commit's shard count; where an earlier attempt did already, its commit stays."""
+    """Makes the commit's shard count; if an earlier attempt did so already, its commit stays."""
     store.create(commit_name(commit.name), json.dumps(asdict(commit)).encode())
 
 
@@ -165,5 +161,8 @@ def _parsed(store: Store, name: str, parse: Callable[[bytes], T]) -> T:
         raise DamagedFile(store.uri(name), why) from fault
 
 
-def _listed(store: Store, folder: str) -> Iterable[Any]:
-    return (entry for page in store.list(folder) for entry in page)
+def _whole_files(store: Store, folder: str, kind: Kind) -> Iterator[OwnFile]:
+    for page in store.list(folder):
+        for entry in page:
+            if file := whole_file(entry.name, kind):
+                yield file

@@ -74,6 +74,10 @@ class Dataset:
         return self.record.identity
 
     @property
+    def commit_names(self) -> tuple[str, ...]:
+        return tuple(commit.name for commit in self.commits)
+
+    @property
     def own_commits(self) -> list[Commit]:
         """What the current run has labelled; the shards that it only wrote again are not among them."""
         before = set(self.record.started_from)

@@ -1,7 +1,7 @@
-"""Taking rows out of a dataset: each shard that holds some is written again without them.
+"""Taking rows out of a dataset: each shard that holds some of them is written again without them.
 
-The new shards belong to the run that writes them and count from the moment its record is there, in the place
-of the old ones. The images are then simply not done, and the next labelling does them.
+The new shards belong to the run that writes them. They count once its record is there, in the place of the
+old ones. The images then have no row, so the next run labels them.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +11,12 @@ import pyarrow.compute as pc
 
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
+from pipeline.output.format.names import kept
 from pipeline.output.format.schema import file_metadata
 from pipeline.output.shards import read_shard, write_shards
 
-Matches = Callable[[pa.Table], pa.ChunkedArray]  # of a table of `columns`: for each row whether it goes
+# For each row of a table of `columns`, whether it is taken out.
+Matches = Callable[[pa.Table], pa.ChunkedArray]
 
 
 def forget_rows(
@@ -24,9 +26,9 @@ def forget_rows(
     matches: Matches,
     may_match: Callable[[Commit], bool] = lambda commit: True,
 ) -> tuple[tuple[str, ...], int]:
-    """The commits that stand once the matching rows are gone, and how many rows those were.
+    """The names of the commits without the matching rows, and the number of these rows.
 
-    A shard whose commit cannot match is not read.
+    A shard is not read if `may_match` denies its commit.
     """
     standing: list[str] = []
     forgotten = 0
@@ -35,13 +37,13 @@ def forget_rows(
         if not may_match(commit):
             standing.append(commit.name)
             continue
-        goes = matches(read_shard(dataset.store, commit, columns))
-        going = pc.sum(goes).as_py() or 0
-        forgotten += going
-        if not going:
+        is_match = matches(read_shard(dataset.store, commit, columns))
+        match_count = pc.sum(is_match).as_py() or 0
+        forgotten += match_count
+        if not match_count:
             standing.append(commit.name)
             continue
-        kept = read_shard(dataset.store, commit).filter(pc.invert(goes))
-        written: list[Commit] = write_shards(dataset.store, f"{run}-kept{number:06d}", kept, metadata)
-        standing += [kept_commit.name for kept_commit in written]
+        rest = read_shard(dataset.store, commit).filter(pc.invert(is_match))
+        written: list[Commit] = write_shards(dataset.store, kept(run, number), rest, metadata)
+        standing += [new.name for new in written]
     return tuple(standing), forgotten

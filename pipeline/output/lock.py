@@ -1,9 +1,9 @@
-"""One writer at a time: numbered locks `_lock/<generation>.json`, each created only where it is absent.
+"""One writer at a time: numbered locks `_lock/<generation>.json`, each created only if it is absent.
 
-The highest number holds the output, until it says that it is released. Taking over is creating the next
-number, so of any that try at once the store lets one through, and an overtaken holder sees a higher number
-than its own. A holder beats: it counts up in its own object. Whoever wants the output watches for that count
-to move, by its own clock, so no two machines need to agree on the time. The generation also names the run.
+The highest number holds the output until it says that it is released. To take over is to create the next
+number: if several try at once, the store lets one through, and an overtaken holder sees a higher number than
+its own. A holder beats: it counts up in its own object. Whoever wants the output watches that count by its
+own clock, so no two machines need to agree on the time. The generation also names the run.
 """
 
 import json
@@ -16,15 +16,16 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from pipeline.errors import OutputLocked, Reason, SamLabelError, StoreError, UsageError
-from pipeline.output.commits import now, run_id
+from pipeline.output.commits import now
+from pipeline.output.format.names import Kind, OwnFile, lock_name, own_file, probe_name, run_id
 from pipeline.output.process_identity import ProcessIdentity, this_process
 from pipeline.shutdown import in_the_time_left
-from pipeline.store.disk import TEMPORARY
+from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 
 BEAT_S = 3.0  # a loser sees a beat and leaves well within 10 s
 RELEASE_S = 3.0  # of the 30 s that an interrupted run has; a lock that is not released expires
-EXPIRY_S = 30.0  # ten beats: a store's hiccup is not a death
+EXPIRY_S = 30.0  # ten beats, so that a short fault of the store is not taken for a death
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Holder:
 
     generation: int
     process: ProcessIdentity
-    word: str  # random: tells its own write from another's
+    word: str  # random, so that it knows its own write from another's
     taken_at: str
     beat: int = 0
     released: bool = False
@@ -48,8 +49,8 @@ class Holder:
 
     @classmethod
     def from_json(cls, data: bytes) -> "Holder":
-        said = json.loads(data)
-        return cls(**said | {"process": ProcessIdentity(**said["process"])})
+        fields = json.loads(data)
+        return cls(**fields | {"process": ProcessIdentity(**fields["process"])})
 
 
 class Lock:
@@ -66,13 +67,18 @@ class Lock:
     def generation(self) -> int:
         return self._holder.generation
 
+    @property
+    def run(self) -> str:
+        """The name of the run that holds the output."""
+        return run_id(self.generation)
+
     def check(self) -> None:
-        """Raises OutputLocked where a beat has found the lock lost; cheap, since it asks no store."""
+        """Raises OutputLocked if a beat has seen the lock lost; cheap, since it asks no store."""
         if self._overtaken:
             raise _overtaken(self._store, self.generation)
 
     def release(self) -> None:
-        """Ends the beat and lets the next run in at once; one that hangs on its store is left to expire."""
+        """Ends the beat and lets the next run in at once; if the beat hangs, the lock is left to expire."""
         self._over.set()
         self._beating.join(RELEASE_S)
         if not self._overtaken and not self._beating.is_alive():
@@ -90,7 +96,7 @@ class Lock:
 
     def _publish(self, holder: Holder) -> None:
         self._holder = holder
-        self._store.publish(_name(holder.generation), holder.to_json())
+        self._store.publish(lock_name(holder.generation), holder.to_json())
 
 
 @contextmanager
@@ -116,27 +122,25 @@ def held_lock(
 
 
 def current_holder(store: Store) -> Holder | None:
-    """Who holds the output, or held it and died; None where it is free."""
+    """Who holds the output, or held it and died; None if it is free."""
     newest = _newest(store)
     return newest if newest and not newest.released else None
 
 
 def newest_generation(store: Store) -> int:
-    """The number of the last lock ever taken, 0 where there was none."""
-    names = (entry.name for page in store.list("_lock") for entry in page)
-    numbers = (name.removeprefix("_lock/").removesuffix(".json") for name in names)
-    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+    """The number of the last lock ever taken, 0 if there was none."""
+    return max((file.generation for _, file in _lock_files(store) if file.is_whole), default=0)
 
 
 def output_fault(fault: StoreError) -> SamLabelError:
-    """A fault of the first look at an output: more often a wrong name than a broken store."""
+    """The error for a fault of the first look at an output: its name is more often wrong than its store."""
     if fault.reason is Reason.SOURCE_UNAVAILABLE:
         return fault
     return UsageError(f"the output cannot be used: {fault}; name a place that can be written")
 
 
 def refuse_if_overtaken(store: Store, generation: int) -> None:
-    """Raises OutputLocked where a later run has taken the output: for writers in other processes."""
+    """Raises OutputLocked if a later run has taken the output; for writers in other processes."""
     if newest_generation(store) > generation:
         raise _overtaken(store, generation)
 
@@ -144,7 +148,7 @@ def refuse_if_overtaken(store: Store, generation: int) -> None:
 def _taken(
     store: Store, beat_s: float, expiry_s: float, wait: Callable[[float], None], clock: Callable[[], float]
 ) -> Holder:
-    """The lock object that this process created, once the one before it is free or dead."""
+    """The lock that this process has created, after the one before it was released or its holder died."""
     seen, seen_at = None, clock()
     while True:
         newest = _newest(store)
@@ -157,38 +161,52 @@ def _taken(
                 wait(beat_s / 6)
                 continue
         mine = Holder((newest.generation if newest else 0) + 1, this_process(), uuid.uuid4().hex, now())
-        if store.create(_name(mine.generation), mine.to_json()):
+        if store.create(lock_name(mine.generation), mine.to_json()):
             _delete_older(store, mine.generation)
             return mine
-        seen = None
-        if winner := _newest(store):
-            raise _locked(store, winner)
+        winner = _newest(store)
+        if winner is None or winner.generation < mine.generation:
+            name = store.uri(lock_name(mine.generation))
+            raise UsageError(f"{name} is in the way and is not a lock; move it elsewhere, then run again")
+        raise _locked(store, winner)
 
 
 def _newest(store: Store) -> Holder | None:
-    while True:
-        generation = newest_generation(store)
-        if generation == 0:
-            return None
+    gone = 0
+    while generation := newest_generation(store):
+        name = lock_name(generation)
         try:
-            return Holder.from_json(store.read(_name(generation)))
+            return Holder.from_json(store.read(name))
         except StoreError as fault:
-            if fault.reason is not Reason.SOURCE_MISSING:
-                raise  # otherwise a newer holder has cleaned up since the listing
+            if fault.reason is not Reason.SOURCE_MISSING or generation == gone:
+                raise
+            gone = generation  # a newer holder has deleted it since it was listed
+        except (ValueError, KeyError, TypeError) as fault:
+            raise UsageError(
+                f"{store.uri(name)} is not a lock of this version of sam-label ({fault!r:.200}); delete it "
+                "if no run is writing there"
+            ) from fault
+    return None
 
 
 def _delete_older(store: Store, generation: int) -> None:
-    """Removes older locks, and what was half written of them: a holder that is only asleep needs neither."""
+    """Removes older locks, also half-written ones: a holder that is only asleep needs neither."""
+    for entry, file in _lock_files(store):
+        if file.generation < generation:
+            store.delete(entry.name)
+
+
+def _lock_files(store: Store) -> Iterator[tuple[Entry, OwnFile]]:
     for page in store.list("_lock"):
         for entry in page:
-            number = entry.name.removeprefix("_lock/").removeprefix(TEMPORARY).partition(".json")[0]
-            if number.isdecimal() and int(number) < generation:
-                store.delete(entry.name)
+            file = own_file(entry.name)
+            if file and file.kind is Kind.LOCK:
+                yield entry, file
 
 
 def _refuse_without_put_if_absent(store: Store) -> None:
-    """Tries it: some stores take If-None-Match and overwrite all the same."""
-    name = f"_lock/probe-{uuid.uuid4().hex}"
+    """Raises UsageError after a trial: some stores accept If-None-Match and overwrite all the same."""
+    name = probe_name(uuid.uuid4().hex)
     try:
         created = store.create(name, b"first")
     except StoreError as fault:
@@ -203,10 +221,6 @@ def _refuse_without_put_if_absent(store: Store) -> None:
         store.delete(name)
 
 
-def _name(generation: int) -> str:
-    return f"_lock/{generation:05d}.json"
-
-
 def _locked(store: Store, holder: Holder) -> SamLabelError:
     return OutputLocked(
         f"{store.url} is being written by run {run_id(holder.generation)} on {holder.process.host}, pid "
@@ -219,9 +233,9 @@ def _overtaken(store: Store, generation: int) -> SamLabelError:
     who = (
         f"run {run_id(newest.generation)} on {newest.process.host}, pid {newest.process.pid}"
         if newest
-        else "?"
+        else "another run"
     )
     return OutputLocked(
-        f"run {run_id(generation)} was silent for so long that {who} took {store.url} over; what was "
-        "committed before counts, and the other run does the rest"
+        f"run {run_id(generation)} was silent for so long that {who} took {store.url} over; what it has "
+        "committed counts, and the other run does the rest"
     )

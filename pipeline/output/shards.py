@@ -1,8 +1,8 @@
 """Writing and reading shards: immutable Parquet files of at most SHARD_BYTES, each with its commit.
 
-A shard is created only where its name is free, then committed. Who finds the name taken met an earlier
-attempt at the same task: the whole file that is there stays, and its rows are not written again. So a task
-may be tried any number of times, at once even, and each of its rows ends in exactly one committed shard.
+A shard is created only if its name is free, then committed. A name that is taken is an earlier attempt's at
+the same task: the whole file that is there stays, and its rows are not written again. So a task may be tried
+any number of times, even at the same time, and each of its rows ends in exactly one committed shard.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,18 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.output.commits import Commit, shard_name, write_commit
+from pipeline.output.commits import Commit, write_commit
+from pipeline.output.format.names import shard_name
 from pipeline.output.format.parquet import parquet_bytes, parquet_metadata, parquet_table
 from pipeline.store.range_file import RangeFile
 from pipeline.store.storage import Store
 
 SHARD_BYTES = 128 << 20  # in memory; readers stream shards of 64-128 MB well, and one put carries it
-_FEW_VALUES = ["status", "error"]  # a dictionary pays only there: no two masks are alike
+_FEW_VALUES = ["status", "error"]  # a dictionary saves bytes only in these: no two masks are alike
 
 
 def write_shards(store: Store, task: str, rows: pa.Table, metadata: Mapping[bytes, bytes]) -> list[Commit]:
-    """The commits that hold the task's rows, those of earlier attempts included; no rows, no commit."""
+    """The commits that hold the task's rows, those of earlier attempts included; none for no rows."""
     commits: list[Commit] = []
     while rows.num_rows:
         name = f"{task}.{len(commits)}" if commits else task

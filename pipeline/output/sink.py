@@ -1,8 +1,8 @@
 """The end of the Ray Data chain: a write task's blocks become committed shards.
 
-The rows a shard holds are chosen from the size of the run: a hundredth of the images that are left, so that
-a killed run loses about 1 % of its work however long it is, but not under MIN_ROWS, where files would be many
-and tiny, nor over MAX_ROWS, where shards reach SHARD_BYTES.
+A shard holds a hundredth of the images that are left, so that a killed run loses about 1 % of its work. It is
+never less than MIN_ROWS, so that files are not many and tiny, nor more than MAX_ROWS, with which a shard
+reaches SHARD_BYTES.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,8 @@ import pyarrow as pa
 from ray.data.block import Block, BlockAccessor
 from ray.data.datasource import Datasink
 
-from pipeline.output.commits import Commit, run_id
+from pipeline.output.commits import Commit
+from pipeline.output.format.names import labelled, run_id
 from pipeline.output.format.schema import SCHEMA, conformed
 from pipeline.output.lock import refuse_if_overtaken
 from pipeline.output.shards import write_shards
@@ -32,7 +33,7 @@ def rows_a_shard(images_left: int) -> int:
 
 @dataclass
 class ShardSink(Datasink[list[Commit]]):
-    """Writes the rows of one run; safe to retry, and silent once another run has taken the output over."""
+    """Writes the rows of one run; safe to retry, and refused once another run has taken the output over."""
 
     store: Store
     generation: int
@@ -46,7 +47,8 @@ class ShardSink(Datasink[list[Commit]]):
             [SCHEMA.empty_table(), *(conformed(table) for table in tables if table.num_rows)]
         )
         refuse_if_overtaken(self.store, self.generation)
-        return write_shards(self.store, f"{run_id(self.generation)}-{ctx.task_idx:06d}", rows, self.metadata)
+        task = labelled(run_id(self.generation), ctx.task_idx)
+        return write_shards(self.store, task, rows, self.metadata)
 
     @property
     def min_rows_per_write(self) -> int:

@@ -1,17 +1,21 @@
 """Removing what no longer counts: leftovers of killed runs, and shards that a retry or refresh has replaced.
 
 A run sweeps only files named for runs before its own, and only those that its own record does not name. So
-even an overtaken run that wakes up cannot remove a file that a later run relies on.
+even an overtaken run that wakes up cannot remove a file that a later run relies on. Files whose names are not
+a dataset's (names.py) stay, wherever they are.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from pipeline.output.commits import RunRecord, commit_name, generation_of, shard_name
-from pipeline.store.disk import TEMPORARY
+from pipeline.output.commits import RunRecord
+from pipeline.output.format.names import Kind, OwnFile, commit_name, generation_of, own_file, shard_name
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
+
+# Where runs leave files behind. What is beside them may be large, and not for us to look into.
+SWEPT_FOLDERS = ("_commits", "_runs", "data", "manifest")
+WHOLE_OUTPUT = ("",)
 
 
 @dataclass(frozen=True)
@@ -22,37 +26,35 @@ class Swept:
     bytes: int
 
 
-def sweep(store: Store, record: RunRecord) -> Swept:
+def sweep(store: Store, record: RunRecord, folders: Sequence[str] = SWEPT_FOLDERS) -> Swept:
     """Removes what runs before the record's have left and it does not name."""
-    own = generation_of(record.run) or 0
-    files = size = 0
+    own = generation_of(record.run)
+    older = [
+        entry for entry, file in orphans(store, record, record.started_from, folders) if file.generation < own
+    ]
     # Commits first: a commit never stands without its shard.
-    for orphan in sorted(orphans(store, record, record.started_from), key=lambda entry: entry.name):
-        if _generation(orphan.name) < own:
-            store.delete(orphan.name)
-            files, size = files + 1, size + orphan.size
-    return Swept(files, size)
+    for entry in sorted(older, key=lambda entry: entry.name):
+        store.delete(entry.name)
+    return Swept(len(older), sum(entry.size for entry in older))
 
 
-def orphans(store: Store, record: RunRecord, live: Iterable[str]) -> Iterator[Entry]:
+def orphans(
+    store: Store, record: RunRecord, live: Iterable[str], folders: Sequence[str] = SWEPT_FOLDERS
+) -> Iterator[tuple[Entry, OwnFile]]:
     """The files of any run that are neither live commits nor their shards nor the manifest's parts."""
-    kept = {*record.manifest}
+    named = {*record.manifest}
     for commit in live:
-        kept |= {commit_name(commit), shard_name(commit)}
-    for page in store.list():
-        for entry in page:
-            if _generation(entry.name) >= 0 and entry.name not in kept and not _is_record(entry.name):
-                yield entry
+        named |= {commit_name(commit), shard_name(commit)}
+    for folder in folders:
+        for page in store.list(folder):
+            for entry in page:
+                file = own_file(entry.name)
+                if file and entry.name not in named and _is_left_behind(file):
+                    yield entry, file
 
 
-def _generation(name: str) -> int:
-    """The generation a file is named for; 0 for a half-written dataset.json, -1 for what is none of ours."""
-    file = PurePosixPath(name).name
-    if file.startswith(f"{TEMPORARY}dataset.json"):
-        return 0
-    generation = generation_of(file.removeprefix(TEMPORARY))
-    return -1 if generation is None else generation
-
-
-def _is_record(name: str) -> bool:
-    return name.startswith("_runs/") and TEMPORARY not in name
+def _is_left_behind(file: OwnFile) -> bool:
+    """Whether a file that no record names is of no use; locks are removed by who takes the next one."""
+    if file.kind in (Kind.LOCK, Kind.PROBE):
+        return False
+    return not file.is_whole or file.kind not in (Kind.RECORD, Kind.DATASET)

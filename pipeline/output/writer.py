@@ -1,7 +1,8 @@
 """Opening an output to write it: refuse what does not belong together, take the lock, switch, sweep.
 
-Everything that changes a dataset has one shape (infra/adr/0006): hold the lock, write files named for the new
-run, and create the run record. From that moment they count, and what the record does not name is garbage.
+Every change of a dataset has one shape (infra/adr/0006): hold the lock, write files named for the new run,
+and create the run record. From that moment they count, and files of earlier runs that the record does not
+name are leftovers.
 """
 
 import json
@@ -16,33 +17,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import OutputLocked, StoreError, UsageError
-from pipeline.output.commits import Commit, RunRecord, now, record_name, run_id
+from pipeline.output.commits import Commit, RunRecord, now
 from pipeline.output.dataset import Dataset, Ids
 from pipeline.output.forget import forget_rows
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows, write_manifest
+from pipeline.output.format.names import DATASET, Kind, own_file, record_name, whole_file
 from pipeline.output.format.schema import file_metadata
 from pipeline.output.lock import Lock, held_lock, output_fault, refuse_if_overtaken
 from pipeline.output.refresh import Refreshed
 from pipeline.output.sweep import sweep
 from pipeline.shutdown import in_the_time_left
-from pipeline.store.disk import TEMPORARY
 from pipeline.store.storage import Store
 
 if TYPE_CHECKING:
     from pipeline.output.sink import ShardSink
 
 _log = logging.getLogger("sam_label.output")
-_OURS = ("dataset.json", "manifest/", "data/", "_commits/", "_runs/", "_lock/", TEMPORARY)
 CLOSE_S = 5.0  # of the 30 s that an interrupted run has; the next run does what this one did not
 Listing = Callable[[], Iterable[ManifestRow]]
 
 
 @dataclass(frozen=True)
 class OutputRun:
-    """An output that this process alone may write to."""
+    """An output that only this process may write to."""
 
-    dataset: Dataset  # as the run found it: what it counts as done
+    dataset: Dataset  # as it was when the run began
     lock: Lock
 
     @property
@@ -55,7 +55,7 @@ class OutputRun:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts of the manifest, to read where the images are labelled."""
+        """The parts of the manifest, for the tasks that read it."""
         return self.dataset.record.manifest
 
     @cached_property
@@ -64,12 +64,13 @@ class OutputRun:
         return self.dataset.done_ids()
 
     def check(self) -> None:
-        """Raises OutputLocked where another run has taken the output over."""
+        """Raises OutputLocked if another run has taken the output over."""
         self.lock.check()
 
     def sink(self, images: int | None = None) -> "ShardSink":
         """Where the labelled rows go; `images` is how many the run will label, if not all that are left."""
-        from pipeline.output.sink import ShardSink, rows_a_shard  # what only rewrites shards needs no Ray
+        # Imports Ray, which the commands that only rewrite shards do not need.
+        from pipeline.output.sink import ShardSink, rows_a_shard
 
         metadata = file_metadata(self.dataset.identity.described(), self.run)
         left = self.dataset.left if images is None else images
@@ -88,42 +89,31 @@ def open_output(
     settings: Mapping[str, Any] | None = None,
     filtered_from: str | None = None,
 ) -> Iterator[OutputRun]:
-    """The output of a labelling run, until the end of the block; the input is listed only where it has to be.
+    """The output of a labelling run, until the end of the block; the input is listed only if it has to be.
 
-    `source` is the input's URL as `Location` writes it, by which a dataset knows its own input again;
-    `filtered_from` names the rows that are filtered into it; those of another name are not mixed in.
+    `source` is the input's URL as `Location` writes it; a dataset knows its own input by it. `filtered_from`
+    names the rows that are filtered into the output; those of another name are not mixed in.
     Raises: UsageError for an output that holds something else, OutputLocked.
     """
-    found = dataset_to_resume(store, identity, source, overwrite, filtered_from)
-    known = found.commits if found else ()
-    with held_lock(store) as lock:  # another run may have come in meanwhile
+    at_first = dataset_to_resume(store, identity, source, overwrite, filtered_from)
+    known = at_first.commits if at_first else ()
+    with held_lock(store) as lock:
+        # Another run may have changed the dataset before the lock was taken.
         before = None if overwrite else _resumable(store, identity, source, filtered_from, known)
-        purpose = "overwrite" if overwrite else "refresh" if refresh else "label"
-        said = dict(settings or {})
-        run = run_id(lock.generation)
-        draft = RunRecord(
-            run,
-            purpose,
-            identity,
-            source,
-            manifest=(),
-            images=0,
-            settings=said,
-            grown_since=run,
-            filtered_from=filtered_from,
-        )
+        settings = dict(settings or {})
         if before is None:
-            record = _with_manifest(store, draft, sorted_rows(listing()))
-        elif refresh:
-            record = _refreshed(before, draft, sorted_rows(listing()))
-        else:
-            record = replace(
-                draft,
-                manifest=before.record.manifest,
-                images=before.record.images,
-                started_from=tuple(commit.name for commit in before.commits),
-                grown_since=before.record.grown_since,
+            if overwrite:
+                _log_strangers(store)
+            purpose = "overwrite" if overwrite else "refresh" if refresh else "label"
+            parts, images = _written_manifest(store, lock.run, sorted_rows(listing()))
+            record = RunRecord(
+                lock.run, purpose, identity, source, parts, images, settings=settings, grown_since=lock.run
             )
+        elif refresh:
+            record = _refreshed(before, lock.run, sorted_rows(listing()), settings)
+        else:
+            record = before.record.next(lock.run, "label", before.commit_names, settings)
+        record = replace(record, identity=identity, filtered_from=filtered_from)
         with switched(store, lock, record, before.commits if before else ()) as output:
             yield output
 
@@ -132,7 +122,7 @@ def open_output(
 def switched(
     store: Store, lock: Lock, record: RunRecord, known: Sequence[Commit] = ()
 ) -> Iterator[OutputRun]:
-    """The run whose record becomes the current one here; at the end of the block it is closed.
+    """The run whose record becomes the current one now; at the end of the block it is closed.
 
     `known` are commits that need not be read again.
     """
@@ -152,25 +142,44 @@ def switched(
 def dataset_to_resume(
     store: Store, identity: Identity, source: str, overwrite: bool, filtered_from: str | None = None
 ) -> Dataset | None:
-    """The dataset that a run goes on with, None where it begins one.
+    """The dataset that a run goes on with, None if it begins one.
 
-    Raises: UsageError where the output holds another dataset or other files, or cannot be read.
+    Raises: UsageError if the output holds another dataset, only other files, or cannot be read.
     """
     if not store.is_writable:
         raise UsageError(f"{store.url} can only be read; name a folder or an s3:// prefix for the output")
     try:
-        found = None if overwrite else _resumable(store, identity, source, filtered_from)
-        is_ours = found is not None or next(store.list("_runs"), None) is not None
+        dataset = None if overwrite else _resumable(store, identity, source, filtered_from)
+        stranger = None if dataset or _has_record(store) else _stranger(store)
     except StoreError as fault:
         raise output_fault(fault) from fault
-    if not is_ours:
-        names = (entry.name for page in store.list() for entry in page)
-        stranger = next((name for name in names if not name.startswith(_OURS)), None)
-        if stranger is not None:
-            raise UsageError(
-                f"{store.url} holds other files ({stranger}); name a new or an empty place for the output"
-            )
-    return found
+    if stranger is not None:
+        raise UsageError(
+            f"{store.url} holds other files ({stranger}); name a new or an empty place for the output"
+        )
+    return dataset
+
+
+def _has_record(store: Store) -> bool:
+    """Whether any run has become current here, even if its record is damaged by now."""
+    names = (entry.name for page in store.list("_runs") for entry in page)
+    return any(whole_file(name, Kind.RECORD) for name in names)
+
+
+def _stranger(store: Store) -> str | None:
+    """The first file that is not a dataset's, if there is one."""
+    names = (entry.name for page in store.list() for entry in page)
+    return next((name for name in names if own_file(name) is None), None)
+
+
+def _log_strangers(store: Store) -> None:
+    """Says that an overwritten output keeps the files that are not a dataset's."""
+    try:
+        stranger = _stranger(store)
+    except StoreError:
+        return  # a folder that nobody may look into is not ours
+    if stranger is not None:
+        _log.warning("%s holds files that are not a dataset's, such as %s: they stay", store.url, stranger)
 
 
 def _resumable(
@@ -180,29 +189,31 @@ def _resumable(
     filtered_from: str | None,
     known: Iterable[Commit] = (),
 ) -> Dataset | None:
-    """The dataset to go on with, None where there is none, or another one without a row."""
-    found = Dataset.in_store_or_none(store, known)
-    if found is None:
+    """The dataset to go on with, None if there is none, or only another one without a row."""
+    dataset = Dataset.in_store_or_none(store, known)
+    if dataset is None:
         return None
-    if found.identity.fingerprint != identity.fingerprint:
-        differences = ", ".join(identity.differences(found.identity))
+    if dataset.identity.fingerprint != identity.fingerprint:
+        differences = ", ".join(identity.differences(dataset.identity))
         fault = f"was made with {differences}; use the same settings to go on,"
-    elif found.record.input != source:
-        fault = f"holds the masks of {found.record.input}, not of {source}; name the same input to go on,"
-    elif filtered_from and found.record.filtered_from != filtered_from:
-        rows = f"filtered from {found.record.filtered_from}" if found.record.filtered_from else "of a run"
+    elif dataset.record.input != source:
+        fault = f"holds the masks of {dataset.record.input}, not of {source}; name the same input to go on,"
+    elif filtered_from and dataset.record.filtered_from != filtered_from:
+        theirs = dataset.record.filtered_from
+        rows = f"filtered from {theirs}" if theirs else "of a run"
         fault = (
             f"holds rows {rows}, not filtered from {filtered_from} (a refresh, retry or overwrite there "
             "begins another set of rows); name"
         )
     else:
-        return found
-    if not found.rows:
+        return dataset
+    if not dataset.rows:
         return None
     raise UsageError(f"{store.url} {fault} another output to keep both, or --overwrite to start it anew")
 
 
-def _with_manifest(store: Store, draft: RunRecord, rows: Iterable[ManifestRow]) -> RunRecord:
+def _written_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> tuple[tuple[str, ...], int]:
+    """The parts of the new manifest, and how many images it names."""
     images = 0
 
     def counted() -> Iterator[ManifestRow]:
@@ -211,16 +222,19 @@ def _with_manifest(store: Store, draft: RunRecord, rows: Iterable[ManifestRow]) 
             images += 1
             yield row
 
-    parts = write_manifest(store, draft.run, counted())
-    return replace(draft, manifest=tuple(parts), images=images)
+    parts = write_manifest(store, run, counted())
+    return tuple(parts), images
 
 
-def _refreshed(before: Dataset, draft: RunRecord, listed: Iterable[ManifestRow]) -> RunRecord:
+def _refreshed(
+    before: Dataset, run: str, listed: Iterable[ManifestRow], settings: Mapping[str, Any]
+) -> RunRecord:
+    """The record of a run with the manifest brought up to the input, without the rows of changed images."""
     merged = Refreshed(rows_of(before.manifest()), listed)
-    record = _with_manifest(before.store, draft, merged.rows())
+    parts, images = _written_manifest(before.store, run, merged.rows())
     changed = pa.array(merged.changed_ids, pa.string())
     standing, forgotten = forget_rows(
-        before, draft.run, ["image_id"], lambda table: pc.is_in(table["image_id"], value_set=changed)
+        before, run, ["image_id"], lambda table: pc.is_in(table["image_id"], value_set=changed)
     )
     _log.info(
         "refreshed: %d new images, %d changed (%d rows to label again), %d gone from the input but kept",
@@ -229,16 +243,17 @@ def _refreshed(before: Dataset, draft: RunRecord, listed: Iterable[ManifestRow])
         forgotten,
         merged.gone,
     )
-    found = {"added": merged.added, "changed": len(merged.changed_ids), "gone": merged.gone}
-    return replace(record, started_from=standing, settings={**draft.settings, "found": found})
+    counts = {"added": merged.added, "changed": len(merged.changed_ids), "gone": merged.gone}
+    record = before.record.next(run, "refresh", standing, {**settings, "found": counts}, only_grows=False)
+    return replace(record, manifest=parts, images=images)
 
 
 def _publish_dataset_json(store: Store, record: RunRecord) -> None:
     """A copy of the identity for people and other tools; the run record is what counts."""
-    said = {"format": "sam-label", "input": record.input, **record.identity.described()}
-    data = json.dumps(said, indent=1).encode()
-    if store.info("dataset.json") is None or store.read("dataset.json") != data:
-        store.publish("dataset.json", data)
+    description = {"format": "sam-label", "input": record.input, **record.identity.described()}
+    data = json.dumps(description, indent=1).encode()
+    if store.info(DATASET) is None or store.read(DATASET) != data:
+        store.publish(DATASET, data)
 
 
 def _close(store: Store, lock: Lock, record: RunRecord, how: str, known: Sequence[Commit]) -> None:

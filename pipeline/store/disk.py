@@ -6,6 +6,7 @@ temporary name, synced, then linked (fails where the name is taken) or renamed (
 
 import errno
 import os
+import re
 import stat
 import uuid
 from collections.abc import Iterator
@@ -16,6 +17,13 @@ from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_hidden
 
 PAGE = 1000
 TEMPORARY = ".tmp-"  # hidden, and not *.parquet: no reader's glob takes it for an object
+# As _written_beside names it.
+_TEMPORARY_NAME = re.compile(rf"(?<![^/]){re.escape(TEMPORARY)}([^/]+)-[0-9a-f]{{8}}\Z")
+
+
+def whole_name(name: str) -> str:
+    """The object that a temporary file was to become; the name itself if it is no temporary file's."""
+    return _TEMPORARY_NAME.sub(r"\1", name)
 
 
 class Disk:

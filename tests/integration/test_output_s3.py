@@ -5,15 +5,20 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import islice
 
 import pytest
+from strangers import live_names, lost, own_names, plant
 
+from pipeline.config import FilterConfig
 from pipeline.errors import OutputLocked, UsageError
+from pipeline.output.commands.filter import filtered_dataset
 from pipeline.output.commands.gc import collect
 from pipeline.output.commands.retry import retry
 from pipeline.output.commands.status import status
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
+from pipeline.output.format.identity import Identity
 from pipeline.output.lock import current_holder, held_lock
 from pipeline.store.storage import Store
+from sam_core.options import MaskOptions
 
 NAMES = [f"{number:02d} é%#.jpg" for number in range(8)]
 
@@ -33,6 +38,27 @@ def test_a_dataset_is_resumed_retried_and_refreshed(object_store: str, rehearsal
     assert collect(output).files == 0
     listed = [entry.name for page in store.list("data") for entry in page]
     assert [store.uri(name) for name in listed] == Dataset.at(output).files()
+
+
+def test_no_command_touches_a_stranger(object_store: str, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(f"{object_store}/masks")
+    photos.identity = Identity("vit_t", "0" * 64, MaskOptions(box_nms_thresh=1, crop_nms_thresh=1))
+    photos.run(store, shards=1)
+    plant(store)
+    photos.run(store)
+    assert retry(store.url) > 0
+    photos.etags["file:///photos/new"] = "1"
+    photos.run(store, refresh=True)
+    filtered = f"{object_store}/filtered"
+    options = MaskOptions(pred_iou_thresh=0.89)
+    filtered_dataset(FilterConfig(input=store.url, output=filtered, mask=options))
+    assert validate(filtered).problems == []
+    photos.run(store, overwrite=True)
+    store.create("data/r00001-000099.parquet", b"left by a killed run")
+    assert collect(store.url).files == 1
+    assert validate(store.url).problems == []
+    assert lost(store) == []
+    assert own_names(store) >= live_names(Dataset.in_store(store))
 
 
 def test_status_tells_of_a_run_that_goes_on(object_store: str, rehearsal) -> None:

@@ -15,6 +15,7 @@ from pipeline.config import FilterConfig
 from pipeline.errors import UsageError
 from pipeline.output.dataset import Dataset, Ids, is_among, packed_ids
 from pipeline.output.format.manifest import rows_of
+from pipeline.output.format.names import labelled
 from pipeline.output.format.schema import file_metadata, mask_columns, table_of
 from pipeline.output.row_masks import masks_of_row
 from pipeline.output.shards import write_shards
@@ -64,7 +65,7 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
         for number, table in enumerate(before.tables()):
             output.check()
             rows = list(_filtered_rows(_among(table, left), made_with, options))
-            write_shards(store, f"{output.run}-{number:06d}", table_of(rows), metadata)
+            write_shards(store, labelled(output.run, number), table_of(rows), metadata)
     after = output.dataset.again()
     return Filtered(after.rows, before.masks, after.masks, store.url)
 

@@ -1,13 +1,11 @@
-"""Queueing failed images again: their rows are taken out, so that the next run finds them not done."""
+"""Queueing failed images again: their rows are taken out, so that the next run labels them."""
 
 from collections.abc import Collection
-from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import Reason
-from pipeline.output.commits import now, run_id
 from pipeline.output.dataset import Dataset
 from pipeline.output.forget import forget_rows
 from pipeline.output.lock import held_lock
@@ -16,9 +14,9 @@ from pipeline.store.storage import Store
 
 
 def retry(output: str, reasons: Collection[Reason] = ()) -> int:
-    """How many failed images were queued again: those with one of the reasons, or all without any named.
+    """How many failed images were queued again: those with one of the reasons, or all if none is named.
 
-    Raises: UsageError where there is no dataset, OutputLocked.
+    Raises: UsageError if there is no dataset, OutputLocked.
     """
     store = Store.at(output)
     wanted = {str(reason) for reason in reasons or Reason}
@@ -28,22 +26,14 @@ def retry(output: str, reasons: Collection[Reason] = ()) -> int:
         values = pa.array(sorted(wanted))
         standing, forgotten = forget_rows(
             before,
-            run_id(lock.generation),
+            lock.run,
             ["error"],
             lambda table: pc.is_in(table["error"], value_set=values),
             may_match=lambda commit: not wanted.isdisjoint(commit.failed),
         )
         if not forgotten:
             return 0
-        record = replace(
-            before.record,
-            run=run_id(lock.generation),
-            purpose="retry",
-            grown_since=run_id(lock.generation),
-            started_from=standing,
-            started_at=now(),
-            settings={"errors": sorted(wanted)},
-            ended=None,
-        )
+        settings = {"errors": sorted(wanted)}
+        record = before.record.next(lock.run, "retry", standing, settings, only_grows=False)
         with switched(store, lock, record, before.commits):
             return forgotten

@@ -142,6 +142,5 @@ def _leftovers(dataset: Dataset) -> Iterator[str]:
     """Files that a plain glob would read too; while a run is alive it may still commit them."""
     holder = current_holder(dataset.store)
     if holder is None or holder.process.is_dead_here:
-        live = (commit.name for commit in dataset.commits)
-        for orphan in orphans(dataset.store, dataset.record, live):
-            yield f"{orphan.name} is no part of the dataset; sam-label gc removes it"
+        for entry, _ in orphans(dataset.store, dataset.record, dataset.commit_names):
+            yield f"{entry.name} is no part of the dataset; sam-label gc removes it"

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from pipeline.errors import SamLabelError, UsageError
+from pipeline.output.format.names import part_name
 from pipeline.output.format.parquet import parquet_bytes, parquet_table
 from pipeline.store.storage import Store
 
@@ -79,7 +80,7 @@ def write_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> list[
     """The names of the parts written, for sorted rows; no row, no part."""
     parts = []
     for number, chunk in enumerate(_batched(rows, ROWS_A_PART)):
-        name = f"manifest/{run}-{number:05d}.parquet"
+        name = part_name(run, number)
         store.publish(name, parquet_bytes(_table(chunk), dictionaries=()))
         parts.append(name)
     return parts

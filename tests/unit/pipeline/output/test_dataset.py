@@ -185,7 +185,7 @@ def test_gc_removes_leftovers_and_else_writes_nothing(tmp_path: Path, rehearsal)
     assert {path for path in files_below(tmp_path) if "_lock" not in path} == lock_only
     shard = Dataset.in_store(store).commits[0]
     (tmp_path / "data" / "r00001-000099.parquet").write_bytes(store.read(shard.shard))
-    (tmp_path / "data" / ".tmp-r00001-000098.parquet-abc").write_bytes(b"half")
+    (tmp_path / "data" / ".tmp-r00001-000098.parquet-0123abcd").write_bytes(b"half")
     (tmp_path / "data" / "mine.parquet").write_bytes(b"not sam-label's to remove")
     assert collect(str(tmp_path)).files == 2
     (tmp_path / "data" / "mine.parquet").unlink()

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline.output import shards
-from pipeline.output.commits import commit_name, shard_name
 from pipeline.output.format.manifest import manifest_row
+from pipeline.output.format.names import commit_name, shard_name
 from pipeline.output.format.schema import table_of
 from pipeline.output.shards import read_shard, write_shards
 from pipeline.store.storage import Store

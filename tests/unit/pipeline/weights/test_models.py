@@ -122,7 +122,7 @@ def test_a_download_killed_before_its_last_step_is_finished(server: WeightsServe
 
 
 def test_wrong_bytes_never_get_the_name(server: WeightsServer, tmp_path: Path) -> None:
-    with pytest.raises(SamLabelError, match=f"its sha256 is {SHA256} instead of {'0' * 64}"):
+    with pytest.raises(SamLabelError, match=f"its sha256 is {SHA256}, not {'0' * 64}"):
         download(server.url, tmp_path / "w.pth", "0" * 64, silent)
     assert list(tmp_path.glob("w.pth*")) == []
 

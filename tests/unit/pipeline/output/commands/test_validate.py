@@ -17,9 +17,10 @@ from pipeline.output.commands.retry import retry
 from pipeline.output.commands.row_check import row_faults
 from pipeline.output.commands.status import status
 from pipeline.output.commands.validate import validate
-from pipeline.output.commits import Commit, commit_name, now
+from pipeline.output.commits import Commit, now
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.manifest import manifest_row
+from pipeline.output.format.names import commit_name
 from pipeline.output.format.schema import table_of
 from pipeline.output.lock import Holder, held_lock
 from pipeline.output.process_identity import this_process

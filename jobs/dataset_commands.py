@@ -1,4 +1,4 @@
-"""`sam-label status`, `validate`, `retry` and `gc`: what a dataset can be asked, without a model."""
+"""`sam-label status`, `validate`, `retry` and `gc`: the commands on a dataset that need no model."""
 
 import json
 import sys
@@ -26,30 +26,27 @@ def status(output: Output, json_: Json = False) -> int:
     """What is done, what failed and why, what is left, and who is writing; also while a run goes on."""
     from pipeline.output.commands.status import status as dataset_status
 
-    found = dataset_status(output)
-    print(json.dumps(asdict(found)) if json_ else status_text(found, output))
+    state = dataset_status(output)
+    print(json.dumps(asdict(state)) if json_ else status_text(state, output))
     return 0
 
 
 def validate(output: Output, json_: Json = False) -> int:
-    """Check every row and every mask; exit code 4 where one breaks a promise."""
+    """Check every row and every mask; exit code 4 if one is wrong."""
     from pipeline.output.commands.validate import validate as dataset_validation
 
-    found = dataset_validation(output)
+    validation = dataset_validation(output)
     if json_:
-        print(json.dumps(asdict(found)))
-    for problem in () if json_ else found.problems:
+        print(json.dumps(asdict(validation)))
+    for problem in () if json_ else validation.problems:
         print(problem)
-    if not found.is_valid:
-        told = (
-            f", the first {len(found.problems)} are shown"
-            if len(found.problems) < found.problem_count
-            else ""
-        )
-        raise DatasetInvalid(f"{output} is not valid: {counted(found.problem_count, 'problem')}{told}")
+    if not validation.is_valid:
+        shown, count = len(validation.problems), validation.problem_count
+        part = f", the first {shown} are shown" if shown < count else ""
+        raise DatasetInvalid(f"{output} is not valid: {counted(count, 'problem')}{part}")
     if not json_:
-        masks = counted(found.masks, "mask")
-        print(f"valid: {counted(found.labelled, 'image')} with {masks}, {found.failed} failed")
+        masks = counted(validation.masks, "mask")
+        print(f"valid: {counted(validation.labelled, 'image')} with {masks}, {validation.failed} failed")
     return 0
 
 
@@ -66,7 +63,7 @@ def retry(output: Output, error: Errors = None) -> int:
 
 
 def gc(output: Output) -> int:
-    """Remove what killed runs have left behind; what is committed, or being written, is never touched."""
+    """Remove what killed runs have left behind; what counts, is being written or is yours stays as it is."""
     from pipeline.output.commands.gc import collect
 
     swept = collect(output)

@@ -13,20 +13,22 @@ from pipeline.config import FilterConfig
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
-@configured_by(FilterConfig, show_defaults=False)  # what is not given stays as it was
+# Without defaults: an option that is not given stays as it was.
+@configured_by(FilterConfig, show_defaults=False)
 def filter_masks(config: FilterConfig, json_: Json = False) -> int:
     """Write to OUTPUT the masks of the dataset INPUT that a run with tighter options would have given.
 
-    Options that are not named stay as INPUT was made with. INPUT has to be labelled with loose thresholds
-    and, but for a higher --pred-iou-thresh alone, with --box-nms-thresh 1 and --crop-nms-thresh 1.
+    Options that are not given stay as they were for INPUT. INPUT has to be labelled with loose thresholds and
+    with --box-nms-thresh 1 and --crop-nms-thresh 1, unless only a higher --pred-iou-thresh is asked for.
     """
     from pipeline.output.commands.filter import filtered_dataset
 
-    found = filtered_dataset(config)
+    filtered = filtered_dataset(config)
     if json_:
-        print(json.dumps(asdict(found)))
+        print(json.dumps(asdict(filtered)))
         return 0
-    print(f"{counted(found.images, 'image')}, {found.masks:,} of {counted(found.masks_before, 'mask')} kept")
+    masks = f"{filtered.masks:,} of {counted(filtered.masks_before, 'mask')}"
+    print(f"{counted(filtered.images, 'image')}, {masks} kept")
     print(f"dataset: {config.output}")
     print(f"next: sam-label validate {config.output}")
     return 0

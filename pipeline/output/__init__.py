@@ -1,1 +1,1 @@
-"""The dataset as the checkpoint: manifest, shards, commits, lock, and what is asked of them later."""
+"""The dataset, which is the run's checkpoint as well: manifest, shards, commits, lock, commands on them."""

@@ -28,7 +28,7 @@ Ids = NDArray[np.bytes_]  # image ids as 16 bytes each: 100 million are 1.6 GB
 
 @dataclass(frozen=True)
 class Dataset:
-    """The rows that counted at one moment. Its shards may be gone after a later retry or refresh."""
+    """The rows that counted at one moment. A later retry or refresh may delete its shards."""
 
     store: Store
     record: RunRecord
@@ -36,37 +36,37 @@ class Dataset:
 
     @classmethod
     def at(cls, url: str) -> "Dataset":
-        """The dataset at a URL or a path. Raises: UsageError where there is none."""
+        """The dataset at a URL or a path. Raises: UsageError if there is none."""
         return cls.in_store(Store.at(url))
 
     @classmethod
     def in_store(cls, store: Store, known: Iterable[Commit] = ()) -> "Dataset":
-        """As `in_store_or_none`. Raises: UsageError where there is none."""
-        found = cls.in_store_or_none(store, known)
-        if found is None:
+        """As `in_store_or_none`. Raises: UsageError if there is none."""
+        dataset = cls.in_store_or_none(store, known)
+        if dataset is None:
             raise UsageError(f"{store.url} holds no dataset; sam-label run INPUT OUTPUT makes one")
-        return found
+        return dataset
 
     @classmethod
     def in_store_or_none(cls, store: Store, known: Iterable[Commit] = ()) -> "Dataset | None":
-        """As `at`, None where there is no dataset (yet); commits that are `known` are not read again.
+        """As `at`, or None if there is no dataset yet; commits that are `known` are not read again.
 
         Raises: DamagedFile.
         """
         record = current_record(store)
         while record is not None:
             try:
-                found = cls(store, record, tuple(live_commits(store, record, known)))
+                dataset = cls(store, record, tuple(live_commits(store, record, known)))
                 later = current_record(store)  # a run that took over meanwhile may have swept commits away
             except StoreError as fault:
                 later = _later_record(store, record, fault)
             if later is None or later.run == record.run:
-                return found
+                return dataset
             record = later
         return None
 
     def again(self) -> "Dataset":
-        """The dataset as it is by now."""
+        """The dataset as it is now."""
         return self.in_store(self.store, self.commits)
 
     @property
@@ -79,7 +79,7 @@ class Dataset:
 
     @property
     def own_commits(self) -> list[Commit]:
-        """What the current run has labelled; the shards that it only wrote again are not among them."""
+        """What the current run has labelled, without the shards that it only wrote again."""
         before = set(self.record.started_from)
         return [commit for commit in self.commits if commit.name not in before]
 
@@ -116,7 +116,7 @@ class Dataset:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every image of the manifest has its row; by counts alone, which `validate` proves."""
+        """Whether every image of the manifest has its row, judged by counts; `validate` checks the rows."""
         return self.left == 0
 
     def files(self) -> list[str]:
@@ -126,7 +126,7 @@ class Dataset:
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows, a shard at a time.
 
-        Raises: DamagedFile, SamLabelError where a later run has replaced a shard.
+        Raises: DamagedFile. SamLabelError if a later run has replaced a shard.
         """
         for commit in self.commits:
             yield self._rows_of(commit, columns)
@@ -139,7 +139,7 @@ class Dataset:
         )
 
     def manifest(self) -> Iterator[pa.Table]:
-        """What the dataset promises a row for, by uri, a part at a time."""
+        """The images that the dataset has or will have rows of, by uri, a part at a time."""
         return read_manifest(self.store, self.record.manifest)
 
     def done_ids(self) -> Ids:
@@ -182,7 +182,7 @@ class Dataset:
 
 
 def _later_record(store: Store, record: RunRecord, missing: StoreError) -> RunRecord:
-    """The record that came after `record` and removed what is missing; else raises what the fault means."""
+    """The record of a later run, which removed what is missing. Raises: DamagedFile if there is none."""
     if missing.reason is not Reason.SOURCE_MISSING:
         raise missing
     later = current_record(store)
@@ -207,5 +207,5 @@ def is_among(ids: Ids, sorted_ids: Ids) -> NDArray[np.bool_]:
     if not sorted_ids.size:
         return np.zeros(ids.size, dtype=bool)
     places = np.searchsorted(sorted_ids, ids).clip(max=sorted_ids.size - 1)
-    found: NDArray[np.bool_] = sorted_ids[places] == ids
-    return found
+    is_member: NDArray[np.bool_] = sorted_ids[places] == ids
+    return is_member

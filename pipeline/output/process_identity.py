@@ -1,7 +1,7 @@
-"""Which process this is, said so that another can tell whether it still lives.
+"""The identity of a process, from which another process can see whether it still lives.
 
-A pid means something only to processes of the same boot and pid namespace (two containers of one pod share
-their host's name), and pids are used again, hence the start time.
+A pid is unique only within one boot and pid namespace (two containers of one pod share their host's name).
+Pids are used again, so the start time is part of the identity.
 """
 
 import os
@@ -16,12 +16,12 @@ class ProcessIdentity:
 
     host: str
     pid: int
-    pid_space: str  # boot and pid namespace; "" where the system does not tell
-    started: str  # in clock ticks since boot; "" where the system does not tell
+    pid_space: str  # boot and pid namespace; "" if the system does not tell
+    started: str  # in clock ticks since boot; "" if the system does not tell
 
     @property
     def is_dead_here(self) -> bool:
-        """Whether this process can see that the other is gone; False wherever it cannot know."""
+        """Whether this process can see that the other is gone; False if it cannot know."""
         return bool(self.pid_space) and self.pid_space == _pid_space() and self.started != _started(self.pid)
 
 
@@ -35,7 +35,7 @@ def _pid_space() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
-        return ""  # not Linux: a dead holder is then found by its silence
+        return ""  # not Linux: a dead holder is then noticed by its silence
 
 
 def _started(pid: int) -> str:
@@ -44,4 +44,4 @@ def _started(pid: int) -> str:
     except OSError:
         return ""
     state, *fields = stat.rpartition(")")[2].split()  # the name before ")" may hold anything
-    return "" if state in "ZX" else fields[18]  # a zombie is dead but for its parent's sake
+    return "" if state in "ZX" else fields[18]  # a zombie has ended and only its parent does not know yet

@@ -16,7 +16,7 @@ from pipeline.output.format.manifest import ManifestRow
 
 @dataclass
 class Refreshed:
-    """The merged listing; the counts are whole once it has been read to its end."""
+    """The merged listing; the counts are complete after it has been read to its end."""
 
     old: Iterable[ManifestRow]  # both sorted by uri
     listed: Iterable[ManifestRow]
@@ -36,7 +36,7 @@ class Refreshed:
             yield self._merged({is_listed: row for row, is_listed in same_uri})
 
     def pending(self, done_ids: Ids) -> Iterator[ManifestRow]:
-        """The rows that a run would label, `done_ids` being those of the images that have a row."""
+        """The rows that a run would label; `done_ids` are the ids of the images that have a row."""
         changed = 0
         for row in self.rows():
             is_done = is_among(packed_ids(pa.array([row.image_id])), done_ids).all()
@@ -44,12 +44,13 @@ class Refreshed:
                 yield row
             changed = len(self.changed_ids)
 
-    def _merged(self, found: dict[bool, ManifestRow]) -> ManifestRow:
+    def _merged(self, rows: dict[bool, ManifestRow]) -> ManifestRow:
+        """The row of one uri, from the old manifest's row (False), the listed one (True) or both."""
         self.images += 1
-        before, listed = found.get(False), found.get(True)
+        before, listed = rows.get(False), rows.get(True)
         if listed is None:
             self.gone += 1
-            return found[False]
+            return rows[False]
         if before is None:
             self.added += 1
         elif before.etag != listed.etag:

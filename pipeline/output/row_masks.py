@@ -1,4 +1,4 @@
-"""From a row of the dataset back to masks, for whoever goes on with them in `sam_core`."""
+"""From a row of the dataset back to the masks of `sam_core`."""
 
 from collections.abc import Mapping
 from typing import Any

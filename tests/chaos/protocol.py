@@ -19,7 +19,7 @@ MOST_S = 3600
 
 @dataclass
 class Protocol:
-    """How the tests ended; the promises held where `faults` is empty."""
+    """How the tests ended; the promises held if `faults` is empty."""
 
     lives: int
     passed: int = 0
@@ -29,7 +29,7 @@ class Protocol:
 
 def protocol(lives: int) -> Protocol:
     """The tests, with as many lives of the state machine."""
-    began, found = time.monotonic(), Protocol(lives)
+    began, outcome = time.monotonic(), Protocol(lives)
     paths = [Path(__file__).with_name(name) for name in TESTS]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", f"--timeout={MOST_S}", "-p", "no:cacheprovider", *paths],
@@ -39,12 +39,12 @@ def protocol(lives: int) -> Protocol:
         check=False,
     )
     if done.returncode != 0:
-        found.faults = [line for line in done.stdout.splitlines() if line.startswith(("E ", "FAILED"))]
-        found.faults = found.faults or [done.stdout[-2000:]]
+        outcome.faults = [line for line in done.stdout.splitlines() if line.startswith(("E ", "FAILED"))]
+        outcome.faults = outcome.faults or [done.stdout[-2000:]]
     passed = re.search(r"(\d+) passed", done.stdout)
-    found.passed = int(passed[1]) if passed else 0
-    found.seconds = round(time.monotonic() - began, 1)
-    return found
+    outcome.passed = int(passed[1]) if passed else 0
+    outcome.seconds = round(time.monotonic() - began, 1)
+    return outcome
 
 
 def main() -> None:

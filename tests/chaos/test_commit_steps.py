@@ -1,7 +1,7 @@
 """A run killed between any two steps of the protocol: readers see whole rows, and a rerun completes it.
 
 The work runs in a process that SIGKILL ends before its first change to the disk, before its second, and so on
-to the last: "after" a step is "before" the next. That a temporary file goes is a step too.
+to the last: "after" a step is "before" the next. The removal of a temporary file is a step too.
 """
 
 import shutil

@@ -1,7 +1,7 @@
 """Any order of runs, kills, new and changed images, retries, refreshes and sweeps keeps the promises.
 
-Hypothesis looks for an order that breaks them. The model beside the dataset is a rehearsal: what it would
-hold had nothing ever gone wrong.
+Hypothesis looks for an order that breaks them. The model beside the dataset is a rehearsal, which says what
+the dataset would hold if nothing had ever gone wrong.
 """
 
 import os
@@ -90,7 +90,7 @@ def test_any_order_of_events_keeps_the_promises(tmp_path: Path, rehearsal, kille
             max_examples=LIVES,
             stateful_step_count=10,
             deadline=None,
-            phases=[Phase.generate],  # a found order is short enough; to shrink it would take minutes
+            phases=[Phase.generate],  # an order that fails is short enough; to shrink it would take minutes
             derandomize=True,  # the same orders every time: a red test stays red
             suppress_health_check=list(HealthCheck),
         ),

@@ -1,1 +1,1 @@
-"""What is asked of a dataset after its run: a function for each command."""
+"""What can be done with a dataset after its run: a function for each command."""

@@ -1,8 +1,8 @@
 """Tighter thresholds over a whole dataset, without images and without the model.
 
-A shard at a time, into a dataset of its own with its own identity: what a run with those options gives. Run
-again, it does what is left, unless rows that it has read no longer stand in the input: a refresh or a retry
-has taken some out, and the two would be a mixture.
+The result is a dataset of its own, with its own identity: what a run with these options gives. It is written
+a shard at a time, and the same command does what is left. If a refresh or a retry has taken rows out of the
+input meanwhile, going on is refused, since the result would be a mixture of two inputs.
 """
 
 from collections.abc import Iterator
@@ -25,12 +25,12 @@ from pipeline.store.uri import refuse_overlap
 from sam_core.masks.refilter import check_refilter, refiltered_masks
 from sam_core.options import MaskOptions
 
-ROWS_AT_ONCE = 64  # as Python values the masks of a whole shard take much room
+ROWS_AT_ONCE = 64  # as Python values the masks of a whole shard are large
 
 
 @dataclass(frozen=True)
 class Filtered:
-    """What stands in the new dataset, and how many masks the old one has."""
+    """The counts of the new dataset, and the masks of the old one."""
 
     images: int
     masks_before: int
@@ -39,7 +39,10 @@ class Filtered:
 
 
 def filtered_dataset(config: FilterConfig) -> Filtered:
-    """The new dataset, written. Raises: UsageError where the masks cannot tell, OutputLocked."""
+    """The counts of the new dataset, which is written. Raises: UsageError, OutputLocked.
+
+    UsageError: the options cannot be applied to masks that were made with the old ones.
+    """
     before = Dataset.at(config.input)
     made_with = before.identity.mask_options
     options = made_with.model_copy(update=config.mask.model_dump(exclude_unset=True))
@@ -50,7 +53,7 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
     store = Store.at(config.output)
     refuse_overlap(before.store.location, store.location)
     identity = replace(before.identity, mask_options=options)
-    # names the input's rows: the same as long as none has been taken out
+    # Names the input's rows; it is the same until a row is taken out.
     origin = f"{before.store.url} since {before.record.grown_since or 'its first run'}"
     with open_output(
         store,

@@ -1,4 +1,4 @@
-"""Where a dataset stands: from commits alone, so that asking costs little while a run goes on."""
+"""The state of a dataset, from its commits alone, so that asking costs little while a run goes on."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from pipeline.store.storage import Store
 
 @dataclass(frozen=True)
 class Status:
-    """What `sam-label status` tells."""
+    """What `sam-label status` prints."""
 
     output: str
     images: int
@@ -24,8 +24,8 @@ class Status:
     started_at: str
     ended: str | None  # how the current run ended; None while it goes on, or after it was killed
     images_per_s: float | None  # of the current run, from its start to its last commit
-    holder: Holder | None  # who writes now, or has died without letting go
-    is_holder_dead: bool = False  # seen from here; one on another machine dies unseen
+    holder: Holder | None  # who writes now, or died without a release of the lock
+    is_holder_dead: bool = False  # False also if the holder is on another machine, which cannot be seen
 
     @property
     def failed(self) -> int:
@@ -38,7 +38,7 @@ class Status:
 
 
 def status(output: str) -> Status:
-    """The dataset's state at this moment. Raises: UsageError where there is none."""
+    """The dataset's state at this moment. Raises: UsageError if there is none."""
     store = Store.at(output)
     dataset = Dataset.in_store(store)
     record, holder = dataset.record, current_holder(store)

@@ -1,7 +1,7 @@
 """Whether a dataset keeps its promises: one row for every image of the manifest, and every mask sound.
 
-Reads everything, a shard at a time; 16 bytes an image stay in memory. A fault is told with its shard and
-image.
+Reads everything, a shard at a time, and keeps 16 bytes an image in memory. A problem names its shard and
+image. Files that are not a dataset's are not looked at.
 """
 
 import json
@@ -21,21 +21,21 @@ from pipeline.output.shards import read_shard, shard_metadata
 from pipeline.output.sweep import orphans
 from pipeline.store.storage import Store
 
-MOST_TOLD = 1000  # a dataset that is wrong throughout needs no longer list
+MOST_LISTED = 1000  # a dataset that is wrong throughout needs no longer list
 
 Shards = list[tuple[Commit, Ids]]  # those that can be read, with the ids of their rows
 
 
 @dataclass
 class Validation:
-    """What `sam-label validate` found; valid where there is no problem."""
+    """The result of `sam-label validate`."""
 
     output: str
     images: int
     labelled: int
     failed: int
     masks: int
-    problems: list[str] = field(default_factory=list)  # the first MOST_TOLD
+    problems: list[str] = field(default_factory=list)  # the first MOST_LISTED
     problem_count: int = 0
 
     @property
@@ -44,33 +44,33 @@ class Validation:
 
     def add(self, problem: str) -> None:
         self.problem_count += 1
-        if len(self.problems) < MOST_TOLD:
+        if len(self.problems) < MOST_LISTED:
             self.problems.append(problem)
 
 
 def validate(output: str) -> Validation:
-    """Every broken promise of the dataset. Raises: UsageError where there is none, StoreError."""
+    """Every broken promise of the dataset. Raises: UsageError if there is no dataset, StoreError."""
     store = Store.at(output)
     dataset = Dataset.in_store(store)
-    found = Validation(store.url, dataset.images, dataset.labelled, dataset.failed, dataset.masks)
-    _add_all(found, _dataset_json_faults(dataset))
+    validation = Validation(store.url, dataset.images, dataset.labelled, dataset.failed, dataset.masks)
+    _add_all(validation, _dataset_json_faults(dataset))
     shards: Shards = []
     for commit in dataset.commits:
-        _add_all(found, _shard_faults(dataset, commit, shards))
-    _add_all(found, _identity_faults(dataset, shards))
-    _add_all(found, _leftovers(dataset))
+        _add_all(validation, _shard_faults(dataset, commit, shards))
+    _add_all(validation, _identity_faults(dataset, shards))
+    _add_all(validation, _leftovers(dataset))
     later = current_record(store)
-    if not found.is_valid and later and later.run != dataset.record.run:
+    if not validation.is_valid and later and later.run != dataset.record.run:
         raise SamLabelError(f"{store.url} was changed by run {later.run} meanwhile; validate it again")
-    return found
+    return validation
 
 
-def _add_all(found: Validation, problems: Iterator[str]) -> None:
+def _add_all(validation: Validation, problems: Iterator[str]) -> None:
     try:
         for problem in problems:
-            found.add(problem)
+            validation.add(problem)
     except (StoreError, DamagedFile) as fault:
-        found.add(str(fault))
+        validation.add(str(fault))
 
 
 def _dataset_json_faults(dataset: Dataset) -> Iterator[str]:
@@ -92,26 +92,26 @@ def _shard_faults(dataset: Dataset, commit: Commit, shards: Shards) -> Iterator[
     theirs = _fingerprint(shard_metadata(dataset.store, commit).get(b"sam_label", b""))
     if theirs != dataset.identity.fingerprint:
         yield f"{commit.shard} has the fingerprint {theirs}, not the dataset's"
-    told = Commit.of(commit.name, table, commit.bytes)
-    if (told.rows, told.failed, told.masks) != (commit.rows, commit.failed, commit.masks):
-        yield f"{commit.shard} has {told.rows} rows and {told.masks} masks, its commit says otherwise"
-    for batch in table.to_batches(max_chunksize=64):  # as Python values the masks of a shard take much room
+    counted = Commit.of(commit.name, table, commit.bytes)
+    if (counted.rows, counted.failed, counted.masks) != (commit.rows, commit.failed, commit.masks):
+        yield f"{commit.shard} has {counted.rows} rows and {counted.masks} masks, its commit says otherwise"
+    for batch in table.to_batches(max_chunksize=64):  # as Python values the masks of a shard are large
         for row in batch.to_pylist():
             for clause in row_faults(row):
                 yield f"{row['uri']} in {commit.shard}: {clause}"
 
 
-def _fingerprint(said: bytes) -> str | None:
-    """The fingerprint that a JSON object names; None where it names none, or is none."""
+def _fingerprint(text: bytes) -> str | None:
+    """The fingerprint in a JSON object; None if it has none, or if the text is no JSON object."""
     try:
-        found = json.loads(said)
+        value = json.loads(text)
     except ValueError:
         return None
-    return found.get("fingerprint") if isinstance(found, dict) else None
+    return value.get("fingerprint") if isinstance(value, dict) else None
 
 
 def _identity_faults(dataset: Dataset, shards: Shards) -> Iterator[str]:
-    """Images with two rows, with none, and rows of no image."""
+    """Images with two rows, images without a row, and rows of images that the manifest lacks."""
     ids = np.sort(np.concatenate([np.zeros(0, dtype="S16"), *(ids for _, ids in shards)]))
     twice = np.unique(ids[1:][ids[1:] == ids[:-1]])
     for shard, uri in _rows_with(dataset, shards, twice):
@@ -139,7 +139,7 @@ def _rows_with(dataset: Dataset, shards: Shards, sorted_ids: Ids) -> Iterator[tu
 
 
 def _leftovers(dataset: Dataset) -> Iterator[str]:
-    """Files that a plain glob would read too; while a run is alive it may still commit them."""
+    """Files that a plain glob would read too; none while a run is alive, since it may still commit them."""
     holder = current_holder(dataset.store)
     if holder is None or holder.process.is_dead_here:
         for entry, _ in orphans(dataset.store, dataset.record, dataset.commit_names):

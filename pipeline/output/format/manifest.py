@@ -1,7 +1,7 @@
-"""The frozen, sorted listing of the input: what a dataset promises to have one row for each of.
+"""The frozen, sorted listing of the input: the images that a dataset has or will have one row of.
 
-Written once as Parquet parts, named for the run that wrote them. Rows stream through an external sort, so
-that a million names take little more memory than a hundred; not every store lists in order by itself.
+It is written once as Parquet parts, which are named for the run that wrote them. Rows stream through an
+external sort, so that a million names take little more memory than a hundred; not every store lists in order.
 """
 
 import heapq
@@ -57,7 +57,7 @@ def manifest_row(uri: str, size: int, etag: str) -> ManifestRow:
 def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
     """The rows by uri, each uri once, through sorted chunks on the local disk.
 
-    Raises: SamLabelError where that disk is full.
+    Raises: SamLabelError if that disk is full.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="sam-label-") as folder:
@@ -77,7 +77,7 @@ def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
 
 
 def write_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> list[str]:
-    """The names of the parts written, for sorted rows; no row, no part."""
+    """The names of the parts that were written of sorted rows; none for no rows."""
     parts = []
     for number, chunk in enumerate(_batched(rows, ROWS_A_PART)):
         name = part_name(run, number)
@@ -117,7 +117,7 @@ def _merged(paths: Iterable[Path]) -> Iterator[ManifestRow]:
 
 def _rows_of_file(path: Path) -> Iterator[ManifestRow]:
     with path.open() as lines:
-        path.unlink()  # its room is free once it has been read, or is not wanted any more
+        path.unlink()  # frees the disk when the reader ends, read to the end or not
         yield from (ManifestRow(*json.loads(line)) for line in lines)
 
 

@@ -1,7 +1,7 @@
-"""Parquet bytes with a checksum on every page, read so that a damaged file is told by its name.
+"""Parquet bytes with a checksum on every page, read so that an error names the damaged file.
 
-pyarrow tells damage by whatever the broken bytes lead to (an OSError that is none of the disk's, a value that
-cannot be), and without checksums not at all: a flipped bit in a page may well decode.
+What pyarrow raises depends on where the bytes are broken (even an OSError that is not the disk's). Without
+checksums it may raise nothing: a flipped bit in a page may well decode.
 """
 
 import io

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
@@ -23,6 +24,7 @@ from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import image_id
 from pipeline.output.shards import read_shard
 from pipeline.store.storage import Store
+from sam_core import __version__
 from sam_core.options import MaskOptions
 
 NAMES = [f"{number:02d} é%.jpg" for number in range(20)]
@@ -259,6 +261,20 @@ def test_a_dataset_made_with_options_that_are_refused_by_now_is_read(tmp_path: P
     photos.run(store)
     assert Dataset.in_store(store).identity == photos.identity
     assert validate(str(tmp_path)).is_valid
+
+
+def test_the_next_record_says_what_is_new_of_its_run(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.run(store)
+    before = replace(Dataset.in_store(store).record, software_version="0.0.1", settings={"a": 1})
+    grown, shrunk = before.next("r00009", "gc", ["x"]), before.next("r00009", "retry", [], only_grows=False)
+    assert before.ended
+    assert (grown.run, grown.purpose, grown.started_from, grown.settings) == ("r00009", "gc", ("x",), {})
+    assert grown.software_version == __version__
+    assert grown.started_at >= before.started_at
+    assert grown.ended is None
+    assert (grown.manifest, grown.images, grown.input) == (before.manifest, before.images, before.input)
+    assert (grown.grown_since, shrunk.grown_since) == (before.grown_since, "r00009")
 
 
 def test_readers_need_neither_ray_nor_torch() -> None:

@@ -9,7 +9,6 @@ Legend: h heads, d channels of a head, D = h d, C channels, P positions of the i
 """
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 
@@ -69,16 +68,15 @@ def image_side(
 
     Source: TwoWayTransformer and MaskDecoder of segment-anything, commit dca509f; the low-rank form is ours.
     """
-    transformer = cast(Any, decoder.transformer)
-    layer0, layer1 = transformer.layers
-    final = transformer.final_attn_token_to_image
+    block0, block1 = decoder.transformer.blocks()
+    final = decoder.transformer.final_attn_token_to_image
     heads = final.num_heads
     x_PC = (embedding_1CHW + dense_1CHW)[0].flatten(1).T.contiguous()
     pe_PC = pe_1CHW[0].flatten(1).T
-    to_image, to_tokens = layer0.cross_attn_token_to_image, layer0.cross_attn_image_to_token
-    gain0, bias0 = layer0.norm4.weight, layer0.norm4.bias
-    gain1, bias1 = layer1.norm4.weight, layer1.norm4.bias
-    out0, out1 = to_tokens.out_proj, layer1.cross_attn_image_to_token.out_proj
+    to_image, to_tokens = block0.cross_attn_token_to_image, block0.cross_attn_image_to_token
+    gain0, bias0 = block0.norm4.weight, block0.norm4.bias
+    gain1, bias1 = block1.norm4.weight, block1.norm4.bias
+    out0, out1 = to_tokens.out_proj, block1.cross_attn_image_to_token.out_proj
 
     centred0_PC = centred(x_PC + out0.bias)
     centred1_PC = centred(centred0_PC * gain0)
@@ -92,7 +90,8 @@ def image_side(
     ) -> Projection:
         return _projection(centred1_PC, gain1, bias1 + pe, weight_DC, bias_D, groups)
 
-    first = cast(Any, decoder.output_upscaling[0])
+    first = decoder.upscaling_layers().first
+    assert first.bias is not None  # noqa: S101  MaskDecoder makes it with one
     # [C, c, 2, 2] with outputs last: pixel (i, j) of the two by two, then channel
     upscaling_Cgc = centred(first.weight.permute(0, 2, 3, 1).flatten(1, 2))
     return ImageSide(
@@ -102,9 +101,9 @@ def image_side(
         query0_hdP=by_head(to_tokens.q_proj(x_PC + pe_PC), heads),
         square0_P=centred0_PC.square().sum(1),
         x_out0_hdP=by_head(centred0_PC @ out0.weight, heads),
-        key1=after0(layer1.cross_attn_token_to_image.k_proj, pe_PC),
-        value1=after0(layer1.cross_attn_token_to_image.v_proj, 0.0),
-        query1=after0(layer1.cross_attn_image_to_token.q_proj, pe_PC),
+        key1=after0(block1.cross_attn_token_to_image.k_proj, pe_PC),
+        value1=after0(block1.cross_attn_token_to_image.v_proj, 0.0),
+        query1=after0(block1.cross_attn_image_to_token.q_proj, pe_PC),
         square1_P=centred1_PC.square().sum(1),
         gain0_C=gain0,
         shift1_C=shift1_C,

@@ -3,7 +3,7 @@
 A score of SAM's image encoder is q.k / sqrt(D) + rel_h(q)[row of k] + rel_w(q)[column of k]. Both added terms
 are products of a vector of the query with a one-hot vector of the key, so they fold into the dot product as
 extra channels: q' = [q / sqrt(D), rel_h(q), rel_w(q)] and k' = [k, onehot(row), onehot(column)]. The bias of
-all queries and keys, 0.8 GB an image in a global block of vit_b, never exists, and any fused kernel will do.
+all queries and keys, 0.8 GB an image in a global block of vit_b, is never made, and any fused kernel will do.
 
 Legend: B images or windows, n heads, D channels a head, C = n * D, H x W positions that are queries and keys.
 """
@@ -48,8 +48,8 @@ def position_attention(
     return out[..., :D]
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention over a feature map, inside windows where `window_size` is not 0."""
+class ViTAttention(nn.Module):
+    """Multi-head self-attention over a feature map, inside windows unless `window_size` is 0."""
 
     def __init__(self, dim: int, num_heads: int, grid_size: int, window_size: int, use_rel_pos: bool) -> None:
         super().__init__()

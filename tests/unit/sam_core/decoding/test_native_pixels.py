@@ -12,9 +12,9 @@ def pixels(logits_LM: np.ndarray, frame: CropFrame, offset: float, min_stability
     """The kernel's answer for logits [4 rows, 4 columns] of a grid of positions."""
     rows, columns = logits_LM.shape[0] // 4, logits_LM.shape[1] // 4
     plane = rows * columns * 16 // 4
-    room = np.zeros((5, plane), dtype=np.float32)  # a row of slack, as UpscalingPass.room has it
-    room[:4] = logits_LM.reshape(rows, 4, -1).transpose(1, 0, 2).reshape(4, -1)
-    return PixelPass(frame, (rows, columns), plane, 0.0, offset, min_stability).pixels(room)
+    buffer = np.zeros((2, 4, plane), dtype=np.float32)  # the second mask is slack
+    buffer[0] = logits_LM.reshape(rows, 4, -1).transpose(1, 0, 2).reshape(4, -1)
+    return PixelPass(frame, (rows, columns), plane, 0.0, offset, min_stability).pixels(buffer)
 
 
 def shown_logits(frame: CropFrame, seed: int) -> np.ndarray:

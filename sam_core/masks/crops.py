@@ -47,9 +47,9 @@ def image_crops(height: int, width: int, n_layers: int, overlap_ratio: float) ->
     crops = [Crop((0, 0, width, height), 0)]
     for layer in range(1, n_layers + 1):
         a_side = 2**layer
-        overlap = int(overlap_ratio * min(height, width) * (2 / a_side))
-        columns = _layer_spans(width, a_side, overlap)
-        rows = _layer_spans(height, a_side, overlap)
+        shared_px = int(overlap_ratio * min(height, width) * (2 / a_side))
+        columns = _layer_spans(width, a_side, shared_px)
+        rows = _layer_spans(height, a_side, shared_px)
         crops += [Crop((x0, y0, x1, y1), layer) for (x0, x1), (y0, y1) in product(columns, rows)]
     return crops
 
@@ -61,9 +61,9 @@ def image_tiles(height: int, width: int, tile_size: int, overlap_ratio: float) -
     return [Crop((x0, y0, x1, y1), 0) for (y0, y1), (x0, x1) in product(rows, columns)]
 
 
-def _layer_spans(length: int, pieces: int, overlap: int) -> list[tuple[int, int]]:
-    span = math.ceil((overlap * (pieces - 1) + length) / pieces)
-    starts = [(span - overlap) * piece for piece in range(pieces)]
+def _layer_spans(length: int, pieces: int, shared_px: int) -> list[tuple[int, int]]:
+    span = math.ceil((shared_px * (pieces - 1) + length) / pieces)
+    starts = [(span - shared_px) * piece for piece in range(pieces)]
     return [(start, min(start + span, length)) for start in starts if start < length]
 
 

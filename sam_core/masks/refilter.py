@@ -10,8 +10,9 @@ import numpy as np
 
 from sam_core.masks.crops import labelled_crops
 from sam_core.masks.image_masks import ImageMasks
-from sam_core.masks.selection import masks_across_crops, without_overlaps_in_crop
+from sam_core.masks.selection import after_nms_in_crop, masks_across_crops
 from sam_core.masks.small_regions import masks_without_small_regions
+from sam_core.masks.thresholds import passes_thresholds
 from sam_core.options import MaskOptions
 
 # these may differ from what the masks were made with; all other options have to be equal
@@ -43,18 +44,15 @@ def refiltered_masks(masks: ImageMasks, made_with: MaskOptions, options: MaskOpt
     Raises: ValueError where the masks cannot tell, with the option that stands in the way.
     """
     check_refilter(made_with, options)
-    is_kept_N = masks.area <= options.max_mask_area * masks.height * masks.width
-    if options.pred_iou_thresh > 0:
-        is_kept_N &= masks.predicted_iou > np.float32(options.pred_iou_thresh)
-    if options.stability_score_thresh > 0:
-        is_kept_N &= masks.stability_score >= np.float32(options.stability_score_thresh)
-    masks = masks.select(is_kept_N)
+    passes_N = passes_thresholds(masks.predicted_iou, masks.stability_score, options)
+    is_small_enough_N = masks.area <= options.max_mask_area * masks.height * masks.width
+    masks = masks.select(passes_N & is_small_enough_N)
     parts = []
     crops = labelled_crops(masks.height, masks.width, options)
     for crop in crops:
         x0, y0, x1, y1 = crop.xyxy
         is_of_crop_N = (masks.crop_box_xywh == np.array([x0, y0, x1 - x0, y1 - y0])).all(axis=1)
-        parts.append(without_overlaps_in_crop(masks.select(is_of_crop_N), options))
+        parts.append(after_nms_in_crop(masks.select(is_of_crop_N), options))
     masks = masks_across_crops(crops, parts, options)
     return masks_without_small_regions(masks, options) if options.min_mask_region_area else masks
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sam_core.masks.candidates import Candidates
 from sam_core.masks.crops import XYXY, Crop
 from sam_core.masks.image_masks import ImageMasks, joined_masks
-from sam_core.masks.nms import Indices, Overlap, box_overlap, kept_by_nms, mask_overlap
+from sam_core.masks.nms import Indices, IouWithOthers, box_iou, kept_by_nms, mask_iou
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, placed_runs
 from sam_core.options import MaskOptions
 
@@ -38,9 +38,9 @@ def masks_of_crop(
     order_N = best_first(candidates.predicted_iou_N)
     order_N = order_N[stays_N[order_N]]
     if options.nms_overlap == "box":
-        order_N = kept_by_nms(order_N, box_overlap(box_xyxy_N4), options.box_nms_thresh)
+        order_N = kept_by_nms(order_N, box_iou(box_xyxy_N4), options.box_nms_thresh)
     masks = encoded_masks(candidates, order_N, points_N2, crop_xyxy, image_size)
-    return masks if options.nms_overlap == "box" else without_overlaps_in_crop(masks, options)
+    return masks if options.nms_overlap == "box" else after_nms_in_crop(masks, options)
 
 
 def masks_across_crops(
@@ -59,12 +59,12 @@ def masks_across_crops(
     else:
         layer_N = np.repeat([crop.layer for crop in crops], [len(part) for part in parts])
         order_N = np.lexsort((-masks.predicted_iou, -layer_N))
-    return _without_overlaps(masks.select(order_N), options, options.crop_nms_thresh)
+    return _after_nms(masks.select(order_N), options, options.crop_nms_thresh)
 
 
-def without_overlaps_in_crop(masks: ImageMasks, options: MaskOptions) -> ImageMasks:
+def after_nms_in_crop(masks: ImageMasks, options: MaskOptions) -> ImageMasks:
     """The masks of one crop that NMS leaves, best predicted IoU first."""
-    return _without_overlaps(masks.select(best_first(masks.predicted_iou)), options, options.box_nms_thresh)
+    return _after_nms(masks.select(best_first(masks.predicted_iou)), options, options.box_nms_thresh)
 
 
 def best_first(score_N: npt.NDArray[np.float32]) -> Indices:
@@ -83,15 +83,15 @@ def is_cut_off(
     return is_cut
 
 
-def overlap_of(masks: ImageMasks, options: MaskOptions) -> Overlap:
+def iou_of(masks: ImageMasks, options: MaskOptions) -> IouWithOthers:
     """IoU of the masks, or of their boxes, as the options say."""
     if options.nms_overlap == "mask":
-        return mask_overlap(masks.counts, masks.height, masks.width)
-    return box_overlap(masks.box_xyxy())
+        return mask_iou(masks.counts, masks.height, masks.width)
+    return box_iou(masks.box_xyxy())
 
 
-def _without_overlaps(masks: ImageMasks, options: MaskOptions, thresh: float) -> ImageMasks:
-    return masks.select(kept_by_nms(np.arange(len(masks)), overlap_of(masks, options), thresh))
+def _after_nms(masks: ImageMasks, options: MaskOptions, thresh: float) -> ImageMasks:
+    return masks.select(kept_by_nms(np.arange(len(masks)), iou_of(masks, options), thresh))
 
 
 def encoded_masks(

@@ -12,7 +12,7 @@ from scipy import ndimage
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.nms import kept_by_nms
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
-from sam_core.masks.selection import best_first, overlap_of
+from sam_core.masks.selection import best_first, iou_of
 from sam_core.options import MaskOptions
 
 Mask = npt.NDArray[np.bool_]
@@ -43,7 +43,7 @@ def masks_without_small_regions(masks: ImageMasks, options: MaskOptions) -> Imag
         order_N = order_N[area[order_N] >= min_area]
     order_N = order_N[np.argsort(is_changed_N[order_N], kind="stable")]
     thresh = max(options.box_nms_thresh, options.crop_nms_thresh)
-    return masks.select(kept_by_nms(order_N, overlap_of(masks, options), thresh))
+    return masks.select(kept_by_nms(order_N, iou_of(masks, options), thresh))
 
 
 def without_small_regions(mask_HW: Mask, min_area: int) -> tuple[Mask, bool]:

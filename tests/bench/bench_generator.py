@@ -26,7 +26,7 @@ from sam_core.decoding.crop_decoder import crop_decoder
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.masks.crops import point_grid
-from sam_core.masks.nms import box_overlap, kept_by_nms
+from sam_core.masks.nms import box_iou, kept_by_nms
 from sam_core.masks.selection import best_first, encoded_masks, is_cut_off
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
@@ -136,7 +136,7 @@ def stage_seconds(sam: Sam, image: np.ndarray, options: MaskOptions) -> dict[str
     order = best_first(candidates.predicted_iou_N)
     order = order[~is_cut_off(candidates.box_xyxy_N4, whole, (height, width))[order]]
     clock.append(time.perf_counter())
-    order = kept_by_nms(order, box_overlap(candidates.box_xyxy_N4), options.box_nms_thresh)
+    order = kept_by_nms(order, box_iou(candidates.box_xyxy_N4), options.box_nms_thresh)
     clock.append(time.perf_counter())
     encoded_masks(candidates, order, points, whole, (height, width))
     clock.append(time.perf_counter())

@@ -12,19 +12,28 @@ from sam_core.decoding.native.threads import run_in_threads
 
 # With stacks of 1 GiB the system itself refuses the first thread, then the second.
 SHORT_OF_ADDRESS_SPACE = """
-import resource, threading
+import logging, resource, threading
 from pathlib import Path
 import torch
 from sam_core.decoding.native.threads import run_in_threads
 GIB = 2**30
 torch.set_num_threads(4)
 threading.stack_size(GIB)
+refusal = threading.Event()
+warnings = logging.StreamHandler()
+warnings.addFilter(lambda record: refusal.set() or True)
+logging.getLogger("sam_core").addHandler(warnings)
+
+def work():
+    refusal.wait(60)  # so that the first thread is still at work when the second is refused
+    done.extend(turns)
+
 for spare in (0.6, 1.6):
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + int(spare * GIB), resource.RLIM_INFINITY))
     turns, done = iter(range(20)), []
     try:
-        run_in_threads(lambda: done.extend(turns), 4)
+        run_in_threads(work, 4)
     except RuntimeError as refused:
         print(refused)
     print(len(done), torch.get_num_threads())

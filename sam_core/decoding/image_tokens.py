@@ -1,4 +1,4 @@
-"""What one prompt does to the image tokens, kept in factors and never written out.
+"""The image tokens of a prompt, kept in factors and never written out.
 
 A prompt's image tokens after a layer of the decoder are LayerNorm(x + A U): x is the image's own, A holds the
 softmax weights of P positions over R = h T (head, token) pairs, U their values. With x and U centred over
@@ -39,7 +39,7 @@ class TokenValues:
 
 
 def attended(query_BhTd: torch.Tensor, key_hdP: torch.Tensor, value_hdP: torch.Tensor) -> torch.Tensor:
-    """What each token sees of an image that is the same for all prompts; [B, h, T, d]."""
+    """Attention of each token to an image that is the same for all prompts; [B, h, T, d]."""
     weights_BRP = _shared_product(query_BhTd, key_hdP).softmax(-1)
     return _shared_sum(weights_BRP, value_hdP)
 

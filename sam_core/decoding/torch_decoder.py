@@ -1,7 +1,7 @@
 """The crop decoder in plain torch for a CPU: the fallback if the native kernel cannot serve.
 
-Prompts go through the transformer and the IoU head a few at a time; the masks that pass are drawn, measured,
-and kept as the part of their logits that decides them.
+Prompts go through the transformer and the IoU head a few at a time. Masks whose predicted IoU passes are
+drawn and measured; those that pass both thresholds are kept as the part of their logits that decides them.
 """
 
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ from sam_core.masks.candidates import Candidates
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
 
-# The image tokens of one prompt (0.9 MB a layer) fill the cache of a core, and the few tokens of eight
-# prompts share one reading of the weights.
+# The image tokens of one prompt (0.9 MB a layer) fill the cache of a core; the few tokens of eight prompts
+# share one pass over the weights.
 PROMPTS = 8
 
 

@@ -18,21 +18,21 @@ XYXY = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of the image, in its pixels; x1 and y1 lie outside. Layer 0 is the whole image, or a tile."""
+    """A part of the image, in its pixels; x1 and y1 are exclusive. Layer 0 is the whole image, or a tile."""
 
     xyxy: XYXY
     layer: int
 
 
 def labelled_crops(height: int, width: int, options: MaskOptions) -> list[Crop]:
-    """The parts of an image of this size that the options say to label, in order.
+    """The parts of an image of this size to label, in order.
 
     Raises: ValueError for an image of 2^32 pixels or more: COCO's run lengths have 32 bits.
     """
     if height * width >= 2**32:
         raise ValueError(
-            f"the image has {height * width} pixels ({height} x {width}), more than 32-bit run lengths can "
-            "count: cut it into images of less than 4 gigapixels first"
+            f"the image has {height * width} pixels ({height} x {width}), more than COCO's run lengths of 32 "
+            "bits can count; cut it into images of less than 4 gigapixels"
         )
     if options.tile_size:
         return image_tiles(height, width, options.tile_size, options.crop_overlap_ratio)
@@ -88,5 +88,5 @@ def point_grid(points_per_side: int) -> npt.NDArray[np.float64]:
 def layer_point_grids(
     points_per_side: int, n_layers: int, downscale_factor: int
 ) -> list[npt.NDArray[np.float64]]:
-    """The grid of the image and of each layer of crops, thinned by the factor a layer; a point at least."""
+    """The grid of the image and of each layer of crops, each thinner by the factor; at least one point."""
     return [point_grid(max(1, points_per_side // downscale_factor**layer)) for layer in range(n_layers + 1)]

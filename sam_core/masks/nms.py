@@ -1,6 +1,6 @@
 """Non-maximal suppression (NMS): of two masks with too high an IoU, the one with the higher score stays.
 
-Greedy, on the host: after the filters a crop has some two thousand candidates, of which some sixty stay.
+Greedy, on the host: of a crop's two thousand candidates after the filters some sixty stay.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ def kept_by_nms(order_N: Indices, iou: IouWithOthers, thresh: float) -> Indices:
     while len(order_N):
         best, order_N = order_N[0], order_N[1:]
         kept.append(best)
-        # written so that an IoU of 0 / 0 (boxes without extent) suppresses nothing, as in torchvision
+        # as in torchvision an IoU of 0 / 0 (boxes without extent), which is NaN, suppresses nothing
         order_N = order_N[~(iou(int(best), order_N) > thresh)]
     return np.array(kept, dtype=np.int64)
 

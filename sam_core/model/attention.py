@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sam_core.model.windows import window_merge, window_partition
 
-HEAD_SIZE_MULTIPLE = 8  # fused GPU kernels want 16-byte rows of bfloat16
+HEAD_SIZE_MULTIPLE = 8  # fused GPU kernels need rows of 16 bytes: 8 numbers of bfloat16
 
 
 def relative_positions(size: int, table_LD: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def position_attention(
 
     spare = -q.shape[-1] % HEAD_SIZE_MULTIPLE
     q, k = F.pad(q, (0, spare)), F.pad(k, (0, spare))
-    v = F.pad(v_BnHWD, (0, q.shape[-1] - D))  # the kernels want q, k and v of one width
+    v = F.pad(v_BnHWD, (0, q.shape[-1] - D))  # the kernels need q, k and v of one width
     out = F.scaled_dot_product_attention(q.flatten(2, 3), k.flatten(2, 3), v.flatten(2, 3), scale=1.0)
     return out[..., :D]
 
@@ -66,8 +66,8 @@ class ViTAttention(nn.Module):
     def forward(self, x_BHWC: Tensor) -> Tensor:
         _, H, W, C = x_BHWC.shape
         h, w = (self.window_size, self.window_size) if self.window_size else (H, W)
-        # The bias comes after the windows are filled up: zeros there get exactly what SAM computes for its
-        # padding tokens, and their products (a sixth of all at 64 x 64) are not done.
+        # The bias is added after the windows are filled up with zeros: that is exactly what SAM computes for
+        # padding tokens, without their products (a sixth of all at 64 x 64).
         qkv = F.linear(x_BHWC, self.qkv.weight)
         if self.window_size:
             qkv = window_partition(qkv, self.window_size)

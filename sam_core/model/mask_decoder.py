@@ -21,7 +21,7 @@ class UpscalingLayers(NamedTuple):
 
 
 class MaskDecoder(nn.Module):
-    """Mask logits at four times the embedding's resolution, and the IoU that the model predicts for each."""
+    """Mask logits at four times the embedding's resolution, and the predicted IoU of each."""
 
     def __init__(
         self,

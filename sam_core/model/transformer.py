@@ -11,7 +11,7 @@ from sam_core.model.layers import TransformerMLP, typed_layer
 
 
 class DecoderAttention(nn.Module):
-    """Multi-head attention whose inner width is the outer one divided by `downsample_rate`."""
+    """Multi-head attention; its inner width is the outer one divided by `downsample_rate`."""
 
     def __init__(self, dim: int, num_heads: int, downsample_rate: int = 1) -> None:
         super().__init__()

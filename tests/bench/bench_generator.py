@@ -1,8 +1,8 @@
 """Our mask generation against the original's: one process, the same weights, the same photos, both in full.
 
 The original is SamAutomaticMaskGenerator of the package segment-anything 1.0 with its own prompt encoder and
-mask decoder. It has no TinyViT, so that it is given ours: its encoder is as fast as ours is, and the ratio is
-smaller for it. A table for people goes to standard output, and one line of JSON after it.
+mask decoder. It has no TinyViT and gets ours, so that both encoders are equally fast and the ratio is smaller
+than it would be. Standard output gets a table for people, then one line of JSON.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-sys.path.append(str(Path(__file__).parents[1] / "parity" / "stand_in"))  # torchvision, where there is none
+sys.path.append(str(Path(__file__).parents[1] / "parity" / "stand_in"))  # torchvision, if there is none
 
 from sam_core.decoding.crop_decoder import crop_decoder
 from sam_core.decoding.crop_frame import CropFrame
@@ -37,8 +37,8 @@ STAGES = ("encode", "decode", "filter", "nms", "rle")
 # A prompt of SA's decoder, multiply-adds times two: 1124 M in two layers, 276 M attention, 403 M upscaling,
 # 8 M masks.
 ORIGINAL_FLOP = 2 * 1811e6
-# A prompt at one position of the embedding in the kernel's form (infra/adr/0005): 5 k in the first look, 32 k
-# and 70 k in the two layers, 112 k upscaling. The padding's positions are skipped.
+# A prompt at one position of the embedding in the kernel's form (infra/adr/0005): 5 k in the first attention,
+# 32 k and 70 k in the two layers, 112 k upscaling. Positions of the padding are skipped.
 KERNEL_FLOP = 219e3
 
 
@@ -104,7 +104,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--points-per-side", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3, help="runs of ours, of which the median counts")
     parser.add_argument("--original-repeats", type=int, default=1, help="a run takes a minute or two a photo")
-    parser.add_argument("--ours-only", action="store_true", help="leave the original out")
+    parser.add_argument("--ours-only", action="store_true", help="do not run the original")
     return parser.parse_args()
 
 
@@ -144,7 +144,7 @@ def stage_seconds(sam: Sam, image: np.ndarray, options: MaskOptions) -> dict[str
 
 
 def positions(image: np.ndarray) -> int:
-    """How many positions of the 64 x 64 of the embedding show the image, and not padding."""
+    """How many of the embedding's 64 x 64 positions show the image, not padding."""
     height, width = image.shape[:2]
     return math.ceil(64 * height / max(height, width)) * math.ceil(64 * width / max(height, width))
 

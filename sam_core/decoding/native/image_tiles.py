@@ -17,7 +17,7 @@ from sam_core.model.mask_decoder import MaskDecoder
 
 @dataclass(frozen=True)
 class ImageTiles:
-    """Arrays [tile, feature, 64] and values [tile, head, 64, 16]; their rows stand in attention.c."""
+    """Arrays [tile, feature, 64] and values [tile, head, 64, 16]; attention.c lists their rows."""
 
     count: int
     shown: tuple[int, int]  # rows and columns of positions that show the image

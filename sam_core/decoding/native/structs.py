@@ -1,7 +1,7 @@
 """The structs of kernel.h, field by field, with what each pointer has to hold; kernel.h has the meanings.
 
-The digest of the sources (sources.py) ties a library to the C files it was built from; that these structs
-mirror kernel.h is for the tests of the decoder to show.
+The digest of the sources (sources.py) ties a library to the C files it was built from. That these structs
+mirror kernel.h is what the tests of the decoder show.
 """
 
 import ctypes

@@ -34,7 +34,7 @@ LOG2_E = math.log2(math.e)  # the kernel's softmax runs on powers of two
 
 @dataclass(frozen=True)
 class TokenWeights:
-    """Where the values of a layer's tokens go, [N / 64, D, 64]: see tokens.c."""
+    """Weights for the values of a layer's tokens, [N / 64, D, 64]: see tokens.c."""
 
     layer0: torch.Tensor  # key1, value1, layer 0's output projection
     query1: torch.Tensor
@@ -63,7 +63,7 @@ class TokenBuffers:
 
 
 def token_weights(decoder: MaskDecoder, tiles: ImageTiles) -> TokenWeights:
-    """The weights for one crop. They hold nothing of the image: made with it, they are never out of date."""
+    """The weights for one crop. They do not depend on the image; made with it, they are never out of date."""
     block0, block1 = decoder.transformer.blocks()
     side = tiles.side
     out0_DC = centred(block0.cross_attn_image_to_token.out_proj.weight.T)

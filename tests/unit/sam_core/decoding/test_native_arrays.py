@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_sam import bundled_sam
 
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.native.arrays import Array, KernelStruct, address
@@ -20,8 +21,9 @@ from sam_core.decoding.native.structs import (
 )
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
-from sam_core.weights.registry import load_sam
 
+GRID = 8  # positions a side: one tile of the kernel
+FRAME = CropFrame(20, 20, image_size=16 * GRID, low_res_size=4 * GRID)
 STRUCTS = [FirstAttention, FirstLayer, SecondLayer, Upscaling, Cut]
 LENGTHS = {"prompts": 3}
 NUMBERS = {"tiles": 2, "height": 5, "width": 4}
@@ -101,18 +103,18 @@ def test_the_logits_of_a_mask_come_with_their_slack() -> None:
 
 @pytest.fixture(scope="module")
 def sam() -> Sam:
-    return load_sam().sam
+    return bundled_sam(GRID)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_decoder_under_autocast_raises_and_reads_nothing(sam: Sam, dtype: torch.dtype) -> None:
     with torch.autocast("cpu", dtype=dtype), pytest.raises(ValueError, match=r"float32 .* got contiguous"):
-        NativeDecoder(sam, torch.zeros(1, 256, 64, 64), CropFrame(20, 20), MaskOptions())
+        NativeDecoder(sam, torch.zeros(1, 256, GRID, GRID), FRAME, MaskOptions())
 
 
 def test_half_precision_in_the_middle_of_decoding_raises(sam: Sam) -> None:
     """Weights that are turned to half precision after the decoder was made."""
-    decoder = NativeDecoder(sam, torch.zeros(1, 256, 64, 64), CropFrame(20, 20), MaskOptions())
+    decoder = NativeDecoder(sam, torch.zeros(1, 256, GRID, GRID), FRAME, MaskOptions())
     attention = sam.mask_decoder.transformer.layers[0].cross_attn_token_to_image
     hook = attention.q_proj.register_forward_hook(lambda _, inputs, output: output.bfloat16())
     try:

@@ -3,7 +3,7 @@
 Label with low `pred_iou_thresh` and `stability_score_thresh` and both NMS thresholds at 1, which suppresses
 nothing. The dataset then has every mask that tighter options select from, and the selection is the same
 arithmetic as in a run. After NMS has suppressed masks only `pred_iou_thresh` can still be raised, and only
-for a single crop: NMS goes by falling predicted IoU, so masks below a threshold never decide about those above.
+for a single crop: NMS goes by falling predicted IoU, so a mask below a threshold never suppresses one above.
 """
 
 import numpy as np

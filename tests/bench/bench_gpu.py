@@ -1,9 +1,9 @@
 """Full mask generation on a GPU, images a second, ours beside the original's in one run.
 
-No checkpoint of the large models is at hand. A model's image encoder therefore runs on random weights, for its
-time alone, and the bundled MobileSAM's embedding is decoded, so that as many masks survive as on real photos.
-MobileSAM's encoder adds its few milliseconds to both programs. Standard output gets a table for people, then
-one line of JSON. Without a CUDA device nothing is measured.
+No checkpoint of the large models is at hand. A model's image encoder therefore runs on random weights, for
+its time alone, and the bundled MobileSAM's embedding is decoded, so that as many masks survive as on real
+photos. MobileSAM's encoder adds its few milliseconds to both programs. Standard output gets a table for
+people, then one line of JSON. Without a CUDA device nothing is measured.
 """
 
 import argparse

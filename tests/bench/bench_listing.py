@@ -1,7 +1,7 @@
 """Memory and time of listing a bucket of a million keys into a manifest.
 
-A server in a process of its own answers ListObjectsV2 with made-up keys, a thousand a page as S3 does. Client,
-parsing, sorting and Parquet are real. Usage: python tests/bench/bench_listing.py [KEYS]
+A server in a process of its own answers ListObjectsV2 with made-up keys, a thousand a page as S3 does.
+Client, parsing, sorting and Parquet are real. Usage: python tests/bench/bench_listing.py [KEYS]
 """
 
 import json

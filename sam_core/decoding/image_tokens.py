@@ -4,8 +4,8 @@ A prompt's image tokens after a layer of the decoder are LayerNorm(x + A U): x i
 softmax weights of P positions over R = h T (head, token) pairs, U their values. With x and U centred over
 channels the mean is zero, so that the tokens are (s x + A U) g + b, s = 1 / std a position and A scaled by s
 already. A projection W of them is s (x g W) + A (U g W) + b W: an attention score of seven queries costs R
-products a position where the plain way takes C. A second layer has the same form: x g in place of x, the rows
-of both layers in A and U.
+products a position in place of C. A second layer has the same form: x g in place of x, and the rows of both
+layers in A and U.
 
 Legend: B prompts, h heads, d channels of a head, T tokens of a prompt, R = h T, P positions, C channels.
 """

@@ -66,7 +66,7 @@ class PixelPass:
         self._runs = np.empty(frame.width * frame.height + 2, dtype=np.uint32)
 
     def pixels(self, logits: npt.NDArray[np.float32]) -> Pixels | None:
-        """The mask of some logits [2, 4 sub-rows, plane], or None if it is less stable than asked for."""
+        """The mask of some logits [2, 4 sub-rows, plane], or None if its stability is under the minimum."""
         measure = Measure()
         columns, bits, runs = self._columns, self._bits, self._runs
         kernel: Any = library.loaded()

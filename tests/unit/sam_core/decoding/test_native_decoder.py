@@ -1,4 +1,4 @@
-"""The C kernel against the model's own modules: slow, obvious, every mask at full size."""
+"""The C kernel against the model's own modules, which are slow and obvious: every mask at full size."""
 
 import platform
 import subprocess
@@ -141,7 +141,7 @@ def test_no_points_give_no_candidates(sam: Sam, features_1Chw: torch.Tensor) -> 
 
 
 def test_scores_far_apart_do_not_overflow(sam: Sam, features_1Chw: torch.Tensor) -> None:
-    """A hundred times too large an embedding drives softmax to its limits, where plain torch is finite."""
+    """An embedding a hundred times too large drives softmax to its limits; plain torch stays finite."""
     frame = frame_of(32, 32)
     points = some_points(frame, 4)
     candidates = NativeDecoder(sam, features_1Chw * 100, frame, KEEP_ALL).candidates(points)

@@ -57,7 +57,7 @@ def test_after_nms_a_higher_predicted_iou_is_known(sam: Sam) -> None:
 
 
 @pytest.mark.parametrize(
-    ("made_with", "wanted", "said"),
+    ("made_with", "wanted", "message"),
     [
         ({}, {"points_per_side": 16}, "points_per_side cannot change from 32 to 16"),
         ({}, {"stability_score_offset": 2.0}, "stability_score_offset cannot change"),
@@ -68,7 +68,9 @@ def test_after_nms_a_higher_predicted_iou_is_known(sam: Sam) -> None:
         ({"min_mask_region_area": 9}, {"min_mask_region_area": 9}, "cleaned with min_mask_region_area"),
     ],
 )
-def test_what_the_masks_cannot_tell_is_refused(made_with: dict, wanted: dict, said: str, sam: Sam) -> None:
+def test_options_that_need_other_masks_are_refused(
+    made_with: dict, wanted: dict, message: str, sam: Sam
+) -> None:
     masks = masks_with(sam, {**LOOSE, "points_per_side": 1})
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         refiltered_masks(masks, MaskOptions(**made_with), MaskOptions(**wanted))

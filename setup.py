@@ -1,8 +1,8 @@
-"""Builds the CPU kernel, one shared library an instruction set, with the C compiler that ziglang carries.
+"""Builds the CPU kernel, a shared library for each instruction set, with the C compiler that ziglang carries.
 
-Everything else about the package stands in pyproject.toml. The libraries are plain C (no Python API), loaded
-by `sam_core.decoding.native`. If one cannot be built the install goes on, and plain torch gives the same
-masks, slower.
+Everything else about the package is in pyproject.toml. The libraries are plain C without Python's API;
+`sam_core.decoding.native` loads them. If one cannot be built, the installation continues without it, and
+plain torch gives the same masks in more time.
 """
 
 import platform

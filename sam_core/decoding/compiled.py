@@ -1,8 +1,7 @@
-"""Functions compiled by torch for one shape, on demand: a long first image for fewer passes over memory.
+"""Functions that torch compiles for one shape, on request: a long first image for fewer passes over memory.
 
-A function is compiled once a process; what comes of it torch keeps on disk, so that the next process only
-loads it (TORCHINDUCTOR_CACHE_DIR says where). No CUDA graphs: torch ties them to one thread, and crops here
-run in several.
+A function is compiled once a process. Torch keeps the result on disk (in TORCHINDUCTOR_CACHE_DIR), from where
+the next process only loads it. No CUDA graphs: torch ties them to one thread, and crops run in several here.
 """
 
 import logging
@@ -23,17 +22,17 @@ BACKEND = "inductor"
 
 @cache
 def compiled(call: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
-    """The function, compiled at its first call for the shapes it gets there; says how long that took."""
+    """The function, compiled at its first call for the shapes of that call; the log says how long it took."""
     compiled_call = torch.compile(call, backend=BACKEND, fullgraph=True, dynamic=False)
-    was_called = False
+    is_compiled = False
 
     @wraps(call)
     def timed(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-        nonlocal was_called
+        nonlocal is_compiled
         start = time.monotonic()
         answer = compiled_call(*args, **kwargs)
-        if not was_called:
-            was_called = True
+        if not is_compiled:
+            is_compiled = True
             log.info("compiled %s in %.1f s", call.__name__, time.monotonic() - start)
         return answer
 

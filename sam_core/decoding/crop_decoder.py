@@ -1,4 +1,4 @@
-"""What a decoder of a crop does, and which one a crop gets: the one place where that is chosen."""
+"""The interface of a crop's decoder, and the one place where its implementation is chosen."""
 
 from typing import Protocol
 
@@ -26,7 +26,7 @@ class CropDecoder(Protocol):
 def crop_decoder(
     sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions
 ) -> CropDecoder:
-    """The fastest decoder for the device and the precision, in which all give the same masks."""
+    """The fastest decoder for the device and the precision; all of them give the same masks."""
     if features_1Chw.device.type != "cpu":
         return DeviceDecoder(sam, features_1Chw, frame, options)
     if options.precision == "float32" and is_served(sam, features_1Chw):

@@ -1,7 +1,7 @@
-"""The frames of a crop (its own pixels, the model's input, low-resolution logits) and the ways between.
+"""The frames of a crop (its own pixels, the model's input, low-resolution logits) and how they convert.
 
 SA resizes 256x256 logits to the 1024x1024 input, cuts the padding and resizes to the crop. Both steps are
-linear and separable, so that they are one small matrix a side: crop_HW = rows_HL @ logits_LM @ columns_WM.T.
+linear and separable, so that one small matrix a side does both: crop_HW = rows_HL @ logits_LM @ columns_WM.T.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from sam_core.model.resize import fitted_size
 
 @dataclass(frozen=True)
 class CropFrame:
-    """Sizes of one crop in pixels, and of what the model makes of it."""
+    """Sizes of one crop in pixels, and of the squares that the model sees and answers with."""
 
     height: int
     width: int
@@ -27,11 +27,11 @@ class CropFrame:
         return fitted_size(self.height, self.width, self.image_size)
 
     def rows_HL(self) -> npt.NDArray[np.float32]:
-        """Weights of each row of logits in each of the crop; float32 [height, valid rows of logits]."""
+        """Weight of each row of logits that shows the crop in each row of pixels; float32 [height, L]."""
         return _resize_matrix(self.height, self.input_size[0], self.image_size, self.low_res_size)
 
     def columns_WM(self) -> npt.NDArray[np.float32]:
-        """Weights of each column of logits in each of the crop; float32 [width, valid columns of logits]."""
+        """As rows_HL for columns; float32 [width, M]."""
         return _resize_matrix(self.width, self.input_size[1], self.image_size, self.low_res_size)
 
     def input_points(self, points_N2: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -46,9 +46,8 @@ def _resize_matrix(
 ) -> npt.NDArray[np.float32]:
     to_input = bilinear_matrix(image_size, low_res_size)[:input_pixels]
     composite = bilinear_matrix(pixels, input_pixels) @ to_input
-    used = (
-        int(np.flatnonzero(composite.any(axis=0))[-1]) + 1
-    )  # logits that lie over padding alone have no weight
+    # logits that lie over padding alone have no weight
+    used = int(np.flatnonzero(composite.any(axis=0))[-1]) + 1
     return composite[:, :used].astype(np.float32)
 
 

@@ -1,9 +1,9 @@
-"""The crop decoder for a GPU: batches of one shape, queued without a question to the device.
+"""The crop decoder for a GPU: batches of one shape, queued without waiting for the device.
 
-A CPU draws only what passes pred_iou_thresh. To know what passes means to wait for the device, and upscaling
-goes by prompts, of which nearly all have a mask that passes (infra/adr/0010-gpu-path.md): here every mask is
-drawn and measured, and chosen on the host. The answers come in one copy a group of prompts, and the logits of
-the masks that NMS kept in one more.
+On a CPU only masks that pass pred_iou_thresh are drawn. Here the host would have to wait for the device to
+know them, and nearly every prompt has a mask that passes (infra/adr/0010-gpu-path.md). So all masks are drawn
+and measured, and the host selects among them. The measures of a group of prompts come in one copy, and the
+logits of the masks that NMS keeps in one more.
 """
 
 import logging
@@ -28,7 +28,7 @@ from sam_core.options import MaskOptions
 
 log = logging.getLogger(__name__)
 
-# Prompts whose logits are kept until the answers are read: the default grid, 0.8 GB at 1:1
+# Prompts whose logits are kept until their measures are read: the default grid, 0.8 GB for a square crop
 GROUP_PROMPTS = 1024
 
 
@@ -48,13 +48,13 @@ class DeviceDecoder:
     def candidates(self, points_N2: npt.NDArray[np.float64]) -> Candidates:
         """The masks for points at x, y in pixels of the crop.
 
-        Raises: torch.OutOfMemoryError where not even one prompt fits.
+        Raises: torch.OutOfMemoryError if not even one prompt fits.
         """
         coords_N2 = on_device(self._frame.input_points(points_N2).astype(np.float32), self._device)
         measures, masks = list[Measures](), list[torch.Tensor]()
         for start in range(0, len(points_N2), GROUP_PROMPTS):
             batches = self._group(coords_N2[start : start + GROUP_PROMPTS], start)
-            # the one wait of a group
+            # the only wait of a group
             measures_N8 = torch.cat([batch.measures_N8 for batch in batches]).cpu().numpy()
             ends = np.cumsum([len(batch.measures_N8) for batch in batches])
             for batch, batch_N8 in zip(batches, np.split(measures_N8, ends[:-1]), strict=True):
@@ -77,7 +77,7 @@ class DeviceDecoder:
         return [mask_runs(low_res_mask(logits), self._rows_HL, self._columns_WM) for logits in chosen]
 
     def _group(self, coords_N2: torch.Tensor, first_index: int) -> list[ScoredMasks]:
-        """All masks of a group of prompts; out of memory halves the batch and goes on."""
+        """All masks of a group of prompts; the batch is halved as often as the device runs out of memory."""
         batches = list[ScoredMasks]()
         start = 0
         while start < len(coords_N2):
@@ -85,15 +85,18 @@ class DeviceDecoder:
             batch = self._fitting_batch(coords_N2[start : start + size], first_index + start, size)
             if batch is None:
                 self._batch_size = (size + 1) // 2
-                log.warning("out of device memory: going on with %d points a batch", self._batch_size)
-                torch.cuda.empty_cache()  # not in the except: its traceback holds what the batch had made
+                log.warning(
+                    "out of device memory: decoding continues with %d points a batch", self._batch_size
+                )
+                # not in the except clause, whose traceback keeps the batch's tensors alive
+                torch.cuda.empty_cache()
             else:
                 batches.append(batch)
                 start += size
         return batches
 
     def _fitting_batch(self, coords_B2: torch.Tensor, first_index: int, size: int) -> ScoredMasks | None:
-        """The masks of the batch; None where there is no room but may be for a smaller one."""
+        """The masks of the batch; None if it is too large for the device's memory and can be halved."""
         try:
             return self._batch(coords_B2, first_index, size)
         except torch.OutOfMemoryError:
@@ -102,7 +105,7 @@ class DeviceDecoder:
         return None
 
     def _batch(self, coords_B2: torch.Tensor, first_index: int, size: int) -> ScoredMasks:
-        """The masks of at most `size` points; the device sees `size` of them in any case."""
+        """The masks of at most `size` points, decoded as exactly `size`: the last point is repeated."""
         count = len(coords_B2)
         if count < size:
             coords_B2 = torch.cat([coords_B2, coords_B2[-1:].expand(size - count, 2)])
@@ -121,7 +124,8 @@ class DeviceDecoder:
         """Predicted IoU [B, M] and logits [B, M, rows, columns] of B prompts."""
         decoder, side, options = self._sam.mask_decoder, self._side, self._options
         decode, draw, positions = decoded_prompts, low_res_logits, shown_positions(self._shown)
-        if options.compile_decoder:  # over the whole square: what shows an image differs from one to the next
+        # compiled for the whole square: the part that shows the crop differs from one crop to the next
+        if options.compile_decoder:
             decode, draw, positions = compiled(decoded_prompts), compiled(low_res_logits), self._grid
         labels_B1 = torch.ones(len(coords_B2), 1, dtype=torch.int, device=self._device)
         sparse_BTC, _ = self._sam.prompt_encoder((coords_B2[:, None], labels_B1), None, None)

@@ -1,15 +1,14 @@
 """The image's half of the mask decoder, computed once a crop and shared by all its prompts.
 
 Automatic mask generation has no mask prompt, so that every prompt starts from the same image tokens x. After
-the first layer they are LayerNorm(x + A U), of low rank in what depends on the prompt, and so is every later
-projection of them: the part with x is here, the part with A and U is small (formulas:
-sam_core/decoding/image_tokens.py).
+the first layer they are LayerNorm(x + A U), where only A and U depend on the prompt and have low rank. Every
+later projection of the tokens splits in the same way. The part with x is computed here, once; image_tokens.py
+has the formulas and the small part with A and U.
 
 Legend: h heads, d channels of a head, D = h d, C channels, P positions of the image.
 """
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 
@@ -19,16 +18,16 @@ from sam_core.model.sam import Sam
 
 @dataclass(frozen=True)
 class Projection:
-    """One projection W of image tokens, split as sam_core/decoding/image_tokens.py has it."""
+    """One projection W of image tokens, split as image_tokens.py has it."""
 
     x_hdP: torch.Tensor  # x g W
     weight_CD: torch.Tensor  # g W
-    constant_hdP: torch.Tensor  # (b + positional encoding) W + bias; P is 1 where no encoding is added
+    constant_hdP: torch.Tensor  # (b + positional encoding) W + bias; P is 1 if no encoding is added
 
 
 @dataclass(frozen=True)
 class ImageSide:
-    """All that the decoding of one prompt needs of the image; the order of the fields is the order of use."""
+    """All that decoding a prompt needs of the image; the fields stand in their order of use."""
 
     heads: int
     # layer 0, plain
@@ -36,8 +35,8 @@ class ImageSide:
     value0_hdP: torch.Tensor
     query0_hdP: torch.Tensor
     # layer 1, on the image tokens after layer 0
-    square0_P: torch.Tensor  # |x|^2, for the LayerNorm's statistics, as is
-    x_out0_hdP: torch.Tensor  # x . the output projection of layer 0: with the tokens' values gives x . U
+    square0_P: torch.Tensor  # |x|^2, for the LayerNorm's variance
+    x_out0_hdP: torch.Tensor  # x . the output projection of layer 0; times the tokens' values it is x . U
     key1: Projection
     value1: Projection
     query1: Projection
@@ -50,14 +49,13 @@ class ImageSide:
     x_out1_hdP: torch.Tensor
     key2: Projection
     value2: Projection
-    # its "heads" are the four pixels that a position becomes; centred over channels, for the LayerNorm that
-    # follows
+    # its "heads" are the four pixels that a position becomes; centred over channels for the next LayerNorm
     upscaling: Projection
 
 
 @torch.inference_mode()
 def crop_side(sam: Sam, embedding_1CHW: torch.Tensor) -> ImageSide:
-    """The shared half of decoding for one embedding, as it is without a mask prompt."""
+    """The shared half of decoding for one embedding without a mask prompt."""
     _, dense_1CHW = sam.prompt_encoder(None, None, None)
     return image_side(sam.mask_decoder, embedding_1CHW, dense_1CHW, sam.prompt_encoder.get_dense_pe())
 
@@ -69,16 +67,15 @@ def image_side(
 
     Source: TwoWayTransformer and MaskDecoder of segment-anything, commit dca509f; the low-rank form is ours.
     """
-    transformer = cast(Any, decoder.transformer)
-    layer0, layer1 = transformer.layers
-    final = transformer.final_attn_token_to_image
+    block0, block1 = decoder.transformer.blocks()
+    final = decoder.transformer.final_attn_token_to_image
     heads = final.num_heads
     x_PC = (embedding_1CHW + dense_1CHW)[0].flatten(1).T.contiguous()
     pe_PC = pe_1CHW[0].flatten(1).T
-    to_image, to_tokens = layer0.cross_attn_token_to_image, layer0.cross_attn_image_to_token
-    gain0, bias0 = layer0.norm4.weight, layer0.norm4.bias
-    gain1, bias1 = layer1.norm4.weight, layer1.norm4.bias
-    out0, out1 = to_tokens.out_proj, layer1.cross_attn_image_to_token.out_proj
+    to_image, to_tokens = block0.cross_attn_token_to_image, block0.cross_attn_image_to_token
+    gain0, bias0 = block0.norm4.weight, block0.norm4.bias
+    gain1, bias1 = block1.norm4.weight, block1.norm4.bias
+    out0, out1 = to_tokens.out_proj, block1.cross_attn_image_to_token.out_proj
 
     centred0_PC = centred(x_PC + out0.bias)
     centred1_PC = centred(centred0_PC * gain0)
@@ -92,7 +89,8 @@ def image_side(
     ) -> Projection:
         return _projection(centred1_PC, gain1, bias1 + pe, weight_DC, bias_D, groups)
 
-    first = cast(Any, decoder.output_upscaling[0])
+    first = decoder.upscaling_layers().first
+    assert first.bias is not None  # noqa: S101  MaskDecoder makes it with one
     # [C, c, 2, 2] with outputs last: pixel (i, j) of the two by two, then channel
     upscaling_Cgc = centred(first.weight.permute(0, 2, 3, 1).flatten(1, 2))
     return ImageSide(
@@ -102,9 +100,9 @@ def image_side(
         query0_hdP=by_head(to_tokens.q_proj(x_PC + pe_PC), heads),
         square0_P=centred0_PC.square().sum(1),
         x_out0_hdP=by_head(centred0_PC @ out0.weight, heads),
-        key1=after0(layer1.cross_attn_token_to_image.k_proj, pe_PC),
-        value1=after0(layer1.cross_attn_token_to_image.v_proj, 0.0),
-        query1=after0(layer1.cross_attn_image_to_token.q_proj, pe_PC),
+        key1=after0(block1.cross_attn_token_to_image.k_proj, pe_PC),
+        value1=after0(block1.cross_attn_token_to_image.v_proj, 0.0),
+        query1=after0(block1.cross_attn_image_to_token.q_proj, pe_PC),
         square1_P=centred1_PC.square().sum(1),
         gain0_C=gain0,
         shift1_C=shift1_C,
@@ -123,7 +121,7 @@ def centred(values: torch.Tensor) -> torch.Tensor:
 
 
 def by_head(values_PD: torch.Tensor, heads: int) -> torch.Tensor:
-    """[P, h d] as [h, d, P]: positions last, where vector units are filled."""
+    """[P, h d] as [h, d, P]: positions last, so that they fill vector units."""
     return values_PD.T.reshape(heads, -1, values_PD.shape[0]).contiguous()
 
 

@@ -1,11 +1,11 @@
-"""What one prompt does to the image tokens, kept in factors and never written out.
+"""The image tokens of a prompt, kept in factors and never written out.
 
 A prompt's image tokens after a layer of the decoder are LayerNorm(x + A U): x is the image's own, A holds the
 softmax weights of P positions over R = h T (head, token) pairs, U their values. With x and U centred over
 channels the mean is zero, so that the tokens are (s x + A U) g + b, s = 1 / std a position and A scaled by s
 already. A projection W of them is s (x g W) + A (U g W) + b W: an attention score of seven queries costs R
-products a position where the plain way takes C. A second layer has the same form: x g in place of x, the rows
-of both layers in A and U.
+products a position in place of C. A second layer has the same form: x g in place of x, and the rows of both
+layers in A and U.
 
 Legend: B prompts, h heads, d channels of a head, T tokens of a prompt, R = h T, P positions, C channels.
 """
@@ -39,7 +39,7 @@ class TokenValues:
 
 
 def attended(query_BhTd: torch.Tensor, key_hdP: torch.Tensor, value_hdP: torch.Tensor) -> torch.Tensor:
-    """What each token sees of an image that is the same for all prompts; [B, h, T, d]."""
+    """Attention of each token to an image that is the same for all prompts; [B, h, T, d]."""
     weights_BRP = _shared_product(query_BhTd, key_hdP).softmax(-1)
     return _shared_sum(weights_BRP, value_hdP)
 

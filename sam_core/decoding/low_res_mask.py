@@ -1,8 +1,8 @@
-"""A mask kept as the part of its low-resolution logits that decides it, and drawn when it is wanted.
+"""A mask kept as the part of its low-resolution logits that decides it, and drawn on request.
 
-Of a thousand candidates NMS keeps some sixty: the others never become pixels. A pixel is inside where a mean
-of a few neighbouring logits is above 0, so that logits further from any positive one than these reach do not
-matter.
+Of a thousand candidates NMS keeps some sixty: the others never become pixels. A pixel is inside if a weighted
+mean of a few neighbouring logits is above 0. Logits too far from every positive one to share such a mean do
+not matter and are dropped.
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# a resize reaches two logits a step, the composite of two at most four
+# Logits: each of the two resizes reaches at most two further
 REACH = 4
-# pixels drawn at a time: 16 MB as float32
+# Pixels drawn at a time: 16 MB as float32
 BLOCK_PIXELS = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class LowResMask:
-    """The logits around a mask, cut out of the crop's at `row` and `column`; logits outside count as 0."""
+    """The logits around a mask, which begin at `row` and `column` of the crop's; those outside count as 0."""
 
     logits_LM: npt.NDArray[np.float32]
     row: int
@@ -26,7 +26,7 @@ class LowResMask:
 
 
 def low_res_mask(logits_LM: npt.NDArray[np.float32]) -> LowResMask:
-    """The part of the logits that decides where the mask is; empty for an empty mask."""
+    """The part of the logits that decides the mask; empty for an empty mask."""
     is_inside = logits_LM > 0
     rows, columns = _reach(is_inside, 1), _reach(is_inside, 0)
     return LowResMask(logits_LM[rows, columns].copy(), rows.start, columns.start)

@@ -1,22 +1,22 @@
-"""Area, box and stability of masks straight from low-resolution logits, without keeping a full-size mask.
+"""Area, box and stability of masks from low-resolution logits, without keeping a full-size mask.
 
-Logits reach the crop's size through the crop frame's two matrices, a block of rows at a time, and only counts
-stay: memory is bounded by the block whatever the size of the crop. Counts are int64.
+The crop frame's two matrices bring logits to the crop's size, a block of rows at a time, and only counts are
+kept: the block bounds the memory for a crop of any size. Counts are int64.
 """
 
 from dataclasses import dataclass
 
 import torch
 
-# float32 pixels at the crop's size held at a time: 16 MB, which a CPU's outer cache still holds
+# Pixels at the crop's size held at a time: 16 MB as float32, which fit a CPU's outer cache
 BLOCK_PIXELS = 4 * 1024 * 1024
-# on a GPU 64 MB: about its cache, and a quarter of the launches, of which there are some 14 a block
+# On a GPU 64 MB: about the size of its cache, and a quarter of the launches, some 14 a block
 GPU_BLOCK_PIXELS = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class MaskMeasures:
-    """What selection needs to know of N masks, in pixels of the crop."""
+    """What selection needs of N masks, in pixels of the crop."""
 
     stability_score_N: torch.Tensor  # float32
     area_N: torch.Tensor  # int64
@@ -70,7 +70,7 @@ def _group_measures(
 
 
 def stability_score(inside_N: torch.Tensor, around_N: torch.Tensor) -> torch.Tensor:
-    """IoU of each mask cut at +offset and at -offset, from the two areas; float32, 0 where both are empty.
+    """IoU of each mask cut at +offset and at -offset, from the two areas; float32, 0 if both are empty.
 
     Source: SAM, App. B.
     """
@@ -83,7 +83,7 @@ def _count(is_inside_NHW: torch.Tensor) -> torch.Tensor:
 
 
 def _span(is_used_NK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and last used place of each row; 0 and 0 where none is."""
+    """First and last used position of each row; 0 and 0 if none is used."""
     used = is_used_NK.to(torch.uint8)  # argmax gives the first of equals
     first_N = used.argmax(1)
     last_N = used.shape[1] - 1 - used.flip(1).argmax(1)

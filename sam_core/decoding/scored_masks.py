@@ -1,4 +1,4 @@
-"""Drawn masks and what selection asks of them, between a decoder's batches and its Candidates."""
+"""The measures of drawn masks, between a decoder's batches and its Candidates."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import torch
 
 from sam_core.decoding.mask_measures import mask_measures
 from sam_core.masks.candidates import Candidates
+from sam_core.masks.thresholds import passes_thresholds
 from sam_core.options import MaskOptions
 
 Measures = npt.NDArray[np.float64]  # [N, 8], see ScoredMasks
@@ -16,10 +17,10 @@ Measures = npt.NDArray[np.float64]  # [N, 8], see ScoredMasks
 
 @dataclass(frozen=True)
 class ScoredMasks:
-    """N masks on the device, by their logits over the part of the square that shows the crop."""
+    """N masks on the device, as logits over the part of the square that shows the crop."""
 
     # predicted IoU, stability score, area, box XYXY, index of the point: one tensor, so that one copy brings
-    # it to the host, and in float64, which holds each of them exactly
+    # it to the host, in float64, which holds each of them exactly
     measures_N8: torch.Tensor
     logits_NLM: torch.Tensor  # float32, the mask is where they are above 0
 
@@ -39,15 +40,10 @@ def scored_masks(
 
 
 def passing(measures_N8: Measures, options: MaskOptions) -> npt.NDArray[np.int64]:
-    """Places of the masks over both score thresholds, in order; a threshold of 0 keeps all."""
-    # compared as float32, which the scores were made in and which SA compares
-    iou_N, stability_N = measures_N8[:, 0].astype(np.float32), measures_N8[:, 1].astype(np.float32)
-    passes_N = np.ones(len(iou_N), dtype=bool)
-    if options.pred_iou_thresh > 0:
-        passes_N &= iou_N > np.float32(options.pred_iou_thresh)
-    if options.stability_score_thresh > 0:
-        passes_N &= stability_N >= np.float32(options.stability_score_thresh)
-    return np.flatnonzero(passes_N)
+    """Positions of the masks that pass both score thresholds, in order."""
+    # float32, in which the scores were made
+    iou_N, stability_N = measures_N8[:, :2].astype(np.float32).T
+    return np.flatnonzero(passes_thresholds(iou_N, stability_N, options))
 
 
 def candidates_of(

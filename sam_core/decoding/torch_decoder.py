@@ -1,7 +1,7 @@
-"""The crop decoder in plain torch for a CPU: the fallback where the native kernel is not.
+"""The crop decoder in plain torch for a CPU: the fallback if the native kernel cannot serve.
 
-Prompts go through the transformer and the IoU head a few at a time; the masks that pass are drawn, measured,
-and kept as the part of their logits that decides them.
+Prompts go through the transformer and the IoU head a few at a time. Masks whose predicted IoU passes are
+drawn and measured; those that pass both thresholds are kept as the part of their logits that decides them.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,6 @@ import torch
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.image_side import crop_side
 from sam_core.decoding.low_res_mask import LowResMask, low_res_mask, mask_runs
-from sam_core.decoding.precision import product_dtype
 from sam_core.decoding.prompt_side import decoded_prompts
 from sam_core.decoding.scored_masks import Measures, ScoredMasks, candidates_of, passing, scored_masks
 from sam_core.decoding.upscaling import drawn_masks
@@ -21,8 +20,8 @@ from sam_core.masks.candidates import Candidates
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
 
-# The image tokens of one prompt (0.9 MB a layer) fill the cache of a core, and the few tokens of eight
-# prompts share one reading of the weights.
+# The image tokens of one prompt (0.9 MB a layer) fill the cache of a core; the few tokens of eight prompts
+# share one pass over the weights.
 PROMPTS = 8
 
 
@@ -60,8 +59,7 @@ class TorchDecoder:
         decoder, side, options = self._sam.mask_decoder, self._side, self._options
         decoded = decoded_prompts(decoder, side, sparse_BTC, image_chunk=1)
         shown = (self._resize[0].shape[1], self._resize[1].shape[1])
-        dtype = product_dtype(options)
-        drawn = drawn_masks(decoder, side, decoded, self._grid, shown, options.pred_iou_thresh, dtype)
+        drawn = drawn_masks(decoder, side, decoded, self._grid, shown, options)
         logits_NLM = drawn.logits_NLM - self._sam.mask_threshold
         return scored_masks(
             logits_NLM,

@@ -1,29 +1,35 @@
 """Low-resolution mask logits from decoded prompts: the last and dearest step of the decoder.
 
-The two 2x2 transposed convolutions of stride 2 are matrix products, a position at a time, so that positions
-go in blocks that stay in cache and rows and columns over the padding are left out.
+The two 2x2 transposed convolutions of stride 2 are matrix products, one a position. Positions therefore go in
+blocks that stay in cache, and rows and columns over the padding are left out.
 
 Legend: B prompts, M masks of a prompt, C channels, c channels after the first step, P positions, g = 4 pixels
 of a position after the first step.
 """
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from torch.nn import functional as F
 
 from sam_core.decoding.image_side import ImageSide
 from sam_core.decoding.image_tokens import ImageTokens
+from sam_core.decoding.precision import product_dtype
 from sam_core.decoding.prompt_side import DecodedPrompts
+from sam_core.masks.thresholds import passes_predicted_iou
 from sam_core.model.mask_decoder import MaskDecoder
+from sam_core.options import MaskOptions
+
+# Rows of positions upscaled at a time: their 64 + 128 channels at twice the resolution take 3 MB
+BLOCK_ROWS = 16
 
 
 def mask_weights(decoder: MaskDecoder, mask_tokens_BMC: torch.Tensor) -> torch.Tensor:
     """How each multimask token weighs the channels of the upscaled image; [B, M, channels]."""
-    hypernetworks = list(decoder.output_hypernetworks_mlps)[1:]
+    multimask_heads = decoder.hypernetworks()[1:]
     return torch.stack(
-        [mlp(token_BC) for mlp, token_BC in zip(hypernetworks, mask_tokens_BMC.unbind(1), strict=True)], dim=1
+        [head(token_BC) for head, token_BC in zip(multimask_heads, mask_tokens_BMC.unbind(1), strict=True)],
+        dim=1,
     )
 
 
@@ -38,16 +44,16 @@ def low_res_logits(
     tokens: ImageTokens,
     weights_BMc: torch.Tensor,
     grid: tuple[int, int],
-    valid: tuple[int, int],
+    shown: tuple[int, int],
     block_rows: int,
     dtype: torch.dtype,
 ) -> torch.Tensor:
     """Logits of the wanted masks over the image, float32 [B, M, 4 rows, 4 columns].
 
-    grid: the embedding's (rows, columns); valid: how many of them show the image; block_rows: how many rows
+    grid: the embedding's (rows, columns); shown: how many of them show the image; block_rows: how many rows
     of positions are upscaled at a time; dtype: of the products, while sums for the LayerNorm are float32.
     """
-    rows, columns = valid
+    rows, columns = shown
     values_BDR = (tokens.values_BRC @ side.upscaling.weight_CD).mT.to(dtype)
     scale_BHW = tokens.scale_BP.view(-1, *grid)
     factors_BRHW = tokens.factors_BRP.view(*tokens.factors_BRP.shape[:2], *grid)
@@ -68,7 +74,8 @@ def _block_logits(
     decoder: MaskDecoder, first_BgcP: torch.Tensor, weights_BMc: torch.Tensor, columns: int
 ) -> torch.Tensor:
     """Logits of a block of positions, from its centred channels after the first convolution."""
-    _, norm, _, second, _ = cast(Any, decoder.output_upscaling)
+    _, norm, second = decoder.upscaling_layers()
+    assert second.bias is not None  # noqa: S101  MaskDecoder makes it with one
     dtype, channels = first_BgcP.dtype, first_BgcP.shape[2]
     inverse_std_BgP = (first_BgcP.float().square().sum(2) / channels + norm.eps).rsqrt()
     first_BgcP.mul_(inverse_std_BgP[:, :, None]).mul_(norm.weight[:, None]).add_(norm.bias[:, None])
@@ -83,10 +90,6 @@ def _block_logits(
     # g is (i, j), h is (k, l); the pixel is at 4 row + 2 i + k, 4 column + 2 j + l
     logits = logits.view(B, 2, 2, 2, 2, M, P // columns, columns).permute(0, 5, 6, 1, 3, 7, 2, 4)
     return logits.reshape(B, M, 4 * (P // columns), 4 * columns)
-
-
-# rows of positions upscaled at a time: their 64 + 128 channels at twice the resolution take 3 MB
-BLOCK_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -104,24 +107,24 @@ def drawn_masks(
     decoded: DecodedPrompts,
     grid: tuple[int, int],
     shown: tuple[int, int],
-    pred_iou_thresh: float,
-    dtype: torch.dtype,
+    options: MaskOptions,
 ) -> DrawnMasks:
-    """Masks of the batch over the threshold, unless it is 0, by prompt and token.
+    """Masks of the batch whose predicted IoU passes, by prompt and token.
 
     decoded: a prompt a chunk; grid: the embedding's rows and columns; shown: rows and columns of logits that
-    show the image; dtype: of the upscaling's products.
+    show the image.
     """
     rows, columns = shown
     weights_BMc = mask_weights(decoder, decoded.mask_tokens_BMC)
     iou_BM = decoded.predicted_iou_BM
-    is_wanted_BM = iou_BM > pred_iou_thresh if pred_iou_thresh > 0 else torch.ones_like(iou_BM).bool()
+    passes_BM = torch.from_numpy(passes_predicted_iou(iou_BM.numpy(), options))
+    dtype = product_dtype(options)
     positions = shown_positions(shown)
     parts = [
-        low_res_logits(decoder, side, tokens, weights[wanted][None], grid, positions, BLOCK_ROWS, dtype)[0]
-        for tokens, weights, wanted in zip(decoded.image_tokens, weights_BMc, is_wanted_BM, strict=True)
-        if wanted.any()
+        low_res_logits(decoder, side, tokens, weights[passes][None], grid, positions, BLOCK_ROWS, dtype)[0]
+        for tokens, weights, passes in zip(decoded.image_tokens, weights_BMc, passes_BM, strict=True)
+        if passes.any()
     ]
-    prompt_N, _ = is_wanted_BM.nonzero(as_tuple=True)
+    prompt_N, _ = passes_BM.nonzero(as_tuple=True)
     logits = torch.cat(parts) if parts else weights_BMc.new_empty(0, rows, columns)
-    return DrawnMasks(prompt_N, iou_BM[is_wanted_BM], logits[:, :rows, :columns])
+    return DrawnMasks(prompt_N, iou_BM[passes_BM], logits[:, :rows, :columns])

@@ -1,1 +1,1 @@
-"""Masks as run lengths: encoding, measuring, selecting. Needs numpy, not torch."""
+"""Masks as run lengths: encoding, measuring, selecting. Needs no torch."""

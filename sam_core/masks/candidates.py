@@ -1,8 +1,8 @@
-"""The seam between decoding and selection: the masks of one crop that pass the two score thresholds.
+"""What decoding hands to selection: the masks of one crop that pass the two score thresholds.
 
-A CropDecoder turns the points of one crop into Candidates; everything after it (crop edge, NMS, encoding) is
-the same whichever decoder made them. Run lengths are made on request, once and together, so that a device is
-asked once: NMS throws most candidates away.
+A CropDecoder turns the points of one crop into Candidates; what follows (crop edge, NMS, encoding) is the
+same for all decoders. NMS drops most candidates, so run lengths are made on request, and for all that are
+left together: a device is asked once.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,15 +16,15 @@ import numpy.typing as npt
 class Candidates:
     """Masks over `pred_iou_thresh` and `stability_score_thresh`, ordered by point, then by mask token.
 
-    Before the crop-edge filter and NMS. Boxes, areas and runs are in pixels of the crop. N may be 0.
+    The crop-edge filter and NMS come later. Boxes, areas and runs are in pixels of the crop. N may be 0.
     """
 
     predicted_iou_N: npt.NDArray[np.float32]
     stability_score_N: npt.NDArray[np.float32]
     area_N: npt.NDArray[np.int64]
     box_xyxy_N4: npt.NDArray[np.int64]  # first and last pixel, both inside; zeros for an empty mask
-    point_index_N: npt.NDArray[np.int64]  # which of the points asked for it
-    # runs(order): of each of these masks its column-major run lengths, the first counts zeros (and may be 0)
+    point_index_N: npt.NDArray[np.int64]  # of the point that prompted it
+    # runs(order): the column-major run lengths of each of these masks; the first counts zeros and may be 0
     runs: Callable[[npt.NDArray[np.int64]], Iterable[npt.NDArray[np.uint32]]]
 
     def __len__(self) -> int:

@@ -18,21 +18,21 @@ XYXY = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of the image, in its pixels; x1 and y1 lie outside. Layer 0 is the whole image, or a tile."""
+    """A part of the image, in its pixels; x1 and y1 are exclusive. Layer 0 is the whole image, or a tile."""
 
     xyxy: XYXY
     layer: int
 
 
 def labelled_crops(height: int, width: int, options: MaskOptions) -> list[Crop]:
-    """The parts of an image of this size that the options say to label, in order.
+    """The parts of an image of this size to label, in order.
 
     Raises: ValueError for an image of 2^32 pixels or more: COCO's run lengths have 32 bits.
     """
     if height * width >= 2**32:
         raise ValueError(
-            f"the image has {height * width} pixels ({height} x {width}), more than 32-bit run lengths can "
-            "count: cut it into images of less than 4 gigapixels first"
+            f"the image has {height * width} pixels ({height} x {width}), more than COCO's run lengths of 32 "
+            "bits can count; cut it into images of less than 4 gigapixels"
         )
     if options.tile_size:
         return image_tiles(height, width, options.tile_size, options.crop_overlap_ratio)
@@ -47,9 +47,9 @@ def image_crops(height: int, width: int, n_layers: int, overlap_ratio: float) ->
     crops = [Crop((0, 0, width, height), 0)]
     for layer in range(1, n_layers + 1):
         a_side = 2**layer
-        overlap = int(overlap_ratio * min(height, width) * (2 / a_side))
-        columns = _layer_spans(width, a_side, overlap)
-        rows = _layer_spans(height, a_side, overlap)
+        shared_px = int(overlap_ratio * min(height, width) * (2 / a_side))
+        columns = _layer_spans(width, a_side, shared_px)
+        rows = _layer_spans(height, a_side, shared_px)
         crops += [Crop((x0, y0, x1, y1), layer) for (x0, x1), (y0, y1) in product(columns, rows)]
     return crops
 
@@ -61,9 +61,9 @@ def image_tiles(height: int, width: int, tile_size: int, overlap_ratio: float) -
     return [Crop((x0, y0, x1, y1), 0) for (y0, y1), (x0, x1) in product(rows, columns)]
 
 
-def _layer_spans(length: int, pieces: int, overlap: int) -> list[tuple[int, int]]:
-    span = math.ceil((overlap * (pieces - 1) + length) / pieces)
-    starts = [(span - overlap) * piece for piece in range(pieces)]
+def _layer_spans(length: int, pieces: int, shared_px: int) -> list[tuple[int, int]]:
+    span = math.ceil((shared_px * (pieces - 1) + length) / pieces)
+    starts = [(span - shared_px) * piece for piece in range(pieces)]
     return [(start, min(start + span, length)) for start in starts if start < length]
 
 
@@ -88,5 +88,5 @@ def point_grid(points_per_side: int) -> npt.NDArray[np.float64]:
 def layer_point_grids(
     points_per_side: int, n_layers: int, downscale_factor: int
 ) -> list[npt.NDArray[np.float64]]:
-    """The grid of the image and of each layer of crops, thinned by the factor a layer; a point at least."""
+    """The grid of the image and of each layer of crops, each thinner by the factor; at least one point."""
     return [point_grid(max(1, points_per_side // downscale_factor**layer)) for layer in range(n_layers + 1)]

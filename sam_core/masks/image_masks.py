@@ -1,4 +1,4 @@
-"""What leaves mask generation: the masks of one image as plain columns, encoded as COCO RLE.
+"""The masks of one image as mask generation gives them: plain columns, encoded as COCO RLE.
 
 Columns rather than a list of records, because the dataset stores columns; SA's records are made on request.
 """
@@ -24,9 +24,8 @@ class ImageMasks:
     width: int
     counts: list[bytes]  # COCO's compressed run lengths, column-major
     area: npt.NDArray[np.int64]
-    bbox_xywh: npt.NDArray[
-        np.float32
-    ]  # as SA has it: the last pixel minus the first, one less than the extent
+    # as SA has it: width and height are the last pixel minus the first, one less than the extent
+    bbox_xywh: npt.NDArray[np.float32]
     predicted_iou: npt.NDArray[np.float32]
     stability_score: npt.NDArray[np.float32]
     point_coords: npt.NDArray[np.float32]  # x, y of the prompt

@@ -1,6 +1,6 @@
-"""Non-maximal suppression: of masks that overlap too much, the one with the higher score stays.
+"""Non-maximal suppression (NMS): of two masks with too high an IoU, the one with the higher score stays.
 
-Greedy, on the host: after the filters a crop has some two thousand candidates, of which some sixty stay.
+Greedy, on the host: of a crop's two thousand candidates after the filters some sixty stay.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,26 +12,26 @@ from pycocotools import mask as coco_mask
 
 Indices = npt.NDArray[np.int64]
 # IoU of one item with each of some others
-Overlap = Callable[[int, Indices], npt.NDArray[np.float64]]
+IouWithOthers = Callable[[int, Indices], npt.NDArray[np.float64]]
 
 
-def kept_by_nms(order_N: Indices, overlap: Overlap, thresh: float) -> Indices:
-    """The items that stay, best first; of two that overlap by more than `thresh` the earlier stays."""
+def kept_by_nms(order_N: Indices, iou: IouWithOthers, thresh: float) -> Indices:
+    """The items that stay, best first: of two with an IoU above `thresh` the earlier stays."""
     kept = []
     while len(order_N):
         best, order_N = order_N[0], order_N[1:]
         kept.append(best)
-        # written so that an IoU of 0 / 0 (boxes without extent) suppresses nothing, as in torchvision
-        order_N = order_N[~(overlap(int(best), order_N) > thresh)]
+        # as in torchvision an IoU of 0 / 0 (boxes without extent), which is NaN, suppresses nothing
+        order_N = order_N[~(iou(int(best), order_N) > thresh)]
     return np.array(kept, dtype=np.int64)
 
 
-def box_overlap(box_xyxy_N4: npt.NDArray[Any]) -> Overlap:
-    """IoU of boxes, whose width is x1 - x0; NaN where neither has an extent."""
+def box_iou(box_xyxy_N4: npt.NDArray[Any]) -> IouWithOthers:
+    """IoU of boxes, whose width is x1 - x0; NaN if neither has an extent."""
     boxes = box_xyxy_N4.astype(np.float64)
     area_N = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
-    def overlap(one: int, others: Indices) -> npt.NDArray[np.float64]:
+    def iou_of_one(one: int, others: Indices) -> npt.NDArray[np.float64]:
         low = np.maximum(boxes[one, :2], boxes[others, :2])
         high = np.minimum(boxes[one, 2:], boxes[others, 2:])
         shared = np.clip(high - low, 0, None).prod(axis=1)
@@ -39,14 +39,14 @@ def box_overlap(box_xyxy_N4: npt.NDArray[Any]) -> Overlap:
             iou: npt.NDArray[np.float64] = shared / (area_N[one] + area_N[others] - shared)
         return iou
 
-    return overlap
+    return iou_of_one
 
 
-def mask_overlap(counts: Sequence[bytes], height: int, width: int) -> Overlap:
+def mask_iou(counts: Sequence[bytes], height: int, width: int) -> IouWithOthers:
     """IoU of masks given as COCO's compressed counts."""
     masks = [{"size": [height, width], "counts": mask_counts} for mask_counts in counts]
 
-    def overlap(one: int, others: Indices) -> npt.NDArray[np.float64]:
+    def iou_of_one(one: int, others: Indices) -> npt.NDArray[np.float64]:
         if not len(others):
             return np.zeros(0)
         iou: npt.NDArray[np.float64] = coco_mask.iou([masks[other] for other in others], [masks[one]], [0])[
@@ -54,4 +54,4 @@ def mask_overlap(counts: Sequence[bytes], height: int, width: int) -> Overlap:
         ]
         return iou
 
-    return overlap
+    return iou_of_one

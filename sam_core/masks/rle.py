@@ -1,6 +1,6 @@
 """Run-length encoding of masks as COCO has it: column-major, the first run counts zeros.
 
-Runs are uint32 arrays inside; compressed counts (bytes) are what leaves. Compression is pycocotools'.
+Inside they are uint32 arrays, in records and datasets compressed counts (bytes), which pycocotools makes.
 """
 
 from typing import cast
@@ -21,7 +21,7 @@ def runs_of_mask(mask_HW: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
 def mask_of_runs(runs: npt.NDArray[np.uint32], height: int, width: int) -> npt.NDArray[np.bool_]:
     """The mask of column-major run lengths; bool [height, width].
 
-    Raises: ValueError where the runs do not sum to height x width.
+    Raises: ValueError if the runs do not sum to height x width.
     """
     total = int(runs.sum(dtype=np.int64))
     if total != height * width:
@@ -48,7 +48,7 @@ def placed_runs(
     starts, stops = starts[stops > starts], stops[stops > starts]
     if not len(starts):
         return np.array([height * width], dtype=np.uint32)
-    # a run that goes on into the next column of the crop is cut there: the image has other pixels between
+    # a run is cut where it continues in the next column of the crop: the image has other pixels between
     first_column, last_column = starts // crop_height, (stops - 1) // crop_height
     pieces = last_column - first_column + 1
     run = np.repeat(np.arange(len(starts)), pieces)
@@ -78,12 +78,12 @@ def compressed_counts(runs: npt.NDArray[np.uint32], height: int, width: int) -> 
 def compressed_counts_runs(counts: bytes) -> npt.NDArray[np.uint32]:
     """The run lengths of COCO's compressed counts: groups of six bits, from the fourth on as a difference.
 
-    Raises: ValueError where the counts are cut off or hold another character.
+    Raises: ValueError if the counts are cut off or hold another character.
     Source: cocoapi, rleFrString in common/maskApi.c, commit 8c9bcc3.
     """
     groups = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
     if len(groups) and (groups.min() < 0 or groups.max() > 63 or groups[-1] & 0x20):
-        raise ValueError("compressed RLE counts are cut off or hold a character that is none of theirs")
+        raise ValueError("compressed RLE counts are cut off or contain a character that COCO does not use")
     values: list[int] = []
     value = shift = 0
     for group in groups.tolist():
@@ -111,8 +111,7 @@ def box_of_runs(runs: npt.NDArray[np.uint32], height: int) -> tuple[int, int, in
     if not len(starts):
         return 0, 0, 0, 0
     x0, x1 = int(starts[0]) // height, int(stops[-1]) // height
-    if (
-        starts // height != stops // height
-    ).any():  # a run that goes on in the next column touches both edges
+    # a run that continues in the next column touches the last row and the first
+    if (starts // height != stops // height).any():
         return x0, 0, x1, height - 1
     return x0, int((starts % height).min()), x1, int((stops % height).max())

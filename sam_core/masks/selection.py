@@ -1,7 +1,7 @@
 """Which candidates become the masks of an image: crop edge, area, NMS in a crop and across crops.
 
-Everything here is arithmetic on plain columns and needs no model, so that a dataset labelled with loose
-thresholds can be filtered with tighter ones by the same functions.
+All of it is arithmetic on plain columns and needs no model: the same functions filter a dataset that was
+labelled with loose thresholds (refilter.py).
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ import numpy.typing as npt
 from sam_core.masks.candidates import Candidates
 from sam_core.masks.crops import XYXY, Crop
 from sam_core.masks.image_masks import ImageMasks, joined_masks
-from sam_core.masks.nms import Indices, Overlap, box_overlap, kept_by_nms, mask_overlap
+from sam_core.masks.nms import Indices, IouWithOthers, box_iou, kept_by_nms, mask_iou
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, placed_runs
 from sam_core.options import MaskOptions
 
-EDGE_PX = 20  # a box this near to the edge of its crop counts as cut off. Source: SAM, App. B
+EDGE_PX = 20  # a box this near to the edge of its crop is cut off. Source: SAM, App. B
 
 
 def masks_of_crop(
@@ -26,9 +26,9 @@ def masks_of_crop(
     image_size: tuple[int, int],
     options: MaskOptions,
 ) -> ImageMasks:
-    """The crop's masks that stay, best predicted IoU first, in the frame of the image (height, width).
+    """The masks of a crop, best predicted IoU first, in the frame of the image (height, width).
 
-    points_N2: those that the candidates' point_index counts, in the frame of the crop.
+    points_N2: the points behind the candidates' point_index, in the frame of the crop.
     """
     height, width = image_size
     x0, y0, _, _ = crop_xyxy
@@ -38,18 +38,18 @@ def masks_of_crop(
     order_N = best_first(candidates.predicted_iou_N)
     order_N = order_N[stays_N[order_N]]
     if options.nms_overlap == "box":
-        order_N = kept_by_nms(order_N, box_overlap(box_xyxy_N4), options.box_nms_thresh)
+        order_N = kept_by_nms(order_N, box_iou(box_xyxy_N4), options.box_nms_thresh)
     masks = encoded_masks(candidates, order_N, points_N2, crop_xyxy, image_size)
-    return masks if options.nms_overlap == "box" else without_overlaps_in_crop(masks, options)
+    return masks if options.nms_overlap == "box" else after_nms_in_crop(masks, options)
 
 
 def masks_across_crops(
     crops: Sequence[Crop], parts: Sequence[ImageMasks], options: MaskOptions
 ) -> ImageMasks:
-    """The masks of all crops, a part each, less those that repeat one of another crop.
+    """The masks of all crops (one of `parts` each), less those that repeat a mask of another crop.
 
-    The deeper layer wins, because its crops show the object larger; in a layer, or among tiles, the predicted
-    IoU decides. SA (`reference`) goes by the area of the crop alone: there a fragment may win over the whole.
+    The deeper layer wins, because its crops show the object larger; within a layer, and among tiles, the
+    predicted IoU decides. SA (`reference`) goes by the crop's area alone: a fragment may win over the whole.
     """
     masks = joined_masks(parts)
     if len(parts) < 2:
@@ -59,23 +59,23 @@ def masks_across_crops(
     else:
         layer_N = np.repeat([crop.layer for crop in crops], [len(part) for part in parts])
         order_N = np.lexsort((-masks.predicted_iou, -layer_N))
-    return _without_overlaps(masks.select(order_N), options, options.crop_nms_thresh)
+    return _after_nms(masks.select(order_N), options, options.crop_nms_thresh)
 
 
-def without_overlaps_in_crop(masks: ImageMasks, options: MaskOptions) -> ImageMasks:
-    """The masks of one crop that NMS leaves, best predicted IoU first."""
-    return _without_overlaps(masks.select(best_first(masks.predicted_iou)), options, options.box_nms_thresh)
+def after_nms_in_crop(masks: ImageMasks, options: MaskOptions) -> ImageMasks:
+    """The masks of one crop that NMS keeps, best predicted IoU first."""
+    return _after_nms(masks.select(best_first(masks.predicted_iou)), options, options.box_nms_thresh)
 
 
 def best_first(score_N: npt.NDArray[np.float32]) -> Indices:
-    """Positions by falling score; of equals the first comes first."""
+    """Positions by falling score; equal scores keep their order."""
     return np.argsort(-score_N, kind="stable")
 
 
 def is_cut_off(
     box_xyxy_N4: npt.NDArray[np.int64], crop_xyxy: XYXY, image_size: tuple[int, int]
 ) -> npt.NDArray[np.bool_]:
-    """Whether each box, in the image's frame, lies at an edge of its crop that is none of the image."""
+    """Whether each box, in the image's frame, touches an edge of its crop that is not the image's."""
     height, width = image_size
     is_at_crop_edge_N4 = np.abs(box_xyxy_N4 - np.array(crop_xyxy)) <= EDGE_PX
     is_at_image_edge_N4 = np.abs(box_xyxy_N4 - np.array([0, 0, width, height])) <= EDGE_PX
@@ -83,15 +83,15 @@ def is_cut_off(
     return is_cut
 
 
-def overlap_of(masks: ImageMasks, options: MaskOptions) -> Overlap:
-    """IoU of the masks, or of their boxes, as the options say."""
+def iou_of(masks: ImageMasks, options: MaskOptions) -> IouWithOthers:
+    """IoU of the masks or of their boxes, by the option nms_overlap."""
     if options.nms_overlap == "mask":
-        return mask_overlap(masks.counts, masks.height, masks.width)
-    return box_overlap(masks.box_xyxy())
+        return mask_iou(masks.counts, masks.height, masks.width)
+    return box_iou(masks.box_xyxy())
 
 
-def _without_overlaps(masks: ImageMasks, options: MaskOptions, thresh: float) -> ImageMasks:
-    return masks.select(kept_by_nms(np.arange(len(masks)), overlap_of(masks, options), thresh))
+def _after_nms(masks: ImageMasks, options: MaskOptions, thresh: float) -> ImageMasks:
+    return masks.select(kept_by_nms(np.arange(len(masks)), iou_of(masks, options), thresh))
 
 
 def encoded_masks(
@@ -101,7 +101,7 @@ def encoded_masks(
     crop_xyxy: XYXY,
     image_size: tuple[int, int],
 ) -> ImageMasks:
-    """The chosen candidates in the frame of the image; area and box are those of the encoded pixels."""
+    """The chosen candidates in the frame of the image; area and box are of the encoded pixels."""
     height, width = image_size
     x0, y0, x1, y1 = crop_xyxy
     counts, area, bbox_xywh = [], [], []

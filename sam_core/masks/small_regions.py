@@ -12,7 +12,7 @@ from scipy import ndimage
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.nms import kept_by_nms
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
-from sam_core.masks.selection import best_first, overlap_of
+from sam_core.masks.selection import best_first, iou_of
 from sam_core.options import MaskOptions
 
 Mask = npt.NDArray[np.bool_]
@@ -20,10 +20,10 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 def masks_without_small_regions(masks: ImageMasks, options: MaskOptions) -> ImageMasks:
-    """The masks cleaned, less those that came to repeat another; scores stay those of the model's masks.
+    """The masks cleaned, less those that now repeat another; scores are still those of the model's masks.
 
-    Masks that needed no cleaning stay before others, then those of higher predicted IoU. A mask that has less
-    than the minimal area even so is dropped. SA (`reference`) keeps it, and looks at the cleaning alone.
+    NMS prefers masks that needed no cleaning, then higher predicted IoU. A cleaned mask under the minimal
+    area is dropped. SA (`reference`) keeps it, and prefers by the cleaning alone.
     """
     min_area = options.min_mask_region_area
     counts, area, bbox_xywh = list(masks.counts), masks.area.copy(), masks.bbox_xywh.copy()
@@ -43,13 +43,13 @@ def masks_without_small_regions(masks: ImageMasks, options: MaskOptions) -> Imag
         order_N = order_N[area[order_N] >= min_area]
     order_N = order_N[np.argsort(is_changed_N[order_N], kind="stable")]
     thresh = max(options.box_nms_thresh, options.crop_nms_thresh)
-    return masks.select(kept_by_nms(order_N, overlap_of(masks, options), thresh))
+    return masks.select(kept_by_nms(order_N, iou_of(masks, options), thresh))
 
 
 def without_small_regions(mask_HW: Mask, min_area: int) -> tuple[Mask, bool]:
     """The mask, holes under `min_area` pixels filled, then islands removed; and whether it changed.
 
-    Regions are joined across corners too. A mask of nothing but small islands keeps the largest.
+    Pixels that touch at a corner are of one region. A mask of small islands alone keeps the largest.
     """
     if not mask_HW.any():
         return mask_HW, False
@@ -69,7 +69,7 @@ def without_small_regions(mask_HW: Mask, min_area: int) -> tuple[Mask, bool]:
 
 
 def _window(mask_HW: Mask, margin: int) -> tuple[slice, slice]:
-    """Where to look: a region that reaches further than `margin` pixels from the mask is not small."""
+    """The part to search: a region that reaches further than `margin` pixels from the mask is not small."""
     rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
     return (
         slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
@@ -80,7 +80,7 @@ def _window(mask_HW: Mask, margin: int) -> tuple[slice, slice]:
 def _is_in_small_region(mask_HW: Mask, min_area: int) -> Mask:
     regions_HW, _ = ndimage.label(mask_HW, structure=EIGHT_NEIGHBOURS)
     is_small = np.bincount(regions_HW.ravel()) < min_area
-    is_small[0] = False  # what is no region
+    is_small[0] = False  # pixels outside all regions
     return np.asarray(is_small[regions_HW])
 
 

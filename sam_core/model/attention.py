@@ -3,7 +3,7 @@
 A score of SAM's image encoder is q.k / sqrt(D) + rel_h(q)[row of k] + rel_w(q)[column of k]. Both added terms
 are products of a vector of the query with a one-hot vector of the key, so they fold into the dot product as
 extra channels: q' = [q / sqrt(D), rel_h(q), rel_w(q)] and k' = [k, onehot(row), onehot(column)]. The bias of
-all queries and keys, 0.8 GB an image in a global block of vit_b, never exists, and any fused kernel will do.
+all queries and keys, 0.8 GB an image in a global block of vit_b, is never made, and any fused kernel will do.
 
 Legend: B images or windows, n heads, D channels a head, C = n * D, H x W positions that are queries and keys.
 """
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sam_core.model.windows import window_merge, window_partition
 
-HEAD_SIZE_MULTIPLE = 8  # fused GPU kernels want 16-byte rows of bfloat16
+HEAD_SIZE_MULTIPLE = 8  # fused GPU kernels need rows of 16 bytes: 8 numbers of bfloat16
 
 
 def relative_positions(size: int, table_LD: Tensor) -> Tensor:
@@ -43,13 +43,13 @@ def position_attention(
 
     spare = -q.shape[-1] % HEAD_SIZE_MULTIPLE
     q, k = F.pad(q, (0, spare)), F.pad(k, (0, spare))
-    v = F.pad(v_BnHWD, (0, q.shape[-1] - D))  # the kernels want q, k and v of one width
+    v = F.pad(v_BnHWD, (0, q.shape[-1] - D))  # the kernels need q, k and v of one width
     out = F.scaled_dot_product_attention(q.flatten(2, 3), k.flatten(2, 3), v.flatten(2, 3), scale=1.0)
     return out[..., :D]
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention over a feature map, inside windows where `window_size` is not 0."""
+class ViTAttention(nn.Module):
+    """Multi-head self-attention over a feature map, inside windows unless `window_size` is 0."""
 
     def __init__(self, dim: int, num_heads: int, grid_size: int, window_size: int, use_rel_pos: bool) -> None:
         super().__init__()
@@ -66,8 +66,8 @@ class Attention(nn.Module):
     def forward(self, x_BHWC: Tensor) -> Tensor:
         _, H, W, C = x_BHWC.shape
         h, w = (self.window_size, self.window_size) if self.window_size else (H, W)
-        # The bias comes after the windows are filled up: zeros there get exactly what SAM computes for its
-        # padding tokens, and their products (a sixth of all at 64 x 64) are not done.
+        # The bias is added after the windows are filled up with zeros: that is exactly what SAM computes for
+        # padding tokens, without their products (a sixth of all at 64 x 64).
         qkv = F.linear(x_BHWC, self.qkv.weight)
         if self.window_size:
             qkv = window_partition(qkv, self.window_size)

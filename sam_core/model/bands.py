@@ -1,8 +1,8 @@
 """Layers run piece by piece, so that their wide inner values stay in the CPU's cache.
 
-TinyViT's early maps are 67 MB each at 1024 pixels. Passing them through main memory, in pages fresh from the
-kernel, took three times as long as in bands of rows, where the result is the same to the last bit. On other
-devices than the CPU everything is one piece.
+TinyViT's early maps are 67 MB each at 1024 pixels. Through main memory, in pages fresh from the operating
+system, they took three times as long as in bands of rows, which give the same result to the last bit. On
+devices other than the CPU everything is one piece.
 """
 
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-OUTPUT_ROWS = 32  # 8 MB for the widest inner map of MobileSAM; 16 to 64 measured alike
-CHUNK_TOKENS = 1024  # 5 MB for the widest inner layer of MobileSAM; 256 to 2048 measured alike
+OUTPUT_ROWS = 32  # 8 MB for the widest inner map of MobileSAM; 16 to 64 were equally fast
+CHUNK_TOKENS = 1024  # 5 MB for the widest inner layer of MobileSAM; 256 to 2048 were equally fast
 
 
 def run_in_bands(layer: Callable[[Tensor], Tensor], x_BCHW: Tensor, stride: int) -> Tensor:
-    """`layer(x)`, where it divides the height by `stride` and sees at most `stride` rows past a band."""
+    """`layer(x)`, if it divides the height by `stride` and reads at most `stride` rows past a band."""
     if x_BCHW.device.type != "cpu":
         return layer(x_BCHW)
     height, rows = x_BCHW.shape[2], OUTPUT_ROWS * stride
@@ -30,7 +30,7 @@ def run_in_bands(layer: Callable[[Tensor], Tensor], x_BCHW: Tensor, stride: int)
 
 
 def run_in_chunks(layer: Callable[[Tensor], Tensor], x_BHWC: Tensor) -> Tensor:
-    """`layer(x)`, where it treats each position by itself and keeps the shape."""
+    """`layer(x)`, if it treats each position by itself and keeps the shape."""
     if x_BHWC.device.type != "cpu":
         return layer(x_BHWC)
     chunks = torch.split(x_BHWC.flatten(0, 2), CHUNK_TOKENS)

@@ -1,4 +1,4 @@
-"""A `Sam` of the sizes that a preset states."""
+"""A `Sam` with the sizes of a preset."""
 
 import torch
 
@@ -38,7 +38,7 @@ def build_sam(preset: SamPreset) -> Sam:
 
 
 def empty_sam(preset: SamPreset) -> Sam:
-    """The model without weights, for `load_state_dict(..., assign=True)`: costs no memory and no time."""
+    """The model without weights, for `load_state_dict(..., assign=True)`: costs no memory."""
     with torch.device("meta"):
         return build_sam(preset)
 

@@ -1,7 +1,7 @@
-"""Arrays on their way to the device, without the wait that a plain copy means.
+"""Arrays copied to the device without waiting for it.
 
-CUDA copies from ordinary memory only after all work queued before has ended; from pinned memory the copy is
-one more piece of queued work.
+CUDA copies from ordinary memory only after all queued work has ended; a copy from pinned memory is queued
+itself.
 """
 
 from typing import Any

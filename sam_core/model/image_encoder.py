@@ -1,4 +1,4 @@
-"""SAM's ViT image encoder: a plain transformer whose blocks attend inside windows, but for four global ones.
+"""SAM's ViT image encoder: a transformer of which four blocks attend globally, the others inside windows.
 
 Source: "Segment Anything" (Kirillov et al., 2023), App. A; ViTDet (Li et al., 2022), sec. 3.
 """
@@ -6,9 +6,9 @@ Source: "Segment Anything" (Kirillov et al., 2023), App. A; ViTDet (Li et al., 2
 import torch
 from torch import Tensor, nn
 
-from sam_core.model.attention import Attention
+from sam_core.model.attention import ViTAttention
 from sam_core.model.bands import run_in_chunks
-from sam_core.model.layers import LayerNorm2d, MLPBlock
+from sam_core.model.layers import LayerNorm2d, TransformerMLP
 from sam_core.model.presets import VitPreset
 
 NORM_EPS = 1e-6  # the encoder was trained with this one, not with torch's 1e-5
@@ -36,16 +36,16 @@ class PatchEmbed(nn.Module):
         return tokens_BCHW.permute(0, 2, 3, 1)
 
 
-class Block(nn.Module):
+class ViTBlock(nn.Module):
     """Attention and MLP, each after a LayerNorm and around a residual connection."""
 
     def __init__(self, preset: VitPreset, window_size: int) -> None:
         super().__init__()
         dim = preset.embed_dim
         self.norm1 = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.attn = Attention(dim, preset.num_heads, preset.grid_size, window_size, preset.use_rel_pos)
+        self.attn = ViTAttention(dim, preset.num_heads, preset.grid_size, window_size, preset.use_rel_pos)
         self.norm2 = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.mlp = MLPBlock(dim, int(dim * preset.mlp_ratio), nn.GELU)
+        self.mlp = TransformerMLP(dim, int(dim * preset.mlp_ratio), nn.GELU)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         x_BHWC = x_BHWC + self.attn(self.norm1(x_BHWC))
@@ -67,7 +67,7 @@ class ImageEncoderViT(nn.Module):
         window_sizes = [preset.window_size] * preset.depth
         for index in preset.global_attn_indexes:
             window_sizes[index] = 0
-        self.blocks = nn.ModuleList(Block(preset, window_size) for window_size in window_sizes)
+        self.blocks = nn.ModuleList(ViTBlock(preset, window_size) for window_size in window_sizes)
         self.neck = neck(preset.embed_dim, preset.out_chans)
 
     def forward(self, images_B3HW: Tensor) -> Tensor:

@@ -1,17 +1,30 @@
-"""Layers that several of SAM's modules share.
+"""Layers that several of SAM's modules share, and what torch's containers do not tell of theirs.
 
 The two multi-layer perceptrons differ in their checkpoint keys: `lin1` and `lin2`, or `layers.N`.
 """
 
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Layer = TypeVar("Layer", bound=nn.Module)
 
-class MLPBlock(nn.Module):
-    """Two layers around an activation, as transformer blocks have them."""
+
+def typed_layer(layer: nn.Module, kind: type[Layer]) -> Layer:
+    """The layer of a ModuleList or Sequential, which know their members as nn.Module only.
+
+    Raises: TypeError if it is of another class.
+    """
+    if not isinstance(layer, kind):
+        raise TypeError(f"expected a layer of the class {kind.__name__}, got {type(layer).__name__}")
+    return layer
+
+
+class TransformerMLP(nn.Module):
+    """Two layers around an activation, as the ViT's and the mask decoder's blocks have them."""
 
     def __init__(self, dim: int, hidden_dim: int, activation: type[nn.Module]) -> None:
         super().__init__()
@@ -25,8 +38,8 @@ class MLPBlock(nn.Module):
         return out
 
 
-class MLP(nn.Module):
-    """`num_layers` layers with ReLU between them, as the mask decoder's heads have them."""
+class MLPHead(nn.Module):
+    """`num_layers` layers with ReLU between them: what the mask decoder reads its answers with."""
 
     def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, num_layers: int) -> None:
         super().__init__()
@@ -43,7 +56,7 @@ class MLP(nn.Module):
 class LayerNorm2d(nn.Module):
     """Each position of [B, C, H, W] normalised over its C channels.
 
-    Torch's fused kernel on the channels-last view, which costs no copy where the input has that layout.
+    Torch's fused kernel on the channels-last view, which costs no copy if the input has that layout.
     """
 
     def __init__(self, num_channels: int, eps: float = 1e-6) -> None:

@@ -3,20 +3,31 @@
 Source: "Segment Anything" (Kirillov et al., 2023), App. A "Lightweight mask decoder".
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
-from sam_core.model.layers import MLP, LayerNorm2d
+from sam_core.model.layers import LayerNorm2d, MLPHead, typed_layer
+from sam_core.model.transformer import TwoWayTransformer
+
+
+class UpscalingLayers(NamedTuple):
+    """The layers of `output_upscaling` that have weights; GELU follows the second and the third."""
+
+    first: nn.ConvTranspose2d
+    norm: LayerNorm2d
+    second: nn.ConvTranspose2d
 
 
 class MaskDecoder(nn.Module):
-    """Mask logits at four times the embedding's resolution, and the IoU that the model predicts for each."""
+    """Mask logits at four times the embedding's resolution, and the predicted IoU of each."""
 
     def __init__(
         self,
         *,
         transformer_dim: int,
-        transformer: nn.Module,
+        transformer: TwoWayTransformer,
         num_multimask_outputs: int = 3,
         iou_head_depth: int = 3,
         iou_head_hidden_dim: int = 256,
@@ -36,12 +47,25 @@ class MaskDecoder(nn.Module):
             nn.GELU(),
         )
         self.output_hypernetworks_mlps = nn.ModuleList(
-            MLP(transformer_dim, transformer_dim, transformer_dim // 8, num_layers=3)
+            MLPHead(transformer_dim, transformer_dim, transformer_dim // 8, num_layers=3)
             for _ in range(self.num_mask_tokens)
         )
-        self.iou_prediction_head = MLP(
+        self.iou_prediction_head = MLPHead(
             transformer_dim, iou_head_hidden_dim, self.num_mask_tokens, iou_head_depth
         )
+
+    def upscaling_layers(self) -> UpscalingLayers:
+        """The members of `output_upscaling`, by their classes."""
+        first, norm, _, second, _ = self.output_upscaling
+        return UpscalingLayers(
+            typed_layer(first, nn.ConvTranspose2d),
+            typed_layer(norm, LayerNorm2d),
+            typed_layer(second, nn.ConvTranspose2d),
+        )
+
+    def hypernetworks(self) -> list[MLPHead]:
+        """The members of `output_hypernetworks_mlps`, one a mask token, the single-mask one first."""
+        return [typed_layer(head, MLPHead) for head in self.output_hypernetworks_mlps]
 
     def forward(
         self,
@@ -77,9 +101,7 @@ class MaskDecoder(nn.Module):
 
         features: Tensor = self.output_upscaling(image_out.transpose(1, 2).view_as(image))
         mask_tokens_out = tokens_out[:, 1 : 1 + self.num_mask_tokens].unbind(1)
-        weights = [
-            mlp(token) for mlp, token in zip(self.output_hypernetworks_mlps, mask_tokens_out, strict=True)
-        ]
+        weights = [head(token) for head, token in zip(self.hypernetworks(), mask_tokens_out, strict=True)]
         masks = torch.einsum("bmc,bchw->bmhw", torch.stack(weights, dim=1), features)
         iou_pred: Tensor = self.iou_prediction_head(tokens_out[:, 0])
         return masks, iou_pred

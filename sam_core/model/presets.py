@@ -1,4 +1,4 @@
-"""The four published architectures as frozen values: every size is stated here once and nowhere else.
+"""The four published architectures as frozen values: the only place that states a size.
 
 `vit_h`, `vit_l` and `vit_b` differ in the image encoder's width and depth; `vit_t` has MobileSAM's TinyViT
 encoder. All of them share the prompt encoder and the mask decoder, whose sizes are `SamPreset`'s defaults.
@@ -14,7 +14,7 @@ class VitPreset:
     embed_dim: int
     depth: int
     num_heads: int
-    global_attn_indexes: tuple[int, ...]  # these blocks attend to the whole image, all others to windows
+    global_attn_indexes: tuple[int, ...]  # these blocks attend to the whole image, the others inside windows
     img_size: int = 1024
     patch_size: int = 16
     window_size: int = 14

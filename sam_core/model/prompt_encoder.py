@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from sam_core.model.layers import LayerNorm2d
 
-NOT_A_POINT, BACKGROUND, FOREGROUND = -1, 0, 1  # point labels; the first marks padding
+# Labels of points; the first marks padding
+NOT_A_POINT, BACKGROUND, FOREGROUND = -1, 0, 1
 
 
 class PositionEmbeddingRandom(nn.Module):
@@ -97,7 +98,7 @@ class PromptEncoder(nn.Module):
     def _positions(self, coords_BN2: Tensor) -> Tensor:
         height, width = self.input_image_size
         x_BN, y_BN = (coords_BN2.float() + 0.5).unbind(-1)
-        # each by a plain number: a tensor of both would have to be copied to the device
+        # divided by plain numbers: a tensor of both would have to be copied to the device
         encoding: Tensor = self.pe_layer(torch.stack([x_BN / width, y_BN / height], dim=-1))
         return encoding
 

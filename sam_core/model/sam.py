@@ -1,7 +1,7 @@
 """The whole model: image encoder, prompt encoder and mask decoder, and the frames between image and model.
 
-`encode` gives a value, `ImageEmbedding`, that carries its two sizes; nothing is remembered between calls.
-Sizes are (height, width).
+`encode` gives an `ImageEmbedding`, which carries its two sizes; the model keeps nothing between calls. Sizes
+are (height, width).
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True)
 class ImageEmbedding:
-    """What the encoder knows about one image, and the frames that prompts and masks go through."""
+    """The encoder's features of one image, and the sizes between which prompts and masks are converted."""
 
     features_1Chw: Tensor
     input_size: tuple[int, int]  # of the image after the resize, without the padding to a square
@@ -53,7 +53,7 @@ class Sam(nn.Module):
         self.image_encoder = image_encoder
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
-        # No checkpoint holds these, so they are made on the CPU even where the model is built on "meta".
+        # No checkpoint has these, so they are made on the CPU even if the model is built on "meta".
         mean, std = torch.tensor(pixel_mean, device="cpu"), torch.tensor(pixel_std, device="cpu")
         self.register_buffer("pixel_mean", mean.view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", std.view(-1, 1, 1), persistent=False)
@@ -70,7 +70,7 @@ class Sam(nn.Module):
         return F.pad(normalised, (0, side - images.shape[-1], 0, side - images.shape[-2]))
 
     def encode(self, image_HW3: np.ndarray, dtype: torch.dtype = torch.float32) -> ImageEmbedding:
-        """Embedding of an RGB uint8 image of any size. Raises: ValueError where it is something else."""
+        """Embedding of an RGB uint8 image of any size. Raises: ValueError if it is something else."""
         return self.encode_batch([image_HW3], dtype)[0]
 
     @torch.no_grad()
@@ -79,9 +79,9 @@ class Sam(nn.Module):
     ) -> list[ImageEmbedding]:
         """Embeddings of one or more RGB uint8 images of any sizes, through the encoder in one batch.
 
-        dtype: what matrix products and convolutions run in. LayerNorm statistics, the ViT encoders' residual
-        stream and the features that come back are float32 in any case.
-        Raises: ValueError where one is no such image.
+        dtype: of matrix products and convolutions. LayerNorm statistics, the ViT encoders' residual stream
+        and the features that come back are always float32.
+        Raises: ValueError if one is not such an image.
         """
         resize = ResizeLongestSide(self.image_encoder.img_size)
         fitted = [resize.apply_image(checked_image(image)) for image in images_HW3]
@@ -96,7 +96,7 @@ class Sam(nn.Module):
     def postprocess_masks(
         self, masks: Tensor, input_size: Sequence[int], original_size: Sequence[int]
     ) -> Tensor:
-        """Logits [B, M, H, W] in the image's frame: up to the model's square, padding cut, resized again."""
+        """Logits [B, M, H, W] in the image's frame: resized to the model's square, cut, resized again."""
         side = self.image_encoder.img_size
         square = F.interpolate(masks, (side, side), mode="bilinear", align_corners=False)
         cut = square[..., : input_size[0], : input_size[1]]
@@ -135,7 +135,7 @@ class Sam(nn.Module):
 
 
 def checked_image(image: np.ndarray) -> np.ndarray:
-    """The image itself. Raises: ValueError where it is not uint8 [H, W, 3] with at least one pixel."""
+    """The image itself. Raises: ValueError if it is not uint8 [H, W, 3] with at least one pixel."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(
             f"an image is uint8 [height, width, 3], got {image.dtype} {list(image.shape)}; "

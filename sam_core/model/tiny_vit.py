@@ -1,7 +1,7 @@
 """TinyViT, the image encoder of MobileSAM: a convolutional stage and three stages of windowed attention.
 
-For inference only: each BatchNorm is folded into its convolution when it is called. That is a handful of
-operations on weights a layer, and the state dict stays the published one, which a folding step would change.
+For inference only: each call folds a BatchNorm into its convolution. That is a handful of operations on
+weights, and the state dict stays the published one, which a folding step would change.
 
 Feature maps are [B, C, H, W] in the channels-last memory layout, so that convolutions and the [B, H, W, C]
 views of attention and MLPs meet without a copy.
@@ -19,7 +19,7 @@ from sam_core.model.presets import TinyVitPreset
 from sam_core.model.windows import window_merge, window_partition
 
 
-class Conv2d_BN(nn.Module):  # noqa: N801  the name that checkpoints' authors use
+class Conv2d_BN(nn.Module):  # noqa: N801  TinyViT's own name
     """Convolution without bias, then BatchNorm with its running statistics."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Conv2d_BN(nn.Module):  # noqa: N801  the name that checkpoints' authors us
         return F.conv2d(x_BCHW, weight, bias, self.c.stride, self.c.padding, groups=self.c.groups)
 
 
-class PatchEmbed(nn.Module):
+class ConvPatchEmbed(nn.Module):
     """Features at a quarter of the image's resolution."""
 
     def __init__(self, dim: int) -> None:
@@ -90,7 +90,7 @@ class PatchMerging(nn.Module):
         return merged
 
 
-class Attention(nn.Module):
+class TinyViTAttention(nn.Module):
     """Attention inside windows, with one learnt bias a head and absolute offset between query and key."""
 
     attention_bias_idxs: Tensor
@@ -103,7 +103,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, window_size**2))
-        # On the CPU even where the model is built on "meta": checkpoints do not bring this buffer.
+        # On the CPU even if the model is built on "meta": no checkpoint has this buffer.
         place = torch.arange(window_size**2, device="cpu")
         row, column = place // window_size, place % window_size
         row_offset, column_offset = (row[:, None] - row).abs(), (column[:, None] - column).abs()
@@ -121,7 +121,7 @@ class Attention(nn.Module):
         return projected
 
 
-class Mlp(nn.Module):
+class TinyViTMLP(nn.Module):
     """LayerNorm and two layers around GELU."""
 
     def __init__(self, dim: int, hidden_dim: int) -> None:
@@ -140,9 +140,9 @@ class TinyViTBlock(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, window_size: int, mlp_ratio: int) -> None:
         super().__init__()
-        self.attn = Attention(dim, num_heads, window_size)
+        self.attn = TinyViTAttention(dim, num_heads, window_size)
         self.local_conv = Conv2d_BN(dim, dim, kernel=3, groups=dim)
-        self.mlp = Mlp(dim, dim * mlp_ratio)
+        self.mlp = TinyViTMLP(dim, dim * mlp_ratio)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         x_BHWC = x_BCHW.permute(0, 2, 3, 1)
@@ -153,7 +153,7 @@ class TinyViTBlock(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks of one resolution, then the step to the next stage, where there is one."""
+    """Blocks of one resolution, then the step to the next stage unless this is the last."""
 
     def __init__(self, blocks: list[nn.Module], downsample: nn.Module | None) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class TinyViT(nn.Module):
         super().__init__()
         self.img_size = preset.img_size
         dims = preset.embed_dims
-        self.patch_embed = PatchEmbed(dims[0])
+        self.patch_embed = ConvPatchEmbed(dims[0])
         self.layers = nn.ModuleList()
         for index, dim in enumerate(dims):
             blocks: list[nn.Module] = [

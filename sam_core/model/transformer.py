@@ -7,11 +7,11 @@ Source: "Segment Anything" (Kirillov et al., 2023), App. A "Lightweight mask dec
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam_core.model.layers import MLPBlock
+from sam_core.model.layers import TransformerMLP, typed_layer
 
 
-class Attention(nn.Module):
-    """Multi-head attention whose inner width is the outer one divided by `downsample_rate`."""
+class DecoderAttention(nn.Module):
+    """Multi-head attention; its inner width is the outer one divided by `downsample_rate`."""
 
     def __init__(self, dim: int, num_heads: int, downsample_rate: int = 1) -> None:
         super().__init__()
@@ -39,20 +39,20 @@ class TwoWayAttentionBlock(nn.Module):
         self, dim: int, num_heads: int, mlp_dim: int, attention_downsample_rate: int, is_first: bool
     ) -> None:
         super().__init__()
-        self.self_attn = Attention(dim, num_heads)
+        self.self_attn = DecoderAttention(dim, num_heads)
         self.norm1 = nn.LayerNorm(dim)
-        self.cross_attn_token_to_image = Attention(dim, num_heads, attention_downsample_rate)
+        self.cross_attn_token_to_image = DecoderAttention(dim, num_heads, attention_downsample_rate)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = MLPBlock(dim, mlp_dim, nn.ReLU)
+        self.mlp = TransformerMLP(dim, mlp_dim, nn.ReLU)
         self.norm3 = nn.LayerNorm(dim)
-        self.cross_attn_image_to_token = Attention(dim, num_heads, attention_downsample_rate)
+        self.cross_attn_image_to_token = DecoderAttention(dim, num_heads, attention_downsample_rate)
         self.norm4 = nn.LayerNorm(dim)
         self.is_first = is_first
 
     def forward(
         self, queries_BTC: Tensor, keys_BPC: Tensor, query_pe_BTC: Tensor, key_pe_BPC: Tensor
     ) -> tuple[Tensor, Tensor]:
-        if self.is_first:  # the queries are their own position encoding here, and there is no residual
+        if self.is_first:  # the queries are their own position encoding, and there is no residual
             queries = self.norm1(self.self_attn(queries_BTC, queries_BTC, queries_BTC))
         else:
             q = queries_BTC + query_pe_BTC
@@ -65,7 +65,7 @@ class TwoWayAttentionBlock(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Tokens [B, T, C] and image [B, P, C] after the blocks and a last look of the tokens at the image."""
+    """Tokens [B, T, C] and image [B, P, C] after the blocks and the final attention to the image."""
 
     def __init__(
         self, depth: int, embedding_dim: int, num_heads: int, mlp_dim: int, attention_downsample_rate: int = 2
@@ -77,13 +77,17 @@ class TwoWayTransformer(nn.Module):
             )
             for index in range(depth)
         )
-        self.final_attn_token_to_image = Attention(embedding_dim, num_heads, attention_downsample_rate)
+        self.final_attn_token_to_image = DecoderAttention(embedding_dim, num_heads, attention_downsample_rate)
         self.norm_final_attn = nn.LayerNorm(embedding_dim)
+
+    def blocks(self) -> list[TwoWayAttentionBlock]:
+        """The members of `layers`, by their class."""
+        return [typed_layer(layer, TwoWayAttentionBlock) for layer in self.layers]
 
     def forward(self, image_BChw: Tensor, image_pe_BChw: Tensor, tokens_BTC: Tensor) -> tuple[Tensor, Tensor]:
         keys, key_pe = image_BChw.flatten(2).transpose(1, 2), image_pe_BChw.flatten(2).transpose(1, 2)
         queries = tokens_BTC
-        for layer in self.layers:
-            queries, keys = layer(queries, keys, tokens_BTC, key_pe)
-        seen = self.final_attn_token_to_image(queries + tokens_BTC, keys + key_pe, keys)
-        return self.norm_final_attn(queries + seen), keys
+        for block in self.blocks():
+            queries, keys = block(queries, keys, tokens_BTC, key_pe)
+        attended = self.final_attn_token_to_image(queries + tokens_BTC, keys + key_pe, keys)
+        return self.norm_final_attn(queries + attended), keys

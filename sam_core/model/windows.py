@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def window_partition(x_BHWC: Tensor, window_size: int) -> Tensor:
-    """Windows [B * N, S * S, C]; the map is filled up with zeros at the bottom and the right."""
+    """Windows [B * N, S * S, C]; zeros fill up the map at the bottom and the right."""
     B, H, W, C = x_BHWC.shape
     padded = F.pad(x_BHWC, (0, 0, 0, -W % window_size, 0, -H % window_size))
     rows, columns = padded.shape[1] // window_size, padded.shape[2] // window_size

@@ -1,4 +1,4 @@
-"""How far two programs agree on the masks of some images: matched one to one, over all images together."""
+"""How far two programs agree on the masks of some images, matched one to one over all images together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ MATCH_IOU = 0.9
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of lossy masks with exact ones."""
+    """Agreement of lossy masks with exact ones."""
 
     exact: int
     lossy: int
-    matched_share: float  # of the exact masks, those with a partner at MATCH_IOU or more
+    matched_share: float  # of the exact masks, those matched with an IoU of MATCH_IOU or more
     mean_iou: float  # of the matched
     largest_count_difference: float  # of one image, as a share of its exact masks
 
@@ -31,7 +31,7 @@ class Agreement:
 
 
 def agreement(lossy: Sequence[ImageMasks], exact: Sequence[ImageMasks]) -> Agreement:
-    """The agreement over all images; one with another number of masks is not left out."""
+    """The agreement over all images, those with another number of masks included."""
     matched = np.concatenate([_matched_iou(*pair) for pair in zip(lossy, exact, strict=True)])
     masks = sum(map(len, exact))
     differences = [

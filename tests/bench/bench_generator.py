@@ -1,8 +1,8 @@
 """Our mask generation against the original's: one process, the same weights, the same photos, both in full.
 
 The original is SamAutomaticMaskGenerator of the package segment-anything 1.0 with its own prompt encoder and
-mask decoder. It has no TinyViT, so that it is given ours: its encoder is as fast as ours is, and the ratio is
-smaller for it. A table for people goes to standard output, and one line of JSON after it.
+mask decoder. It has no TinyViT and gets ours, so that both encoders are equally fast and the ratio is smaller
+than it would be. Standard output gets a table for people, then one line of JSON.
 """
 
 import argparse
@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-sys.path.append(str(Path(__file__).parents[1] / "parity" / "stand_in"))  # torchvision, where there is none
+sys.path.append(str(Path(__file__).parents[1] / "parity" / "stand_in"))  # torchvision, if there is none
 
 from sam_core.decoding.crop_decoder import crop_decoder
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.masks.crops import point_grid
-from sam_core.masks.nms import box_overlap, kept_by_nms
+from sam_core.masks.nms import box_iou, kept_by_nms
 from sam_core.masks.selection import best_first, encoded_masks, is_cut_off
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
@@ -37,8 +37,8 @@ STAGES = ("encode", "decode", "filter", "nms", "rle")
 # A prompt of SA's decoder, multiply-adds times two: 1124 M in two layers, 276 M attention, 403 M upscaling,
 # 8 M masks.
 ORIGINAL_FLOP = 2 * 1811e6
-# A prompt at one position of the embedding in the kernel's form (infra/adr/0005): 5 k in the first look, 32 k
-# and 70 k in the two layers, 112 k upscaling. The padding's positions are skipped.
+# A prompt at one position of the embedding in the kernel's form (infra/adr/0005): 5 k in the first attention,
+# 32 k and 70 k in the two layers, 112 k upscaling. Positions of the padding are skipped.
 KERNEL_FLOP = 219e3
 
 
@@ -104,7 +104,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--points-per-side", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3, help="runs of ours, of which the median counts")
     parser.add_argument("--original-repeats", type=int, default=1, help="a run takes a minute or two a photo")
-    parser.add_argument("--ours-only", action="store_true", help="leave the original out")
+    parser.add_argument("--ours-only", action="store_true", help="do not run the original")
     return parser.parse_args()
 
 
@@ -136,7 +136,7 @@ def stage_seconds(sam: Sam, image: np.ndarray, options: MaskOptions) -> dict[str
     order = best_first(candidates.predicted_iou_N)
     order = order[~is_cut_off(candidates.box_xyxy_N4, whole, (height, width))[order]]
     clock.append(time.perf_counter())
-    order = kept_by_nms(order, box_overlap(candidates.box_xyxy_N4), options.box_nms_thresh)
+    order = kept_by_nms(order, box_iou(candidates.box_xyxy_N4), options.box_nms_thresh)
     clock.append(time.perf_counter())
     encoded_masks(candidates, order, points, whole, (height, width))
     clock.append(time.perf_counter())
@@ -144,7 +144,7 @@ def stage_seconds(sam: Sam, image: np.ndarray, options: MaskOptions) -> dict[str
 
 
 def positions(image: np.ndarray) -> int:
-    """How many positions of the 64 x 64 of the embedding show the image, and not padding."""
+    """How many of the embedding's 64 x 64 positions show the image, not padding."""
     height, width = image.shape[:2]
     return math.ceil(64 * height / max(height, width)) * math.ceil(64 * width / max(height, width))
 

@@ -1,9 +1,9 @@
 """Full mask generation on a GPU, images a second, ours beside the original's in one run.
 
-No checkpoint of the large models is at hand: a model's image encoder runs on random weights, for its time,
-and what is decoded is the embedding of the bundled MobileSAM, so that as many masks survive as on real
-photos. MobileSAM's encoder adds its own few milliseconds to both programs. A table for people goes to
-standard output, and one line of JSON after it. Without a CUDA device it says so and measures nothing.
+No checkpoint of the large models is at hand. A model's image encoder therefore runs on random weights, for
+its time alone, and the bundled MobileSAM's embedding is decoded, so that as many masks survive as on real
+photos. MobileSAM's encoder adds its few milliseconds to both programs. Standard output gets a table for
+people, then one line of JSON. Without a CUDA device nothing is measured.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from agreement import agreement
 from PIL import Image
 from torch import nn
 
-sys.path.append(str(Path(__file__).parents[1] / "parity" / "stand_in"))  # torchvision, where there is none
+sys.path.append(str(Path(__file__).parents[1] / "parity" / "stand_in"))  # torchvision, if there is none
 
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.masks.image_masks import ImageMasks
@@ -34,7 +34,7 @@ DEVICE = "cuda"
 
 
 class TimedEncoder(nn.Module):
-    """An encoder that is run for its time, and the one whose answer is used."""
+    """An encoder that is run for its time alone, and another whose answer is used."""
 
     def __init__(self, timed: nn.Module, answering: nn.Module) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def measured(name: str, photos: Sequence[np.ndarray], arguments: argparse.Namesp
     sam = load_sam(device=DEVICE).sam
     answering = sam.image_encoder
     sam.image_encoder = TimedEncoder(build_sam(PRESETS[name]).image_encoder.to(DEVICE), answering)
-    side, found, masks = arguments.points_per_side, dict[str, Any](), dict[str, list[ImageMasks]]()
+    side, results, masks = arguments.points_per_side, dict[str, Any](), dict[str, list[ImageMasks]]()
     for precision in ("float32", "bfloat16"):
         ours = SamAutomaticMaskGenerator(
             sam,
@@ -87,20 +87,20 @@ def measured(name: str, photos: Sequence[np.ndarray], arguments: argparse.Namesp
         torch.cuda.reset_peak_memory_stats()
         batch_s, answers = seconds(lambda ours=ours: ours.generate_batch(list(photos) * arguments.repeats))
         masks[precision] = answers[: len(photos)]
-        found[precision] = {
+        results[precision] = {
             "images_a_second": len(photos) * arguments.repeats / batch_s,
             "first_image_s": first_s,
             "peak_memory_gb": torch.cuda.max_memory_allocated() / 1e9,
             "reserved_memory_gb": torch.cuda.memory_reserved() / 1e9,
         }
-    found["bfloat16"]["agreement"] = asdict(agreement(masks["bfloat16"], masks["float32"]))
+    results["bfloat16"]["agreement"] = asdict(agreement(masks["bfloat16"], masks["float32"]))
     del sam.image_encoder
-    found["original"] = {"images_a_second": original_rate(name, sam, answering, photos, side)}
-    for program, figures in found.items():
+    results["original"] = {"images_a_second": original_rate(name, sam, answering, photos, side)}
+    for program, figures in results.items():
         rounded = {key: round(figure, 3) for key, figure in figures.items() if isinstance(figure, float)}
         print(f"{name:6} {program:9} {rounded}")
     print(f"{name:6} bfloat16 against float32: {agreement(masks['bfloat16'], masks['float32'])}")
-    return found
+    return results
 
 
 def original_rate(

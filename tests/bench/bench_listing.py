@@ -1,7 +1,7 @@
 """Memory and time of listing a bucket of a million keys into a manifest.
 
-A server in a process of its own answers ListObjectsV2 with made-up keys, a thousand a page, as S3 does;
-client, parsing, sorting and Parquet are the real ones. Usage: python tests/bench/bench_listing.py [KEYS]
+A server in a process of its own answers ListObjectsV2 with made-up keys, a thousand a page as S3 does.
+Client, parsing, sorting and Parquet are real. Usage: python tests/bench/bench_listing.py [KEYS]
 """
 
 import json
@@ -42,7 +42,7 @@ class Bucket(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+        """No log: a line for each of a thousand requests would drown the figures."""
 
 
 def serve(keys: int) -> None:
@@ -69,7 +69,7 @@ def main(keys: int) -> None:
     from pipeline.store.storage import Store
 
     source = Store.at("s3://bucket/photos")
-    next(source.list())  # the client and its thread are no part of the listing
+    next(source.list())  # making the client and its thread is not part of the listing
     before_mb, started = rss_mb(), time.monotonic()
 
     def listed() -> Iterator[ManifestRow]:

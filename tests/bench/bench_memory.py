@@ -1,7 +1,7 @@
 """Memory of a whole run over many images, with the stand-in for the model: does it stay flat?
 
-Prints the memory of all the run's processes (shared pages once, so Ray's object store is in it) at each
-tenth of the run, and one line of JSON. Usage: bench_memory.py [IMAGES] [PHOTOS]
+Prints the memory of all the run's processes at each tenth of the run (shared pages are counted once, Ray's
+object store included), and one line of JSON. Usage: bench_memory.py [IMAGES] [PHOTOS]
 """
 
 import json

@@ -1,4 +1,4 @@
-"""How well bfloat16 agrees with float32, on the sample photos: runs on a CPU, where it is no faster.
+"""How well bfloat16 agrees with float32 on the sample photos; on a CPU too, on which it is no faster.
 
 Prints a sentence and, as the last line, JSON.
 """
@@ -21,9 +21,9 @@ PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", nargs="+", default=["coffee.jpg", "coins.jpg"])
-    parser.add_argument("--points-per-side", type=int, default=6, help="a coarse grid, for a CPU's patience")
+    parser.add_argument("--points-per-side", type=int, default=6, help="a coarse grid: a CPU is slow at this")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--checkpoint", help="weights; else the bundled ones")
+    parser.add_argument("--checkpoint", help="weights; the bundled ones if not given")
     arguments = parser.parse_args()
     sam = load_sam(arguments.checkpoint, arguments.device).sam
     photos = [np.array(Image.open(PHOTOS / name).convert("RGB")) for name in arguments.images]
@@ -33,11 +33,11 @@ def main() -> None:
         ).generate_batch(photos)
         for precision in ("float32", "bfloat16")
     }
-    found = agreement(masks["bfloat16"], masks["float32"])
+    agreed = agreement(masks["bfloat16"], masks["float32"])
     print(
-        f"bfloat16 against float32, {len(photos)} photos, {arguments.points_per_side} points a side: {found}"
+        f"bfloat16 against float32, {len(photos)} photos, {arguments.points_per_side} points a side: {agreed}"
     )
-    print(json.dumps({"images": arguments.images, "device": arguments.device, **asdict(found)}))
+    print(json.dumps({"images": arguments.images, "device": arguments.device, **asdict(agreed)}))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""A SAM so small that a test can run it by the hundred, with answers that differ from pixel to pixel."""
+"""Models for tests that run them by the dozen: a small one, and the bundled one on a smaller square."""
 
 import torch
 
 from sam_core.model.build import build_sam
 from sam_core.model.presets import SamPreset, VitPreset
 from sam_core.model.sam import Sam
+from sam_core.weights.registry import load_sam
 
 SMALL = SamPreset(
     VitPreset(32, depth=1, num_heads=4, global_attn_indexes=(0,), img_size=64, window_size=3, out_chans=32),
@@ -21,4 +22,13 @@ def small_sam() -> Sam:
         for parameter in sam.parameters():
             if parameter.ndim > 1:
                 parameter *= 3
+    return sam
+
+
+def bundled_sam(grid: int) -> Sam:
+    """The bundled weights for a square of 16 x grid pixels a side, of which grid x grid positions come."""
+    sam = load_sam().sam
+    sam.image_encoder.img_size = 16 * grid
+    sam.prompt_encoder.image_embedding_size = (grid, grid)
+    sam.prompt_encoder.input_image_size = (16 * grid, 16 * grid)
     return sam

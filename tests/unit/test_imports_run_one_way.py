@@ -1,6 +1,8 @@
 """The house's one rule, read from the source: jobs -> pipeline -> sam_core and libraries' homes."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,3 +49,13 @@ def imported_packages(module: ast.Module) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, alias.name.split(".")[0]) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
             yield node.lineno, node.module.split(".")[0]
+
+
+def test_masks_need_no_torch() -> None:
+    """Who reads a dataset or filters it need not wait for torch."""
+    room = ROOT / "sam_core" / "masks"
+    modules = [f"sam_core.masks.{path.stem}" for path in sorted(room.glob("[!_]*.py"))]
+    assert len(modules) > 5
+    script = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules and 'torch was imported')"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    assert (result.returncode, result.stderr) == (0, "")

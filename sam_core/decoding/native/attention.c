@@ -1,8 +1,8 @@
-/* The two-way transformer's passes over the image positions, without ever making the keys.
+/* The two-way transformer's passes over the image positions, which never write the image tokens out.
  *
- * After layer 0 the keys are s1 (C x + A0 U0) g1 + b1, after layer 1 s2 (s1 (C x g1 + A0 U0') + A1 U1) g2 + b2: a part
- * that is the same for every prompt, plus weights A of rank 48 a layer. Scores, values and the variances 1/s^2 are
- * therefore sums over 16 shared features a head and 49 or 98 features of the prompt, not over 256 channels.
+ * After layer 0 the image tokens are s1 (C x + A0 U0) g1 + b1, after layer 1 s2 (s1 (C x g1 + A0 U0') + A1 U1) g2 + b2:
+ * a part that is the same for every prompt, plus weights A of rank 48 a layer. Scores, values and the variances 1/s^2
+ * are therefore sums over 16 shared features a head and 49 or 98 features of the prompt, not over 256 channels.
  */
 #include "kernel.h"
 #include "softmax.h"
@@ -23,7 +23,7 @@ enum {
     I2_ROWS
 };
 
-/* Softmax over six scores and a seventh of 0: weights [6][64], in the place where they are kept. */
+/* Softmax over six scores and a seventh of 0: six rows of `weights`, each TILE floats long. */
 INLINE void weights_of_scores(vf scores[6][BLOCK], float *weights) {
     UNROLL EACH(v, BLOCK) {
         vf most = all(0);
@@ -35,7 +35,7 @@ INLINE void weights_of_scores(vf scores[6][BLOCK], float *weights) {
     }
 }
 
-/* cross[v] += sum over the tokens of weight * (value . image row), the seventh's weight being `constant`. */
+/* cross[v] += sum over the tokens of weight * (value . image row); the seventh's weight is `constant`, or 1 if NULL. */
 INLINE void add_cross(vf cross[BLOCK], const float *values, const float *image, const float *weights,
                       const float *constant) {
     vf products[ROWS][BLOCK] = {0};
@@ -46,7 +46,7 @@ INLINE void add_cross(vf cross[BLOCK], const float *values, const float *image, 
     }
 }
 
-/* square[v] += f . (G f) for the rows f of the features; G is packed as the upper triangle, seven rows a piece. */
+/* square[v] += f . (G f), f the features of a position; G is packed as the upper triangle, seven rows a piece. */
 INLINE void add_square(vf square[BLOCK], const float *gram, const float *features, int depth) {
     for (int row = 0; row < depth; row += ROWS) {
         vf sums[ROWS][BLOCK] = {0};
@@ -57,7 +57,7 @@ INLINE void add_square(vf square[BLOCK], const float *gram, const float *feature
     }
 }
 
-/* The weights of a tile with features along the lanes: [48][64] -> [64][48]. */
+/* The weights of a tile, turned so that features lie along the lanes: [48][64] -> [64][48]. */
 static void transpose_weights(const float *from, float *to) {
     for (int row = 0; row < WEIGHTS; row += LANES)
         for (int p = 0; p < TILE; p += LANES) {
@@ -68,36 +68,36 @@ static void transpose_weights(const float *from, float *to) {
         }
 }
 
-/* One tile of one prompt: rows of the image side, and the features in both layouts. */
+/* One tile for one prompt: rows of the image side, and the features in both layouts. */
 typedef struct {
     int prompt, tile;
     const float *keys, *position, *features;
-    const float *transposed[2]; /* the second in the second layer only */
-} Seen;
+    const float *transposed[2]; /* A0, A1; the latter in the second layer only */
+} TileView;
 
-/* The tokens attend to one tile: score = s2 (s1 q.Xk + mix.f) + q.(position Wk), f the features, s2 1 in layer 0. */
-INLINE void look_at(Sums *sums, const Layer *layer, const Matrices *matrices, const Seen *seen, int depth) {
-    const float *features = seen->features;
+/* The tokens attend to one tile: score = s2 (s1 q.Xk + mix.f) + q.(position Wk). f: the features; s2: 1 in layer 0. */
+INLINE void attend_to_tile(Sums *sums, const Layer *layer, const Matrices *matrices, const TileView *view, int depth) {
+    const float *features = view->features;
     const float *s1 = features + WEIGHTS * TILE, *s2 = depth > PART ? features + SCALE * TILE : 0;
     Attended attended;
     EACH(h, HEADS) {
-        const float *queries = layer->queries + (seen->prompt * DIM + h * HEAD_DIM) * EIGHT;
+        const float *queries = layer->queries + (view->prompt * DIM + h * HEAD_DIM) * EIGHT;
         const float *mix = matrices->mix + h * depth * EIGHT;
-        const float *values = layer->values + (seen->tile * HEADS + h) * TILE * HEAD_DIM;
+        const float *values = layer->values + (view->tile * HEADS + h) * TILE * HEAD_DIM;
         for (int at = 0; at < TILE; at += BLOCK_WIDTH) {
             vf scores[ROWS][BLOCK] = {0};
-            multiply(scores, ROWS, queries, EIGHT, seen->keys + h * HEAD_DIM * TILE + at, HEAD_DIM);
+            multiply(scores, ROWS, queries, EIGHT, view->keys + h * HEAD_DIM * TILE + at, HEAD_DIM);
             scale_block(scores, ROWS, s1 + at);
             multiply(scores, ROWS, mix, EIGHT, features + at, depth);
             if (s2) scale_block(scores, ROWS, s2 + at);
-            multiply(scores, ROWS, queries, EIGHT, seen->position + h * HEAD_DIM * TILE + at, HEAD_DIM);
+            multiply(scores, ROWS, queries, EIGHT, view->position + h * HEAD_DIM * TILE + at, HEAD_DIM);
             store_block(attended.plain + at, ROWS, scores);
         }
         attend(&sums[h], &attended, s1, s2);
         gather(sums[h].shared[0], HEAD_DIM, HEAD_DIM, attended.scaled, values, HEAD_DIM);
-        gather(sums[h].mixed[0], 2 * WEIGHTS, WEIGHTS, attended.plain, seen->transposed[0], WEIGHTS);
+        gather(sums[h].mixed[0], 2 * WEIGHTS, WEIGHTS, attended.plain, view->transposed[0], WEIGHTS);
         if (s2)
-            gather(sums[h].mixed[0] + WEIGHTS, 2 * WEIGHTS, WEIGHTS, attended.plain, seen->transposed[1], WEIGHTS);
+            gather(sums[h].mixed[0] + WEIGHTS, 2 * WEIGHTS, WEIGHTS, attended.plain, view->transposed[1], WEIGHTS);
     }
 }
 
@@ -132,7 +132,7 @@ static void first_features(const Layer *layer, const Matrices *matrices, int pro
 }
 
 /* A1 and s2 of one tile into `features`, which hold s1 A0 and s1:
- * 256 / s2^2 = |s1 (C x g1 + A0 U0') + A1 U1|^2, U1's last row with the bias b1 added. */
+ * 256 / s2^2 = |s1 (C x g1 + A0 U0') + A1 U1|^2, where U1's last row includes the bias b1. */
 static void second_features(const Layer *layer, const Matrices *matrices, int prompt, const float *image,
                             float *features) {
     const float *s1 = features + WEIGHTS * TILE;
@@ -166,9 +166,9 @@ static void second_features(const Layer *layer, const Matrices *matrices, int pr
     }
 }
 
-/* What a pass keeps of the prompts of a call. */
+/* What a pass keeps for the prompts of a call. */
 typedef struct {
-    Room room;
+    Workspace workspace;
     Matrices matrices[PROMPTS];
     Sums sums[PROMPTS][HEADS];
 } Scratch;
@@ -188,13 +188,13 @@ static float *features_of(const Layer *layer, int prompt, int tile) {
     return layer->features + ((int64_t)prompt * layer->tiles + tile) * FEATURES * TILE;
 }
 
-void sam_first_look(const FirstLook *look, int32_t first, int32_t count) {
-    Scratch *scratch = (Scratch *)look->scratch;
+void sam_first_attention(const FirstAttention *attention, int32_t first, int32_t count) {
+    Scratch *scratch = (Scratch *)attention->scratch;
     Attended attended;
     start_prompts(scratch, count);
-    EACH(tile, look->tiles) EACH(n, count) EACH(h, HEADS) {
-        const float *keys = look->keys + (tile * DIM + h * HEAD_DIM) * TILE;
-        const float *queries = look->queries + ((first + n) * DIM + h * HEAD_DIM) * EIGHT;
+    EACH(tile, attention->tiles) EACH(n, count) EACH(h, HEADS) {
+        const float *keys = attention->keys + (tile * DIM + h * HEAD_DIM) * TILE;
+        const float *queries = attention->queries + ((first + n) * DIM + h * HEAD_DIM) * EIGHT;
         Sums *sums = &scratch->sums[n][h];
         for (int at = 0; at < TILE; at += BLOCK_WIDTH) {
             vf scores[ROWS][BLOCK] = {0};
@@ -203,21 +203,21 @@ void sam_first_look(const FirstLook *look, int32_t first, int32_t count) {
         }
         attend(sums, &attended, 0, 0);
         gather(sums->shared[0], HEAD_DIM, HEAD_DIM, attended.plain,
-               look->values + (tile * HEADS + h) * TILE * HEAD_DIM, HEAD_DIM);
+               attention->values + (tile * HEADS + h) * TILE * HEAD_DIM, HEAD_DIM);
     }
     EACH(n, count) EACH(h, HEADS)
-        finish(&scratch->sums[n][h], h, 0, 0, look->out + ((first + n) * HEADS + h) * ROWS * HEAD_DIM);
+        finish(&scratch->sums[n][h], h, 0, 0, attention->out + ((first + n) * HEADS + h) * ROWS * HEAD_DIM);
 }
 
 void sam_first_layer(const Layer *layer, int32_t first, int32_t count) {
     Scratch *scratch = (Scratch *)layer->scratch;
     float transposed[TILE * WEIGHTS];
-    EACH(n, count) make_first_matrices(layer, first + n, &scratch->matrices[n], &scratch->room);
+    EACH(n, count) make_first_matrices(layer, first + n, &scratch->matrices[n], &scratch->workspace);
     start_prompts(scratch, count);
     EACH(tile, layer->tiles) EACH(n, count) {
         const float *image = layer->image + tile * I1_ROWS * TILE;
         float *features = features_of(layer, first + n, tile);
-        const Seen seen = {first + n,
+        const TileView view = {first + n,
                            tile,
                            image + I1_KEYS * TILE,
                            image + I1_POSITION * TILE,
@@ -225,7 +225,7 @@ void sam_first_layer(const Layer *layer, int32_t first, int32_t count) {
                            {transposed, 0}};
         first_features(layer, &scratch->matrices[n], first + n, image, features);
         transpose_weights(features, transposed);
-        look_at(scratch->sums[n], layer, &scratch->matrices[n], &seen, PART);
+        attend_to_tile(scratch->sums[n], layer, &scratch->matrices[n], &view, PART);
     }
     finish_prompts(layer, scratch, first, count, PART);
 }
@@ -233,12 +233,12 @@ void sam_first_layer(const Layer *layer, int32_t first, int32_t count) {
 void sam_second_layer(const Layer *layer, int32_t first, int32_t count) {
     Scratch *scratch = (Scratch *)layer->scratch;
     float transposed[2][TILE * WEIGHTS];
-    EACH(n, count) make_second_matrices(layer, first + n, &scratch->matrices[n], &scratch->room);
+    EACH(n, count) make_second_matrices(layer, first + n, &scratch->matrices[n], &scratch->workspace);
     start_prompts(scratch, count);
     EACH(tile, layer->tiles) EACH(n, count) {
         const float *image = layer->image + tile * I2_ROWS * TILE;
         float *features = features_of(layer, first + n, tile);
-        const Seen seen = {first + n,
+        const TileView view = {first + n,
                            tile,
                            image + I2_KEYS * TILE,
                            image + I2_POSITION * TILE,
@@ -247,7 +247,7 @@ void sam_second_layer(const Layer *layer, int32_t first, int32_t count) {
         second_features(layer, &scratch->matrices[n], first + n, image, features);
         transpose_weights(features, transposed[0]);
         transpose_weights(features + SECOND * TILE, transposed[1]);
-        look_at(scratch->sums[n], layer, &scratch->matrices[n], &seen, 2 * PART);
+        attend_to_tile(scratch->sums[n], layer, &scratch->matrices[n], &view, 2 * PART);
     }
     finish_prompts(layer, scratch, first, count, 2 * PART);
 }

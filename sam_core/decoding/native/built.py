@@ -1,4 +1,4 @@
-"""The libraries that the build has left here. Needs no torch, so that a command can ask without it."""
+"""The libraries that the build left in this folder. Needs no torch, so that a command can ask at once."""
 
 import ctypes
 import platform
@@ -8,22 +8,23 @@ from pathlib import Path
 from sam_core.decoding.native import sources
 
 NOT_BUILT = (
-    "the CPU kernel was not built here, or from other sources; plain torch gives the same masks in three "
-    "times the time. Installing sam-label again builds it"
+    "the CPU kernel is missing or was built from other sources; plain torch gives the same masks in three "
+    "times the time, and installing sam-label again builds the kernel"
 )
 
 
 def opened(name: str) -> ctypes.CDLL | None:
-    """The library of that name; None where it was not built, cannot be loaded, or has other sources."""
+    """The library of that name; None if there is none, it cannot be loaded or has other sources."""
     path = Path(__file__).with_name(name + (".dll" if sys.platform == "win32" else ".so"))
     try:
         library = ctypes.CDLL(str(path))
         return library if library.sam_sources() == sources.digest() else None
-    except (OSError, AttributeError):  # no such file, or another platform's; no such function
+    # no such file, or another platform's; no such function
+    except (OSError, AttributeError):
         return None
 
 
 def is_missing() -> bool:
-    """Whether this kind of machine could have a library and has none."""
+    """Whether this architecture has a library and none of them can be used here."""
     names = sources.INSTRUCTION_SETS.get(platform.machine().lower(), {})
     return bool(names) and not any(map(opened, names))

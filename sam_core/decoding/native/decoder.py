@@ -5,10 +5,7 @@ whose predicted IoU passes are drawn and measured while their logits are in the 
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Barrier
-from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +13,16 @@ import torch
 
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.native import library
-from sam_core.decoding.native.image_tiles import TILE, image_tiles
+from sam_core.decoding.native.image_tiles import image_tiles
 from sam_core.decoding.native.pixels import PixelPass, Pixels
-from sam_core.decoding.native.tokens import TokenBuffers, decoded_tokens, token_weights
+from sam_core.decoding.native.structs import DIM, HEADS, TILE
+from sam_core.decoding.native.threads import run_in_threads
+from sam_core.decoding.native.tokens import KernelImage, TokenBuffers, token_weights
 from sam_core.decoding.native.upscaling import UpscalingPass
-from sam_core.decoding.upscaling import mask_weights
+from sam_core.decoding.token_pass import decoded_tokens
+from sam_core.decoding.upscaling import mask_weights, shown_positions
 from sam_core.masks.candidates import Candidates
+from sam_core.masks.thresholds import passes_predicted_iou
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
 
@@ -49,12 +50,11 @@ class NativeDecoder:
 
     def __init__(self, sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions) -> None:
         self._sam, self._frame, self._options = sam, frame, options
-        # a position is four logits a side
-        valid = (-(-frame.rows_HL().shape[1] // 4), -(-frame.columns_WM().shape[1] // 4))
+        shown = shown_positions((frame.rows_HL().shape[1], frame.columns_WM().shape[1]))
         with torch.inference_mode():
             _, dense_1Chw = sam.prompt_encoder(None, None, None)
             encoding_1Chw = sam.prompt_encoder.get_dense_pe()
-            self._tiles = image_tiles(sam.mask_decoder, features_1Chw, dense_1Chw, encoding_1Chw, valid)
+            self._tiles = image_tiles(sam.mask_decoder, features_1Chw, dense_1Chw, encoding_1Chw, shown)
             self._weights = token_weights(sam.mask_decoder, self._tiles)
             self._upscaling = UpscalingPass(sam.mask_decoder, self._tiles)
 
@@ -63,29 +63,17 @@ class NativeDecoder:
         threads = torch.get_num_threads()
         size = max(1, min(BATCH, self._options.points_per_batch, -(-len(points_N2) // threads)))
         starts = range(0, len(points_N2), size)
-        found: list[list[_Mask]] = [[] for _ in starts]
+        masks: list[list[_Mask]] = [[] for _ in starts]
         turns = iter(enumerate(starts))  # shared: the thread that is free takes the next batch
-        workers = min(threads, len(starts))
-        all_started = Barrier(workers + 1)
 
         def take_turns() -> None:
-            # torch on one thread in each: its own pool in each would fight over the cores
-            torch.set_num_threads(1)
-            all_started.wait()
             buffers = self._buffers(size)
             with torch.inference_mode():
                 for turn, start in turns:
-                    found[turn] = list(self._masks(points_N2[start : start + size], start, buffers))
+                    masks[turn] = list(self._masks(points_N2[start : start + size], start, buffers))
 
-        with ThreadPoolExecutor(threads) as pool:
-            tasks = [pool.submit(take_turns) for _ in range(workers)]
-            all_started.wait()
-            torch.set_num_threads(
-                threads
-            )  # each thread has its own count; this one is also that of new threads
-            for task in tasks:
-                task.result()
-        return _candidates([mask for masks in found for mask in masks])
+        run_in_threads(take_turns, min(threads, len(starts)))
+        return _candidates([mask for batch in masks for mask in batch])
 
     def _buffers(self, prompts: int) -> _Buffers:
         tiles, options = self._tiles, self._options
@@ -93,43 +81,43 @@ class NativeDecoder:
         threshold, plane = self._sam.mask_threshold, self._upscaling.plane
         return _Buffers(
             TokenBuffers.of(prompts, tiles),
-            self._upscaling.room(),
-            PixelPass(self._frame, tiles.valid, plane, threshold, offset, min_stability),
+            self._upscaling.buffer(),
+            PixelPass(self._frame, tiles.shown, plane, threshold, offset, min_stability),
         )
 
     def _masks(
         self, points_B2: npt.NDArray[np.float64], first_index: int, buffers: _Buffers
     ) -> Iterator[_Mask]:
         """The candidates of a batch of points, in their order and that of the mask tokens."""
-        decoder, threshold = self._sam.mask_decoder, self._options.pred_iou_thresh
+        decoder, logits = self._sam.mask_decoder, buffers.logits
         coords_B12 = torch.from_numpy(self._frame.input_points(points_B2)).float()[:, None]
         labels_B1 = torch.ones(len(coords_B12), 1, dtype=torch.int)
         sparse_BTC, _ = self._sam.prompt_encoder((coords_B12, labels_B1), None, None)
-        iou_BM, mask_tokens_BMC = decoded_tokens(
-            decoder, self._tiles, self._weights, sparse_BTC, buffers.tokens
-        )
-        is_wanted_BM = iou_BM > threshold if threshold > 0 else torch.ones_like(iou_BM, dtype=torch.bool)
-        hyper_BMc = mask_weights(decoder, mask_tokens_BMC)
-        for prompt in torch.nonzero(is_wanted_BM.any(1))[:, 0].tolist():
-            tokens = torch.nonzero(is_wanted_BM[prompt])[:, 0].tolist()
-            features, upscaling = buffers.tokens.features[prompt], buffers.tokens.upscaling[prompt]
-            self._upscaling.draw(features, upscaling, hyper_BMc[prompt, tokens], buffers.logits)
-            for token, logits in zip(tokens, buffers.logits, strict=False):
-                pixels = buffers.pixels.pixels(logits)
+        image = KernelImage(decoder.transformer, self._tiles, self._weights, buffers.tokens)
+        decoded = decoded_tokens(decoder, image, sparse_BTC)
+        iou_BM = decoded.predicted_iou_BM.numpy()
+        passes_BM = passes_predicted_iou(iou_BM, self._options)
+        hyper_BMc = mask_weights(decoder, decoded.mask_tokens_BMC)
+        for prompt in np.flatnonzero(passes_BM.any(axis=1)).tolist():
+            tokens = np.flatnonzero(passes_BM[prompt]).tolist()
+            features, rows = buffers.tokens.features[prompt], buffers.tokens.upscaling[prompt]
+            self._upscaling.draw(features, rows, hyper_BMc[prompt, tokens], logits)
+            for place, token in enumerate(tokens):
+                pixels = buffers.pixels.pixels(logits[place : place + 2])
                 if pixels:
                     yield _Mask(float(iou_BM[prompt, token]), first_index + prompt, pixels)
 
 
 def is_served(sam: Sam, features_1Chw: torch.Tensor) -> bool:
     """Whether the kernel can decode this: built for this CPU, float32, and a decoder of SAM's own sizes."""
-    decoder, transformer = sam.mask_decoder, cast(Any, sam.mask_decoder.transformer)
-    attention = transformer.final_attn_token_to_image
-    sizes = (decoder.transformer_dim, len(transformer.layers), attention.num_heads)
+    decoder = sam.mask_decoder
+    attention = decoder.transformer.final_attn_token_to_image
+    sizes = (decoder.transformer_dim, len(decoder.transformer.layers), attention.num_heads)
     return (
         {features_1Chw.device.type, sam.device.type} == {"cpu"}
         and {features_1Chw.dtype, decoder.iou_token.weight.dtype} == {torch.float32}
-        and sizes == (256, 2, 8)
-        and (attention.q_proj.out_features, decoder.num_mask_tokens) == (128, 4)
+        and sizes == (2 * DIM, 2, HEADS)
+        and (attention.q_proj.out_features, decoder.num_mask_tokens) == (DIM, 4)
         and features_1Chw[0, 0].numel() % TILE == 0
         and library.loaded() is not None
     )

@@ -1,7 +1,7 @@
 """The image's half of the decoder, cut into tiles of 64 positions as the kernel reads it; once a crop.
 
-Positions that show the image come first, row by row, then the padding: attention does not mind the order,
-and the upscaling stops after the last tile that holds one of them.
+Positions that show the image come first, row by row, then the padding: attention gives the same in any order,
+and the upscaling stops after the last tile that shows the image.
 
 Legend: h heads, d channels of a head, P positions, F features, N tiles.
 """
@@ -11,17 +11,16 @@ from dataclasses import dataclass
 import torch
 
 from sam_core.decoding.image_side import ImageSide, image_side
+from sam_core.decoding.native.structs import TILE
 from sam_core.model.mask_decoder import MaskDecoder
-
-TILE = 64  # positions; TILE of vector.h
 
 
 @dataclass(frozen=True)
 class ImageTiles:
-    """Arrays [tile, feature, 64] and values [tile, head, 64, 16]; their rows stand in attention.c."""
+    """Arrays [tile, feature, 64] and values [tile, head, 64, 16]; attention.c lists their rows."""
 
     count: int
-    valid: tuple[int, int]  # rows and columns of positions that show the image
+    shown: tuple[int, int]  # rows and columns of positions that show the image
     side: ImageSide
     first_keys: torch.Tensor
     first_values: torch.Tensor
@@ -29,7 +28,7 @@ class ImageTiles:
     layer0_values: torch.Tensor
     layer1: torch.Tensor
     layer1_values: torch.Tensor
-    upscaling: torch.Tensor  # of the tiles with valid positions
+    upscaling: torch.Tensor  # of the tiles that show the image
     upscaling_bias: torch.Tensor  # [256]
 
 
@@ -38,22 +37,22 @@ def image_tiles(
     features_1Chw: torch.Tensor,
     dense_1Chw: torch.Tensor,
     encoding_1Chw: torch.Tensor,
-    valid: tuple[int, int],
+    shown: tuple[int, int],
 ) -> ImageTiles:
-    """The tiles of one embedding; `valid` is how many of its rows and columns show the image."""
+    """The tiles of one embedding; `shown` is how many of its rows and columns show the image."""
     rows, columns = features_1Chw.shape[2:]
-    is_valid_hw = torch.zeros(rows, columns, dtype=torch.bool)
-    is_valid_hw[: valid[0], : valid[1]] = True
-    order_P = torch.argsort(~is_valid_hw.flatten(), stable=True)
+    is_shown_hw = torch.zeros(rows, columns, dtype=torch.bool)
+    is_shown_hw[: shown[0], : shown[1]] = True
+    order_P = torch.argsort(~is_shown_hw.flatten(), stable=True)
 
     def ordered(map_1Chw: torch.Tensor) -> torch.Tensor:
         return map_1Chw.flatten(2)[..., order_P, None]
 
     side = image_side(decoder, ordered(features_1Chw), ordered(dense_1Chw), ordered(encoding_1Chw))
-    shown_tiles = -(-valid[0] * valid[1] // TILE)
+    shown_tiles = -(-shown[0] * shown[1] // TILE)
     return ImageTiles(
         count=rows * columns // TILE,
-        valid=valid,
+        shown=shown,
         side=side,
         first_keys=_tiled(side.key0_hdP),
         first_values=_values(side.value0_hdP),

@@ -1,8 +1,8 @@
 /* From the low-resolution logits of a mask to its counts, box and runs in pixels of the crop.
  *
  * SA resizes twice, bilinear both times; together a pixel is a weighted sum of three neighbouring logits a side. The
- * rows are resized first and turned, so that columns of pixels, in which COCO's runs go, lie in memory. One pass over
- * the pixels counts those above the three thresholds and keeps a bit each; runs are made from the bits.
+ * rows are resized first and transposed, so that a column of pixels is contiguous, as COCO's runs are column-major. One
+ * pass over the pixels counts those above the three thresholds and keeps one bit each; runs are made from the bits.
  */
 #include "kernel.h"
 #include "vector.h"
@@ -18,7 +18,7 @@ static void resize_rows(const Cut *cut, const float *logits, float *columns) {
         for (int x = 0; x < cut->columns; x += LANES) {
             vf block[LANES];
             EACH(i, LANES) {
-                block[i] = all(-1e30f); /* below the crop: never inside */
+                block[i] = all(-1e30f); /* rows past the crop's last: never inside */
                 if (y + i >= cut->height) continue;
                 const float *weights = cut->row_weights + 3 * (y + i);
                 vf sum = all(0);
@@ -40,10 +40,10 @@ INLINE uint64_t bits_of(vi inside) {
     return word & ((1ull << LANES) - 1);
 }
 
-/* Counts of pixels above the upper and the lower threshold; a bit for each above the middle one, columns of words. */
+/* Counts of pixels above the upper and the lower threshold; a bit for each above the middle one, column by column. */
 static void threshold(const Cut *cut, const float *columns, uint64_t *bits, Measure *measure) {
     const float high = cut->threshold + cut->offset, low = cut->threshold - cut->offset;
-    vi over_high = {0}, over_low = {0}; /* a lane counts a 16th of the pixels: 32 bits last for 8e9 of them */
+    vi over_high = {0}, over_low = {0}; /* 32 bits a lane: with 4 lanes they last for 8e9 pixels */
     EACH(x, cut->width) {
         const float *from = columns + (int64_t)cut->column_first[x] * cut->padded_height;
         const float *weights = cut->column_weights + 3 * x;
@@ -67,7 +67,7 @@ static void threshold(const Cut *cut, const float *columns, uint64_t *bits, Meas
     }
 }
 
-/* Lengths of the runs, column after column, that of zeros first; and the area and the box on the way. */
+/* Lengths of the runs, column after column, zeros first; the area and the box on the way. */
 static int64_t make_runs(const Cut *cut, const uint64_t *bits, Measure *measure, uint32_t *runs) {
     const int words = cut->padded_height / 64;
     const uint32_t *start = runs;
@@ -103,7 +103,7 @@ int64_t sam_measure(const Cut *cut, const float *logits, float *columns, uint64_
                     uint32_t *runs) {
     resize_rows(cut, logits, columns);
     threshold(cut, columns, bits, measure);
-    /* nothing over the lower threshold: a stability of 0 */
+    /* the stability is 0 if nothing is over the lower threshold */
     const float stability = measure->over_low ? (float)measure->over_high / (float)measure->over_low : 0;
     measure->run_count = -1;
     if (stability < cut->min_stability) return 0;

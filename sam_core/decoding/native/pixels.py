@@ -9,9 +9,13 @@ import numpy.typing as npt
 
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.native import library
-from sam_core.decoding.native.library import Cut, Measure, address
+from sam_core.decoding.native.arrays import Array, address, floats
+from sam_core.decoding.native.structs import Cut, Measure
 
-SLACK = 64  # floats of slack: a vector may begin inside a row and end after it
+WORD = 64  # pixels of a column whose bits make one word: columns are padded to whole words
+SLACK = 64  # columns of logits more than there are: a vector may begin inside a row and end after it
+# of the mask, and as many after it, which may be another's: slack again
+LOGITS = floats(2, 4, "plane")
 
 
 @dataclass(frozen=True)
@@ -30,46 +34,49 @@ class PixelPass:
     def __init__(
         self,
         frame: CropFrame,
-        valid: tuple[int, int],
+        shown: tuple[int, int],
         plane: int,
         threshold: float,
         offset: float,
         min_stability: float,
     ) -> None:
-        """valid: rows and columns of image positions, four logits each; the rest as in Cut of kernel.h."""
-        self._row_taps = _taps(frame.rows_HL(), 4 * valid[0])
-        self._column_taps = _taps(frame.columns_WM(), 4 * valid[1])
-        padded_height = -(-frame.height // 64) * 64
-        self._cut = Cut(
-            frame.height,
-            frame.width,
-            padded_height,
-            4 * valid[1],
-            plane,
-            address(self._row_taps[0]),
-            address(self._column_taps[0]),
-            address(self._row_taps[1]),
-            address(self._column_taps[1]),
-            threshold,
-            offset,
-            min_stability,
+        """shown: rows and columns of positions that show the crop; the rest as in Cut of kernel.h."""
+        logit_rows, logit_columns = 4 * shown[0], 4 * shown[1]
+        row_first, row_weights = _taps(frame.rows_HL(), logit_rows)
+        column_first, column_weights = _taps(frame.columns_WM(), logit_columns)
+        words = -(-frame.height // WORD)
+        self._plane = plane
+        self._cut = Cut.filled(
+            height=frame.height,
+            width=frame.width,
+            padded_height=words * WORD,
+            columns=logit_columns,
+            plane=plane,
+            row_first=row_first,
+            column_first=column_first,
+            row_weights=row_weights,
+            column_weights=column_weights,
+            threshold=threshold,
+            offset=offset,
+            min_stability=min_stability,
         )
-        self._columns = np.empty((4 * valid[1] + SLACK, padded_height), dtype=np.float32)
-        self._bits = np.empty((frame.width, padded_height // 64), dtype=np.uint64)
+        self._columns = np.empty((logit_columns + SLACK, words * WORD), dtype=np.float32)
+        self._bits = np.empty((frame.width, words), dtype=np.uint64)
         # a mask has at most one run a pixel; pages that are never written take no memory
         self._runs = np.empty(frame.width * frame.height + 2, dtype=np.uint32)
 
     def pixels(self, logits: npt.NDArray[np.float32]) -> Pixels | None:
-        """The mask of some logits [4 sub-rows, plane], or None where it is less stable than asked for."""
+        """The mask of some logits [2, 4 sub-rows, plane], or None if its stability is under the minimum."""
         measure = Measure()
+        columns, bits, runs = self._columns, self._bits, self._runs
         kernel: Any = library.loaded()
         kernel.sam_measure(
             ctypes.byref(self._cut),
-            ctypes.c_void_p(address(logits)),
-            ctypes.c_void_p(address(self._columns)),
-            ctypes.c_void_p(address(self._bits)),
+            ctypes.c_void_p(address("logits", logits, LOGITS, {"plane": self._plane})),
+            ctypes.c_void_p(address("columns", columns, floats(*columns.shape))),
+            ctypes.c_void_p(address("bits", bits, Array("uint64", bits.shape))),
             ctypes.byref(measure),
-            ctypes.c_void_p(address(self._runs)),
+            ctypes.c_void_p(address("runs", runs, Array("uint32", runs.shape))),
         )
         if measure.run_count < 0:
             return None
@@ -77,7 +84,7 @@ class PixelPass:
             measure.over_high / measure.over_low if measure.over_low else 0.0,
             measure.area,
             (measure.x0, measure.y0, measure.x1, measure.y1),
-            self._runs[: measure.run_count].copy(),
+            runs[: measure.run_count].copy(),
         )
 
 
@@ -87,4 +94,5 @@ def _taps(
     """The first of the three neighbouring logits that make each pixel, and their weights [P, 3]."""
     first_P = np.minimum((matrix_PL != 0).argmax(axis=1), logits - 3).astype(np.int32)
     wide_PL = np.pad(matrix_PL, ((0, 0), (0, logits - matrix_PL.shape[1])))
-    return first_P, np.take_along_axis(wide_PL, first_P[:, None] + np.arange(3), axis=1)
+    weights_P3 = np.take_along_axis(wide_PL, first_P[:, None] + np.arange(3), axis=1)
+    return first_P, np.ascontiguousarray(weights_P3)

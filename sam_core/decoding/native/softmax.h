@@ -1,6 +1,6 @@
-/* Softmax over the image positions while tiles of them go by: sums of p = exp(score - reference) and of what p weighs.
+/* Softmax over the image positions, a tile at a time: sums of p = exp(score - reference) and of what p weighs.
  *
- * The reference is raised when a score comes that is far above it; until then nothing is scaled again.
+ * The reference is raised when a score is far above it; until then no sum is scaled again.
  */
 #ifndef SAM_SOFTMAX_H
 #define SAM_SOFTMAX_H
@@ -8,15 +8,15 @@
 #include "kernel.h"
 #include "vector.h"
 
-/* Sums over positions of one head of one prompt, kept while tiles go by; p is exp(score - reference). */
+/* Sums over the positions so far, of one head of one prompt; p is exp(score - reference). */
 typedef struct {
-    float reference[ROWS];           /* log2 units; moved up where a score is far above it */
+    float reference[ROWS];           /* log2 units; raised when a score is far above it */
     float totals[ROWS][3][LANES];    /* of p, of p s2, of p s2 s1, not yet added across lanes */
     float shared[ROWS][HEAD_DIM];    /* of p s2 s1 (shared value) */
     float mixed[ROWS][2 * WEIGHTS];  /* of p s2 (s1 A0), then of p s2 A1 */
 } Sums;
 
-/* Of one tile and head: scores, then p s2 in their place; and p s2 s1. */
+/* Of one tile and head: the scores, which p s2 replaces; and p s2 s1. */
 typedef struct {
     float plain[ROWS * TILE], scaled[ROWS * TILE];
 } Attended;
@@ -26,7 +26,7 @@ static void start(Sums *sums) {
     EACH(r, ROWS) sums->reference[r] = -1e30f;
 }
 
-/* Softmax is the same from any reference: what was summed with the old one is scaled to the new. */
+/* Softmax is the same for any reference: sums made with the old one are scaled to the new. */
 static void raise_reference(Sums *sums, int row, float score) {
     float down = score - sums->reference[row] > 126 ? 0 : exp2_of(all(sums->reference[row] - score))[0];
     sums->reference[row] = score;
@@ -35,7 +35,7 @@ static void raise_reference(Sums *sums, int row, float score) {
     EACH(i, 2 * WEIGHTS) sums->mixed[row][i] *= down;
 }
 
-/* Lets scores be 30 above the reference: 2^30 for each of 4096 positions is far from float32's end. */
+/* Allows scores 30 above the reference: 2^30 for each of 4096 positions is far below float32's largest number. */
 static void keep_in_range(Sums *sums, const float *scores) {
     vf above = all(-1e30f);
     EACH(r, ROWS) for (int at = 0; at < TILE; at += LANES)
@@ -69,7 +69,7 @@ INLINE void attend(Sums *sums, Attended *to, const float *s1, const float *s2) {
 }
 
 /* out [7][16]: the shared sums and those of the features (s1 A0, s1 [, A1, 1]) times the rows of U through the value
- * projection, divided by the sum of p. rows [2][depth][64]; NULL where there are no features. */
+ * projection, divided by the sum of p. rows: [2][depth][64], or NULL if there are no features. */
 static void finish(const Sums *sums, int head, const float *rows, int depth, float *out) {
     EACH(r, ROWS) {
         float total[3], *row = out + r * HEAD_DIM;

@@ -1,6 +1,6 @@
-"""What the kernel is built from: setup.py bakes the digest of it in, built.py compares.
+"""What the kernel is built from. setup.py compiles the digest of it in, built.py compares.
 
-No imports but the standard library's, since the build has no others.
+Imports the standard library alone: the build has nothing else.
 """
 
 import zlib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 UNITS = ("attention.c", "tokens.c", "upscale.c", "mask.c")
-# without the last the compiler halves 512-bit vectors
+# without the last flag the compiler splits 512-bit vectors
 FLAGS = (
     "-std=c11",
     "-O3",
@@ -28,8 +28,8 @@ INSTRUCTION_SETS = {
 
 
 def digest() -> int:
-    """A number of 31 bits that changes with any source or flag; library.py mirrors the structs of these."""
-    found = zlib.crc32(repr((FLAGS, INSTRUCTION_SETS)).encode())
+    """A number of 31 bits that changes with any source or flag; structs.py mirrors the structs of these."""
+    checksum = zlib.crc32(repr((FLAGS, INSTRUCTION_SETS)).encode())
     for path in sorted([*HERE.glob("*.c"), *HERE.glob("*.h")]):
-        found = zlib.crc32(path.read_bytes(), found)
-    return found & 0x7FFFFFFF
+        checksum = zlib.crc32(path.read_bytes(), checksum)
+    return checksum & 0x7FFFFFFF

@@ -31,7 +31,7 @@ static void mix_rows(const float *rows, int depth, const float *vectors, float *
     }
 }
 
-/* gram from rows = U times the transposed output projections, 128 columns a layer, and the layers' values. */
+/* gram from the layers' values and `rows`: U times the transposed output projections, 128 columns a layer. */
 static void pack_gram(const float *rows, int layers, const float *const values[2], float *gram) {
     const int depth = layers * PART;
     float full[2 * PART][2 * PART], mix[HEADS * 2 * PART * EIGHT];
@@ -55,13 +55,13 @@ static void pack_gram(const float *rows, int layers, const float *const values[2
 }
 
 /* Weights: key and value (two tiles each), then the output projection transposed (two). */
-void make_first_matrices(const Layer *layer, int prompt, Matrices *to, Room *room) {
+void make_first_matrices(const Layer *layer, int prompt, Matrices *to, Workspace *workspace) {
     const float *values = layer->token_values + prompt * DIM * EIGHT;
-    rows_of_values(values, layer->weights, 2, room->rows, 0, PART);
-    mix_rows(room->rows, PART, layer->queries + prompt * DIM * EIGHT, to->mix);
+    rows_of_values(values, layer->weights, 2, workspace->rows, 0, PART);
+    mix_rows(workspace->rows, PART, layer->queries + prompt * DIM * EIGHT, to->mix);
     rows_of_values(values, layer->weights + 2 * DIM * TILE, 2, to->values, 0, PART);
-    rows_of_values(values, layer->weights + 4 * DIM * TILE, 2, room->rows, 0, PART);
-    pack_gram(room->rows, 1, (const float *const[]){values, 0}, to->gram);
+    rows_of_values(values, layer->weights + 4 * DIM * TILE, 2, workspace->rows, 0, PART);
+    pack_gram(workspace->rows, 1, (const float *const[]){values, 0}, to->gram);
 }
 
 /* Rows of both layers through weights [tile][128][64] from tile `at` on, the shift added to the last. */
@@ -73,18 +73,18 @@ static void rows_of_both(const Layer *layer, int prompt, int at, int tiles, floa
 }
 
 /* Weights: key, value (two tiles each), upscaling (four), the output projections of both layers transposed. */
-void make_second_matrices(const Layer *layer, int prompt, Matrices *to, Room *room) {
+void make_second_matrices(const Layer *layer, int prompt, Matrices *to, Workspace *workspace) {
     const float *before = layer->token_values_before + prompt * DIM * EIGHT;
     const float *values = layer->token_values + prompt * DIM * EIGHT;
-    rows_of_values(before, layer->query_weights, 2, room->rows, 0, PART);
-    mix_rows(room->rows, PART, layer->token_keys + prompt * DIM * EIGHT, to->token_mix);
-    rows_of_both(layer, prompt, 0, 2, room->rows);
-    mix_rows(room->rows, 2 * PART, layer->queries + prompt * DIM * EIGHT, to->mix);
+    rows_of_values(before, layer->query_weights, 2, workspace->rows, 0, PART);
+    mix_rows(workspace->rows, PART, layer->token_keys + prompt * DIM * EIGHT, to->token_mix);
+    rows_of_both(layer, prompt, 0, 2, workspace->rows);
+    mix_rows(workspace->rows, 2 * PART, layer->queries + prompt * DIM * EIGHT, to->mix);
     rows_of_both(layer, prompt, 2, 2, to->values);
     rows_of_both(layer, prompt, 4, 4, layer->upscaling + prompt * 4 * 2 * PART * TILE);
-    rows_of_both(layer, prompt, 8, 4, room->rows);
-    pack_gram(room->rows, 2, (const float *const[]){before, values}, to->gram);
-    /* the last row of U is a constant c plus the shift: of its square, shift . c and shift . shift are missing */
+    rows_of_both(layer, prompt, 8, 4, workspace->rows);
+    pack_gram(workspace->rows, 2, (const float *const[]){before, values}, to->gram);
+    /* the last row of U is a constant c plus the shift; its square still lacks shift . c and shift . shift */
     const float *shift = layer->shift + 10 * TILE;
     float missing = layer->shift_square;
     EACH(h, HEADS) EACH(d, HEAD_DIM) missing += shift[h * HEAD_DIM + d] * values[(h * HEAD_DIM + d) * EIGHT + 6];

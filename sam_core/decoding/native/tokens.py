@@ -1,8 +1,7 @@
-"""The tokens of a batch of prompts between the kernel's passes.
+"""A batch of prompts whose image tokens are in the C kernel's hands, and the weights that it needs for them.
 
-The flow is prompt_side.py's; in place of torch products over image positions stand calls of the kernel. The
-attention weights A of a position over a head's seven tokens sum to 1: the kernel keeps six of them, relative
-to the seventh, whose value every position gets. So it is given differences from the seventh token.
+The attention weights A of a position over a head's seven tokens sum to 1. The kernel therefore keeps six of
+them and gets the tokens as differences from the seventh, whose value every position gets.
 
 Legend: B prompts, h heads, d channels of a head, T = 7 tokens, D = h d, C channels, N outputs of a
 projection.
@@ -10,31 +9,32 @@ projection.
 
 import math
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 
 from sam_core.decoding.image_side import centred
-from sam_core.decoding.native.image_tiles import TILE, ImageTiles
-from sam_core.decoding.native.library import (
+from sam_core.decoding.native.image_tiles import ImageTiles
+from sam_core.decoding.native.library import run_prompts
+from sam_core.decoding.native.structs import (
+    EIGHT,
     FEATURES,
+    ROWS_TO_UPSCALE,
     SCRATCH,
-    UPSCALING,
-    FirstLook,
-    Layer,
-    address,
-    run_prompts,
+    TILE,
+    TOKENS,
+    FirstAttention,
+    FirstLayer,
+    SecondLayer,
 )
-from sam_core.decoding.prompt_side import after_look, merged
 from sam_core.model.mask_decoder import MaskDecoder
+from sam_core.model.transformer import DecoderAttention, TwoWayTransformer
 
 LOG2_E = math.log2(math.e)  # the kernel's softmax runs on powers of two
-EIGHT = 8  # of vector.h: seven tokens and one that is not used
 
 
 @dataclass(frozen=True)
 class TokenWeights:
-    """Where the values of a layer's tokens go, [N / 64, D, 64]: see tokens.c."""
+    """Weights for the values of a layer's tokens, [N / 64, D, 64]: see tokens.c."""
 
     layer0: torch.Tensor  # key1, value1, layer 0's output projection
     query1: torch.Tensor
@@ -46,25 +46,28 @@ class TokenWeights:
 
 @dataclass(frozen=True)
 class TokenBuffers:
-    """Room for a batch of prompts, used again by the next."""
+    """What the kernel writes for a batch of prompts, used again by the next batch."""
 
     features: torch.Tensor  # [B, tiles, FEATURES, 64]: A0, A1 and the LayerNorms' scales
-    upscaling: torch.Tensor  # [B, *UPSCALING]
+    upscaling: torch.Tensor  # [B, *ROWS_TO_UPSCALE]
     scratch: torch.Tensor
 
     @classmethod
     def of(cls, prompts: int, tiles: ImageTiles) -> "TokenBuffers":
-        """Room for that many prompts."""
-        features = torch.empty(prompts, tiles.count, FEATURES, TILE)
-        return cls(features, torch.empty(prompts, *UPSCALING), torch.empty(SCRATCH))
+        """Buffers for at most that many prompts."""
+        return cls(
+            torch.empty(prompts, tiles.count, FEATURES, TILE, dtype=torch.float32),
+            torch.empty(prompts, *ROWS_TO_UPSCALE, dtype=torch.float32),
+            torch.empty(SCRATCH, dtype=torch.float32),
+        )
 
 
 def token_weights(decoder: MaskDecoder, tiles: ImageTiles) -> TokenWeights:
-    """The weights for one crop. They hold nothing of the image: made with it, they are never out of date."""
-    layer0, layer1 = cast(Any, decoder.transformer).layers
+    """The weights for one crop. They do not depend on the image; made with it, they are never out of date."""
+    block0, block1 = decoder.transformer.blocks()
     side = tiles.side
-    out0_DC = centred(layer0.cross_attn_image_to_token.out_proj.weight.T)
-    out1_DC = centred(layer1.cross_attn_image_to_token.out_proj.weight.T)
+    out0_DC = centred(block0.cross_attn_image_to_token.out_proj.weight.T)
+    out1_DC = centred(block1.cross_attn_image_to_token.out_proj.weight.T)
     after0_CN = torch.cat([side.key1.weight_CD, side.value1.weight_CD, out0_DC.T], dim=1)
     # layer 0's values after the first LayerNorm's gain, centred again
     before_DC = centred(out0_DC * side.gain0_C)
@@ -81,102 +84,105 @@ def token_weights(decoder: MaskDecoder, tiles: ImageTiles) -> TokenWeights:
     )
 
 
-def decoded_tokens(
-    decoder: MaskDecoder,
-    tiles: ImageTiles,
-    weights: TokenWeights,
-    sparse_BTC: torch.Tensor,
-    buffers: TokenBuffers,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predicted IoU [B, 3] and mask tokens [B, 3, C] of prompts of one point each: of the multimask tokens.
+class KernelImage:
+    """An ImageAttention in the kernel, which leaves in the buffers what masks are drawn from."""
 
-    What the masks are drawn from is left in the buffers. sparse_BTC: their embeddings, two tokens each.
-    Source: TwoWayTransformer and MaskDecoder of segment-anything, commit dca509f.
-    """
-    transformer = cast(Any, decoder.transformer)
-    layer0, layer1 = transformer.layers
-    own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-    encoding = torch.cat([own.expand(len(sparse_BTC), -1, -1), sparse_BTC], dim=1)
+    def __init__(
+        self, transformer: TwoWayTransformer, tiles: ImageTiles, weights: TokenWeights, buffers: TokenBuffers
+    ) -> None:
+        self._block0, self._block1 = transformer.blocks()
+        self._final = transformer.final_attn_token_to_image
+        self._tiles, self._weights, self._buffers = tiles, weights, buffers
 
-    tokens = layer0.norm1(layer0.self_attn(encoding, encoding, encoding))
-    seen = _first_look(tiles, _queries(layer0.cross_attn_token_to_image, tokens + encoding), buffers.scratch)
-    tokens = after_look(layer0, tokens, seen)
-    keys0, values0 = _keys_and_values(layer0.cross_attn_image_to_token, tokens, encoding)
+    def in_block0(self, queries_BTC: torch.Tensor) -> torch.Tensor:
+        queries = _queries(self._block0.cross_attn_token_to_image, queries_BTC)
+        out = _output(queries)
+        arguments = FirstAttention.filled(
+            {"prompts": len(queries)},
+            tiles=self._tiles.count,
+            keys=self._tiles.first_keys,
+            values=self._tiles.first_values,
+            queries=queries,
+            scratch=self._buffers.scratch,
+            out=out,
+        )
+        run_prompts("sam_first_attention", arguments, len(queries))
+        return out
 
-    tokens = layer1.norm1(tokens + layer1.self_attn(tokens + encoding, tokens + encoding, tokens))
-    shared = {"tiles": tiles.count, "features": buffers.features, "scratch": buffers.scratch}
-    seen = _seen_in_layer(
-        "sam_first_layer",
-        **shared,
-        epsilon=layer0.norm4.eps,
-        image=tiles.layer0,
-        values=tiles.layer0_values,
-        queries=_queries(layer1.cross_attn_token_to_image, tokens + encoding),
-        token_keys=keys0,
-        token_values=values0,
-        weights=weights.layer0,
-    )
-    tokens = after_look(layer1, tokens, seen + tiles.side.value1.constant_hdP.mT)
-    keys1, values1 = _keys_and_values(layer1.cross_attn_image_to_token, tokens, encoding)
+    def in_block1(
+        self, keys_BTC: torch.Tensor, values_BTC: torch.Tensor, queries_BTC: torch.Tensor
+    ) -> torch.Tensor:
+        queries = _queries(self._block1.cross_attn_token_to_image, queries_BTC)
+        out = _output(queries)
+        self._keys_and_values0 = _keys_and_values(
+            self._block0.cross_attn_image_to_token, keys_BTC, values_BTC
+        )
+        keys, values = self._keys_and_values0
+        arguments = FirstLayer.filled(
+            {"prompts": len(queries)},
+            tiles=self._tiles.count,
+            epsilon=self._block0.norm4.eps,
+            image=self._tiles.layer0,
+            values=self._tiles.layer0_values,
+            queries=queries,
+            token_keys=keys,
+            token_values=values,
+            weights=self._weights.layer0,
+            scratch=self._buffers.scratch,
+            features=self._buffers.features[: len(queries)],
+            out=out,
+        )
+        run_prompts("sam_first_layer", arguments, len(queries))
+        return out + self._tiles.side.value1.constant_hdP.mT
 
-    final = transformer.final_attn_token_to_image
-    seen = _seen_in_layer(
-        "sam_second_layer",
-        **shared,
-        epsilon=layer1.norm4.eps,
-        image=tiles.layer1,
-        values=tiles.layer1_values,
-        queries=_queries(final, tokens + encoding),
-        token_keys=keys1,
-        token_values=values1,
-        token_values_before=values0,
-        weights_before=weights.layer1_before,
-        query_weights=weights.query1,
-        shift=weights.shift_N,
-        shift_square=weights.shift_square,
-        weights=weights.layer1,
-        upscaling=buffers.upscaling,
-    )
-    seen = seen + tiles.side.value2.constant_hdP.mT
-    tokens = transformer.norm_final_attn(tokens + final.out_proj(merged(seen)))
-    return decoder.iou_prediction_head(tokens[:, 0])[:, 1:], tokens[:, 2:5]
+    def after_blocks(
+        self, keys_BTC: torch.Tensor, values_BTC: torch.Tensor, queries_BTC: torch.Tensor
+    ) -> torch.Tensor:
+        queries = _queries(self._final, queries_BTC)
+        out = _output(queries)
+        keys, values = _keys_and_values(self._block1.cross_attn_image_to_token, keys_BTC, values_BTC)
+        arguments = SecondLayer.filled(
+            {"prompts": len(queries)},
+            tiles=self._tiles.count,
+            epsilon=self._block1.norm4.eps,
+            image=self._tiles.layer1,
+            values=self._tiles.layer1_values,
+            queries=queries,
+            token_keys=keys,
+            token_values=values,
+            token_values_before=self._keys_and_values0[1],
+            weights_before=self._weights.layer1_before,
+            query_weights=self._weights.query1,
+            shift=self._weights.shift_N,
+            shift_square=self._weights.shift_square,
+            weights=self._weights.layer1,
+            scratch=self._buffers.scratch,
+            upscaling=self._buffers.upscaling[: len(queries)],
+            features=self._buffers.features[: len(queries)],
+            out=out,
+        )
+        run_prompts("sam_second_layer", arguments, len(queries))
+        return out + self._tiles.side.value2.constant_hdP.mT
 
 
-def _first_look(tiles: ImageTiles, queries: torch.Tensor, scratch: torch.Tensor) -> torch.Tensor:
-    out = _room_for_seen(queries)
-    arrays = (tiles.first_keys, tiles.first_values, queries, scratch, out)
-    run_prompts("sam_first_look", FirstLook(tiles.count, *map(address, arrays)), len(out))
-    return out
-
-
-def _seen_in_layer(function: str, **arguments: Any) -> torch.Tensor:
-    """What the tokens see of the image after a layer, but for the value's constant; [B, h, T, d]."""
-    out = _room_for_seen(arguments["queries"])
-    fields = {
-        name: address(value) if isinstance(value, torch.Tensor) else value
-        for name, value in (arguments | {"out": out}).items()
-    }
-    run_prompts(function, Layer(**fields), len(out))
-    return out
-
-
-def _room_for_seen(queries_Bhd8: torch.Tensor) -> torch.Tensor:
+def _output(queries_Bhd8: torch.Tensor) -> torch.Tensor:
+    """Memory for an attention's answer, [B, h, T, d]."""
     B, heads, d, _ = queries_Bhd8.shape
-    return queries_Bhd8.new_empty(B, heads, EIGHT - 1, d)
+    return queries_Bhd8.new_empty(B, heads, TOKENS, d)
 
 
-def _queries(attention: Any, tokens_BTC: torch.Tensor) -> torch.Tensor:
+def _queries(attention: DecoderAttention, tokens_BTC: torch.Tensor) -> torch.Tensor:
     """Of attending tokens, as the kernel reads them: [B, h, d, 8], scaled for powers of two."""
     queries_Bhd8 = _by_head(attention.q_proj(tokens_BTC), attention.num_heads)
     return queries_Bhd8.mul_(LOG2_E * queries_Bhd8.shape[2] ** -0.5)
 
 
 def _keys_and_values(
-    attention: Any, tokens_BTC: torch.Tensor, encoding_BTC: torch.Tensor
+    attention: DecoderAttention, keys_BTC: torch.Tensor, values_BTC: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Of attended tokens, as the kernel reads them: [B, h, d, 8], six differences and the seventh token."""
-    keys_Bhd8 = _by_head(attention.k_proj(tokens_BTC + encoding_BTC), attention.num_heads)
-    values_Bhd8 = _by_head(attention.v_proj(tokens_BTC), attention.num_heads)
+    keys_Bhd8 = _by_head(attention.k_proj(keys_BTC), attention.num_heads)
+    values_Bhd8 = _by_head(attention.v_proj(values_BTC), attention.num_heads)
     for columns_Bhd8 in (keys_Bhd8, values_Bhd8):
         columns_Bhd8[..., :6] -= columns_Bhd8[..., 6:7]
     return keys_Bhd8.mul_(LOG2_E * keys_Bhd8.shape[2] ** -0.5), values_Bhd8

@@ -1,7 +1,7 @@
 /* From the features of the image positions to the logits of the masks.
  *
- * Both transposed convolutions have stride 2 and a 2x2 kernel: plain products of a position's channels with four
- * times as many outputs. The first is taken on the low-rank features (98 wide) with the shared part added; its
+ * Both transposed convolutions have stride 2 and a 2x2 kernel: each is a product of a position's channels with a
+ * matrix of four times as many outputs. The first takes the low-rank features (98 wide) and adds the shared part; its
  * weights are centred (image_side.py), so that LayerNorm2d needs no mean. A tile stays in L1 from there to the logits.
  */
 #include "kernel.h"
@@ -9,7 +9,7 @@
 
 enum { HIDDEN = 64, OUTPUTS = 32, RECORD = 4 /* rows of a block of sums */ };
 
-/* Channels [64][64] of one of the four sub-positions: s2 (s1 X + U.f) + bias, its root mean square taken out. */
+/* Channels [64][64] of one of the four sub-positions: s2 (s1 X + U.f) + bias, normalised, then GELU. */
 static void first_convolution(const Upscaling *up, const float *image, const float *features, const float *upscaling,
                               const float *bias, float *channels) {
     const float *s1 = features + WEIGHTS * TILE, *s2 = features + SCALE * TILE;

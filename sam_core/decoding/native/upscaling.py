@@ -1,61 +1,73 @@
 """The logits of a prompt's masks from its decoded tokens, by the kernel."""
 
 import ctypes
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from sam_core.decoding.native import library
-from sam_core.decoding.native.image_tiles import TILE, ImageTiles
-from sam_core.decoding.native.library import Upscaling, address
+from sam_core.decoding.native.arrays import address, floats
+from sam_core.decoding.native.image_tiles import ImageTiles
+from sam_core.decoding.native.structs import FEATURES, OUTPUTS, ROWS_TO_UPSCALE, TILE, Upscaling
 from sam_core.model.mask_decoder import MaskDecoder
+
+MASKS = 3  # of a prompt, at most
+# of the masks of a prompt, and a fourth's as slack: a vector may read past the end of the last row
+LOGITS = floats(MASKS + 1, 4, "plane")
 
 
 class UpscalingPass:
     """Upscales one prompt at a time, for the mask tokens that are wanted."""
 
     def __init__(self, decoder: MaskDecoder, tiles: ImageTiles) -> None:
-        _, norm, _, second, _ = cast(Any, decoder.output_upscaling)
-        self._tiles, self._second = tiles, _blocks_of_outputs(second.weight)
-        self._arguments = Upscaling(
-            len(tiles.upscaling),
-            norm.eps,
-            address(tiles.upscaling),
-            address(tiles.upscaling_bias),
-            address(norm.weight),
-            address(norm.bias),
-            address(self._second),
-            address(second.bias),
+        _, norm, second = decoder.upscaling_layers()
+        self._tiles = len(tiles.upscaling)
+        self._arguments = Upscaling.filled(
+            tiles=self._tiles,
+            epsilon=norm.eps,
+            image=tiles.upscaling,
+            bias=tiles.upscaling_bias,
+            norm_weight=norm.weight,
+            norm_bias=norm.bias,
+            second=_blocks_of_outputs(second.weight),
+            second_bias=second.bias,
         )
 
     @property
     def plane(self) -> int:
         """Logits of one of the four sub-rows of all positions."""
-        return 4 * TILE * len(self._tiles.upscaling)
+        return 4 * TILE * self._tiles
 
-    def room(self) -> npt.NDArray[np.float32]:
-        """Where the logits of three masks go, [mask, 4 sub-rows, plane]."""
-        # a fourth mask's place is slack: vectors may read past the last row
-        return np.zeros((4, 4, self.plane), dtype=np.float32)
+    def buffer(self) -> npt.NDArray[np.float32]:
+        """Memory for the logits of a prompt, [mask, 4 sub-rows, plane]."""
+        return np.zeros((MASKS + 1, 4, self.plane), dtype=np.float32)
 
     def draw(
         self,
         features: torch.Tensor,
-        upscaling: torch.Tensor,
+        rows: torch.Tensor,
         hyper_Mc: torch.Tensor,
         logits: npt.NDArray[np.float32],
     ) -> None:
-        """Writes the logits of 1 to 3 masks of a prompt; features and upscaling are its TokenBuffers'."""
+        """Writes the logits of 1 to 3 masks of a prompt.
+
+        features, rows: the prompt's in TokenBuffers; hyper_Mc: how the masks weigh the channels.
+        """
+        masks = len(hyper_Mc)
+        if not 1 <= masks <= MASKS:
+            raise ValueError(f"the CPU kernel draws 1 to {MASKS} masks of a prompt, not {masks}")
+        lengths = {"tiles": self._tiles, "masks": masks, "plane": self.plane}
+        features = features[: self._tiles]
         kernel: Any = library.loaded()
         kernel.sam_logits(
             ctypes.byref(self._arguments),
-            ctypes.c_void_p(address(features)),
-            ctypes.c_void_p(address(upscaling)),
-            ctypes.c_void_p(address(hyper_Mc)),
-            len(hyper_Mc),
-            ctypes.c_void_p(address(logits)),
+            ctypes.c_void_p(address("features", features, floats("tiles", FEATURES, TILE), lengths)),
+            ctypes.c_void_p(address("upscaling", rows, floats(*ROWS_TO_UPSCALE))),
+            ctypes.c_void_p(address("hyper", hyper_Mc, floats("masks", OUTPUTS), lengths)),
+            masks,
+            ctypes.c_void_p(address("logits", logits, LOGITS, lengths)),
         )
 
 

@@ -1,8 +1,8 @@
 /* Vectors of one machine register, and the small pieces of arithmetic that every pass is made of.
  *
- * GCC's and Clang's vector extensions in place of intrinsics: one source for AVX-512, AVX2 and NEON. A tile is 64
- * positions of the image (64 floats in a row of a tile-shaped array); a block is as many vectors of it as leave
- * room in the register file for seven rows of sums.
+ * Clang's vector extensions in place of intrinsics: one source for AVX-512, AVX2 and NEON. A tile is 64 positions of
+ * the image (64 floats in a row of a tile-shaped array). A block is so many vectors of a tile that seven rows of sums
+ * fit into the registers beside them.
  */
 #ifndef SAM_VECTOR_H
 #define SAM_VECTOR_H
@@ -27,7 +27,7 @@
 #define TILE 64 /* positions */
 #define ROWS 7  /* tokens of a prompt: IoU, four masks, point, padding point */
 #define BLOCK_WIDTH (BLOCK * LANES)
-#define EIGHT 8 /* tokens, one of them not used: as weights are laid out */
+#define EIGHT 8 /* tokens as arrays have them: the last is not used */
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -56,7 +56,7 @@ INLINE float largest_of(vf x) {
     return largest;
 }
 
-/* 2^x, relative error 2e-9 plus rounding; below 2^-126 it is 2^-126, which softmax takes for nothing.
+/* 2^x, relative error 2e-9 plus rounding; below 2^-126 it is 2^-126, which softmax treats as 0.
  * x = n + r with |r| <= 1/2: adding 1.5 * 2^23 rounds to n in the low mantissa bits, and n goes into the exponent
  * of the polynomial. The coefficients are a least-maximum fit of 2^r. */
 INLINE vf exp2_of(vf x) {
@@ -107,8 +107,8 @@ INLINE void gelu_of_four(vf *a, vf *b, vf *c, vf *d) {
 }
 
 /* sums[r][v] += sum over k of weights[k][r] * features[k][v], for one block of a tile: the positions lie along the
- * lanes; `stride` floats lie between two k of the weights. `rows` is known where it is inlined, so that the sums stay
- * in registers: seven rows would take all 32 of AVX-512, and one to broadcast, so they go as four and three. */
+ * lanes; `stride` floats lie between two k of the weights. `rows` is a constant once it is inlined, so that the sums
+ * stay in registers. Seven rows and a broadcast would need more than the 32 of AVX-512: they go as four and three. */
 INLINE void multiply(vf sums[][BLOCK], int rows, const float *weights, int stride, const float *features, int depth) {
     const int now = BLOCK == 4 && rows > 6 ? 4 : rows;
     EACH(k, depth) {
@@ -136,7 +136,7 @@ INLINE void store_block(float *to, int rows, vf sums[][BLOCK]) {
 }
 
 /* sums[r][v] += sum over the positions p of a tile of weights[r][p] * features[p][v], for `count` features (a
- * multiple of LANES): here the features lie along the lanes. */
+ * multiple of LANES). Here the features lie along the lanes. */
 INLINE void gather(float *sums, int stride, int count, const float *weights, const float *features, int width) {
     for (int first = 0; first < count; first += CHUNK * LANES) {
         const int vectors = (count - first) / LANES < CHUNK ? (count - first) / LANES : CHUNK;

@@ -1,4 +1,4 @@
-"""The GPU's decoder, run on the CPU beside the plain one: shapes, memory, and no question before the end."""
+"""The GPU's decoder, run on the CPU beside the plain one: shapes, memory, and no wait before the end."""
 
 from typing import Any
 
@@ -75,13 +75,13 @@ def test_thresholds_are_those_of_the_plain_decoder(sam: Sam, features_1Chw: torc
     assert_same(ours, TorchDecoder(sam, features_1Chw, FRAME, options).candidates(points(12)))
 
 
-def decoded_shapes(monkeypatch: pytest.MonkeyPatch, room: int) -> list[int]:
-    """Batches that reach the model from now on; those of more than `room` prompts run out of memory."""
+def decoded_shapes(monkeypatch: pytest.MonkeyPatch, fits: int) -> list[int]:
+    """Batches that reach the model from now on; those of more than `fits` prompts run out of memory."""
     decoded_prompts, sizes = gpu_decoder.decoded_prompts, list[int]()
 
     def small_device(decoder: Any, side: Any, sparse: torch.Tensor, *rest: Any, **named: Any) -> Any:
         sizes.append(len(sparse))
-        if len(sparse) > room:
+        if len(sparse) > fits:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return decoded_prompts(decoder, side, sparse, *rest, **named)
 
@@ -92,7 +92,7 @@ def decoded_shapes(monkeypatch: pytest.MonkeyPatch, room: int) -> list[int]:
 def test_the_device_sees_one_shape(
     sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes = decoded_shapes(monkeypatch, room=8)
+    sizes = decoded_shapes(monkeypatch, fits=8)
     DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(21))
     assert sizes == [8, 8, 8]
 
@@ -101,16 +101,16 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(
     sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = TorchDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(7))
-    sizes = decoded_shapes(monkeypatch, room=3)
+    sizes = decoded_shapes(monkeypatch, fits=3)
     decoder = DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL)
     assert_same(decoder.candidates(points(7)), plain)
     assert sizes == [8, 4, 2, 2, 2, 2]
 
 
-def test_out_of_memory_at_one_prompt_is_told(
+def test_out_of_memory_at_one_prompt_is_raised(
     sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes = decoded_shapes(monkeypatch, room=0)
+    sizes = decoded_shapes(monkeypatch, fits=0)
     with pytest.raises(torch.OutOfMemoryError):
         DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(2))
     assert sizes == [8, 4, 2, 1]
@@ -131,15 +131,15 @@ def test_an_encoder_out_of_memory_takes_half_and_changes_nothing(
     generator = SamAutomaticMaskGenerator(sam, 2)
     expected = [embedding.features_1Chw for embedding in generator._embeddings(images)]
     monkeypatch.setattr(sam, "encode_batch", small_device)
-    found = [embedding.features_1Chw for embedding in generator._embeddings(images)]
+    halved = [embedding.features_1Chw for embedding in generator._embeddings(images)]
     assert sizes == [3, 1, 2, 1, 1]
-    torch.testing.assert_close(found, expected)
-    monkeypatch.setattr(sam, "encode_batch", lambda *_: no_room())
+    torch.testing.assert_close(halved, expected)
+    monkeypatch.setattr(sam, "encode_batch", lambda *_: out_of_memory())
     with pytest.raises(torch.OutOfMemoryError):
         generator._embeddings(images)
 
 
-def no_room() -> None:
+def out_of_memory() -> None:
     raise torch.OutOfMemoryError("CUDA out of memory")
 
 
@@ -148,22 +148,22 @@ class CopiesToTheDevice(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.operations: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         sources = [arg for arg in args if isinstance(arg, torch.Tensor) and arg.ndim > 0]
         is_on_meta = isinstance(out, torch.Tensor) and out.device.type == "meta"
         if is_on_meta and any(source.device.type == "cpu" for source in sources):
-            self.found.append(str(func))
+            self.operations.append(str(func))
         return out
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_group_of_prompts_is_queued_without_a_wait(precision: str) -> None:
-    """On the meta device there are no values: whatever asks for one, or selects by one, raises.
+    """The meta device has no values: reading one, or selecting by one, raises.
 
-    A copy to the device, which on CUDA waits for it unless it is pinned, is seen by the dispatcher.
+    The dispatcher lists copies to the device, which on CUDA wait for it unless their memory is pinned.
     """
     with torch.device("meta"):
         sam = build_sam(SMALL)
@@ -174,10 +174,10 @@ def test_a_group_of_prompts_is_queued_without_a_wait(precision: str) -> None:
         group = decoder._group(torch.empty(21, 2, device="meta"), first_index=0)
     assert [tuple(batch.measures_N8.shape) for batch in group] == [(24, 8), (24, 8), (15, 8)]
     assert {batch.logits_NLM.device.type for batch in group} == {"meta"}
-    assert copies.found == []
-    with CopiesToTheDevice() as copies:  # the measure of the measure
+    assert copies.operations == []
+    with CopiesToTheDevice() as copies:  # the list is not empty by accident
         torch.ones(3).to("meta")
-    assert len(copies.found) == 1
+    assert len(copies.operations) == 1
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_encoding_is_queued_without_a_wait(encoder: Any) -> None:
         features = sam.image_encoder(images)
         side = crop_side(sam, features[:1])
     assert side.key0_hdP.device.type == "meta"
-    assert copies.found == []
+    assert copies.operations == []
 
 
 def test_it_is_compiled_once_for_all_crops(
@@ -215,8 +215,11 @@ def test_it_is_compiled_once_for_all_crops(
         assert_same(ours, TorchDecoder(sam, features, frame, KEEP_ALL).candidates(points(21)))
     compiled.compiled.cache_clear()
     assert len(graphs) == 2  # the tokens' half and the upscaling
-    told = [record.getMessage() for record in caplog.records]
-    assert [text.split(" in ")[0] for text in told] == ["compiled decoded_prompts", "compiled low_res_logits"]
+    messages = [record.getMessage() for record in caplog.records]
+    assert [text.split(" in ")[0] for text in messages] == [
+        "compiled decoded_prompts",
+        "compiled low_res_logits",
+    ]
 
 
 def test_overlapped_crops_give_what_one_after_the_other_gives(
@@ -227,6 +230,6 @@ def test_overlapped_crops_give_what_one_after_the_other_gives(
     options: dict[str, Any] = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "crop_n_layers": 1}
     expected = SamAutomaticMaskGenerator(sam, 3, decoder=TorchDecoder, **options).generate_batch(images)
     monkeypatch.setattr(generator, "mapped", mapped_ahead)
-    found = SamAutomaticMaskGenerator(sam, 3, decoder=DeviceDecoder, **options).generate_batch(images)
-    assert [masks.counts for masks in found] == [masks.counts for masks in expected]
-    assert all(len(masks) for masks in found)
+    overlapped = SamAutomaticMaskGenerator(sam, 3, decoder=DeviceDecoder, **options).generate_batch(images)
+    assert [masks.counts for masks in overlapped] == [masks.counts for masks in expected]
+    assert all(len(masks) for masks in overlapped)

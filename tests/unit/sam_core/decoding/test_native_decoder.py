@@ -1,4 +1,4 @@
-"""The C kernel against the model's own modules: slow, obvious, every mask at full size."""
+"""The C kernel against the model's own modules, which are slow and obvious: every mask at full size."""
 
 import platform
 import subprocess
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_sam import bundled_sam
 
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.native import built, library, sources
@@ -16,21 +17,31 @@ from sam_core.decoding.native.decoder import NativeDecoder, is_served
 from sam_core.masks.rle import mask_of_runs
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
-from sam_core.weights.registry import load_sam
 
 KEEP_ALL = MaskOptions(pred_iou_thresh=0, stability_score_thresh=0)
 
 
+GRID = 24  # positions a side, nine tiles of the kernel
+
+
 @pytest.fixture(scope="module")
 def sam() -> Sam:
-    return load_sam().sam
+    return bundled_sam(GRID)
 
 
 @pytest.fixture(scope="module")
 def features_1Chw() -> torch.Tensor:
-    """A smooth random embedding of the size and spread of real ones."""
+    return embedding(GRID)
+
+
+def embedding(grid: int) -> torch.Tensor:
+    """A smooth random embedding [1, 256, grid, grid] with the spread of real ones."""
     coarse = torch.randn(1, 256, 12, 12, generator=torch.Generator().manual_seed(5))
-    return torch.nn.functional.interpolate(coarse, (64, 64), mode="bicubic") * 0.15
+    return torch.nn.functional.interpolate(coarse, (grid, grid), mode="bicubic") * 0.15
+
+
+def frame_of(height: int, width: int, grid: int = GRID) -> CropFrame:
+    return CropFrame(height, width, image_size=16 * grid, low_res_size=4 * grid)
 
 
 def plain_logits(
@@ -46,7 +57,7 @@ def plain_logits(
         return sam.postprocess_masks(logits, frame.input_size, (frame.height, frame.width)), iou
 
 
-def grid(frame: CropFrame, count: int) -> np.ndarray:
+def some_points(frame: CropFrame, count: int) -> np.ndarray:
     unit = np.random.default_rng(count).random((count, 2))
     return unit * [frame.width, frame.height]
 
@@ -56,30 +67,38 @@ def grid(frame: CropFrame, count: int) -> np.ndarray:
 def test_every_mask_of_every_token_is_the_models_own(
     sam: Sam, features_1Chw: torch.Tensor, size: tuple[int, int]
 ) -> None:
-    frame = CropFrame(*size)
-    points = grid(frame, 3)
-    found = NativeDecoder(sam, features_1Chw, frame, KEEP_ALL).candidates(points)
+    assert_every_mask_is_the_models_own(sam, features_1Chw, frame_of(*size))
+
+
+def test_the_usual_square_gives_the_models_own_masks() -> None:
+    assert_every_mask_is_the_models_own(bundled_sam(64), embedding(64), frame_of(700, 1000, grid=64))
+
+
+def assert_every_mask_is_the_models_own(sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame) -> None:
+    size = (frame.height, frame.width)
+    points = some_points(frame, 3)
+    candidates = NativeDecoder(sam, features_1Chw, frame, KEEP_ALL).candidates(points)
     logits, iou = plain_logits(sam, features_1Chw, frame, points)
     logits, iou = logits.flatten(0, 1), iou.flatten()
-    assert len(found) == 9
-    assert found.point_index_N.tolist() == np.repeat(np.arange(3), 3).tolist()
-    np.testing.assert_allclose(found.predicted_iou_N, iou, atol=1e-4)
-    for index, (plain, stability) in enumerate(zip(logits, found.stability_score_N, strict=True)):
-        mask = mask_of_runs(*found.runs(np.array([index])), *size)
+    assert len(candidates) == 9
+    assert candidates.point_index_N.tolist() == np.repeat(np.arange(3), 3).tolist()
+    np.testing.assert_allclose(candidates.predicted_iou_N, iou, atol=1e-4)
+    for index, (plain, stability) in enumerate(zip(logits, candidates.stability_score_N, strict=True)):
+        mask = mask_of_runs(*candidates.runs(np.array([index])), *size)
         unsure = plain.abs() < 2e-3  # float32, summed in another order
         assert (torch.from_numpy(mask) == (plain > 0))[~unsure].all()
         assert unsure.float().mean() < 0.02 or unsure.sum() <= 2
         expected = float((plain > 1).sum() / max(1, (plain > -1).sum()))
         assert stability == pytest.approx(expected, abs=2e-3 + 2 / plain.numel())
-        assert found.area_N[index] == mask.sum()
+        assert candidates.area_N[index] == mask.sum()
         rows, columns = np.nonzero(mask)
         box = [columns.min(), rows.min(), columns.max(), rows.max()] if len(rows) else [0, 0, 0, 0]
-        assert found.box_xyxy_N4[index].tolist() == box
+        assert candidates.box_xyxy_N4[index].tolist() == box
 
 
 def test_only_masks_over_both_thresholds_are_candidates(sam: Sam, features_1Chw: torch.Tensor) -> None:
-    frame = CropFrame(40, 60)
-    points = grid(frame, 20)
+    frame = frame_of(40, 60)
+    points = some_points(frame, 20)
     everything = NativeDecoder(sam, features_1Chw, frame, KEEP_ALL).candidates(points)
     iou, stability = everything.predicted_iou_N, everything.stability_score_N
     options = MaskOptions(
@@ -97,37 +116,37 @@ def test_only_masks_over_both_thresholds_are_candidates(sam: Sam, features_1Chw:
 
 
 def test_batches_and_threads_change_nothing(sam: Sam, features_1Chw: torch.Tensor) -> None:
-    frame = CropFrame(48, 64)
-    points = grid(frame, 9)
+    frame = frame_of(48, 64)
+    points = some_points(frame, 9)
     threads = torch.get_num_threads()
-    found = []
+    answers = []
     try:
         for count, batch in [(1, 64), (3, 64), (2, 2)]:
             torch.set_num_threads(count)
             options = MaskOptions(pred_iou_thresh=0, stability_score_thresh=0, points_per_batch=batch)
-            found.append(NativeDecoder(sam, features_1Chw, frame, options).candidates(points))
+            answers.append(NativeDecoder(sam, features_1Chw, frame, options).candidates(points))
             assert torch.get_num_threads() == count
             with ThreadPoolExecutor(1) as pool:  # nor for threads that begin later
                 assert pool.submit(torch.get_num_threads).result() == count
     finally:
         torch.set_num_threads(threads)
-    for other in found[1:]:
-        np.testing.assert_array_equal(other.point_index_N, found[0].point_index_N)
-        np.testing.assert_allclose(other.predicted_iou_N, found[0].predicted_iou_N, atol=1e-5)
-        np.testing.assert_allclose(other.area_N, found[0].area_N, atol=5)
+    for other in answers[1:]:
+        np.testing.assert_array_equal(other.point_index_N, answers[0].point_index_N)
+        np.testing.assert_allclose(other.predicted_iou_N, answers[0].predicted_iou_N, atol=1e-5)
+        np.testing.assert_allclose(other.area_N, answers[0].area_N, atol=5)
 
 
 def test_no_points_give_no_candidates(sam: Sam, features_1Chw: torch.Tensor) -> None:
-    assert len(NativeDecoder(sam, features_1Chw, CropFrame(9, 9), KEEP_ALL).candidates(np.empty((0, 2)))) == 0
+    assert len(NativeDecoder(sam, features_1Chw, frame_of(9, 9), KEEP_ALL).candidates(np.empty((0, 2)))) == 0
 
 
 def test_scores_far_apart_do_not_overflow(sam: Sam, features_1Chw: torch.Tensor) -> None:
-    """A hundred times too large an embedding drives softmax to its limits, where plain torch is finite."""
-    frame = CropFrame(32, 32)
-    points = grid(frame, 4)
-    found = NativeDecoder(sam, features_1Chw * 100, frame, KEEP_ALL).candidates(points)
+    """An embedding a hundred times too large drives softmax to its limits; plain torch stays finite."""
+    frame = frame_of(32, 32)
+    points = some_points(frame, 4)
+    candidates = NativeDecoder(sam, features_1Chw * 100, frame, KEEP_ALL).candidates(points)
     _, iou = plain_logits(sam, features_1Chw * 100, frame, points)
-    np.testing.assert_allclose(found.predicted_iou_N, iou.flatten(), atol=1e-2)
+    np.testing.assert_allclose(candidates.predicted_iou_N, iou.flatten(), atol=1e-2)
 
 
 @pytest.mark.parametrize("name", ["kernel_avx512", "kernel_avx2", "kernel_neon"])
@@ -136,15 +155,15 @@ def test_every_library_that_runs_here_gives_the_same_masks(
 ) -> None:
     if name not in library.names():
         return  # of another machine
-    frame = CropFrame(50, 70)
-    points = grid(frame, 3)
+    frame = frame_of(50, 70)
+    points = some_points(frame, 3)
     usual = NativeDecoder(sam, features_1Chw, frame, KEEP_ALL).candidates(points)
     chosen = library.opened(name)
     assert chosen is not None, f"{name} was not built: make test builds it"
     monkeypatch.setattr(library, "loaded", lambda: chosen)
-    found = NativeDecoder(sam, features_1Chw, frame, KEEP_ALL).candidates(points)
-    np.testing.assert_allclose(found.predicted_iou_N, usual.predicted_iou_N, atol=1e-4)
-    np.testing.assert_allclose(found.area_N, usual.area_N, atol=20)
+    candidates = NativeDecoder(sam, features_1Chw, frame, KEEP_ALL).candidates(points)
+    np.testing.assert_allclose(candidates.predicted_iou_N, usual.predicted_iou_N, atol=1e-4)
+    np.testing.assert_allclose(candidates.area_N, usual.area_N, atol=20)
 
 
 def test_the_library_was_built_where_it_can_be() -> None:

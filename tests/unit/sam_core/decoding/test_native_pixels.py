@@ -12,9 +12,9 @@ def pixels(logits_LM: np.ndarray, frame: CropFrame, offset: float, min_stability
     """The kernel's answer for logits [4 rows, 4 columns] of a grid of positions."""
     rows, columns = logits_LM.shape[0] // 4, logits_LM.shape[1] // 4
     plane = rows * columns * 16 // 4
-    room = np.zeros((5, plane), dtype=np.float32)  # a row of slack, as UpscalingPass.room has it
-    room[:4] = logits_LM.reshape(rows, 4, -1).transpose(1, 0, 2).reshape(4, -1)
-    return PixelPass(frame, (rows, columns), plane, 0.0, offset, min_stability).pixels(room)
+    buffer = np.zeros((2, 4, plane), dtype=np.float32)  # the second mask is slack
+    buffer[0] = logits_LM.reshape(rows, 4, -1).transpose(1, 0, 2).reshape(4, -1)
+    return PixelPass(frame, (rows, columns), plane, 0.0, offset, min_stability).pixels(buffer)
 
 
 def shown_logits(frame: CropFrame, seed: int) -> np.ndarray:
@@ -34,24 +34,24 @@ def test_counts_box_and_runs_are_those_of_the_full_mask(size: tuple[int, int]) -
     rows_HL, columns_WM = frame.rows_HL().astype(np.float64), frame.columns_WM().astype(np.float64)
     shown_LM = logits_LM[: rows_HL.shape[1], : columns_WM.shape[1]].astype(np.float64)
     plain_HW = rows_HL @ shown_LM @ columns_WM.T
-    found = pixels(logits_LM, frame, offset=0.5, min_stability=0.0)
-    assert found is not None
-    mask_HW = mask_of_runs(found.runs, *size)
+    answer = pixels(logits_LM, frame, offset=0.5, min_stability=0.0)
+    assert answer is not None
+    mask_HW = mask_of_runs(answer.runs, *size)
     unsure_HW = np.abs(plain_HW) < 1e-5
     np.testing.assert_array_equal(mask_HW[~unsure_HW], plain_HW[~unsure_HW] > 0)
-    np.testing.assert_array_equal(found.runs, runs_of_mask(mask_HW))
-    assert found.area == mask_HW.sum()
+    np.testing.assert_array_equal(answer.runs, runs_of_mask(mask_HW))
+    assert answer.area == mask_HW.sum()
     over_low = np.count_nonzero(plain_HW > -0.5)
     expected = np.count_nonzero(plain_HW > 0.5) / over_low if over_low else 0.0
-    assert found.stability_score == pytest.approx(expected, abs=2 / mask_HW.size)
+    assert answer.stability_score == pytest.approx(expected, abs=2 / mask_HW.size)
     y, x = np.nonzero(mask_HW)
-    assert found.box_xyxy == ((x.min(), y.min(), x.max(), y.max()) if len(y) else (0, 0, 0, 0))
+    assert answer.box_xyxy == ((x.min(), y.min(), x.max(), y.max()) if len(y) else (0, 0, 0, 0))
 
 
 def test_an_empty_mask_has_no_area_and_one_run() -> None:
-    found = pixels(np.full((256, 256), -5, dtype=np.float32), CropFrame(70, 70), 1.0, 0.0)
-    assert found is not None
-    assert (found.stability_score, found.area, found.box_xyxy, found.runs.tolist()) == (
+    answer = pixels(np.full((256, 256), -5, dtype=np.float32), CropFrame(70, 70), 1.0, 0.0)
+    assert answer is not None
+    assert (answer.stability_score, answer.area, answer.box_xyxy, answer.runs.tolist()) == (
         0.0,
         0,
         (0, 0, 0, 0),
@@ -60,9 +60,9 @@ def test_an_empty_mask_has_no_area_and_one_run() -> None:
 
 
 def test_a_full_mask_begins_with_an_empty_run() -> None:
-    found = pixels(np.full((256, 256), 5, dtype=np.float32), CropFrame(70, 70), 1.0, 1.0)
-    assert found is not None
-    assert (found.stability_score, found.area, found.box_xyxy, found.runs.tolist()) == (
+    answer = pixels(np.full((256, 256), 5, dtype=np.float32), CropFrame(70, 70), 1.0, 1.0)
+    assert answer is not None
+    assert (answer.stability_score, answer.area, answer.box_xyxy, answer.runs.tolist()) == (
         1.0,
         4900,
         (0, 0, 69, 69),
@@ -76,8 +76,8 @@ def test_a_mask_under_the_stability_asked_for_is_none(min_stability: float, is_k
     logits = np.full((256, 256), -9, dtype=np.float32)
     logits[:, :64], logits[:, 64:128] = 9, 0.5
     frame = CropFrame(256, 256)  # steps keep their place: two resizes by 4 and back
-    found = pixels(logits, frame, 1.0, 0.0)
-    assert found is not None
-    exact = found.stability_score
+    answer = pixels(logits, frame, 1.0, 0.0)
+    assert answer is not None
+    exact = answer.stability_score
     assert exact == pytest.approx(0.5, abs=0.01)
     assert (pixels(logits, frame, 1.0, min_stability - 0.5 + exact) is not None) == is_kept

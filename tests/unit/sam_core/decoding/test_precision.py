@@ -1,4 +1,4 @@
-"""bfloat16 products: asked for by name, used where it may be, and nowhere else."""
+"""bfloat16 products: only on request, and only in the encoder and the upscaling."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
+from small_sam import bundled_sam
 
 from pipeline.output.format.identity import Identity
 from sam_core.decoding import upscaling
@@ -20,24 +21,24 @@ from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.masks.refilter import check_refilter
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
-from sam_core.weights.registry import load_sam
 
 PHOTOS = Path(__file__).parents[4] / "jobs" / "demo" / "photos"
 EVERYTHING = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "points_per_batch": 2}
 BFLOAT16 = MaskOptions(precision="bfloat16", **EVERYTHING)
 FLOAT32 = MaskOptions(**EVERYTHING)
-FRAME = CropFrame(40, 60)
+GRID = 32  # a quarter of the usual positions: without instructions of its own bfloat16 is slow on a CPU
+FRAME = CropFrame(40, 60, image_size=16 * GRID, low_res_size=4 * GRID)
 POINTS = np.array([[12.0, 9.0], [52.0, 33.0]])
 
 
 @pytest.fixture(scope="module")
 def sam() -> Sam:
-    return load_sam().sam
+    return bundled_sam(GRID)
 
 
 @pytest.fixture(scope="module")
 def features_1Chw() -> torch.Tensor:
-    return torch.randn(1, 256, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.1
+    return torch.randn(1, 256, GRID, GRID, generator=torch.Generator().manual_seed(0)) * 0.1
 
 
 def test_rows_of_one_precision_are_never_taken_for_the_other() -> None:
@@ -60,23 +61,23 @@ def test_scores_of_the_model_stay_float32(sam: Sam, features_1Chw: torch.Tensor,
 def test_the_upscaling_multiplies_in_bfloat16_and_sums_its_norm_in_float32(
     sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    block_logits, seen = upscaling._block_logits, list[torch.dtype]()
+    block_logits, dtypes = upscaling._block_logits, set[torch.dtype]()
 
     def watched(decoder: object, first: torch.Tensor, *rest: object) -> torch.Tensor:
         first.mul_(1000)  # the sum of squares leaves bfloat16's eight bits, and the norm takes the scale out
         logits = block_logits(decoder, first, *rest)
-        seen.extend([first.dtype, logits.dtype])
+        dtypes.update([first.dtype, logits.dtype])
         return logits
 
     exact = DeviceDecoder(sam, features_1Chw, FRAME, FLOAT32).candidates(POINTS)
     monkeypatch.setattr(upscaling, "_block_logits", watched)
     scaled = DeviceDecoder(sam, features_1Chw, FRAME, BFLOAT16).candidates(POINTS)
-    assert set(seen) == {torch.bfloat16}
+    assert dtypes == {torch.bfloat16}
     np.testing.assert_allclose(scaled.area_N, exact.area_N, rtol=0.05, atol=10)
 
 
 def test_a_photo_keeps_its_masks(sam: Sam) -> None:
-    """A coarse grid of one photo; tests/bench/bench_precision.py takes as many as one has patience for."""
+    """A coarse grid of points on one photo; tests/bench/bench_precision.py takes any number of both."""
     photo = np.array(Image.open(PHOTOS / "coins.jpg").convert("RGB"))
     exact, lossy = (
         SamAutomaticMaskGenerator(sam, 4, precision=precision).generate_masks(photo)

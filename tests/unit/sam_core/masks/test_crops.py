@@ -26,19 +26,19 @@ def test_layers_cover_the_image_and_no_crop_is_empty(
     height: int, width: int, layers: int, overlap: float
 ) -> None:
     for layer in range(1, layers + 1):
-        seen = np.zeros((height, width), dtype=bool)
+        is_covered = np.zeros((height, width), dtype=bool)
         for crop in image_crops(height, width, layers, overlap):
             x0, y0, x1, y1 = crop.xyxy
             assert 0 <= x0 < x1 <= width
             assert 0 <= y0 < y1 <= height
             if crop.layer == layer:
-                seen[y0:y1, x0:x1] = True
-        assert seen.all()
+                is_covered[y0:y1, x0:x1] = True
+        assert is_covered.all()
 
 
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(20, 60), st.floats(0, 0.9))
 def test_tiles_cover_the_image_in_one_size(height: int, width: int, tile_size: int, overlap: float) -> None:
-    seen = np.zeros((height, width), dtype=bool)
+    is_covered = np.zeros((height, width), dtype=bool)
     for tile in image_tiles(height, width, tile_size, overlap):
         x0, y0, x1, y1 = tile.xyxy
         assert (x1 - x0, y1 - y0) == (min(tile_size, width), min(tile_size, height))
@@ -46,8 +46,8 @@ def test_tiles_cover_the_image_in_one_size(height: int, width: int, tile_size: i
         assert y0 >= 0
         assert x1 <= width
         assert y1 <= height
-        seen[y0:y1, x0:x1] = True
-    assert seen.all()
+        is_covered[y0:y1, x0:x1] = True
+    assert is_covered.all()
 
 
 def test_neighbouring_tiles_share_what_was_asked_for() -> None:

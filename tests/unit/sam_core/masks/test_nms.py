@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sam_core.masks.nms import box_overlap, kept_by_nms, mask_overlap
+from sam_core.masks.nms import box_iou, kept_by_nms, mask_iou
 from sam_core.masks.rle import compressed_counts, runs_of_mask
 
 corner = st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 6), st.integers(0, 6))
@@ -25,16 +25,16 @@ def test_boxes_against_the_definition(corners: list, thresh: float, random: obje
     for item in order:
         if all(slow_iou(boxes[item], boxes[kept]) <= thresh for kept in expected):
             expected.append(item)
-    assert kept_by_nms(order.astype(np.int64), box_overlap(boxes), thresh).tolist() == expected
+    assert kept_by_nms(order.astype(np.int64), box_iou(boxes), thresh).tolist() == expected
 
 
 def test_nothing_gives_nothing() -> None:
-    assert len(kept_by_nms(np.empty(0, dtype=np.int64), box_overlap(np.empty((0, 4))), 0.5)) == 0
+    assert len(kept_by_nms(np.empty(0, dtype=np.int64), box_iou(np.empty((0, 4))), 0.5)) == 0
 
 
 def test_masks_in_one_box_stay_apart() -> None:
     upper = np.triu(np.ones((20, 20), dtype=bool))
     counts = [compressed_counts(runs_of_mask(mask), 20, 20) for mask in (upper, ~upper, upper)]
     order = np.arange(3)
-    assert kept_by_nms(order, mask_overlap(counts, 20, 20), 0.5).tolist() == [0, 1]
-    assert kept_by_nms(order, box_overlap(np.tile([0, 0, 19, 19], (3, 1))), 0.5).tolist() == [0]
+    assert kept_by_nms(order, mask_iou(counts, 20, 20), 0.5).tolist() == [0, 1]
+    assert kept_by_nms(order, box_iou(np.tile([0, 0, 19, 19], (3, 1))), 0.5).tolist() == [0]

@@ -57,18 +57,20 @@ def test_after_nms_a_higher_predicted_iou_is_known(sam: Sam) -> None:
 
 
 @pytest.mark.parametrize(
-    ("made_with", "wanted", "said"),
+    ("made_with", "wanted", "message"),
     [
-        ({}, {"points_per_side": 16}, "points_per_side cannot become 16"),
-        ({}, {"stability_score_offset": 2.0}, "stability_score_offset cannot become"),
+        ({}, {"points_per_side": 16}, "points_per_side cannot change from 32 to 16"),
+        ({}, {"stability_score_offset": 2.0}, "stability_score_offset cannot change"),
         ({}, {"pred_iou_thresh": 0.5}, "pred_iou_thresh was 0.88 and can only be raised"),
         ({"max_mask_area": 0.5}, {}, "max_mask_area was 0.5 and can only be lowered"),
         ({}, {"stability_score_thresh": 0.97}, "made with NMS"),
         ({"crop_n_layers": 1}, {"crop_n_layers": 1, "pred_iou_thresh": 0.9}, "made with NMS"),
-        ({"min_mask_region_area": 9}, {"min_mask_region_area": 9}, "cleaned by min_mask_region_area"),
+        ({"min_mask_region_area": 9}, {"min_mask_region_area": 9}, "cleaned with min_mask_region_area"),
     ],
 )
-def test_what_the_masks_cannot_tell_is_refused(made_with: dict, wanted: dict, said: str, sam: Sam) -> None:
+def test_options_that_need_other_masks_are_refused(
+    made_with: dict, wanted: dict, message: str, sam: Sam
+) -> None:
     masks = masks_with(sam, {**LOOSE, "points_per_side": 1})
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         refiltered_masks(masks, MaskOptions(**made_with), MaskOptions(**wanted))

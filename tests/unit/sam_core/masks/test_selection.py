@@ -61,7 +61,7 @@ def test_the_better_of_two_masks_stays_in_the_frame_of_the_image() -> None:
         ((60, 40, 90, 60), True),  # 10 from the crop's left edge
         ((70, 40, 90, 60), True),  # 20: still near
         ((71, 41, 90, 60), False),
-        ((75, 45, 119, 99), False),  # touches the crop's edge where that is the image's
+        ((75, 45, 119, 99), False),  # touches an edge of the crop that is the image's
     ],
 )
 def test_masks_at_the_edge_of_a_crop_are_cut_off(box: XYXY, is_cut: bool) -> None:
@@ -88,7 +88,7 @@ def across(predicted_iou: list[float], reference: bool) -> ImageMasks:
 
 
 def test_the_deeper_layer_wins_and_in_it_the_better_mask() -> None:
-    """SA lets the smaller crop win, whatever its masks are worth."""
+    """SA lets the smaller crop win, with any predicted IoU."""
     assert across([0.99, 0.90, 0.95], reference=False).predicted_iou.tolist() == [np.float32(0.95)]
     assert across([0.99, 0.90, 0.95], reference=True).predicted_iou.tolist() == [np.float32(0.90)]
 

@@ -75,7 +75,7 @@ def test_area_box_and_counts_follow_the_cleaned_pixels(square: np.ndarray) -> No
 
 
 def test_a_mask_that_was_clean_wins_then_the_better_one(square: np.ndarray) -> None:
-    """SA knows clean and changed alone: of two changed masks the first wins, whatever it is worth."""
+    """SA scores by clean or changed alone: of two changed masks the first wins, with any predicted IoU."""
     worse, better = square.copy(), square.copy()
     worse[10, 10], better[12, 12] = False, False
     masks = image_masks([worse, better], [0.90, 0.95])

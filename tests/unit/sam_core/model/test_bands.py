@@ -8,7 +8,7 @@ from torch import nn
 
 import sam_core.model.bands
 from sam_core.model.bands import run_in_bands, run_in_chunks
-from sam_core.model.tiny_vit import MBConv, PatchEmbed, PatchMerging
+from sam_core.model.tiny_vit import ConvPatchEmbed, MBConv, PatchMerging
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +27,9 @@ def small_bands(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (lambda: MBConv(4, 2).eval()._band, 1),
         (lambda: PatchMerging(4, 6, stride=1).eval()._band, 1),
         (lambda: PatchMerging(4, 6, stride=2).eval()._band, 2),
-        (lambda: PatchEmbed(4).eval().seq, 4),
+        (lambda: ConvPatchEmbed(4).eval().seq, 4),
     ],
-    ids=["MBConv", "PatchMerging 1", "PatchMerging 2", "PatchEmbed"],
+    ids=["MBConv", "PatchMerging 1", "PatchMerging 2", "ConvPatchEmbed"],
 )
 def test_bands(make: Callable[[], Callable[[torch.Tensor], torch.Tensor]], stride: int, height: int) -> None:
     layer = make()

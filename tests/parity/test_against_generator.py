@@ -16,10 +16,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sam_core.generator import SA_ORDER, SamAutomaticMaskGenerator
+from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.model.build import build_sam
 from sam_core.model.presets import SamPreset, VitPreset
 from sam_core.model.sam import Sam
+from sam_core.option_attributes import SA_ORDER
 from sam_core.weights.registry import load_sam
 
 PHOTO = Path(__file__).parents[2] / "jobs" / "demo" / "photos" / "coins.jpg"

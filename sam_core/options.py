@@ -69,8 +69,7 @@ class MaskOptions(BaseModel):
         512 / 1500,
         ge=0,
         lt=1,
-        description="What crops of the first layer share with their neighbours, as a fraction of the image's "
-        "shorter side; tiles, as a fraction of theirs (0.75 at most).",
+        description="What first-layer crops share, a fraction of the shorter side; of tiles, 0.75 at most.",
     )
     crop_n_points_downscale_factor: int = Field(
         1, ge=1, description="The grid of crop layer i has points_per_side / factor**i points a side."

@@ -1,28 +1,59 @@
 """SAM's model and mask generation: tensors in, masks out. Knows torch and numpy, no Ray and no Arrow.
 
-The names of the original package come from here. They are imported when they are asked for: the command line
-reads the version without waiting for torch.
+The names of the original package come from here. Each is imported when it is first asked for, so that the
+command line reads the version without waiting for torch.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sam_core.generator import SamAutomaticMaskGenerator
+    from sam_core.model.resize import ResizeLongestSide
+    from sam_core.model.sam import Sam
     from sam_core.predictor import SamPredictor
     from sam_core.weights.registry import sam_model_registry
 
+    build_sam: Callable[..., Sam]
+    build_sam_vit_h: Callable[..., Sam]
+    build_sam_vit_l: Callable[..., Sam]
+    build_sam_vit_b: Callable[..., Sam]
+    build_sam_vit_t: Callable[..., Sam]
+
 __version__ = "0.1.0"
-__all__ = ["SamAutomaticMaskGenerator", "SamPredictor", "__version__", "sam_model_registry"]
+__all__ = [
+    "ResizeLongestSide",
+    "SamAutomaticMaskGenerator",
+    "SamPredictor",
+    "__version__",
+    "build_sam",
+    "build_sam_vit_b",
+    "build_sam_vit_h",
+    "build_sam_vit_l",
+    "build_sam_vit_t",
+    "sam_model_registry",
+]
 
 HOMES = {
+    "ResizeLongestSide": "sam_core.model.resize",
     "SamAutomaticMaskGenerator": "sam_core.generator",
     "SamPredictor": "sam_core.predictor",
     "sam_model_registry": "sam_core.weights.registry",
 }
+# SA's builders, each an entry of sam_model_registry.
+BUILDERS = {
+    "build_sam": "default",
+    "build_sam_vit_h": "vit_h",
+    "build_sam_vit_l": "vit_l",
+    "build_sam_vit_b": "vit_b",
+    "build_sam_vit_t": "vit_t",
+}
 
 
 def __getattr__(name: str) -> Any:
+    if name in BUILDERS:
+        return __getattr__("sam_model_registry")[BUILDERS[name]]
     if name in HOMES:
         return getattr(import_module(HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,10 @@
-"""Several crops under way on a GPU: one is encoded while one is decoded and another's masks become runs.
+"""Several crops at once on a GPU: one is encoded while another is decoded and a third is run-length encoded.
 
-Each crop runs in a thread with a CUDA stream of its own, so that a thread that waits for its answers waits
-for its own work alone, and the device always has another's queued. The encoder stays with the caller, whose
-stream a crop's own waits for. A CPU is busy with one crop already.
+Each crop is decoded in a thread with a CUDA stream of its own: a thread waits for the answers to its own work
+alone, while the device has the work of another in its queue. The caller's thread encodes, and a crop's stream
+waits for the caller's. A CPU is busy with one crop already.
+
+Torch's ambient state is a thread's own: these threads start without autocast, default device or grad mode.
 """
 
 from collections import deque
@@ -18,12 +20,12 @@ import torch
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-# One on the host and one on the device; a third would cost its working memory on the device again.
-CROPS_UNDER_WAY = 2
+# One on the host and one on the device; a third would need working memory on the device too.
+CROPS_AT_ONCE = 2
 
 
 def mapped(call: Callable[[Item], Answer], items: Iterable[Item], device: torch.device) -> Iterator[Answer]:
-    """`call(item)` of each item in order; on a GPU the next items are made and called meanwhile."""
+    """`call(item)` of each item in order; on a GPU later items are made and called meanwhile."""
     if device.type == "cpu":
         return map(call, items)
     return mapped_ahead(call, items, device)
@@ -34,11 +36,12 @@ def mapped_ahead(
 ) -> Iterator[Answer]:
     """`call(item)` of each item in order, in threads; no item is made long before its turn."""
     futures: deque[Future[Answer]] = deque()
-    pool = ThreadPoolExecutor(CROPS_UNDER_WAY)
+    pool = ThreadPoolExecutor(CROPS_AT_ONCE)
     try:
         for item in items:
-            futures.append(pool.submit(_called_beside, call, item, device, _queued(device)))
-            if len(futures) > CROPS_UNDER_WAY:  # one waits, so that a thread that ends finds its next item
+            futures.append(pool.submit(_called_on_stream, call, item, device, _queued(device)))
+            # One more than there are threads, so that a thread that ends has its next item at once.
+            if len(futures) > CROPS_AT_ONCE:
                 yield futures.popleft().result()
         while futures:
             yield futures.popleft().result()
@@ -46,20 +49,23 @@ def mapped_ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def _called_beside(call: Callable[[Item], Answer], item: Item, device: torch.device, queued: Any) -> Answer:
+def _called_on_stream(
+    call: Callable[[Item], Answer], item: Item, device: torch.device, queued: Any
+) -> Answer:
     free = _free_streams(device)
     stream = free.get()
     try:
         with _entered(stream):
             if stream is not None:
-                stream.wait_event(queued)  # the item's own tensors are made by then
+                # When the event has come, the item's own tensors are made.
+                stream.wait_event(queued)
             return call(item)
     finally:
         free.put(stream)
 
 
 def _queued(device: torch.device) -> Any:
-    """An event after all that this thread has queued so far; None where there are no streams."""
+    """An event after all that this thread has queued so far; None if the device has no streams."""
     return torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
 
 
@@ -69,8 +75,8 @@ def _entered(stream: Any) -> AbstractContextManager[Any]:
 
 @cache
 def _free_streams(device: torch.device) -> "SimpleQueue[Any]":
-    """Streams that no thread has. Made once: torch keeps freed memory for each stream apart."""
+    """The streams that no thread uses now. Made once, because torch keeps the freed memory of each apart."""
     free: SimpleQueue[Any] = SimpleQueue()
-    for _ in range(CROPS_UNDER_WAY):
+    for _ in range(CROPS_AT_ONCE):
         free.put(torch.cuda.Stream(device) if device.type == "cuda" else None)  # type: ignore[no-untyped-call]
     return free

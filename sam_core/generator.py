@@ -1,15 +1,15 @@
 """Every mask of an image: SAM prompted with a grid of points, in the whole image and in crops of it.
 
 The class bears SA's name, arguments and records. The work is four steps a crop, each its own file: encode
-(sam.py), decode (crop_decoder.py), select (selection.py), and across crops select again. On a GPU the steps
-of several crops overlap (overlap.py).
+(model/sam.py), decode (decoding/), select (masks/selection.py), and across crops select again. On a GPU
+several crops are under way at once (crop_streams.py). The options are in option_attributes.py.
 
 Memory beyond the model and an image of H x W pixels: 3 H W bytes for Pillow's copy of the largest crop, some
-blocks of 16 MB, at most 0.26 MB of logits a candidate, and the runs of the masks that stay. Never a number a
-pixel and mask.
+blocks of 16 MB, at most 0.26 MB of logits a candidate, and the runs of the masks that stay. No array has a
+number for each pixel of each mask.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,15 @@ from sam_core.crop_streams import mapped
 from sam_core.decoding.crop_decoder import CropDecoder, crop_decoder
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.precision import product_dtype
-from sam_core.masks.crops import Crop, labelled_crops, layer_point_grids
-from sam_core.masks.image_masks import OUTPUT_MODES, ImageMasks, OutputMode
+from sam_core.mask_data import MaskData, without_small_regions_of_data
+from sam_core.masks.crops import Crop, labelled_crops
+from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.selection import masks_across_crops, masks_of_crop
 from sam_core.masks.small_regions import masks_without_small_regions
-from sam_core.model.sam import ImageEmbedding, Sam, checked_image
+from sam_core.model.ambient import ambient_state_aside
+from sam_core.model.rgb_image import checked_image
+from sam_core.model.sam import ImageEmbedding, Sam
+from sam_core.option_attributes import OptionAttributes
 from sam_core.options import MaskOptions
 
 Image = npt.NDArray[np.uint8]  # RGB [H, W, 3]
@@ -35,23 +39,8 @@ MakeDecoder = Callable[[Sam, torch.Tensor, CropFrame, MaskOptions], CropDecoder]
 # next ones are encoded while these are decoded. A CPU gains nothing from two.
 GPU_ENCODER_BATCH = 2
 
-
-# SA's parameters after points_per_side; scripts give them by position too.
-# Source: automatic_mask_generator.py of segment-anything 1.0
-SA_ORDER = (
-    "points_per_batch",
-    "pred_iou_thresh",
-    "stability_score_thresh",
-    "stability_score_offset",
-    "box_nms_thresh",
-    "crop_n_layers",
-    "crop_nms_thresh",
-    "crop_overlap_ratio",
-    "crop_n_points_downscale_factor",
-    "point_grids",
-    "min_mask_region_area",
-    "output_mode",
-)
+# What SA's own generator calls and subclasses override; here mask generation has other steps.
+NOT_CALLED = ("_generate_masks", "_process_crop", "_process_batch")
 
 
 @dataclass(frozen=True)
@@ -64,8 +53,10 @@ class _EncodedCrop:
     embedding: ImageEmbedding
 
 
-class SamAutomaticMaskGenerator:
+class SamAutomaticMaskGenerator(OptionAttributes):
     """Masks of images. Keeps nothing between images, so that one generator serves any number of them."""
+
+    __slots__ = ("_decoder",)
 
     def __init__(
         self,
@@ -79,36 +70,14 @@ class SamAutomaticMaskGenerator:
 
         point_grids: points of the image and of each layer of crops, x, y in 0..1; then points_per_side is
         None. output_mode: one of OUTPUT_MODES, what `generate` gives a mask as. decoder: makes the decoder of
-        a crop, where another than the fastest is wanted.
+        a crop, if another than the fastest is wanted.
 
         Raises: ValueError for an unknown option, a value out of range, or both or neither kind of grid;
-        TypeError for more arguments than there are, or one given twice.
+        TypeError for more arguments than there are, one given twice, or a class that overrides NOT_CALLED.
         """
-        options = _by_name(in_order, named)
-        point_grids: Sequence[npt.NDArray[np.float64]] | None = options.pop("point_grids", None)
-        output_mode: OutputMode = options.pop("output_mode", "binary_mask")
-        if (points_per_side is None) == (point_grids is None):
-            raise ValueError("give either points_per_side or point_grids (with points_per_side=None)")
-        if output_mode not in OUTPUT_MODES:
-            raise ValueError(f"output_mode is one of {', '.join(OUTPUT_MODES)}, not {output_mode!r}")
-        if points_per_side is not None:
-            options["points_per_side"] = points_per_side
-        self.model = model
+        _refuse_overrides(type(self))
+        super().__init__(model, points_per_side, in_order, named)
         self._decoder = decoder
-        self.options = MaskOptions(**options)
-        self.output_mode = output_mode
-        layers = self.options.crop_n_layers
-        if point_grids is None:
-            self.point_grids = layer_point_grids(
-                self.options.points_per_side, layers, self.options.crop_n_points_downscale_factor
-            )
-        else:
-            self.point_grids = [np.asarray(grid, dtype=np.float64).reshape(-1, 2) for grid in point_grids]
-        if len(self.point_grids) < layers + 1:
-            raise ValueError(
-                f"crop_n_layers={layers} needs {layers + 1} point_grids, the first for the whole image, "
-                f"got {len(self.point_grids)}"
-            )
 
     @classmethod
     def from_options(cls, model: Sam, options: MaskOptions) -> "SamAutomaticMaskGenerator":
@@ -120,18 +89,21 @@ class SamAutomaticMaskGenerator:
         return self.generate_masks(image).records(self.output_mode)
 
     def generate_masks(self, image: Image) -> ImageMasks:
-        """All masks of an RGB uint8 image [H, W, 3].
-
-        Raises: ValueError for an array of another kind.
-        """
+        """All masks of an RGB uint8 image [H, W, 3]. Raises: ValueError for anything else."""
         return self.generate_batch([image])[0]
 
+    @ambient_state_aside()
     def generate_batch(self, images: Sequence[Image]) -> list[ImageMasks]:
         """All masks of each image, whose sizes may differ; crops of several share the encoder's batches.
 
-        Raises: ValueError for an array of another kind than uint8 [H, W, 3].
+        Raises: ValueError if one is anything but a uint8 array [H, W, 3].
         """
-        sizes = [checked_image(image).shape for image in images]
+        if not isinstance(images, Iterable) or (isinstance(images, np.ndarray) and images.ndim < 4):
+            raise ValueError(
+                f"generate_batch takes a list of images, got {type(images).__name__}; pass [image]"
+            )
+        images = [checked_image(image) for image in images]
+        sizes = [image.shape for image in images]
         crops = [labelled_crops(height, width, self.options) for height, width, _ in sizes]
         parts: list[list[ImageMasks]] = [[] for _ in images]
         encoded_crops = self._encoded_crops(images, crops)
@@ -156,7 +128,7 @@ class SamAutomaticMaskGenerator:
                 yield _EncodedCrop(index, (height, width), crop, embedding)
 
     def _embeddings(self, crops: list[Image]) -> list[ImageEmbedding]:
-        """The crops' embeddings from one batch, or from two halves where the device has no room for it."""
+        """The crops' embeddings from one batch, or from two halves if the device lacks the memory for it."""
         try:
             return self.model.encode_batch(crops, product_dtype(self.options))
         except torch.OutOfMemoryError:
@@ -176,6 +148,11 @@ class SamAutomaticMaskGenerator:
         masks = masks_of_crop(candidates, points_N2, crop.xyxy, encoded.image_size, self.options)
         return encoded.image_index, masks
 
+    @staticmethod
+    def postprocess_small_regions(mask_data: MaskData, min_area: int, nms_thresh: float) -> MaskData:
+        """SA's step on SA's MaskData, by itself; `generate` cleans its masks in masks/small_regions.py."""
+        return without_small_regions_of_data(mask_data, min_area, nms_thresh)
+
     def _masks_of_image(self, crops: Sequence[Crop], parts: Sequence[ImageMasks]) -> ImageMasks:
         masks = masks_across_crops(crops, parts, self.options)
         return (
@@ -183,10 +160,12 @@ class SamAutomaticMaskGenerator:
         )
 
 
-def _by_name(in_order: Sequence[Any], named: dict[str, Any]) -> dict[str, Any]:
-    if len(in_order) > len(SA_ORDER):
-        raise TypeError(f"at most {len(SA_ORDER)} arguments follow points_per_side, got {len(in_order)}")
-    options = dict(zip(SA_ORDER, in_order, strict=False))
-    if twice := options.keys() & named.keys():
-        raise TypeError(f"given by position and by name: {', '.join(sorted(twice))}")
-    return options | named
+def _refuse_overrides(cls: type[SamAutomaticMaskGenerator]) -> None:
+    names = [name for name in NOT_CALLED if hasattr(cls, name)]
+    if cls.postprocess_small_regions is not SamAutomaticMaskGenerator.postprocess_small_regions:
+        names.append("postprocess_small_regions")
+    if names:
+        raise TypeError(
+            f"{cls.__name__} defines {', '.join(names)}, which mask generation does not call: override "
+            "generate_batch, or give a decoder (docs/drop-in.md)"
+        )

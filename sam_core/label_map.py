@@ -1,4 +1,4 @@
-"""One label a pixel, for users who need masks that do not overlap."""
+"""One label a pixel, for users who need masks that share no pixel."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ from sam_core.masks.image_masks import ImageMasks
 def label_map(masks: ImageMasks) -> npt.NDArray[np.int32]:
     """Which mask each pixel belongs to: its place in `masks` plus 1, or 0 for none; int32 [height, width].
 
-    Where masks overlap the one of smaller area has the pixel, so that a part is seen on its whole.
+    A pixel of several masks goes to the one of smallest area, so that a part is seen on its whole.
     """
     labels_HW = np.zeros((masks.height, masks.width), dtype=np.int32)
     for index in np.argsort(-masks.area, kind="stable").tolist():

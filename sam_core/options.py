@@ -1,17 +1,31 @@
 """The options of mask generation, each stated once: name, type, range, default and help.
 
 The names and defaults are SA's; the job file, the command line and the documentation are all read from here.
-What SA lacks stands at the end and is off by default.
+Options that SA lacks are last, and off by default.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
-LEAST_TILE = 64  # pixels; smaller ones are magnified 16 times and more, and make thousands of an image
-MOST_TILE_OVERLAP = 0.75  # every pixel is labelled 16 times; at 0.99 10,000 times
-_RECORDED = {"is_recorded": True}  # the context in which rules that came later are not asked
+# Pixels. A smaller tile is magnified more than 16 times, and an image has thousands of them.
+LEAST_TILE = 64
+# Fraction of a tile's side that its neighbour shares. A pixel is labelled 16 times; at 0.99, 10,000 times.
+MOST_SHARED_BY_TILES = 0.75
+# The context in which rules are not asked that came after the dataset was made.
+_RECORDED = {"is_recorded": True}
 
 
 class MaskOptions(BaseModel):
@@ -43,7 +57,7 @@ class MaskOptions(BaseModel):
         0.7,
         ge=0,
         le=1,
-        description="Of two masks of one crop whose boxes overlap by more IoU, one is dropped.",
+        description="Of two masks of one crop, one is dropped if the IoU of their boxes is above this.",
     )
     crop_n_layers: int = Field(
         0, ge=0, le=6, description="Layers of crops labelled after the whole image; layer i has 4**i crops."
@@ -55,7 +69,7 @@ class MaskOptions(BaseModel):
         512 / 1500,
         ge=0,
         lt=1,
-        description="Overlap of first-layer crops, a fraction of the shorter side; of tiles, 0.75 at most.",
+        description="What first-layer crops share, a fraction of the shorter side; of tiles, 0.75 at most.",
     )
     crop_n_points_downscale_factor: int = Field(
         1, ge=1, description="The grid of crop layer i has points_per_side / factor**i points a side."
@@ -72,7 +86,7 @@ class MaskOptions(BaseModel):
         description="Drop masks that cover more than this fraction of the image (background).",
     )
     nms_overlap: Literal["box", "mask"] = Field(
-        "box", description="What NMS measures overlap on: boxes, as SA does, or the masks themselves."
+        "box", description="What NMS takes the IoU of: boxes, as SA does, or the masks themselves."
     )
     tile_size: int = Field(
         0,
@@ -93,12 +107,20 @@ class MaskOptions(BaseModel):
     )
 
     @classmethod
-    def of_record(cls, said: Mapping[str, Any]) -> Self:
+    def checked(cls, values: Mapping[str, Any]) -> Self:
+        """The options with these values. Raises: ValueError, one sentence, for an unknown or wrong one."""
+        try:
+            return cls(**values)
+        except ValidationError as refused:
+            raise ValueError(_sentence(refused.errors()[0], cls.model_fields)) from None
+
+    @classmethod
+    def of_record(cls, recorded: Mapping[str, Any]) -> Self:
         """The options that a dataset was made with, also those that are refused by now.
 
-        Raises: ValueError for what never were options.
+        Raises: ValueError for what never was an option.
         """
-        return cls.model_validate(said, context=_RECORDED)
+        return cls.model_validate(recorded, context=_RECORDED)
 
     @field_validator("tile_size")
     @classmethod
@@ -113,6 +135,17 @@ class MaskOptions(BaseModel):
             return self
         if self.crop_n_layers:
             raise ValueError("--tile-size and --crop-n-layers exclude each other: a tile is a crop")
-        if self.crop_overlap_ratio > MOST_TILE_OVERLAP:
-            raise ValueError(f"with --tile-size --crop-overlap-ratio is at most {MOST_TILE_OVERLAP}")
+        if self.crop_overlap_ratio > MOST_SHARED_BY_TILES:
+            raise ValueError(f"with --tile-size --crop-overlap-ratio is at most {MOST_SHARED_BY_TILES}")
         return self
+
+
+def _sentence(error: ErrorDetails, known: Iterable[str]) -> str:
+    """What is wrong with which option, as one who writes Python spells it."""
+    name = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(name, known, n=1)
+        return f"{name} is no option of mask generation" + (f"; did you mean {near[0]}?" if near else "")
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
+    message = re.sub(r"--([a-z-]+)", lambda option: option[1].replace("-", "_"), message)
+    return f"{name} is {error['input']!r}: {message}" if name else message

@@ -1,4 +1,8 @@
-"""`SamPredictor` as SA's scripts know it: a thin shell that holds one `ImageEmbedding` between calls."""
+"""`SamPredictor` as SA's scripts know it: it holds the embedding of one image between calls.
+
+The attributes are SA's and may be set: scripts that have kept an embedding restore it by setting `features`,
+`original_size`, `input_size` and `is_image_set`.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -7,17 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sam_core.model.ambient import ambient_state_aside
 from sam_core.model.resize import ResizeLongestSide
+from sam_core.model.rgb_image import checked_image
 from sam_core.model.sam import ImageEmbedding, Sam
 
 
 class SamPredictor:
     """Masks for prompts on the image that was set last. Source: segment-anything dca509f, predictor.py."""
 
+    is_image_set: bool  # whether prompts can be answered
+    features: Tensor | None  # the image's embedding, [1, C, h, w]
+    original_size: tuple[int, int] | None  # (height, width) of the image
+    input_size: tuple[int, int] | None  # (height, width) of the image as the model sees it
+
     def __init__(self, sam_model: Sam) -> None:
         self.model = sam_model
         self.transform = ResizeLongestSide(sam_model.image_encoder.img_size)
-        self._embedding: ImageEmbedding | None = None
+        self.reset_image()
 
     @property
     def device(self) -> torch.device:
@@ -25,60 +36,76 @@ class SamPredictor:
         return self.model.device
 
     @property
-    def is_image_set(self) -> bool:
-        """Whether prompts can be answered."""
-        return self._embedding is not None
+    def orig_h(self) -> int | None:
+        """Height of the image; None if none is set. The original has None in any case."""
+        return self.original_size[0] if self.original_size else None
 
     @property
-    def features(self) -> Tensor:
-        """The image's embedding, [1, C, h, w]. Raises: RuntimeError where no image is set."""
-        return self.embedding.features_1Chw
+    def orig_w(self) -> int | None:
+        """Width of the image; None if none is set."""
+        return self.original_size[1] if self.original_size else None
 
     @property
-    def original_size(self) -> tuple[int, int]:
-        """(height, width) of the image. Raises: RuntimeError where no image is set."""
-        return self.embedding.original_size
+    def input_h(self) -> int | None:
+        """Height of the image as the model sees it; None if none is set."""
+        return self.input_size[0] if self.input_size else None
 
     @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) of the image as the model sees it. Raises: RuntimeError where no image is set."""
-        return self.embedding.input_size
+    def input_w(self) -> int | None:
+        """Width of the image as the model sees it; None if none is set."""
+        return self.input_size[1] if self.input_size else None
 
     @property
     def embedding(self) -> ImageEmbedding:
-        """What the encoder made of the image. Raises: RuntimeError where no image is set."""
-        if self._embedding is None:
+        """What the encoder made of the image. Raises: RuntimeError if no image is set."""
+        features, input_size, original_size = self.features, self.input_size, self.original_size
+        if not self.is_image_set or features is None or input_size is None or original_size is None:
             raise RuntimeError("no image is set; call set_image before predicting")
-        return self._embedding
+        return ImageEmbedding(features, input_size, original_size)
 
     def get_image_embedding(self) -> Tensor:
-        """SA's name for `features`."""
-        return self.features
+        """The image's embedding, [1, C, h, w]. Raises: RuntimeError if no image is set."""
+        return self.embedding.features_1Chw
 
     def set_image(self, image: np.ndarray, image_format: Literal["RGB", "BGR"] = "RGB") -> None:
-        """Encode an image, uint8 [H, W, 3]. Raises: ValueError where it is something else."""
+        """Encode an image, uint8 [H, W, 3]. Raises: ValueError if it is something else."""
         if image_format not in ("RGB", "BGR"):
-            raise ValueError(f"image_format is RGB or BGR, got {image_format}")
-        self._embedding = self.model.encode(
-            image if image_format == self.model.image_format else image[..., ::-1]
-        )
+            raise ValueError(f"image_format is RGB or BGR, got {image_format!r}")
+        pixels = checked_image(image)
+        if image_format != self.model.image_format:
+            pixels = pixels[..., ::-1]
+        fitted = torch.from_numpy(self.transform.apply_image(pixels)).permute(2, 0, 1)[None]
+        height, width = pixels.shape[:2]
+        self.set_torch_image(fitted.to(self.device), (height, width))
 
-    @torch.no_grad()
+    @ambient_state_aside()
     def set_torch_image(self, transformed_image: Tensor, original_image_size: Sequence[int]) -> None:
-        """Encode an image, [1, 3, h, w], RGB 0..255, whose longest side already is the model's."""
+        """Encode an image, [1, 3, h, w], RGB 0..255, whose longest side already is the model's.
+
+        Raises: ValueError if it has another shape.
+        """
         side = self.model.image_encoder.img_size
-        shape = transformed_image.shape
-        if len(shape) != 4 or shape[:2] != (1, 3) or max(shape[2:]) != side:
+        shape = tuple(getattr(transformed_image, "shape", ()))
+        if not isinstance(transformed_image, Tensor) or len(shape) != 4 or shape[:2] != (1, 3):
             raise ValueError(
-                f"set_torch_image takes [1, 3, h, w] with a longest side of {side}, got {list(shape)}"
+                f"set_torch_image takes a tensor [1, 3, h, w], got {type(transformed_image).__name__} "
+                f"{list(shape)}; set_image takes arrays [h, w, 3]"
             )
-        features = self.model.image_encoder(self.model.preprocess(transformed_image))
+        if max(shape[2:]) != side:
+            raise ValueError(
+                f"set_torch_image takes [1, 3, h, w] with a longest side of {side}, got {list(shape)}; "
+                "transform.apply_image resizes an array so"
+            )
+        self.reset_image()
+        features = self.model.image_encoder(self.model.preprocess(transformed_image.to(self.device)))
         height, width = original_image_size
-        self._embedding = ImageEmbedding(features, (shape[2], shape[3]), (height, width))
+        self.features, self.is_image_set = features, True
+        self.original_size, self.input_size = (height, width), (shape[2], shape[3])
 
     def reset_image(self) -> None:
         """Forget the image."""
-        self._embedding = None
+        self.is_image_set = False
+        self.features = self.original_size = self.input_size = None
 
     def predict(
         self,
@@ -93,9 +120,9 @@ class SamPredictor:
 
         Points [N, 2] (x, y) with labels [N] (1 object, 0 background) and the box [4] XYXY are in the image's
         frame; mask_input [1, h, w] is an earlier answer's low-resolution logits.
-        Raises: RuntimeError where no image is set, ValueError where points come without labels.
+        Raises: RuntimeError if no image is set, ValueError for points without labels or several boxes.
         """
-        size = self.original_size
+        size = self.embedding.original_size
         coords, labels, boxes, masks = None, None, None, None
         if point_coords is not None:
             if point_labels is None:
@@ -103,6 +130,10 @@ class SamPredictor:
             coords = self._batch_of_one(self.transform.apply_coords(np.asarray(point_coords), size))
             labels = self._batch_of_one(np.asarray(point_labels)).int()
         if box is not None:
+            if np.size(box) != 4:
+                raise ValueError(
+                    f"predict takes one box [4], got {list(np.shape(box))}; predict_torch takes several"
+                )
             boxes = self._batch_of_one(self.transform.apply_boxes(np.asarray(box), size)[0])
         if mask_input is not None:
             masks = self._batch_of_one(mask_input)
@@ -110,7 +141,7 @@ class SamPredictor:
         masks_MHW, iou_M, low_res_Mhw = (answer[0].cpu().numpy() for answer in answers)
         return masks_MHW, iou_M, low_res_Mhw
 
-    @torch.no_grad()
+    @ambient_state_aside()
     def predict_torch(
         self,
         point_coords: Tensor | None,
@@ -123,6 +154,7 @@ class SamPredictor:
         """As `predict`, for B prompts whose coordinates `self.transform` has brought to the model's frame.
 
         Points [B, N, 2] with labels [B, N], boxes [B, 4], mask_input [B, 1, h, w].
+        Raises: RuntimeError if no image is set, ValueError for points without labels.
         """
         image = self.embedding
         if point_coords is not None and point_labels is None:

@@ -63,8 +63,8 @@ class PromptEncoder(nn.Module):
         """Encoding of every position of the image embedding, [1, embed_dim, h, w]."""
         h, w = self.image_embedding_size
         device = self.pe_layer.positional_encoding_gaussian_matrix.device
-        y = (torch.arange(h, device=device) + 0.5) / h
-        x = (torch.arange(w, device=device) + 0.5) / w
+        y = (torch.arange(h, dtype=torch.float32, device=device) + 0.5) / h
+        x = (torch.arange(w, dtype=torch.float32, device=device) + 0.5) / w
         grid_hw2 = torch.stack([x.expand(h, w), y[:, None].expand(h, w)], dim=-1)
         encoding: Tensor = self.pe_layer(grid_hw2)
         return encoding.permute(2, 0, 1)[None]

@@ -1,7 +1,7 @@
 """Between an image's own frame and the model's, whose longest side is 1024 pixels.
 
 Pillow's bilinear filter on uint8 is part of SAM's results: other resizers differ by grey levels.
-Sizes are (height, width), coordinates (x, y). The class bears SA's name and methods because scripts that call
+Sizes are (height, width), coordinates (x, y). The class has SA's name and methods, because scripts that call
 `SamPredictor.predict_torch` use them.
 """
 
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 
 def fitted_size(height: int, width: int, long_side: int) -> tuple[int, int]:
     """Size of the image scaled so that its longer side is `long_side`; halves round up.
 
-    At least 1 each, where the original rounds the short side of a 1 x 3000 image to nothing.
+    Each side is at least 1: the original rounds the short side of a 1 x 3000 image to nothing.
     Source: segment-anything dca509f, utils/transforms.py.
     """
     scale = long_side / max(height, width)
@@ -45,9 +46,20 @@ class ResizeLongestSide:
         """Boxes [B, 4] in the resized frame, float64."""
         return self.apply_coords(boxes_xyxy.reshape(-1, 2, 2), original_size).reshape(-1, 4)
 
+    def apply_image_torch(self, image_BCHW: torch.Tensor) -> torch.Tensor:
+        """Images [B, C, H, W] resized by torch's antialiased bilinear filter, near to `apply_image`.
+
+        The original takes B and C for the size, so that every image comes out with one and the same shape.
+        """
+        height, width = fitted_size(image_BCHW.shape[2], image_BCHW.shape[3], self.target_length)
+        return F.interpolate(
+            image_BCHW, (height, width), mode="bilinear", align_corners=False, antialias=True
+        )
+
     def apply_coords_torch(self, coords: torch.Tensor, original_size: Sequence[int]) -> torch.Tensor:
         """Coordinates [..., 2] in the resized frame, float32."""
-        return coords.float() * torch.tensor(self._scale_xy(original_size), device=coords.device)
+        scale = torch.tensor(self._scale_xy(original_size), dtype=torch.float32, device=coords.device)
+        return coords.float() * scale
 
     def apply_boxes_torch(self, boxes_xyxy: torch.Tensor, original_size: Sequence[int]) -> torch.Tensor:
         """Boxes [B, 4] in the resized frame, float32."""
@@ -59,7 +71,7 @@ class ResizeLongestSide:
         return fitted_size(oldh, oldw, long_side_length)
 
     def _scale_xy(self, original_size: Sequence[int]) -> tuple[float, float]:
-        """Not one factor: the sides are rounded each for itself."""
+        """One factor a side: each side is rounded for itself."""
         old_height, old_width = original_size
         height, width = fitted_size(old_height, old_width, self.target_length)
         return width / old_width, height / old_height

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_core.model.ambient import ambient_state_aside
 from sam_core.model.host_copies import on_device
 from sam_core.model.image_encoder import ImageEncoderViT
 from sam_core.model.mask_decoder import MaskDecoder
 from sam_core.model.prompt_encoder import PromptEncoder
 from sam_core.model.resize import ResizeLongestSide
+from sam_core.model.rgb_image import checked_image
 from sam_core.model.tiny_vit import TinyViT
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)  # ImageNet's, RGB, 0..255
@@ -54,7 +56,9 @@ class Sam(nn.Module):
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
         # No checkpoint has these, so they are made on the CPU even if the model is built on "meta".
-        mean, std = torch.tensor(pixel_mean, device="cpu"), torch.tensor(pixel_std, device="cpu")
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32, device="cpu") for values in (pixel_mean, pixel_std)
+        )
         self.register_buffer("pixel_mean", mean.view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", std.view(-1, 1, 1), persistent=False)
 
@@ -73,7 +77,7 @@ class Sam(nn.Module):
         """Embedding of an RGB uint8 image of any size. Raises: ValueError if it is something else."""
         return self.encode_batch([image_HW3], dtype)[0]
 
-    @torch.no_grad()
+    @ambient_state_aside()
     def encode_batch(
         self, images_HW3: Sequence[np.ndarray], dtype: torch.dtype = torch.float32
     ) -> list[ImageEmbedding]:
@@ -102,7 +106,7 @@ class Sam(nn.Module):
         cut = square[..., : input_size[0], : input_size[1]]
         return F.interpolate(cut, tuple(original_size), mode="bilinear", align_corners=False)
 
-    @torch.no_grad()
+    @ambient_state_aside()
     def forward(
         self, batched_input: Sequence[dict[str, Any]], multimask_output: bool
     ) -> list[dict[str, Tensor]]:
@@ -132,13 +136,3 @@ class Sam(nn.Module):
             "iou_predictions": iou_predictions,
             "low_res_logits": low_res_logits,
         }
-
-
-def checked_image(image: np.ndarray) -> np.ndarray:
-    """The image itself. Raises: ValueError if it is not uint8 [H, W, 3] with at least one pixel."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ValueError(
-            f"an image is uint8 [height, width, 3], got {image.dtype} {list(image.shape)}; "
-            "convert it to 8-bit RGB first"
-        )
-    return image

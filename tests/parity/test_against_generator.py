@@ -16,10 +16,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sam_core.generator import SA_ORDER, SamAutomaticMaskGenerator
+import sam_core
+from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.model.build import build_sam
 from sam_core.model.presets import SamPreset, VitPreset
 from sam_core.model.sam import Sam
+from sam_core.option_attributes import SA_ORDER
 from sam_core.weights.registry import load_sam
 
 PHOTO = Path(__file__).parents[2] / "jobs" / "demo" / "photos" / "coins.jpg"
@@ -115,6 +117,50 @@ def assert_same_record(record: dict[str, Any], other: dict[str, Any]) -> None:
         assert type(record["segmentation"]["counts"]) is type(other["segmentation"]["counts"])
     else:
         assert (record["segmentation"] != other["segmentation"]).sum() <= differing
+
+
+@pytest.mark.parametrize("min_area", [1, 60, 5000])
+def test_small_regions_of_its_own_data(segment_anything: ModuleType, min_area: int) -> None:
+    """Scripts call this step by itself, on the data that the original's class holds."""
+    from segment_anything.utils.amg import MaskData, batched_mask_to_box, mask_to_rle_pytorch
+
+    rng = np.random.default_rng(0)
+    coarse = rng.random((12, 9, 12)) > 0.6
+    masks = torch.from_numpy(np.kron(coarse, np.ones((1, 5, 6), bool)))
+
+    def data() -> Any:
+        rles, boxes = mask_to_rle_pytorch(masks), batched_mask_to_box(masks)
+        points = np.arange(24).reshape(12, 2)
+        return MaskData(rles=rles, boxes=boxes, iou_preds=torch.arange(12.0), points=points)
+
+    for is_numpy in (False, True):
+        ours, original = data(), data()
+        if is_numpy:
+            ours.to_numpy()
+            original.to_numpy()
+        theirs = segment_anything.SamAutomaticMaskGenerator
+        expected = theirs.postprocess_small_regions(original, min_area, 0.9)
+        cleaned = SamAutomaticMaskGenerator.postprocess_small_regions(ours, min_area, 0.9)
+        assert cleaned is ours
+        assert len(expected["rles"]) > 0
+        assert ours["rles"] == expected["rles"]
+        for name in ("boxes", "iou_preds", "points"):
+            assert type(ours[name]) is type(expected[name])
+            np.testing.assert_array_equal(ours[name], expected[name])
+
+
+def test_names_and_attributes_are_the_originals(
+    original: Any, ours: Sam, segment_anything: ModuleType
+) -> None:
+    names = {name for name, value in vars(segment_anything).items() if not isinstance(value, ModuleType)}
+    assert {name for name in names if not name.startswith("_")} <= {*sam_core.__all__}
+    generator = SamAutomaticMaskGenerator(ours, 5, crop_n_layers=1)
+    attributes = vars(segment_anything.SamAutomaticMaskGenerator(original, 5, crop_n_layers=1))
+    assert {*vars(attributes.pop("predictor"))} <= {*dir(generator.predictor)}
+    for grid, other in zip(generator.point_grids, attributes.pop("point_grids"), strict=True):
+        np.testing.assert_allclose(grid, other)
+    assert len(attributes) == 11
+    assert {name: getattr(generator, name) for name in attributes} == attributes
 
 
 def test_the_order_of_arguments_is_the_originals(segment_anything: ModuleType) -> None:

@@ -76,6 +76,8 @@ def test_frames(both: tuple[Sam, Any], size: tuple[int, int]) -> None:
     np.testing.assert_allclose(resize.apply_boxes(boxes, size), reference.apply_boxes(boxes, size))
     boxes = torch.from_numpy(boxes)
     assert_close(resize.apply_boxes_torch(boxes, size), reference.apply_boxes_torch(boxes, size))
+    coords = torch.from_numpy(coords)
+    assert_close(resize.apply_coords_torch(coords, size), reference.apply_coords_torch(coords, size))
     pixels = torch.from_numpy(fitted).permute(2, 0, 1)[None]
     assert_close(ours.preprocess(pixels), original.preprocess(pixels))
     logits = torch.randn(2, 3, 32, 32)
@@ -83,6 +85,25 @@ def test_frames(both: tuple[Sam, Any], size: tuple[int, int]) -> None:
     assert_close(
         ours.postprocess_masks(logits, input_size, size), original.postprocess_masks(logits, input_size, size)
     )
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_images_as_tensors(segment_anything: ModuleType, size: tuple[int, int]) -> None:
+    """The original's with the height and the width in place of what it takes for them: B and C."""
+    from segment_anything.utils.transforms import ResizeLongestSide as Original
+
+    class Mended(Original):
+        @staticmethod
+        def get_preprocess_shape(oldh: int, oldw: int, long_side_length: int) -> tuple[int, int]:
+            assert (oldh, oldw) == (1, 3)
+            return Original.get_preprocess_shape(*size, long_side_length)
+
+    image = photo(*size)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    resized = ResizeLongestSide(128).apply_image_torch(pixels)
+    assert_close(resized, Mended(128).apply_image_torch(pixels))
+    fitted = torch.from_numpy(ResizeLongestSide(128).apply_image(image)).permute(2, 0, 1)[None]
+    assert (resized - fitted).abs().max() <= 1
 
 
 def test_fitted_sizes(segment_anything: ModuleType) -> None:

@@ -1,4 +1,4 @@
-"""Crops under way at once give what one at a time gives, in order, and none is made long before its turn."""
+"""Crops at once give what one at a time gives, in order, and none is made long before its turn."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from sam_core.crop_streams import CROPS_UNDER_WAY, mapped, mapped_ahead
+from sam_core.crop_streams import CROPS_AT_ONCE, mapped, mapped_ahead
 
 CPU = torch.device("cpu")
 
@@ -39,7 +39,7 @@ def test_items_are_made_a_few_ahead_of_the_answers() -> None:
             yield item
 
     for answer in mapped_ahead(lambda item: item, items(), CPU):
-        assert len(made) <= answer + CROPS_UNDER_WAY + 1
+        assert len(made) <= answer + CROPS_AT_ONCE + 1
 
 
 def test_a_fault_is_raised_in_its_turn_and_ends_the_rest() -> None:
@@ -55,5 +55,5 @@ def test_a_fault_is_raised_in_its_turn_and_ends_the_rest() -> None:
     assert next(answers) == 0
     with pytest.raises(ValueError, match="item 1"):
         list(answers)
-    assert len(called) <= 2 + 2 * CROPS_UNDER_WAY
+    assert len(called) <= 2 + 2 * CROPS_AT_ONCE
     assert list(mapped_ahead(lambda item: item, range(3), CPU)) == [0, 1, 2]  # no stream was lost

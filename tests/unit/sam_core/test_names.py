@@ -3,17 +3,33 @@
 import subprocess
 import sys
 
+import pytest
+
 import sam_core
 
 
 def test_public_names() -> None:
     assert sam_core.__all__ == [
+        "ResizeLongestSide",
         "SamAutomaticMaskGenerator",
         "SamPredictor",
         "__version__",
+        "build_sam",
+        "build_sam_vit_b",
+        "build_sam_vit_h",
+        "build_sam_vit_l",
+        "build_sam_vit_t",
         "sam_model_registry",
     ]
     assert all(getattr(sam_core, name) is not None for name in sam_core.__all__)
+    with pytest.raises(AttributeError, match="build_sam_vit_x"):
+        sam_core.build_sam_vit_x  # noqa: B018
+
+
+def test_each_builder_is_that_of_its_model() -> None:
+    for model_type in ("vit_h", "vit_l", "vit_b", "vit_t"):
+        assert getattr(sam_core, f"build_sam_{model_type}") is sam_core.sam_model_registry[model_type]
+    assert sam_core.build_sam is sam_core.build_sam_vit_h
 
 
 def test_the_version_does_not_wait_for_torch() -> None:

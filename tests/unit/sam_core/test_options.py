@@ -65,6 +65,6 @@ def test_a_record_keeps_options_that_are_refused_by_now_but_no_nonsense() -> Non
             MaskOptions.of_record(wrong)
 
 
-def test_the_overlap_of_crops_is_a_fraction() -> None:
+def test_what_crops_share_is_a_fraction() -> None:
     """SA's command line reads it as an int, so that nothing but 0 can be given."""
     assert MaskOptions(crop_overlap_ratio="0.25").crop_overlap_ratio == 0.25

@@ -42,19 +42,44 @@ def test_points_without_labels_are_refused(sam: Sam) -> None:
         predictor.predict(point_coords=np.zeros((1, 2)))
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((4, 4), np.uint8),
-        np.zeros((4, 4, 4), np.uint8),
-        np.zeros((4, 4, 3), np.float32),
-        np.zeros((0, 4, 3), np.uint8),
-    ],
-    ids=["grey", "alpha", "float", "no rows"],
-)
-def test_what_is_no_rgb_image_is_refused(sam: Sam, image: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="convert it to 8-bit RGB first"):
-        sam.encode(image)
+def test_kept_features_are_restored_as_scripts_do_it(sam: Sam) -> None:
+    image, prompt = np.arange(48 * 30 * 3, dtype=np.uint8).reshape(48, 30, 3), np.array([[10, 20]])
+    first, other = SamPredictor(sam), SamPredictor(sam)
+    first.set_image(image)
+    other.features = first.get_image_embedding().clone()
+    other.original_size, other.input_size, other.is_image_set = (48, 30), (64, 40), True
+    for kept, made in zip(other.predict(prompt, [1]), first.predict(prompt, [1]), strict=True):
+        np.testing.assert_array_equal(kept, made)
+    other.reset_image()
+    assert other.features is None
+    assert not other.is_image_set
+
+
+def test_sizes_are_those_of_the_image_and_none_without_one(sam: Sam) -> None:
+    predictor = SamPredictor(sam)
+    names = ("orig_h", "orig_w", "input_h", "input_w")
+    assert [getattr(predictor, name) for name in names] == [None] * 4
+    predictor.set_image(np.zeros((48, 30, 3), np.uint8))
+    assert [getattr(predictor, name) for name in names] == [48, 30, 64, 40]
+
+
+def test_an_encoder_of_a_subclass_is_used(sam: Sam) -> None:
+    class Doubled(SamPredictor):
+        def set_torch_image(self, transformed_image: torch.Tensor, original_image_size: tuple) -> None:
+            super().set_torch_image(transformed_image, original_image_size)
+            self.features = self.features * 2
+
+    image = np.zeros((4, 4, 3), np.uint8)
+    predictor = Doubled(sam)
+    predictor.set_image(image)
+    torch.testing.assert_close(predictor.features, 2 * sam.encode(image).features_1Chw)
+
+
+def test_several_boxes_at_a_time_are_refused(sam: Sam) -> None:
+    predictor = SamPredictor(sam)
+    predictor.set_image(np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"one box \[4\], got \[2, 4\]"):
+        predictor.predict(box=np.zeros((2, 4)))
 
 
 def test_unknown_formats_and_tensors_are_refused(sam: Sam) -> None:
@@ -63,6 +88,8 @@ def test_unknown_formats_and_tensors_are_refused(sam: Sam) -> None:
         predictor.set_image(np.zeros((4, 4, 3), np.uint8), "HSV")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="longest side of 64"):
         predictor.set_torch_image(torch.zeros(1, 3, 32, 32), (32, 32))
+    with pytest.raises(ValueError, match="got ndarray"):
+        predictor.set_torch_image(np.zeros((1, 3, 64, 32)), (32, 32))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 63)])

@@ -1,0 +1,47 @@
+"""SA's `MaskData` through our cleaning of small regions, for scripts that call that step by itself."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from sam_core.masks.nms import box_iou, kept_by_nms
+from sam_core.masks.rle import box_of_runs, mask_of_runs, runs_of_mask
+from sam_core.masks.small_regions import without_small_regions
+
+
+class MaskData(Protocol):
+    """What is asked of SA's class: columns by name, and a filter over all of them."""
+
+    def __getitem__(self, name: str) -> Any: ...
+
+    def filter(self, keep: torch.Tensor) -> None: ...
+
+
+def without_small_regions_of_data(mask_data: MaskData, min_area: int, nms_thresh: float) -> MaskData:
+    """The data itself, changed: holes and islands under min_area are gone, then boxes that repeat another.
+
+    Of two boxes the mask that needed no cleaning stays. Source: postprocess_small_regions of
+    segment-anything, commit dca509f.
+    """
+    rles, boxes = mask_data["rles"], mask_data["boxes"]
+    if not len(rles):
+        return mask_data
+    box_xyxy_N4 = np.zeros((len(rles), 4), dtype=np.int64)
+    is_changed_N = np.zeros(len(rles), dtype=bool)
+    cleaned_runs = []
+    for index, rle in enumerate(rles):
+        height, width = rle["size"]
+        mask = mask_of_runs(np.array(rle["counts"], dtype=np.uint32), height, width)
+        cleaned, is_changed_N[index] = without_small_regions(mask, min_area)
+        cleaned_runs.append(runs_of_mask(cleaned))
+        box_xyxy_N4[index] = box_of_runs(cleaned_runs[-1], height)
+    order_N = np.argsort(is_changed_N, kind="stable")
+    kept_N = kept_by_nms(order_N, box_iou(box_xyxy_N4), nms_thresh)
+    for index in kept_N[is_changed_N[kept_N]].tolist():
+        rles[index] = {"size": rles[index]["size"], "counts": cleaned_runs[index].tolist()}
+        boxes[index] = (
+            torch.from_numpy(box_xyxy_N4[index]) if isinstance(boxes, torch.Tensor) else box_xyxy_N4[index]
+        )
+    mask_data.filter(torch.from_numpy(kept_N))
+    return mask_data

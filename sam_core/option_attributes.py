@@ -1,0 +1,191 @@
+"""A generator's options as SA's scripts know them: arguments in SA's order, and attributes that may be set.
+
+Whatever sets an option has it checked as the constructor does, and a refused value leaves all as it was.
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sam_core.masks.crops import layer_point_grids
+from sam_core.masks.image_masks import OUTPUT_MODES, OutputMode
+from sam_core.model.sam import Sam
+from sam_core.options import MaskOptions
+from sam_core.predictor import SamPredictor
+
+Grids = list[npt.NDArray[np.float64]]  # of the image, then of each layer of crops: x, y in 0..1
+
+# SA's parameters after points_per_side; scripts give them by position too.
+# Source: automatic_mask_generator.py of segment-anything 1.0
+SA_ORDER = (
+    "points_per_batch",
+    "pred_iou_thresh",
+    "stability_score_thresh",
+    "stability_score_offset",
+    "box_nms_thresh",
+    "crop_n_layers",
+    "crop_nms_thresh",
+    "crop_overlap_ratio",
+    "crop_n_points_downscale_factor",
+    "point_grids",
+    "min_mask_region_area",
+    "output_mode",
+)
+ATTRIBUTES = ("model", "predictor", "options", "point_grids", "output_mode", *MaskOptions.model_fields)
+
+
+class OptionAttributes:
+    """The options of mask generation, the grids of points, the form of the records, and the model.
+
+    Every field of MaskOptions reads and writes as an attribute. The slots make any other name an error on the
+    generator itself; a subclass may have attributes of its own.
+    """
+
+    __slots__ = ("__weakref__", "_given_grids", "_options", "_output_mode", "_point_grids", "_predictor")
+
+    def __init__(
+        self, model: Sam, points_per_side: int | None, in_order: Sequence[Any], named: dict[str, Any]
+    ) -> None:
+        options = by_name(in_order, named)
+        grids, self.output_mode = (
+            options.pop("point_grids", None),
+            options.pop("output_mode", OUTPUT_MODES[0]),
+        )
+        if (points_per_side is None) == (grids is None):
+            raise ValueError("give either points_per_side or point_grids (with points_per_side=None)")
+        if points_per_side is not None:
+            options["points_per_side"] = points_per_side
+        self.model = model
+        self._set(MaskOptions.checked(options), None if grids is None else checked_grids(grids))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in MaskOptions.model_fields:
+            return getattr(self.options, name)
+        raise AttributeError(f"a {type(self).__name__} has no attribute {name}{_suggestion(name)}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "points_per_side":
+            self._set(self._changed(name, value), None)
+        elif name in MaskOptions.model_fields:
+            self._set(self._changed(name, value), self._given_grids)
+        else:
+            try:
+                super().__setattr__(name, value)
+            except AttributeError:
+                raise AttributeError(
+                    f"{name} cannot be set: it is no option of mask generation{_suggestion(name)}"
+                ) from None
+
+    @property
+    def options(self) -> MaskOptions:
+        """All options. With point_grids given, points_per_side has no meaning."""
+        return self._options
+
+    @options.setter
+    def options(self, options: MaskOptions) -> None:
+        if not isinstance(options, MaskOptions):
+            raise ValueError(f"options is a MaskOptions, got {type(options).__name__}")
+        self._set(options, self._given_grids)
+
+    @property
+    def points_per_side(self) -> int | None:
+        """Points along a side of the image's grid; None if the grids were given."""
+        return self.options.points_per_side if self._given_grids is None else None
+
+    @property
+    def point_grids(self) -> Grids:
+        """Points of the image and of each layer of crops, x and y in 0..1."""
+        return self._point_grids
+
+    @point_grids.setter
+    def point_grids(self, grids: Sequence[npt.NDArray[np.float64]]) -> None:
+        self._set(self._options, checked_grids(grids))
+
+    @property
+    def output_mode(self) -> OutputMode:
+        """What `generate` gives a mask as: one of OUTPUT_MODES."""
+        return self._output_mode
+
+    @output_mode.setter
+    def output_mode(self, output_mode: OutputMode) -> None:
+        if output_mode not in OUTPUT_MODES:
+            raise ValueError(f"output_mode is one of {', '.join(OUTPUT_MODES)}, not {output_mode!r}")
+        self._output_mode: OutputMode = output_mode
+
+    @property
+    def model(self) -> Sam:
+        """The model that makes the masks."""
+        return self._predictor.model
+
+    @model.setter
+    def model(self, model: Sam) -> None:
+        if not isinstance(model, Sam):
+            kind = f"{type(model).__module__}.{type(model).__qualname__}"
+            raise ValueError(
+                f"a generator takes a model from sam_core.sam_model_registry, got {kind}; "
+                'build it with sam_model_registry["vit_b"](checkpoint=...)'
+            )
+        self._predictor = SamPredictor(model)
+
+    @property
+    def predictor(self) -> SamPredictor:
+        """A predictor on the generator's model. Mask generation takes its model and nothing else of it."""
+        return self._predictor
+
+    @predictor.setter
+    def predictor(self, predictor: SamPredictor) -> None:
+        if type(predictor) is not SamPredictor:
+            raise ValueError(
+                f"predictor is a sam_core.SamPredictor, got {type(predictor).__name__}: mask generation "
+                "takes its model alone, and what another class does would have no effect"
+            )
+        self._predictor = predictor
+
+    def _changed(self, name: str, value: Any) -> MaskOptions:
+        return MaskOptions.checked({**self._options.model_dump(), name: value})
+
+    def _set(self, options: MaskOptions, given_grids: Grids | None) -> None:
+        """Sets what depends on each other together. Raises: ValueError if the grids are too few."""
+        layers = options.crop_n_layers
+        if given_grids is not None and len(given_grids) < layers + 1:
+            raise ValueError(
+                f"crop_n_layers={layers} needs {layers + 1} point_grids, the first for the whole image, "
+                f"got {len(given_grids)}"
+            )
+        self._options, self._given_grids = options, given_grids
+        self._point_grids = given_grids or layer_point_grids(
+            options.points_per_side, layers, options.crop_n_points_downscale_factor
+        )
+
+
+def checked_grids(grids: Sequence[npt.NDArray[np.float64]]) -> Grids:
+    """The grids as float64 [N, 2]. Raises: ValueError for another shape, or points outside 0..1."""
+    if grids is None:
+        raise ValueError("point_grids is a list of arrays [N, 2], got None; set points_per_side instead")
+    checked = [np.asarray(grid, dtype=np.float64) for grid in grids]
+    for index, grid in enumerate(checked):
+        if grid.ndim != 2 or grid.shape[1] != 2:
+            raise ValueError(f"point_grids[{index}] is an array [N, 2] of x and y, got {list(grid.shape)}")
+        if not ((grid >= 0) & (grid <= 1)).all():
+            raise ValueError(
+                f"point_grids[{index}] has points outside 0..1; divide pixels by the image's width and height"
+            )
+    return checked
+
+
+def by_name(in_order: Sequence[Any], named: dict[str, Any]) -> dict[str, Any]:
+    """All arguments by name. Raises: TypeError for too many, or one given twice."""
+    if len(in_order) > len(SA_ORDER):
+        raise TypeError(f"at most {len(SA_ORDER)} arguments follow points_per_side, got {len(in_order)}")
+    options = dict(zip(SA_ORDER, in_order, strict=False))
+    if twice := options.keys() & named.keys():
+        raise TypeError(f"given by position and by name: {', '.join(sorted(twice))}")
+    return options | named
+
+
+def _suggestion(name: str) -> str:
+    near = [] if name.startswith("_") else get_close_matches(name, ATTRIBUTES, n=1)
+    return f"; did you mean {near[0]}?" if near else "; docs/drop-in.md says what a generator has"

@@ -44,6 +44,12 @@ class RunConfig(BaseModel):
         default=MaskOptions.model_validate({}), description="Options of the mask generator."
     )
 
+    follow_links: bool = Field(
+        default=False, description="Follow links on a disk that lead out of INPUT; else they are left out."
+    )
+    anonymous: bool = Field(
+        default=False, description="Read INPUT without credentials, as public buckets allow."
+    )
     limit: int | None = Field(default=None, ge=1, description="Label at most this many images in this run.")
     refresh: bool = Field(
         default=False, description="List the input again: add new images, relabel changed ones."

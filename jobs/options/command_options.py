@@ -15,9 +15,9 @@ from pydantic import BaseModel
 
 from jobs.options.fields import ENVIRONMENT_PREFIX, ConfigField, config_fields, config_from
 from jobs.options.job_file import job_values
-from jobs.options.suggestion import suggestion
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
+from pipeline.suggestion import suggestion
 
 OTHER_SETTINGS = ["CONFIG", "CACHE"]
 # Likeness of a variable to an option from which on it is one misspelt: VERSION, which container images set,

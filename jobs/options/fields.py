@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from jobs.options.suggestion import suggestion
 from pipeline.errors import UsageError
+from pipeline.suggestion import suggestion
 
 ENVIRONMENT_PREFIX = "SAM_LABEL_"
 Config = TypeVar("Config", bound=BaseModel)

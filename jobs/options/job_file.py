@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from jobs.options.fields import config_fields
-from jobs.options.suggestion import suggestion
 from pipeline.errors import UsageError
+from pipeline.suggestion import suggestion
 
 PRESETS = Path(__file__).parents[1] / "presets"
 

@@ -20,7 +20,7 @@ FLOORS = {
         {"__init__"},
     ],
     "pipeline": [
-        {"errors"},
+        {"errors", "suggestion"},
         {"shutdown"},
         {"store"},
         {"config", "output/format"},

@@ -1,6 +1,8 @@
 """The house's one rule, read from the source: jobs -> pipeline -> sam_core and libraries' homes."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +40,13 @@ def test_every_import_is_seen() -> None:
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_is_over_300_lines(source: Path) -> None:
     assert len(source.read_text(encoding="utf-8").splitlines()) <= 300, "one file, one idea: split it"
+
+
+def test_images_need_no_ray() -> None:
+    files = (ROOT / "pipeline" / "images").glob("*.py")
+    names = [f"pipeline.images.{path.stem}" for path in files if path.stem != "__init__"]
+    check = f"import {', '.join(names)}, sys; assert 'ray' not in sys.modules"
+    subprocess.run([sys.executable, "-c", check], check=True)
 
 
 def imported_packages(module: ast.Module) -> Iterator[tuple[int, str]]:

@@ -28,7 +28,7 @@ class RunPlan:
 
 
 def plan(config: RunConfig) -> RunPlan:
-    """The plan of a run. Raises: whatever `run` would raise before its first image."""
+    """The plan of a run. Raises: what `run` would raise before its first image."""
     weights = weights_of(config)
     source, store = Source.at(config.input, config.follow_links, config.anonymous), Store.at(config.output)
     refuse_overlap(source.location, store.location)

@@ -111,19 +111,12 @@ class Source:
 
     def _no_image(self) -> str:
         """Why a listing without images ends the run, in a sentence."""
-        left_out = [
-            f"{count:,} {what}{'' if count == 1 else 's'}"
-            for count, what in ((self.skipped_files, "other file"), (self.skipped_links, "link to elsewhere"))
-            if count
-        ]
+        hint = pattern_hint(self.url) or "; name a folder that holds images"
+        if self.skipped_links:
+            hint = "; pass --follow-links to follow the links"
         return (
-            f"no image was found in {redacted(self.url)}"
-            + (f" ({', '.join(left_out)})" if left_out else "")
-            + (
-                "; pass --follow-links to follow links"
-                if self.skipped_links
-                else pattern_hint(self.url) or "; name a folder that holds images"
-            )
+            f"no image was found in {redacted(self.url)} (other files: {self.skipped_files:,}, "
+            f"links out of it: {self.skipped_links:,}){hint}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Which hosts are never talked to: link-local ones, where clouds hand credentials to whoever asks.
+"""Which hosts are never contacted: link-local ones, where clouds hand out credentials without a question.
 
 A host is judged by the addresses that it resolves to, so that neither another spelling of an address nor a
 name for it passes. Private addresses are allowed: companies run object stores there.
@@ -24,7 +24,7 @@ def refuse_link_local(host: str, named_by: str) -> None:
 
 
 def is_link_local_address(text: str) -> bool:
-    """Whether the text is a link-local address, in whatever spelling; no name is looked up."""
+    """Whether the text is a link-local address, in any spelling; no name is looked up."""
     return any(map(_is_link_local, addresses(text, socket.AI_NUMERICHOST)))
 
 

@@ -24,13 +24,12 @@ class Tree:
     def __init__(self, root: Path, hidden: bool, follow_links: bool) -> None:
         self._root, self._hidden, self._follow_links = root, hidden, follow_links
         self._real_root = Path(os.path.realpath(root))
-        self._entered: set[tuple[int, int]] = (
-            set()
-        )  # device and inode of each folder that must not be entered
+        # device and inode of each folder that a link must not enter again
+        self._entered: set[tuple[int, int]] = set()
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """The files below the folder `prefix` of the root; none if there is no such folder."""
-        self._entered = {_identity(self._real_root)} if self._real_root.is_dir() else set()
+        self._entered = {_identity(self._real_root)} if _is_folder(self._real_root) else set()
         yield from self._below(self._root / prefix, f"{prefix}/" if prefix else "", is_outside=False)
 
     def _below(self, folder: Path, prefix: str, is_outside: bool) -> Iterator[Entry]:
@@ -42,7 +41,7 @@ class Tree:
             with os.scandir(folder) as listing:
                 children = sorted(
                     (child for child in listing if self._hidden or not is_hidden(child.name)),
-                    key=lambda child: child.name + "/" * self._is_folder(child),
+                    key=lambda child: child.name + "/" * self._may_enter(child),
                 )
         except FileNotFoundError:
             return
@@ -55,18 +54,18 @@ class Tree:
             elif entry := _file_entry(child, name):
                 yield entry
 
-    def _is_folder(self, child: os.DirEntry[str]) -> bool:
-        """Whether the child may be entered, so that its place in the order is that of `name/`."""
+    def _may_enter(self, child: os.DirEntry[str]) -> bool:
+        """Whether the child's own children may be listed, so that it sorts as `name/`."""
         try:
             return child.is_dir(follow_symlinks=self._follow_links)
-        except OSError:  # a link that leads in a circle, or where nobody may look
+        except OSError:  # a link that leads in a circle, or to a place that may not be read
             return False
 
     def _linked(self, link: os.DirEntry[str], path: Path, name: str) -> Iterator[Entry]:
         """What a link stands for: a file, the files of a folder elsewhere, or only itself, marked."""
         target = Path(os.path.realpath(path))
         is_inside = target.is_relative_to(self._real_root)
-        if not target.is_dir():
+        if not _is_folder(target):
             if entry := _file_entry(link, name):
                 yield replace(entry, leads_out=not is_inside and not self._follow_links)
             return
@@ -87,8 +86,8 @@ def entry_of(name: str, status: os.stat_result) -> Entry:
 def _file_entry(child: os.DirEntry[str], name: str) -> Entry | None:
     """The entry of a file, or of a link to one; None for a socket and the like.
 
-    A link that leads nowhere, in a circle or where nobody may look is listed as an empty file, so that
-    whoever reads it reports what is wrong.
+    A link that leads nowhere, in a circle or to a place that may not be read is listed as an empty file:
+    reading it then says what is wrong.
     """
     try:
         status = child.stat()
@@ -99,6 +98,14 @@ def _file_entry(child: os.DirEntry[str], name: str) -> Entry | None:
             return None  # deleted since the folder was read
         raise
     return entry_of(name, status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder; False if nobody may look, where `Path.is_dir` raises."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _identity(folder: Path) -> tuple[int, int]:

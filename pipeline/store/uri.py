@@ -41,13 +41,9 @@ class Location:
 
     def uri(self, name: str = "") -> str:
         """The URI of the place, or of the name below it: unescaped, if that is text."""
-        path = f"{self.root}/{name}" if name else self.root
+        path = f"{self.root}/{name}" if name else self.root or "/"
         uri = f"{self.scheme}://{path}"
-        try:
-            uri.encode()
-        except UnicodeEncodeError:
-            return f"file:{_ENCODED}{quote_from_bytes(os.fsencode(path))[1:]}"
-        return uri
+        return uri if _is_utf_8(uri) else f"file:{_ENCODED}{quote_from_bytes(os.fsencode(path))[1:]}"
 
     @property
     def bucket(self) -> str:
@@ -103,6 +99,19 @@ def _decoded(uri: str) -> str | None:
     return os.fsdecode(unquote_to_bytes(rest[len(_ENCODED) - 1 :]))
 
 
+def as_text(path: str) -> str:
+    """The path or URL itself; a path that is not UTF-8 as a percent-encoded URL."""
+    return path if _is_utf_8(path) else str(location(path))
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def redacted(text: str) -> str:
     """The text on one line, without user names, passwords and signatures: what messages and logs may show."""
     return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], _SECRETS.sub("***", text))
@@ -114,7 +123,7 @@ def _refuse_unsafe_bucket(text: str, bucket: str) -> None:
             f"{redacted(text)} carries credentials or a port; set them in the environment "
             "(AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL) and name only the bucket"
         )
-    if redacted(text).isascii() and not text.isascii():
+    if not _is_utf_8(text):
         raise UsageError(f"{redacted(text)} is not UTF-8, as names in a bucket are")
     if not bucket:
         raise UsageError(f"{redacted(text)} names no bucket; it should read s3://bucket/prefix")

@@ -209,7 +209,7 @@ def test_the_layout_of_hugging_faces_cache(tmp_path: Path) -> None:
     snapshot = tmp_path / "snapshots" / "1" / "train"
     snapshot.mkdir(parents=True)
     (snapshot / "a.png").symlink_to(blob)
-    with pytest.raises(UsageError, match=r"\(1 link to elsewhere\); pass --follow-links"):
+    with pytest.raises(UsageError, match=r"links out of it: 1\); pass --follow-links"):
         Source.at(str(snapshot)).require_images()
     (row,) = Source.at(str(snapshot), follow_links=True).rows()
     assert (row.uri, row.size) == (f"file://{snapshot}/a.png", blob.stat().st_size)
@@ -222,7 +222,9 @@ def test_no_such_input(tmp_path: Path) -> None:
 
 def test_no_image_in_it(tmp_path: Path) -> None:
     (tmp_path / "README.md").touch()
-    with pytest.raises(UsageError, match=r"no image was found in .* \(1 other file\)"):
+    with pytest.raises(
+        UsageError, match=r"no image was found in .* \(other files: 1, links out of it: 0\); name"
+    ):
         Source.at(str(tmp_path)).require_images()
 
 

@@ -68,18 +68,21 @@ def test_a_link_to_elsewhere_is_marked_or_followed(tmp_path: Path) -> None:
     (tmp_path / "in" / "file").symlink_to(tmp_path / "elsewhere" / "deep" / "a")
     (tmp_path / "in" / "folder").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "in" / "folder.d").touch()
+    (tmp_path / "in" / "unreadable").symlink_to("x" * 300)  # for root too, by its length
     store = Store.at(str(tmp_path / "in"))
     (marked,) = store.list()
     assert [(entry.name, entry.leads_out) for entry in marked] == [
         ("file", True),
         ("folder", True),
         ("folder.d", False),
+        ("unreadable", False),
     ]
     (followed,) = store.list(follow_links=True)
     assert [(entry.name, entry.size, entry.leads_out) for entry in followed] == [
         ("file", 3, False),
         ("folder.d", 0, False),
         ("folder/deep/a", 3, False),
+        ("unreadable", 0, False),
     ]
 
 

@@ -89,7 +89,7 @@ def test_a_bucket_has_no_names_that_are_not_utf_8() -> None:
 @pytest.mark.parametrize("uri", ["s3://bucket/a/b::c?versionId=1#2%", "file:///a b", "gs://b/é"])
 def test_an_images_uri_is_split_without_loss(uri: str) -> None:
     whole, name = split_uri(uri)
-    assert f"{whole}/{name}" == uri
+    assert whole.uri(name) == uri
 
 
 def test_messages_show_no_secret_and_stay_on_one_line() -> None:

@@ -1,7 +1,8 @@
 """Memory and time of listing a bucket of a million keys into a manifest.
 
 A server in a process of its own answers ListObjectsV2 with made-up keys, a thousand a page, as S3 does;
-client, parsing, the choice of images, sorting and Parquet are the real ones. Usage: python tests/bench/bench_listing.py [KEYS]
+client, parsing, the choice of images, sorting and Parquet are the real ones.
+Usage: python tests/bench/bench_listing.py [KEYS]
 """
 
 import json

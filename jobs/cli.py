@@ -5,6 +5,7 @@ never a traceback; an unexpected exception is one sentence too, with its traceba
 imports ray and torch only when it has work for them, so that --help answers at once.
 """
 
+import io
 import sys
 import traceback
 from typing import Annotated
@@ -38,6 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Exits the process with the command's exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the terminal cannot show
     with sigterm_interrupts():
         code = _exit_code([argument for argument in arguments if argument != "--debug"], debug)
     exit_process(code)

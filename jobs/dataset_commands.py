@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from jobs.options.suggestion import suggestion
 from jobs.status_text import status_text
 from jobs.wording import counted, size
 from pipeline.errors import DatasetInvalid, Reason, UsageError
+from pipeline.suggestion import suggestion
 
 Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]

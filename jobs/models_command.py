@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from jobs.options.suggestion import suggestion
 from jobs.progress import bytes_progress
 from pipeline.errors import DatasetInvalid, UsageError
+from pipeline.suggestion import suggestion
 
 models = typer.Typer(help="List, fetch and check SAM's weights.", no_args_is_help=True)
 

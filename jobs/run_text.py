@@ -1,4 +1,4 @@
-"""What `sam-label run` says at its end: counts, time, where the dataset is, and the next command."""
+"""What `sam-label run` prints at its end: counts, time, where the dataset is, and the next command."""
 
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ def plan_text(plan: "RunPlan", output: str) -> str:
         f"{plan.pending:,} to label ({size(plan.size_bytes)})",
         f"{others:,} not in this run" if others else "",
         f"{counted(plan.skipped_files, 'other file')} left out" if plan.skipped_files else "",
+        _links_left_out(plan.skipped_links),
     ]
     return "\n".join(
         [
@@ -28,7 +29,7 @@ def plan_text(plan: "RunPlan", output: str) -> str:
 
 
 def summary_text(summary: "RunSummary", output: str) -> str:
-    """What a run has done, up to its end or until it was stopped."""
+    """What a run did, up to its end or until it was stopped."""
     ended = summary.labelled + summary.failed
     lines = ["no image labelled" if _rest(summary) else "nothing to do"]
     if ended:
@@ -41,9 +42,18 @@ def summary_text(summary: "RunSummary", output: str) -> str:
         lines.append(f"{counted(summary.failed, 'image')} failed: {by_reason(summary.failed_by_reason)}")
     if summary.skipped_files:
         lines.append(f"{counted(summary.skipped_files, 'other file')} left out: no images by name or content")
+    if summary.skipped_links:
+        lines.append(_links_left_out(summary.skipped_links))
     lines.append(f"dataset: {output}")
     lines.append(f"next: {_next(summary, output)}")
     return "\n".join(lines)
+
+
+def _links_left_out(links: int) -> str:
+    """Empty for no links."""
+    if not links:
+        return ""
+    return f"{counted(links, 'link')} out of the input left out (--follow-links follows them)"
 
 
 def _next(summary: "RunSummary", output: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pipeline.store.uri import redacted
+from pipeline.store.uri import as_text, redacted
 from sam_core.options import MaskOptions
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -44,6 +44,12 @@ class RunConfig(BaseModel):
         default=MaskOptions.model_validate({}), description="Options of the mask generator."
     )
 
+    follow_links: bool = Field(
+        default=False, description="Follow links on a disk that lead out of INPUT; else they are left out."
+    )
+    anonymous: bool = Field(
+        default=False, description="Read INPUT without credentials, as public buckets allow."
+    )
     limit: int | None = Field(default=None, ge=1, description="Label at most this many images in this run.")
     refresh: bool = Field(
         default=False, description="List the input again: add new images, relabel changed ones."
@@ -88,6 +94,11 @@ class RunConfig(BaseModel):
         default=False, description="Use a remote Ray cluster although it has no token authentication."
     )
 
+    @field_validator("input", "output", mode="before")
+    @classmethod
+    def _is_text(cls, place: object) -> object:
+        return as_text(place) if isinstance(place, str) else place
+
     @field_validator("max_failures")
     @classmethod
     def _is_a_number_or_a_share(cls, text: str | None) -> str | None:
@@ -102,7 +113,7 @@ class RunConfig(BaseModel):
         return {name: redacted(value) if isinstance(value, str) else value for name, value in options.items()}
 
     def most_failures(self, images: int) -> int | None:
-        """How many of `images` may fail before the run stops; None where there is no limit."""
+        """How many of `images` may fail before the run stops; None if there is no limit."""
         if self.max_failures is None:
             return None
         if self.max_failures.endswith("%"):

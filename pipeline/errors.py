@@ -18,7 +18,7 @@ class Reason(StrEnum):
     UNSUPPORTED = "UNSUPPORTED"  # an image in a format off the allow-list
     TOO_LARGE = "TOO_LARGE"  # more pixels than --max-image-pixels, by its header
     TOO_SMALL = "TOO_SMALL"  # too few pixels to label
-    OUTSIDE_ROOT = "OUTSIDE_ROOT"  # a link that leaves the input folder
+    OUTSIDE_ROOT = "OUTSIDE_ROOT"  # since it was listed, a link that leaves the input folder
     SOURCE_MISSING = "SOURCE_MISSING"  # listed, then gone
     SOURCE_CHANGED = "SOURCE_CHANGED"  # its ETag is no longer the manifest's
     SOURCE_UNAVAILABLE = "SOURCE_UNAVAILABLE"  # the store still failed after every retry

@@ -1,10 +1,12 @@
-"""What a run would do, without doing it: nothing is written, no Ray is started."""
+"""What a run would do, without doing it: nothing is written and Ray is not started."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pipeline.config import RunConfig
+from pipeline.errors import UsageError
 from pipeline.images.source import Source
+from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows
 from pipeline.output.refresh import Refreshed
@@ -21,23 +23,38 @@ class RunPlan:
     images: int
     pending: int
     size_bytes: int
-    skipped_files: int  # of the input, that are no images; 0 where the manifest was frozen before
+    skipped_files: int = 0  # of the input, that are no images; 0 if it was listed by an earlier run
+    skipped_links: int = 0  # of the input, that lead out of it; 0 if it was listed by an earlier run
 
 
 def plan(config: RunConfig) -> RunPlan:
-    """The plan of a run. Raises: whatever `run` would raise before its first image."""
+    """The plan of a run. Raises: what `run` would raise before its first image."""
     weights = weights_of(config)
-    source, store = Source.at(config.input), Store.at(config.output)
+    source, store = Source.at(config.input, config.follow_links, config.anonymous), Store.at(config.output)
     refuse_overlap(source.location, store.location)
     identity = Identity(weights.model_type, weights.sha256, config.mask)
-    found = dataset_to_resume(store, identity, str(source.location), config.overwrite)
-    if found is None:
+    dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
+    refuse_other_links(dataset, config)
+    if dataset is None:
         return _planned(source.rows(), None, config.limit, source)
     if config.refresh:
-        refreshed = Refreshed(rows_of(found.manifest()), sorted_rows(source.rows()))
-        planned = _planned(refreshed.pending(found.done_ids()), None, config.limit, source)
+        refreshed = Refreshed(rows_of(dataset.manifest()), sorted_rows(source.rows()))
+        planned = _planned(refreshed.pending(dataset.done_ids()), None, config.limit, source)
         return replace(planned, images=refreshed.images)
-    return _planned(rows_of(found.pending()), found.images, config.limit, source)
+    return _planned(rows_of(dataset.pending()), dataset.images, config.limit, source)
+
+
+def refuse_other_links(dataset: Dataset | None, config: RunConfig) -> None:
+    """Raises UsageError if a run goes on with a listing that was made with another `follow_links`."""
+    if dataset is None or config.refresh:
+        return
+    follows_links = dataset.record.follows_links
+    if follows_links != config.follow_links:
+        raise UsageError(
+            f"the input of {dataset.store.url} was listed {'with' if follows_links else 'without'} "
+            f"--follow-links; {'give it' if follows_links else 'leave it out'} to go on, or add --refresh to "
+            "list it again"
+        )
 
 
 def _planned(rows: Iterable[ManifestRow], images: int | None, limit: int | None, source: Source) -> RunPlan:
@@ -47,4 +64,5 @@ def _planned(rows: Iterable[ManifestRow], images: int | None, limit: int | None,
         if limit is None or pending < limit:
             pending += 1
             size_bytes += row.size
-    return RunPlan(listed if images is None else images, pending, size_bytes, source.skipped)
+    all_images = listed if images is None else images
+    return RunPlan(all_images, pending, size_bytes, source.skipped_files, source.skipped_links)

@@ -22,6 +22,7 @@ from pipeline.cluster.supervise import INTERRUPTED, supervised
 from pipeline.config import RunConfig
 from pipeline.errors import Interrupted, SamLabelError
 from pipeline.images.decode_pool import DecodeLimits
+from pipeline.images.fetch import FetchSettings
 from pipeline.images.source import Source
 from pipeline.labelling.fetch import fetched_block
 from pipeline.labelling.labeler import Labeler, LabelerSettings, LoadGenerator
@@ -31,6 +32,7 @@ from pipeline.output.dataset import Dataset, Ids, without
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import read_manifest
 from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
+from pipeline.plan import refuse_other_links
 from pipeline.shutdown import sigterm_interrupts
 from pipeline.store.storage import Store
 from pipeline.store.uri import refuse_overlap
@@ -67,7 +69,8 @@ class RunSummary:
     model: str = ""
     device: str = ""  # "" where nothing was left to label
     workers: int = 0
-    skipped_files: int = 0  # of the input, that are no images by name or content; 0 where it was not listed
+    skipped_files: int = 0  # of the input, that are no images by name or content; 0 if it was not listed
+    skipped_links: int = 0  # of the input, that lead out of it; 0 if it was not listed
 
 
 def run(
@@ -82,9 +85,10 @@ def run(
     started = time.monotonic()
     weights = weights_of(config)
     identity = Identity(weights.model_type, weights.sha256, config.mask)
-    source, store = Source.at(config.input), Store.at(config.output)
+    source, store = Source.at(config.input, config.follow_links, config.anonymous), Store.at(config.output)
     refuse_overlap(source.location, store.location)
     found = dataset_to_resume(store, identity, str(source.location), config.overwrite)
+    refuse_other_links(found, config)
     if found is None or config.refresh:
         source.require_images()
     elif found.is_complete:
@@ -101,6 +105,7 @@ def run(
                 source.rows,
                 refresh=config.refresh,
                 overwrite=config.overwrite,
+                follows_links=config.follow_links,
                 settings=config.recorded(),
             ) as output,
         ):
@@ -113,7 +118,7 @@ def run(
     except KeyboardInterrupt:
         raise Interrupted(INTERRUPTED) from None
     summary = _summary(output.dataset.again(), output.run, room, time.monotonic() - started)
-    return replace(summary, skipped_files=source.skipped)
+    return replace(summary, skipped_files=source.skipped_files, skipped_links=source.skipped_links)
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ class _Labelling:
             .limit(self.images)
             .repartition(target_num_rows_per_block=config.images_per_block)
             .map_batches(
-                partial(fetched_block, root=self.root, max_pixels=config.max_image_pixels, ledger=ledger),
+                partial(fetched_block, settings=self._fetch_settings(), ledger=ledger),
                 batch_size=None,
                 batch_format="pyarrow",
                 num_cpus=LIGHT_CPUS,
@@ -185,6 +190,9 @@ class _Labelling:
             )
             .write_datasink(self.output.sink(self.images), ray_remote_args={"num_cpus": LIGHT_CPUS})
         )
+
+    def _fetch_settings(self) -> FetchSettings:
+        return FetchSettings(self.root, self.config.anonymous, self.config.max_image_pixels)
 
     def _labeler_settings(self) -> LabelerSettings:
         return LabelerSettings(

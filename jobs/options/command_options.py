@@ -1,7 +1,7 @@
 """Commands whose options are a model's fields, given as flags, in the environment or in a job file.
 
-To Typer every option is text (or a switch). The model alone checks and converts it, wherever it came from,
-and the message of a wrong one names that place.
+To Typer every option is text, or a switch. The model alone checks and converts it, and the message about a
+wrong value names the place that the value came from.
 """
 
 import inspect
@@ -15,13 +15,13 @@ from pydantic import BaseModel
 
 from jobs.options.fields import ENVIRONMENT_PREFIX, ConfigField, config_fields, config_from
 from jobs.options.job_file import job_values
-from jobs.options.suggestion import suggestion
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
+from pipeline.suggestion import suggestion
 
 OTHER_SETTINGS = ["CONFIG", "CACHE"]
-# Likeness of a variable to an option from which on it is one misspelt: VERSION, which container images set,
-# has 0.63 to PRECISION; a letter left out of INPUT leaves 0.89.
+# A variable this like an option counts as that option misspelt. VERSION, which container images set, has a
+# likeness of 0.63 to PRECISION; INPUT with a letter missing has 0.89 to INPUT.
 MISSPELT = 0.8
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -57,7 +57,7 @@ def configured_by(
 
 
 def _parameter(field: ConfigField, show_default: bool) -> inspect.Parameter:
-    """Its default is None: whatever the model's own default is, the model fills it in."""
+    """Its default is None, for which the model fills in its own default."""
     shown = f" Default: {field.default}." if field.default and show_default else ""
     common: dict[str, Any] = {
         "help": f"{field.info.description}{shown}",
@@ -93,7 +93,7 @@ def _job_file_annotation(model: type[BaseModel]) -> Any:
 
 
 def _refuse_misspelt_variables(fields: Sequence[ConfigField]) -> None:
-    """Raises UsageError for one that is close to an option's; any other may be Kubernetes', or another's."""
+    """Raises UsageError for one that is like an option's; any other may belong to another program."""
     known = [field.name.upper() for field in (*fields, *config_fields(RunConfig))] + OTHER_SETTINGS
     for variable in os.environ:
         name = variable.removeprefix(ENVIRONMENT_PREFIX)
@@ -106,7 +106,7 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def _place(context: typer.Context, field: ConfigField, job_file: str | None) -> str:
-    """Where a value came from, or should have come from, as a message names it."""
+    """The place that a value came from, or should have come from, as a message names it."""
     source = context.get_parameter_source(field.name)
     if source is not None and source.name == "ENVIRONMENT":
         return field.variable

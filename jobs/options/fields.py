@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from jobs.options.suggestion import suggestion
 from pipeline.errors import UsageError
+from pipeline.suggestion import suggestion
 
 ENVIRONMENT_PREFIX = "SAM_LABEL_"
 Config = TypeVar("Config", bound=BaseModel)
@@ -42,7 +42,7 @@ class ConfigField:
 
     @property
     def is_positional(self) -> bool:
-        """Whether a command takes it as an argument: what has no default has to be given."""
+        """Whether a command takes it as an argument, since it has no default and must be given."""
         return self.info.is_required()
 
     @property
@@ -51,13 +51,13 @@ class ConfigField:
 
     @property
     def value(self) -> str:
-        """What stands for a value in help texts: the choices, or N, X, TEXT."""
+        """The placeholder for a value in help texts: the choices, or N, X, TEXT."""
         choices = [str(one) for kind in self._types if get_origin(kind) is Literal for one in get_args(kind)]
         return "|".join(choices) or {int: "N", float: "X"}.get(self._types[0], "TEXT")
 
     @property
     def default(self) -> str:
-        """The default as people read it; empty where there is none, or it is a switch that is off."""
+        """The default as people read it; empty if there is none, or if it is a switch that is off."""
         default = None if self.info.is_required() else self.info.get_default(call_default_factory=True)
         if default is None or default is False:
             return ""
@@ -84,7 +84,7 @@ def config_fields(model: type[BaseModel], group: tuple[str, ...] = ()) -> Iterat
 def config_from(
     model: type[Config], values: Mapping[str, object], place: Callable[[ConfigField], str]
 ) -> Config:
-    """The model filled with the values that were given (None: not given); `place` says where one came from.
+    """The model filled with the given values (None: not given); `place` names the place that one came from.
 
     Raises: UsageError: a value is missing, out of its range or of another type.
     """

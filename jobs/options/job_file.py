@@ -1,4 +1,4 @@
-"""Job files: TOML with the command line's option names, those of a group (`[mask]`) in a table of that name.
+"""Job files: TOML with the option names of the command line, a group (`[mask]`) in a table of its name.
 
 A job file holds no secrets: credentials come from the environment, a profile or a role.
 """
@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from jobs.options.fields import config_fields
-from jobs.options.suggestion import suggestion
 from pipeline.errors import UsageError
+from pipeline.suggestion import suggestion
 
 PRESETS = Path(__file__).parents[1] / "presets"
 
@@ -28,7 +28,7 @@ def job_values(name: str, model: type[BaseModel]) -> dict[str, object]:
     given = dict(_leaves(tree, ()))
     known = {field.path: field.name for field in config_fields(model)}
     for path in given.keys() - known.keys():
-        # a right name in the wrong table is the likeliest slip
+        # the likeliest mistake is a right name in the wrong table
         dotted = [".".join(option) for option in known]
         same_name = [option for option in dotted if option.split(".")[-1] == path[-1]]
         hint = f"; it belongs to {same_name[0]}" if same_name else suggestion(".".join(path), dotted)

@@ -1,38 +1,45 @@
-"""Manifest rows to encoded bytes, or to the reason why they cannot be had.
-
-Bytes stay encoded until a labeler wants them: a photo is a twentieth of its pixels, and the object store
-holds only what is on its way. The waiting is done by threads; transient faults are tried again inside
-`Store`.
-"""
+"""Manifest rows to encoded bytes, or to the reason why there are none. `Store` does the retries."""
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ImageError, Reason, StoreError
 from pipeline.store.storage import Store
+from pipeline.store.uri import redacted, split_uri
 
-# A file is not fetched where it has more bytes than an image within the pixel limit needs uncompressed, as
-# 16-bit RGBA; but further pages and frames cost no pixels of the first, so that 256 MB are always fetched.
+# Not fetched: a file with more bytes than an image within the pixel limit needs uncompressed, as 16-bit RGBA.
 MOST_BYTES_A_PIXEL = 8
+# But 256 MB always are: more pages and frames do not count against the pixels of the first.
 ALWAYS_FETCHED_BYTES = 256 << 20
 
 
-def image_bytes(row: Mapping[str, Any], root: str | None, max_pixels: int) -> bytes:
+@dataclass(frozen=True)
+class FetchSettings:
+    """What fetching an image needs besides its row; it travels to the workers."""
+
+    root: str | None  # the folder on disk that no image may leave
+    anonymous: bool  # whether the input is read without credentials
+    max_pixels: int
+
+
+def image_bytes(row: Mapping[str, Any], settings: FetchSettings) -> bytes:
     """The bytes of the image that a manifest row names, as they were when it was listed.
 
     Raises: ImageError with OUTSIDE_ROOT, TOO_LARGE, SOURCE_MISSING, SOURCE_CHANGED, FORBIDDEN or
         SOURCE_UNAVAILABLE.
     """
-    if root is not None:
-        _refuse_outside(Path(row["uri"].removeprefix("file://")), Path(root))
-    most_bytes = max(MOST_BYTES_A_PIXEL * max_pixels, ALWAYS_FETCHED_BYTES)
+    if settings.root is not None:
+        _refuse_outside(Path("/", split_uri(row["uri"])[1]), Path(settings.root))
+    most_bytes = max(MOST_BYTES_A_PIXEL * settings.max_pixels, ALWAYS_FETCHED_BYTES)
     if row["size"] > most_bytes:
         raise ImageError(
-            Reason.TOO_LARGE, f"{row['size']} bytes are more than an image of {max_pixels} pixels needs"
+            Reason.TOO_LARGE,
+            f"it has {row['size']} bytes, more than an image of {settings.max_pixels} pixels needs",
         )
-    store, name = Store.of_uri(row["uri"])
+    store, name = Store.of_uri(row["uri"], settings.anonymous)
     try:
         got = store.get(name)
     except StoreError as fault:
@@ -46,7 +53,10 @@ def image_bytes(row: Mapping[str, Any], root: str | None, max_pixels: int) -> by
 
 
 def _refuse_outside(path: Path, root: Path) -> None:
-    # realpath goes on past a link that leads in a circle, where Path.resolve of Python 3.11 raises
+    # realpath ends at a link that leads in a circle, where Path.resolve of Python 3.11 raises
     target = Path(os.path.realpath(path))
     if not target.is_relative_to(os.path.realpath(root)):
-        raise ImageError(Reason.OUTSIDE_ROOT, f"it leads to {target}, outside the input {root}")
+        raise ImageError(
+            Reason.OUTSIDE_ROOT,
+            redacted(f"it leads to {target}, outside the input {root}; --follow-links allows that"),
+        )

@@ -1,58 +1,66 @@
-"""Which files of the input are images to label: listed once, page by page.
+"""Which files of the input are images to label: listed once, page by page, by one rule for disks and stores.
 
-What an image is, its content decides; but whoever points at a folder does not mean the notes and
-annotations beside the photos. So a name that says image is taken at its word (a text file named .jpg
-becomes a failed row: it is reported, not lost), a name that says something else is left out, and any other
-file is asked for its first bytes. Hidden files and folders are not looked at, nor counted. A link to a
-folder is not followed: its target is listed where it is.
+The content decides what an image is, but a folder of photos also holds notes and annotations. A file whose
+name says image is listed (a text file named .jpg becomes a failed row: it is reported, not lost). One whose
+name says something else is left out, and so is an empty one without an image's name: `_SUCCESS`, `x_$folder$`
+and other markers. Any other file is listed if its first bytes are an image's. What is left out is counted.
+Hidden files and folders are neither read nor counted.
+
+A link to a place outside the input is left out and counted, or followed if that is asked for.
 """
 
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 from pipeline.errors import StoreError, UsageError
 from pipeline.images.image_format import HEADER_BYTES, image_format
+from pipeline.images.names import instead_of, pattern_hint, says_image, says_other
 from pipeline.output.format.manifest import ManifestRow, manifest_row
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
 
-IMAGE_NAME = re.compile(
-    r"\.(jpg|jpeg|jpe|jfif|png|apng|webp|tif|tiff|bmp|dib|gif|heic|heif|avif|jp2|jxl|psd|eps)$", re.IGNORECASE
-)
-OTHER_NAME = re.compile(
-    r"""\.(txt|md|rst|log|html|htm|css|js|py|ipynb|sh|pdf|doc|docx|xls|xlsx
-    |json|jsonl|ndjson|xml|csv|tsv|yaml|yml|toml|ini|cfg|aae|xmp
-    |npy|npz|mat|pt|pth|safetensors|onnx|parquet|arrow|feather|h5|hdf5|pkl|db|sqlite
-    |zip|tar|gz|tgz|bz2|xz|7z|rar|mp4|mov|avi|mkv|webm|mp3|wav)$""",
-    re.IGNORECASE | re.VERBOSE,
-)
-PEEKS_AT_ONCE = 32  # waiting on the network, not on a core
+PEEKS_AT_ONCE = 32  # they wait on the network, not for a core
+
+
+class _Verdict(Enum):
+    """What a listed file is to the run."""
+
+    IMAGE = "image"
+    OTHER_FILE = "other file"
+    LINK = "link"
 
 
 @dataclass
 class Source:
-    """An input that exists. `skipped` counts the files that `rows` has left out so far."""
+    """An input that exists. The counts are of the files that `rows` has left out so far."""
 
     url: str
     store: Store
-    one_image: Entry | None  # where the input is a single file
-    skipped: int = 0
+    one_image: Entry | None  # if the input is a single file
+    follow_links: bool = False
+    skipped_files: int = 0  # no images by name or content
+    skipped_links: int = 0  # to files and folders outside the input
 
     @classmethod
-    def at(cls, url: str) -> "Source":
-        """The input that a path or URL names. Raises: UsageError where there is none, StoreError."""
-        store = Store.at(url)
-        whole, name = Store.of_uri(store.url)
-        one_image = whole.info(name) if name else None
-        if one_image is not None:
-            return cls(url, whole, one_image)
+    def at(cls, url: str, follow_links: bool = False, anonymous: bool = False) -> "Source":
+        """The input that a path or URL names. Raises: UsageError if there is none, StoreError."""
+        store = Store.at(url, anonymous)
+        whole, name = Store.of_uri(store.url, anonymous)
+        # a slash at the end means the folder, as in a shell
+        file = whole.info(name) if name and not url.endswith("/") else None
+        if file is not None and not _hides_a_folder(file, store):
+            _refuse_other_kinds(file, whole, url)
+            return cls(url, whole, file, follow_links)
         if store.is_local and not Path(store.location.root or "/").is_dir():
-            raise UsageError(f"there is no file or folder {url}; name one that holds images")
-        return cls(url, store, None)
+            raise UsageError(
+                f"there is no file or folder {redacted(url)}"
+                + (pattern_hint(url) or "; name one that holds images")
+            )
+        return cls(url, store, None, follow_links)
 
     @property
     def location(self) -> Location:
@@ -61,42 +69,80 @@ class Source:
 
     @property
     def root(self) -> str | None:
-        """The folder on disk that no image may leave; None for a store, or a file named itself."""
-        return self.store.location.root or "/" if self.store.is_local and self.one_image is None else None
+        """The folder on disk that no image may leave; None if there is no such limit.
+
+        There is none for an object store, for a file that is the input itself, and if links are followed.
+        """
+        is_limited = self.store.is_local and self.one_image is None and not self.follow_links
+        return self.store.location.root or "/" if is_limited else None
 
     def rows(self) -> Iterator[ManifestRow]:
-        """The images in listing order. Raises: UsageError where there is none, StoreError."""
-        found = False
+        """The images in listing order. Raises: UsageError if there is none, StoreError."""
+        is_empty = True
         for entry in self._images():
-            found = True
+            is_empty = False
             yield manifest_row(self.store.uri(entry.name), entry.size, entry.etag)
-        if not found:
-            left_out = f" ({self.skipped} other files)" if self.skipped else ""
-            raise UsageError(
-                f"no image was found in {redacted(self.url)}{left_out}; name a folder that holds images"
-            )
+        if is_empty:
+            raise UsageError(self._no_image())
 
     def require_images(self) -> None:
-        """Raises UsageError where the input holds no image."""
-        next(Source(self.url, self.store, self.one_image).rows())
+        """Raises UsageError if the input holds no image."""
+        next(replace(self).rows())
 
     def _images(self) -> Iterator[Entry]:
         if self.one_image is not None:
             yield self.one_image
             return
         with ThreadPoolExecutor(PEEKS_AT_ONCE) as threads:
-            for page in self.store.list(hidden=False):
-                for entry, wanted in zip(page, threads.map(self._is_wanted, page), strict=True):
-                    self.skipped += not wanted
-                    if wanted:
+            for page in self.store.list(hidden=False, follow_links=self.follow_links):
+                for entry, verdict in zip(page, threads.map(self._verdict, page), strict=True):
+                    self.skipped_files += verdict is _Verdict.OTHER_FILE
+                    self.skipped_links += verdict is _Verdict.LINK
+                    if verdict is _Verdict.IMAGE:
                         yield entry
 
-    def _is_wanted(self, entry: Entry) -> bool:
-        if IMAGE_NAME.search(entry.name):
-            return True
-        if OTHER_NAME.search(entry.name):
-            return False
-        try:
-            return image_format(self.store.read_range(entry.name, 0, HEADER_BYTES)) is not None
-        except StoreError:
-            return True  # it cannot be read: that is for its row to say, not for a listing to hide
+    def _verdict(self, entry: Entry) -> _Verdict:
+        if says_other(entry.name):
+            return _Verdict.OTHER_FILE
+        if entry.leads_out:
+            return _Verdict.LINK
+        is_image = says_image(entry.name) or _starts_as_image(self.store, entry)
+        return _Verdict.IMAGE if is_image else _Verdict.OTHER_FILE
+
+    def _no_image(self) -> str:
+        """Why a listing without images ends the run, in a sentence."""
+        hint = pattern_hint(self.url) or "; name a folder that holds images"
+        if self.skipped_links:
+            hint = "; pass --follow-links to follow the links"
+        return (
+            f"no image was found in {redacted(self.url)} (other files: {self.skipped_files:,}, "
+            f"links out of it: {self.skipped_links:,}){hint}"
+        )
+
+
+def _hides_a_folder(file: Entry, folder: Store) -> bool:
+    """Whether an object is only the marker of a folder of the same name, which an object store allows.
+
+    Raises: UsageError if it has bytes of its own, so that either may be meant.
+    """
+    if folder.is_local or next(folder.list(), None) is None:
+        return False
+    if file.size:
+        place = redacted(folder.url)
+        raise UsageError(f"{place} is an object and a folder too; name {place}/ for the folder")
+    return True
+
+
+def _refuse_other_kinds(file: Entry, store: Store, url: str) -> None:
+    """Raises UsageError for a single file that is no image, and whose name does not say so."""
+    if says_other(file.name) and not _starts_as_image(store, file):
+        raise UsageError(f"{redacted(url)} is no image; {instead_of(file.name)}")
+
+
+def _starts_as_image(store: Store, file: Entry) -> bool:
+    if file.size == 0 and file.etag:
+        return False
+    try:
+        return image_format(store.read_range(file.name, 0, HEADER_BYTES)) is not None
+    except StoreError:
+        return True  # its row will say why it cannot be read

@@ -1,7 +1,7 @@
 """The fetching step of the chain: manifest rows in, rows with encoded bytes or the reason for none out.
 
-Bytes stay encoded until a labeler wants them: a photo is a twentieth of its pixels, and the object store
-holds only what is on its way. Threads do the waiting.
+Bytes stay encoded until a labeler decodes them: a photo has a twentieth of the bytes of its pixels, and Ray's
+object store holds only what is on its way. Threads do the waiting.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,15 +13,14 @@ import ray
 
 from pipeline.cluster.attempts import LedgerHandle
 from pipeline.errors import ImageError
-from pipeline.images.fetch import image_bytes
+from pipeline.images.fetch import FetchSettings, image_bytes
 from pipeline.output.format.manifest import MANIFEST_SCHEMA
 
 FETCHED_SCHEMA = pa.schema(
     [
         *MANIFEST_SCHEMA,
-        pa.field(
-            "data", pa.large_binary()
-        ),  # null where there is an error; 32-bit offsets end at 2 GiB a block
+        # null if there is an error; 32-bit offsets would end at 2 GiB a block
+        pa.field("data", pa.large_binary()),
         pa.field("error", pa.string()),
         pa.field("error_message", pa.string()),
     ]
@@ -29,16 +28,16 @@ FETCHED_SCHEMA = pa.schema(
 THREADS = 8
 
 
-def fetched_block(images: pa.Table, root: str | None, max_pixels: int, ledger: LedgerHandle) -> pa.Table:
-    """The manifest rows with each image's bytes or error, as FETCHED_SCHEMA; none where the run stops."""
+def fetched_block(images: pa.Table, settings: FetchSettings, ledger: LedgerHandle) -> pa.Table:
+    """The manifest rows with each image's bytes or error, as FETCHED_SCHEMA; no rows if the run stops."""
     rows = [] if ray.get(ledger.is_stopping.remote()) else images.to_pylist()
     with ThreadPoolExecutor(THREADS) as threads:
-        fetched = list(threads.map(partial(_fetched_row, root=root, max_pixels=max_pixels), rows))
+        fetched = list(threads.map(partial(_fetched_row, settings=settings), rows))
     return pa.Table.from_pylist(fetched, schema=FETCHED_SCHEMA)
 
 
-def _fetched_row(row: dict[str, Any], root: str | None, max_pixels: int) -> dict[str, Any]:
+def _fetched_row(row: dict[str, Any], settings: FetchSettings) -> dict[str, Any]:
     try:
-        return {**row, "data": image_bytes(row, root, max_pixels)}
+        return {**row, "data": image_bytes(row, settings)}
     except ImageError as fault:
         return {**row, "error": fault.reason.value, "error_message": str(fault)}

@@ -69,6 +69,7 @@ class RunRecord:
     manifest: tuple[str, ...]  # parts, in order
     images: int  # rows of the manifest
     started_from: tuple[str, ...] = ()  # commits of earlier runs that still count
+    follows_links: bool = False  # whether the manifest lists what only links lead to
     started_at: str = field(default_factory=now)
     settings: dict[str, Any] = field(default_factory=dict)
     software_version: str = __version__

@@ -86,6 +86,7 @@ def open_output(
     *,
     refresh: bool = False,
     overwrite: bool = False,
+    follows_links: bool = False,
     settings: Mapping[str, Any] | None = None,
     filtered_from: str | None = None,
 ) -> Iterator[OutputRun]:
@@ -113,6 +114,8 @@ def open_output(
             record = _refreshed(before, lock.run, sorted_rows(listing()), settings)
         else:
             record = before.record.next(lock.run, "label", before.commit_names, settings)
+        if before is None or refresh:
+            record = replace(record, follows_links=follows_links)
         record = replace(record, identity=identity, filtered_from=filtered_from)
         with switched(store, lock, record, before.commits if before else ()) as output:
             yield output

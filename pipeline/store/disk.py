@@ -1,7 +1,7 @@
 """A folder on a disk as a store of whole, immutable objects.
 
 Objects appear under their name only when they are whole and on the medium: they are written beside it under a
-temporary name, synced, then linked (fails where the name is taken) or renamed (replaces it).
+temporary name, synced, then linked (fails if the name is taken) or renamed (replaces it).
 """
 
 import errno
@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_hidden
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent
+from pipeline.store.tree import Tree, entry_of
 
 PAGE = 1000
-TEMPORARY = ".tmp-"  # hidden, and not *.parquet: no reader's glob takes it for an object
+# Hidden and without the suffix .parquet, so that no reader's glob matches it.
+TEMPORARY = ".tmp-"
 # As _written_beside names it.
 _TEMPORARY_NAME = re.compile(rf"(?<![^/]){re.escape(TEMPORARY)}([^/]+)-[0-9a-f]{{8}}\Z")
 
@@ -32,9 +34,9 @@ class Disk:
     def __init__(self, root: str) -> None:
         self.root = Path(root or "/")
 
-    def pages(self, prefix: str, hidden: bool = True) -> Iterator[list[Entry]]:
+    def pages(self, prefix: str, hidden: bool = True, follow_links: bool = False) -> Iterator[list[Entry]]:
         page: list[Entry] = []
-        for entry in self._entries(self.root / prefix, f"{prefix}/" if prefix else "", hidden):
+        for entry in Tree(self.root, hidden, follow_links).entries(prefix):
             page.append(entry)
             if len(page) == PAGE:
                 yield page
@@ -45,15 +47,15 @@ class Disk:
     def info(self, name: str) -> Entry | None:
         path = self.root / name
         try:
-            found = path.stat()
+            status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return _entry(name, found) if path.is_file() else None
+        return entry_of(name, status) if stat.S_ISREG(status.st_mode) else None
 
     def get(self, name: str) -> Got:
         with (self.root / name).open("rb") as file:
-            found = os.fstat(file.fileno())
-            return Got(file.read(), _entry(name, found).etag)
+            status = os.fstat(file.fileno())
+            return Got(file.read(), entry_of(name, status).etag)
 
     def get_range(self, name: str, start: int, end: int) -> bytes:
         with (self.root / name).open("rb") as file:
@@ -84,47 +86,6 @@ class Disk:
     def delete(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
 
-    def _entries(self, folder: Path, prefix: str, hidden: bool) -> Iterator[Entry]:
-        """Every file below, in the byte order of whole names, as an object store lists them.
-
-        A link to a folder is not entered, which could go round in circles.
-        """
-        try:
-            with os.scandir(folder) as found:
-                children = sorted(
-                    (child for child in found if hidden or not is_hidden(child.name)),
-                    key=lambda child: child.name + "/" * child.is_dir(follow_symlinks=False),
-                )
-        except FileNotFoundError:
-            return
-        for child in children:
-            name = prefix + child.name
-            if child.is_dir(follow_symlinks=False):
-                yield from self._entries(folder / child.name, name + "/", hidden)
-            elif listed := _listed(child, name):
-                yield listed
-
-
-def _listed(child: os.DirEntry[str], name: str) -> Entry | None:
-    """What a file, or a link to one, is listed as; None for a link to a folder, a socket and the like.
-
-    A link that leads nowhere, round in a circle or where nobody may look is listed as an empty file: what is
-    wrong with it is for whoever reads it to tell.
-    """
-    try:
-        found = child.stat()
-    except OSError as fault:
-        if child.is_symlink():
-            return Entry(name, 0, "")
-        if isinstance(fault, FileNotFoundError):
-            return None  # deleted since the folder was read
-        raise
-    return _entry(name, found) if stat.S_ISREG(found.st_mode) else None
-
-
-def _entry(name: str, found: os.stat_result) -> Entry:
-    return Entry(name, found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}")
-
 
 @contextmanager
 def _written_beside(target: Path, data: bytes) -> Iterator[Path]:
@@ -146,7 +107,8 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as fault:
-        if fault.errno != errno.EINVAL:  # what some network file systems say, which sync files alone
+        # some network file systems sync files alone, and say EINVAL for a folder
+        if fault.errno != errno.EINVAL:
             raise
     finally:
         os.close(handle)

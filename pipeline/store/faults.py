@@ -1,8 +1,8 @@
 """Which faults of a disk or a store pass by themselves, and the one layer that tries again.
 
-The permanent ones are a closed list; every other fault of input and output is taken for transient and tried
-again with growing, jittered waits. botocore's and s3fs's own retries are switched off (s3.py), since two
-layers multiply. Errors that are no fault of input or output are bugs, and pass through at once.
+The permanent ones are a closed list; every other fault of input and output counts as transient and is tried
+again with growing, jittered waits. botocore's and s3fs's own retries are off (s3.py), since the tries of two
+layers multiply. Other errors are bugs, and pass through at once.
 """
 
 import errno
@@ -19,6 +19,7 @@ from botocore.exceptions import (
     HTTPClientError,
     IncompleteReadError,
     MetadataRetrievalError,
+    NoCredentialsError,
 )
 
 from pipeline.errors import Reason, SamLabelError
@@ -29,9 +30,9 @@ T = TypeVar("T")
 IO_FAULTS = (OSError, BotoCoreError, ClientError)
 TRIES = 8  # with the waits below about 45 s, longer than a store's usual fail-over
 WAIT_FIRST_S, WAIT_MOST_S = 0.2, 10.0
-WAIT_TOTAL_S = 180.0  # room for every try to end in a stall (pipeline/store/s3.py gives each 15 s)
+WAIT_TOTAL_S = 180.0  # enough for every try to end in a stall (15 s each, pipeline/store/s3.py)
 
-# botocore's own errors are mistakes (a profile, a region that does not exist), but for those on the way:
+# botocore's own errors are mistakes (a profile or a region that does not exist), except these.
 _PASSING = (
     ConnectionError,
     HTTPClientError,
@@ -42,7 +43,7 @@ _PASSING = (
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_PASSING_CODES = {"ExpiredToken", "RequestTimeTooSkewed", "TokenRefreshRequired"}  # 403s that new tokens cure
+_PASSING_CODES = {"ExpiredToken", "RequestTimeTooSkewed", "TokenRefreshRequired"}  # a new token cures them
 _MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404", "InvalidBucketName", "KeyTooLongError"}
 _FORBIDDEN_CODES = {
     "AccessDenied",
@@ -55,7 +56,8 @@ _FORBIDDEN_CODES = {
 }
 
 _log = logging.getLogger("sam_label.store")
-stamina.instrumentation.set_on_retry_hooks([])  # its own would warn on the terminal, without saying of what
+# stamina's own hook would warn on the terminal, without the name of the object.
+stamina.instrumentation.set_on_retry_hooks([])
 
 
 class ShortBody(OSError):
@@ -63,7 +65,7 @@ class ShortBody(OSError):
 
 
 def permanent_reason(fault: BaseException) -> Reason | None:
-    """Why trying again would be vain, or None for a transient fault."""
+    """Why trying again cannot help, or None for a transient fault."""
     if isinstance(fault, BotoCoreError) and not isinstance(fault, _PASSING):
         return Reason.FORBIDDEN
     code = response_code(fault)
@@ -90,6 +92,15 @@ def reason_of(fault: BaseException) -> Reason:
     return permanent_reason(fault) or Reason.SOURCE_UNAVAILABLE
 
 
+def lacks_credentials(fault: BaseException | None) -> bool:
+    """Whether no credentials at all were found for an object store."""
+    while fault is not None:
+        if isinstance(fault, NoCredentialsError) or type(fault).__name__ == "DefaultCredentialsError":
+            return True
+        fault = fault.__cause__
+    return False
+
+
 def is_transient(fault: Exception) -> bool:
     """Whether the same call may succeed a moment later."""
     if isinstance(fault, SamLabelError | FileExistsError):
@@ -98,7 +109,7 @@ def is_transient(fault: Exception) -> bool:
 
 
 def response_code(fault: BaseException | None) -> str:
-    """S3's error code behind a fault, "" where there is none."""
+    """S3's error code behind a fault, "" if there is none."""
     while fault is not None:
         response = getattr(fault, "response", None)
         if isinstance(response, dict):
@@ -108,7 +119,7 @@ def response_code(fault: BaseException | None) -> str:
 
 
 def tried(call: Callable[[], T], what: str) -> T:
-    """What `call` returns, tried again while its fault is transient; then the last fault is raised.
+    """What `call` returns; it is tried again while its fault is transient, then the last fault is raised.
 
     `what` reads like "read s3://bucket/key", for the log.
     """

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_hidden
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_folder_marker, is_hidden
 
 PAGE = 1000
 _READ_ONLY = "it is only read here"
@@ -25,14 +25,20 @@ class FsspecObjects:
         self._files = filesystem
         self._root = root
 
-    def pages(self, prefix: str, hidden: bool = True) -> Iterator[list[Entry]]:
+    def pages(self, prefix: str, hidden: bool = True, follow_links: bool = False) -> Iterator[list[Entry]]:
         base = f"{self._root}/{prefix}".rstrip("/")
         with _as_os_error():
             for _, _, files in self._files.walk(base, detail=True, on_error=_raise_unless_gone):
-                found = sorted(files.values(), key=lambda info: info["name"])
-                for start in range(0, len(found), PAGE):
-                    listed = [self._entry(info) for info in found[start : start + PAGE]]
-                    yield [entry for entry in listed if hidden or not is_hidden(entry.name)]
+                infos = sorted(files.values(), key=lambda info: info["name"])
+                # an object with the folder's own name comes first in its listing, but is not in it
+                entries = [self._entry(info) for info in infos if self._is_below(base, info["name"])]
+                kept = [
+                    entry
+                    for entry in entries
+                    if not is_folder_marker(entry) and (hidden or not is_hidden(entry.name))
+                ]
+                for start in range(0, len(kept), PAGE):
+                    yield kept[start : start + PAGE]
 
     def info(self, name: str) -> Entry | None:
         try:
@@ -64,6 +70,10 @@ class FsspecObjects:
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
+
+    @staticmethod
+    def _is_below(base: str, path: str) -> bool:
+        return path.strip("/").startswith(f"{base.strip('/')}/")
 
     def _entry(self, info: dict[str, Any]) -> Entry:
         name = info["name"].removeprefix("/").removeprefix(self._root.removeprefix("/") + "/")

@@ -1,7 +1,7 @@
-"""Which hosts are never talked to: link-local ones, where clouds hand credentials to whoever asks.
+"""Which hosts are never contacted: link-local ones, where clouds hand out credentials without a question.
 
-A host is judged by the addresses it stands for, so that another spelling of an address, or a name for it, is
-no way around. Private addresses are allowed: an object store inside a company is what they are for.
+A host is judged by the addresses that it resolves to, so that neither another spelling of an address nor a
+name for it passes. Private addresses are allowed: companies run object stores there.
 """
 
 import ipaddress
@@ -10,29 +10,39 @@ import socket
 from pipeline.errors import UsageError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-METADATA_V6 = ipaddress.ip_address("fd00:ec2::254")  # serves what 169.254.169.254 does, but is not link-local
+# Serves what 169.254.169.254 serves, but is not link-local.
+METADATA_V6 = ipaddress.ip_address("fd00:ec2::254")
 
 
 def refuse_link_local(host: str, named_by: str) -> None:
-    """Raises UsageError where the host stands for a link-local address; `named_by` says who named it."""
-    if any(address.is_link_local or address == METADATA_V6 for address in addresses(host)):
+    """Raises UsageError if the host has a link-local address; `named_by` says who named it."""
+    if any(map(_is_link_local, addresses(host))):
         raise UsageError(
             f"{named_by} leads to the link-local host {host}, which holds this machine's credentials and no "
             "data; name another"
         )
 
 
+def is_link_local_address(text: str) -> bool:
+    """Whether the text is a link-local address, in any spelling; no name is looked up."""
+    return any(map(_is_link_local, addresses(text, socket.AI_NUMERICHOST)))
+
+
 def is_this_machine(host: str) -> bool:
-    """Whether the host stands for loopback addresses alone."""
-    found = addresses(host)
-    return bool(found) and all(address.is_loopback for address in found)
+    """Whether the host has loopback addresses alone."""
+    known = addresses(host)
+    return bool(known) and all(address.is_loopback for address in known)
 
 
-def addresses(host: str) -> list[Address]:
-    """What the host stands for; nothing where only a proxy can say."""
+def addresses(host: str, flags: int = 0) -> list[Address]:
+    """The host's addresses; none if only a proxy can resolve it. `flags` are those of getaddrinfo."""
     try:
-        answers = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+        answers = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP, flags=flags)
     except (OSError, UnicodeError):  # UnicodeError: no host has such a name
         return []
-    found = [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
-    return [getattr(address, "ipv4_mapped", None) or address for address in found]
+    every = [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
+    return [getattr(address, "ipv4_mapped", None) or address for address in every]
+
+
+def _is_link_local(address: Address) -> bool:
+    return address.is_link_local or address == METADATA_V6

@@ -12,6 +12,7 @@ class Entry:
     name: str  # relative to the store's root
     size: int
     etag: str
+    leads_out: bool = False  # on a disk: a link to a place that the listing does not cover
 
 
 @dataclass(frozen=True)
@@ -27,22 +28,27 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or "/." in name
 
 
+def is_folder_marker(entry: Entry) -> bool:
+    """Whether an object only stands for an empty folder, as consoles create them."""
+    return entry.size == 0 and entry.name.endswith("/")
+
+
 class NoPutIfAbsent(Exception):
-    """The store cannot create an object only where there is none."""
+    """The store cannot create an object on the condition that there is none of its name."""
 
 
 class Objects(Protocol):
     """A store without retries; faults come out as OSError or botocore's errors (pipeline/store/faults.py)."""
 
-    def pages(self, prefix: str, hidden: bool = True) -> Iterator[list[Entry]]:
+    def pages(self, prefix: str, hidden: bool = True, follow_links: bool = False) -> Iterator[list[Entry]]:
         """The objects below the folder `prefix` ("" for all), a page of at most 1,000 at a time.
 
-        `hidden` says whether objects with a name or folder that starts with a dot are among them; where not,
-        such folders are not looked into.
+        Without `hidden`, objects whose name or folder starts with a dot are left out, and such folders are
+        not read. `follow_links` is for disks (pipeline/store/tree.py).
         """
 
     def info(self, name: str) -> Entry | None:
-        """The object's entry, None where there is no such object."""
+        """The object's entry, None if there is no such object."""
 
     def get(self, name: str) -> Got:
         """The whole object. Raises: FileNotFoundError."""
@@ -54,7 +60,7 @@ class Objects(Protocol):
         """Whether the object was absent and now is `data`. Raises: NoPutIfAbsent."""
 
     def publish(self, name: str, data: bytes) -> None:
-        """Makes the object `data`, in one step that no reader sees the half of."""
+        """Makes the object `data` in one step: a reader sees the old or the new, whole."""
 
     def delete(self, name: str) -> None:
         """Removes the object; one that is gone already is no fault."""

@@ -1,10 +1,11 @@
-"""A stored object as a file that fetches only the bytes asked for, so that one column costs one column."""
+"""A stored object as a file that fetches only the bytes it is asked for: one column costs one column."""
 
 import io
 
 from pipeline.store.storage import Store
 
-_TAIL = 64 << 10  # Parquet readers start at the end: the footer of a shard fits one request
+# Parquet readers start at the end: the footer of a shard fits into one request.
+_TAIL = 64 << 10
 
 
 class RangeFile(io.RawIOBase):

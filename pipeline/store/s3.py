@@ -11,37 +11,45 @@ from urllib.parse import urlsplit
 
 import fsspec
 from aiohttp import ClientError
+from botocore.exceptions import BotoCoreError
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
+from pipeline.errors import UsageError
 from pipeline.store.faults import ShortBody, response_code, tried
 from pipeline.store.hosts import refuse_link_local
-from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_hidden
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_folder_marker, is_hidden
+from pipeline.store.uri import redacted
 
 PAGE = 1000  # the most that S3 gives
-STALL_S = 15  # without one byte; botocore's 60 would use up the time for tries with the second stall
+# Seconds without one byte; botocore's 60 would use up the time for all tries with the second stall.
+STALL_S = 15
 MAX_CONNECTIONS = 64  # botocore's 10 would queue the threads of one fetching process
 
 
 class S3Objects:
     """The objects below `bucket/prefix`; the endpoint and credentials come from the environment."""
 
-    def __init__(self, bucket: str, prefix: str) -> None:
+    def __init__(self, bucket: str, prefix: str, anonymous: bool) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._s3 = client()
+        self._s3 = client(anonymous)
 
-    def pages(self, prefix: str, hidden: bool = True) -> Iterator[list[Entry]]:
+    def pages(self, prefix: str, hidden: bool = True, follow_links: bool = False) -> Iterator[list[Entry]]:
         below = self._prefix + (f"{prefix}/" if prefix else "")
         more: dict[str, str] = {}
         while True:
             page = tried(partial(self._list, below, more), f"list s3://{self._bucket}/{below}")
-            listed = [
+            entries = (
                 Entry(item["Key"][len(self._prefix) :], item["Size"], item["ETag"].strip('"'))
                 for item in page.get("Contents", [])
-                if not item["Key"].endswith("/")  # a console's marker for an empty folder
+                if item["Key"] != self._prefix  # the marker of the folder itself
+            )
+            yield [
+                entry
+                for entry in entries
+                if not is_folder_marker(entry) and (hidden or not is_hidden(entry.name))
             ]
-            yield [entry for entry in listed if hidden or not is_hidden(entry.name)]
             if not page.get("IsTruncated"):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
@@ -71,7 +79,7 @@ class S3Objects:
             if code in ("PreconditionFailed", "412"):
                 return False
             if code in ("NotImplemented", "501"):
-                raise NoPutIfAbsent("the store does not know If-None-Match") from fault
+                raise NoPutIfAbsent("the store does not support If-None-Match") from fault
             raise
         return True
 
@@ -88,7 +96,7 @@ class S3Objects:
         return page
 
     def _put(self, name: str, data: bytes, **condition: str) -> None:
-        # One put: an object is whole or not there. S3 takes up to 5 GB so, and a shard is a fiftieth of it.
+        # One request, so that an object is whole or not there; S3 takes up to 5 GB, a shard has a fiftieth.
         self._s3.call_s3("put_object", Bucket=self._bucket, Key=self._prefix + name, Body=data, **condition)
 
     def _get(self, name: str, **part: str) -> Got:
@@ -105,11 +113,14 @@ class S3Objects:
 
 
 @cache
-def client() -> Any:
-    """The process's one S3 client, both of its own retry layers off (pipeline/store/faults.py has ours)."""
+def client(anonymous: bool) -> Any:
+    """The process's S3 client, with credentials or without, both of its own retry layers off.
+
+    pipeline/store/faults.py has the only retries. Raises: UsageError for an endpoint that cannot be used.
+    """
     asked = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
     client = S3FileSystem(
-        skip_instance_cache=True,  # fsspec's cache knows nothing of the environment
+        skip_instance_cache=True,  # fsspec's cache does not know the environment
         config_kwargs={
             "retries": {"total_max_attempts": 1},
             "max_pool_connections": MAX_CONNECTIONS,
@@ -117,8 +128,24 @@ def client() -> Any:
             "read_timeout": STALL_S,
             **asked,
         },
+        **({"anon": True} if anonymous else {}),
     )
     client.retries = 1
-    endpoint = client.s3.meta.endpoint_url  # from the environment, ~/.aws/config or fsspec's: botocore knows
+    # botocore takes the endpoint from the environment, from ~/.aws/config or from fsspec's configuration
+    try:
+        endpoint = client.s3.meta.endpoint_url
+    except BotoCoreError:
+        raise
+    except ValueError as wrong:  # "Invalid endpoint: 127.0.0.1:9000"
+        raise UsageError(_not_an_endpoint(redacted(str(wrong)))) from wrong
+    if urlsplit(endpoint).scheme not in ("http", "https"):
+        raise UsageError(_not_an_endpoint(redacted(endpoint)))
     refuse_link_local(urlsplit(endpoint).hostname or "", f"the S3 endpoint {endpoint}")
     return client
+
+
+def _not_an_endpoint(what: str) -> str:
+    return (
+        f"the S3 endpoint is not a URL ({what}); write it with its scheme, as in "
+        "AWS_ENDPOINT_URL=http://127.0.0.1:9000"
+    )

@@ -1,7 +1,7 @@
 """The one door to disks and object stores: `Store`, with every retry and every message of a fault in it.
 
-A store is named by URL, so it travels to a worker as text; connections are made where they are used. Objects
-are whole and immutable but for those that `publish` replaces.
+A store travels to a worker as its location alone, and connects there when it is first used. Objects are
+whole, and immutable unless `publish` replaces them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +14,7 @@ import fsspec
 
 from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.store.disk import Disk
-from pipeline.store.faults import IO_FAULTS, reason_of, tried
+from pipeline.store.faults import IO_FAULTS, lacks_credentials, reason_of, tried
 from pipeline.store.fsspec_objects import FsspecObjects
 from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Objects
 from pipeline.store.s3 import S3Objects
@@ -27,20 +27,24 @@ READERS = 16
 
 @dataclass(frozen=True)
 class Store:
-    """A folder or a bucket's prefix. A call is tried again over transient faults, then raises StoreError."""
+    """A folder or a bucket's prefix. A call is tried again over transient faults, then raises StoreError.
+
+    `anonymous` says that requests to an object store carry no credentials.
+    """
 
     location: Location
+    anonymous: bool = False
 
     @classmethod
-    def at(cls, url: str) -> "Store":
+    def at(cls, url: str, anonymous: bool = False) -> "Store":
         """The store that a URL or a path names. Raises: UsageError."""
-        return cls(location(url))
+        return cls(location(url), anonymous)
 
     @classmethod
-    def of_uri(cls, uri: str) -> tuple["Store", str]:
+    def of_uri(cls, uri: str, anonymous: bool = False) -> tuple["Store", str]:
         """The store that holds an image of the manifest, and the image's name in it."""
         whole, name = split_uri(uri)
-        return cls(whole), name
+        return cls(whole, anonymous), name
 
     @property
     def url(self) -> str:
@@ -56,29 +60,32 @@ class Store:
         return self.location.scheme in ("file", "s3")
 
     def uri(self, name: str) -> str:
-        """The object's own URI, unescaped."""
-        return f"{self.location}/{name}"
+        """The object's own URI (pipeline/store/uri.py)."""
+        return self.location.uri(name)
 
-    def list(self, prefix: str = "", hidden: bool = True) -> Iterator[list[Entry]]:
-        """The objects below the folder `prefix`, at most 1,000 a page; nothing where there is no such folder.
+    def list(
+        self, prefix: str = "", hidden: bool = True, follow_links: bool = False
+    ) -> Iterator[list[Entry]]:
+        """The objects below the folder `prefix`, at most 1,000 a page; none if there is no such folder.
 
-        In the byte order of their names on a disk and on S3. A page is fetched when it is asked for. `hidden`
-        says whether objects whose name or folder starts with a dot are among them.
+        In the byte order of their names on a disk and on S3. A page is fetched when it is asked for. Without
+        `hidden`, objects whose name or folder starts with a dot are left out. `follow_links` is for disks
+        (pipeline/store/tree.py).
         """
         try:
-            yield from filter(None, self._objects.pages(prefix, hidden))
+            yield from filter(None, self._objects.pages(prefix, hidden, follow_links))
         except IO_FAULTS as fault:
-            folder = str(getattr(fault, "filename", None) or "")  # on a disk: which of the folders below
+            folder = str(getattr(fault, "filename", None) or "")  # on a disk: the folder that failed
             is_below = folder.startswith(f"{self.location.root}/")
             name = folder.removeprefix(f"{self.location.root}/") if is_below else prefix
             raise self._failure("list", name, fault) from fault
 
     def read(self, name: str) -> bytes:
-        """The whole object. Raises: StoreError, SOURCE_MISSING where there is none."""
+        """The whole object. Raises: StoreError, SOURCE_MISSING if there is none."""
         return self.get(name).data
 
     def get(self, name: str) -> Got:
-        """The whole object and its etag. Raises: StoreError, SOURCE_MISSING where there is none."""
+        """The whole object and its etag. Raises: StoreError, SOURCE_MISSING if there is none."""
         return self._tried("read", name, lambda: self._objects.get(name))
 
     def read_range(self, name: str, start: int, end: int) -> bytes:
@@ -86,15 +93,15 @@ class Store:
         return self._tried("read", name, lambda: self._objects.get_range(name, start, end))
 
     def info(self, name: str) -> Entry | None:
-        """The object's entry, None where there is no such object (a folder is none)."""
+        """The object's entry, None if there is no such object; a folder is not an object."""
         return self._tried("read", name, lambda: self._objects.info(name))
 
     def create(self, name: str, data: bytes) -> bool:
-        """Whether the object was absent and now holds `data`: of many who try, one is told True.
+        """Whether the object was absent and now holds `data`: of many callers, one gets True.
 
-        An answer that was lost on the way is found out by reading: whoever finds its own bytes there has won,
-        so bytes that claim something carry a word of their own.
-        Raises: UsageError where the store cannot do this, StoreError.
+        If an answer was lost on the way, the object is read: a caller that reads its own bytes was the one.
+        Bytes that claim something therefore contain a word that no other caller has.
+        Raises: UsageError if the store cannot do this, StoreError.
         """
         attempts = 0
 
@@ -107,8 +114,8 @@ class Store:
             created = self._tried("write", name, once)
         except NoPutIfAbsent as fault:
             raise UsageError(
-                f"{redacted(self.url)} cannot create a file only where there is none ({fault}), so two runs "
-                "could not be told apart; choose another disk or object store for the output"
+                f"{redacted(self.url)} cannot create a file only if there is none ({fault}), so "
+                "two runs could overwrite each other; choose another disk or object store for the output"
             ) from fault
         return created or (attempts > 1 and self.read(name) == data)
 
@@ -126,9 +133,9 @@ class Store:
             case "file":
                 return Disk(self.location.root)
             case "s3":
-                return S3Objects(self.location.bucket, self.location.prefix)
+                return S3Objects(self.location.bucket, self.location.prefix, self.anonymous)
             case scheme:
-                return FsspecObjects(_filesystem(scheme), self.location.root)
+                return FsspecObjects(_filesystem(scheme, self.anonymous), self.location.root)
 
     def _tried(self, verb: str, name: str, call: Callable[[], T]) -> T:
         try:
@@ -139,21 +146,25 @@ class Store:
     def _failure(self, verb: str, name: str, fault: Exception) -> StoreError:
         reason = reason_of(fault)
         why = getattr(fault, "strerror", None) or " ".join(str(fault).split()) or type(fault).__name__
-        return StoreError(reason, redacted(f"cannot {verb} {self.uri(name)}: {why}{_ADVICE.get(reason, '')}"))
+        advice = _ANONYMOUS if lacks_credentials(fault) else _ADVICE.get(reason, "")
+        return StoreError(reason, redacted(f"cannot {verb} {self.uri(name)}: {why}{advice}"))
 
-    def __getstate__(self) -> dict[str, Location]:
-        return {"location": self.location}  # a connection does not travel to another process
+    def __getstate__(self) -> dict[str, object]:
+        # a connection does not travel to another process
+        return {"location": self.location, "anonymous": self.anonymous}
 
 
+_ANONYMOUS = "; set credentials in the environment, or pass --anonymous if the input is public"
 _ADVICE = {
     Reason.FORBIDDEN: "; check the permissions, or the credentials and settings in the environment",
     Reason.SOURCE_UNAVAILABLE: "; run again when the store answers and has room",
 }
 
 
-def _filesystem(scheme: str) -> fsspec.AbstractFileSystem:
+def _filesystem(scheme: str, anonymous: bool) -> fsspec.AbstractFileSystem:
+    access = {"token": "anon"} if anonymous else {}  # gcsfs's word
     try:
-        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
+        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **access)
     except ImportError as missing:
         raise UsageError(
             f"{scheme}:// needs a package that is not installed: pip install 'sam-label[gcs]'"
@@ -161,6 +172,6 @@ def _filesystem(scheme: str) -> fsspec.AbstractFileSystem:
 
 
 def side_by_side(read: Callable[[T], U], items: Iterable[T]) -> list[U]:
-    """What `read` gives for each item, in their order; the first fault ends it, what waits is not begun."""
+    """What `read` gives for each item, in order; after the first fault no further call is begun."""
     with ThreadPoolExecutor(READERS) as readers:
         return list(readers.map(read, items))

@@ -2,20 +2,26 @@
 
 A location is `scheme`, `root` and nothing else: after the scheme every character is taken as it is, so that
 spaces, %, #, ? and newlines in names pass through (fsspec's own parsing would unquote, cut or chain them).
+
+A path on a disk is bytes. One that is not UTF-8 cannot stand in a URI as it is, so it is percent-encoded
+after `file://localhost`, which names the same machine (RFC 8089) and is used for nothing else.
 """
 
-import ipaddress
 import os
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pipeline.errors import UsageError
+from pipeline.store.hosts import is_link_local_address
+from pipeline.suggestion import suggestion
 
 SCHEMES = ("file", "s3", "gs")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ENCODED = "//localhost/"  # between `file:` and a percent-encoded path
+# Control characters, and what stands for the bytes of a path that is not UTF-8.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _SECRETS = re.compile(
     r"""(?<=://)[^/@\s]*@
     |(?<=[?&])(?:X-(?:Amz|Goog)-[\w-]+|[\w-]*(?:key|token|secret|sig|passw|credential)[\w-]*)=[^&\s]*""",
@@ -31,7 +37,13 @@ class Location:
     root: str
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.root}"
+        return self.uri()
+
+    def uri(self, name: str = "") -> str:
+        """The URI of the place, or of the name below it: unescaped, if that is text."""
+        path = f"{self.root}/{name}" if name else self.root or "/"
+        uri = f"{self.scheme}://{path}"
+        return uri if _is_utf_8(uri) else f"file:{_ENCODED}{quote_from_bytes(os.fsencode(path))[1:]}"
 
     @property
     def bucket(self) -> str:
@@ -45,7 +57,7 @@ class Location:
 def location(text: str) -> Location:
     """The place that a URL or a plain path names; a relative path starts at the working directory, ~ at home.
 
-    Raises: UsageError for another scheme, a chained URL, credentials in it, or a link-local host.
+    Raises: UsageError for another scheme, a chained URL, credentials in a URL, or a link-local host.
     """
     match = _SCHEME.match(text)
     if "::" in text and "://" in text:
@@ -59,10 +71,9 @@ def location(text: str) -> Location:
         return Location("file", os.path.normpath(Path(home_expanded).absolute()).rstrip("/"))
     scheme, rest = match[1].lower(), match[2]
     if scheme not in SCHEMES:
-        near = get_close_matches(scheme, SCHEMES, 1)
-        hint = f"; did you mean {near[0]}://?" if near else ""
-        raise UsageError(f"{redacted(text)} is not a file, s3 or gs URL{hint}")
+        raise UsageError(f"{redacted(text)} is not a file, s3 or gs URL{suggestion(scheme, SCHEMES)}")
     if scheme == "file":
+        rest = _decoded(text) or rest
         if not rest.startswith("/"):
             raise UsageError(f"{redacted(text)} names a host; a file URL reads file:///absolute/path")
         return Location("file", rest.rstrip("/"))
@@ -75,14 +86,35 @@ def split_uri(uri: str) -> tuple[Location, str]:
     match = _SCHEME.match(uri)
     if match is None or match[1] not in SCHEMES:
         raise UsageError(f"{redacted(uri)} is not a file, s3 or gs URI")
-    scheme, rest = match[1], match[2]
+    scheme, rest = match[1], _decoded(uri) or match[2]
     root, _, name = rest.partition("/")
     return Location(scheme, root), name
 
 
+def _decoded(uri: str) -> str | None:
+    """The path of a percent-encoded file URI, None for another URI."""
+    scheme, _, rest = uri.partition(":")
+    if scheme.lower() != "file" or not rest.startswith(_ENCODED):
+        return None
+    return os.fsdecode(unquote_to_bytes(rest[len(_ENCODED) - 1 :]))
+
+
+def as_text(path: str) -> str:
+    """The path or URL itself; a path that is not UTF-8 as a percent-encoded URL."""
+    return path if _is_utf_8(path) else str(location(path))
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def redacted(text: str) -> str:
     """The text on one line, without user names, passwords and signatures: what messages and logs may show."""
-    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], _SECRETS.sub("***", text))
+    return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], _SECRETS.sub("***", text))
 
 
 def _refuse_unsafe_bucket(text: str, bucket: str) -> None:
@@ -91,25 +123,39 @@ def _refuse_unsafe_bucket(text: str, bucket: str) -> None:
             f"{redacted(text)} carries credentials or a port; set them in the environment "
             "(AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL) and name only the bucket"
         )
+    if not _is_utf_8(text):
+        raise UsageError(f"{redacted(text)} is not UTF-8, as names in a bucket are")
     if not bucket:
         raise UsageError(f"{redacted(text)} names no bucket; it should read s3://bucket/prefix")
-    if _is_link_local(bucket):
+    if is_link_local_address(bucket):
         raise UsageError(f"{redacted(text)} names a link-local host, not a bucket")
 
 
-def _is_link_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_link_local
-    except ValueError:
-        return False
-
-
 def refuse_overlap(source: Location, output: Location) -> None:
-    """Raises UsageError where the output lies inside the input, or the input inside the output."""
-    if source.scheme != output.scheme:
-        return
-    inner, outer = f"{output.root}/", f"{source.root}/"
-    if source.scheme == "file":
-        inner, outer = f"{os.path.realpath(output.root)}/", f"{os.path.realpath(source.root)}/"
-    if inner.startswith(outer) or outer.startswith(inner):
-        raise UsageError(f"the output {output} and the input {source} lie inside each other; keep them apart")
+    """Raises UsageError if the output lies inside the input, or the input inside the output."""
+    is_within = _is_folder_within if source.scheme == "file" else _is_prefix_within
+    if source.scheme == output.scheme and (
+        is_within(output.root, source.root) or is_within(source.root, output.root)
+    ):
+        raise UsageError(
+            f"the output {redacted(str(output))} and the input {redacted(str(source))} lie inside each "
+            "other; keep them apart"
+        )
+
+
+def _is_prefix_within(inner: str, outer: str) -> bool:
+    return f"{inner}/".startswith(f"{outer}/")
+
+
+def _is_folder_within(inner: str, outer: str) -> bool:
+    """Whether a path is the folder `outer` or lies below it, whatever links and spellings lead there."""
+    path, folder = Path(os.path.realpath(inner or "/")), Path(os.path.realpath(outer or "/"))
+    return any(above == folder or _is_same_file(above, folder) for above in (path, *path.parents))
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file: a disk may ignore case, or be mounted twice."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist yet
+        return False

@@ -1,7 +1,8 @@
 """Memory and time of listing a bucket of a million keys into a manifest.
 
 A server in a process of its own answers ListObjectsV2 with made-up keys, a thousand a page as S3 does.
-Client, parsing, sorting and Parquet are real. Usage: python tests/bench/bench_listing.py [KEYS]
+Client, parsing, the choice of images, sorting and Parquet are real.
+Usage: python tests/bench/bench_listing.py [KEYS]
 """
 
 import json
@@ -11,8 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 PAGE = 1000
@@ -47,7 +47,8 @@ class Bucket(BaseHTTPRequestHandler):
 
 def serve(keys: int) -> None:
     Bucket.keys = keys
-    server = HTTPServer(("127.0.0.1", 0), Bucket)
+    # with one thread a second connection would wait for the end of the first, which stays open
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
     print(server.server_port, flush=True)
     server.serve_forever()
 
@@ -65,19 +66,15 @@ def main(keys: int) -> None:
         "AWS_SECRET_ACCESS_KEY": "bench",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    from pipeline.output.format.manifest import ManifestRow, manifest_row, sorted_rows, write_manifest
+    from pipeline.images.source import Source
+    from pipeline.output.format.manifest import sorted_rows, write_manifest
     from pipeline.store.storage import Store
 
-    source = Store.at("s3://bucket/photos")
-    next(source.list())  # making the client and its thread is not part of the listing
+    source = Source.at("s3://bucket/photos/")
+    source.require_images()  # the client and its thread are no part of the listing
     before_mb, started = rss_mb(), time.monotonic()
-
-    def listed() -> Iterator[ManifestRow]:
-        for page in source.list():
-            yield from (manifest_row(source.uri(entry.name), entry.size, entry.etag) for entry in page)
-
     with tempfile.TemporaryDirectory() as output:
-        parts = write_manifest(Store.at(output), "r00001", sorted_rows(listed()))
+        parts = write_manifest(Store.at(output), "r00001", sorted_rows(source.rows()))
     server.kill()
     seconds, more_mb = round(time.monotonic() - started), round(rss_mb() - before_mb)
     print(f"{keys:,} keys in {seconds} s, {len(parts)} parts, {more_mb} MB more at the most")

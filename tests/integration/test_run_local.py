@@ -69,6 +69,7 @@ def test_every_file_ends_in_one_row(tmp_path: Path) -> None:
     ]
     for number, name in enumerate(names):
         (folder / "deep" / "er" / f"_{name}").write_bytes(photo(100 + number))
+    (folder / "caf\udce9.png").write_bytes(photo(200))  # the byte E9, which is not UTF-8
     (folder / "text.jpg").write_text("<html>not found</html>")
     (folder / "empty.jpg").touch()
     (folder / "cut.png").write_bytes(photo(7)[:900])
@@ -83,12 +84,29 @@ def test_every_file_ends_in_one_row(tmp_path: Path) -> None:
         "empty.jpg": "EMPTY",
         "cut.png": "TRUNCATED",
         "heic.heic": "UNSUPPORTED",
-        "link.png": "OUTSIDE_ROOT",
         "gone.png": "SOURCE_MISSING",
     }
     assert {f"_{name}" for name in names} <= {name for name, row in found.items() if row["status"] == "ok"}
-    assert (summary.labelled, summary.failed, summary.total, summary.masks) == (28, 6, 34, 84)
-    assert summary.skipped_files == 1
+    assert found["caf%E9.png"]["uri"] == f"file://localhost{folder}/caf%E9.png"
+    assert found["caf%E9.png"]["status"] == "ok"
+    assert (summary.labelled, summary.failed, summary.total) == (29, 5, 34)
+    assert summary.masks == sum(row["num_masks"] or 0 for row in found.values())
+    assert (summary.skipped_files, summary.skipped_links) == (1, 1)
+
+
+def test_links_are_followed_on_request_and_the_dataset_keeps_to_it(tmp_path: Path) -> None:
+    folder, output = photos(tmp_path / "in", 1), tmp_path / "out"
+    (folder / "link.png").symlink_to(photos(tmp_path / "elsewhere", 1) / "0000.png")
+    (folder / "more").symlink_to(tmp_path / "elsewhere")
+    assert (labelled(folder, output).labelled, list(rows(output))) == (1, ["0000.png"])
+    with pytest.raises(UsageError, match="was listed without --follow-links; leave it out to go on, or add"):
+        labelled(folder, output, follow_links=True)
+    assert labelled(folder, output, follow_links=True, refresh=True).labelled == 2
+    uris = Dataset.at(str(output)).table(["uri"])["uri"].to_pylist()
+    assert {f"file://{folder}/link.png", f"file://{folder}/more/0000.png"} < set(uris)
+    with pytest.raises(UsageError, match="was listed with --follow-links; give it to go on, or add"):
+        plan(RunConfig(input=str(folder), output=str(output)))
+    assert labelled(folder, output, follow_links=True).skipped_done == 3
 
 
 def test_a_run_on_a_cpu_says_that_the_kernel_is_missing(

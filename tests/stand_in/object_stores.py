@@ -9,9 +9,10 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -40,12 +41,11 @@ def new_bucket() -> str:
 class SeaweedFS:
     """A SeaweedFS server that keeps its objects in `folder`, and can be stopped, killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, others: Sequence[dict[str, Any]] = ()) -> None:
+        """`others` are users besides the one of `login_at`, as SeaweedFS describes identities."""
         users, self._log = folder / "s3.json", folder / "log.txt"
-        login = {"accessKey": KEY, "secretKey": SECRET}
-        users.write_text(
-            json.dumps({"identities": [{"name": "test", "credentials": [login], "actions": ["Admin"]}]})
-        )
+        admin = {"credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
+        users.write_text(json.dumps({"identities": [{"name": "test", **admin}, *others]}))
         names = ("master", "volume", "filer", "s3")
         ports = dict(zip([*names, *(f"{name}.grpc" for name in names)], _free_ports(8), strict=True))
         self._command = [str(WEED), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
@@ -87,9 +87,9 @@ class SeaweedFS:
 
 
 @contextmanager
-def seaweedfs_server(folder: Path) -> Iterator[str]:
-    """The endpoint of a SeaweedFS server that keeps its objects in `folder`."""
-    server = SeaweedFS(folder)
+def seaweedfs_server(folder: Path, others: Sequence[dict[str, Any]] = ()) -> Iterator[str]:
+    """The endpoint of a SeaweedFS server that keeps its objects in `folder`; `others` are more users."""
+    server = SeaweedFS(folder, others)
     try:
         yield server.endpoint
     finally:

@@ -21,7 +21,7 @@ FLOORS = {
         {"__init__"},
     ],
     "pipeline": [
-        {"errors"},
+        {"errors", "suggestion"},
         {"shutdown"},
         {"store"},
         {"config", "output/format"},

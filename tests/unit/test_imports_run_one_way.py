@@ -42,6 +42,13 @@ def test_no_file_is_over_300_lines(source: Path) -> None:
     assert len(source.read_text(encoding="utf-8").splitlines()) <= 300, "one file, one idea: split it"
 
 
+def test_images_need_no_ray() -> None:
+    files = (ROOT / "pipeline" / "images").glob("*.py")
+    names = [f"pipeline.images.{path.stem}" for path in files if path.stem != "__init__"]
+    check = f"import {', '.join(names)}, sys; assert 'ray' not in sys.modules"
+    subprocess.run([sys.executable, "-c", check], check=True)
+
+
 def imported_packages(module: ast.Module) -> Iterator[tuple[int, str]]:
     """Line and top-level name of each absolute import, those inside functions included."""
     for node in ast.walk(module):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipeline.errors import SamLabelError, UsageError
+from pipeline.errors import SamLabelError
 from pipeline.output.format.names import part_name
 from pipeline.output.format.parquet import parquet_bytes, parquet_table
 from pipeline.store.storage import Store
@@ -47,11 +47,8 @@ def image_id(uri: str) -> str:
 
 
 def manifest_row(uri: str, size: int, etag: str) -> ManifestRow:
-    """The row of a listed image. Raises: UsageError for a name that is no text."""
-    try:
-        return ManifestRow(image_id(uri), uri, size, etag)
-    except UnicodeEncodeError as fault:
-        raise UsageError(f"the file name {uri!r} is not valid UTF-8; rename the file") from fault
+    """The row of a listed image."""
+    return ManifestRow(image_id(uri), uri, size, etag)
 
 
 def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:

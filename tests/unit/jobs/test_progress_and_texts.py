@@ -45,13 +45,22 @@ def test_on_a_terminal_progress_is_a_bar(
 
 def test_the_summary_says_what_was_done_and_what_comes_next() -> None:
     summary = RunSummary(
-        1200, 2, 3, 1205, 34_567, {"EMPTY": 1, "TRUNCATED": 1}, elapsed_s=601.0, skipped_files=4
+        1200,
+        2,
+        3,
+        1205,
+        34_567,
+        {"EMPTY": 1, "TRUNCATED": 1},
+        elapsed_s=601.0,
+        skipped_files=4,
+        skipped_links=1,
     )
     assert summary_text(summary, "out").splitlines() == [
         "1,200 images labelled, 34,567 masks, in 10:01 (2.00 images/s)",
         "3 images done before",
         "2 images failed: 1 EMPTY, 1 TRUNCATED",
         "4 other files left out: no images by name or content",
+        "1 link out of the input left out (--follow-links follows them)",
         "dataset: out",
         "next: sam-label status out",
     ]
@@ -71,8 +80,9 @@ def test_a_finished_dataset_has_nothing_to_do_and_a_limited_one_goes_on() -> Non
 
 
 def test_a_plan_counts_images_and_bytes() -> None:
-    assert plan_text(RunPlan(10, 4, 2_500_000, 1), "out").splitlines() == [
-        "10 images, 4 to label (2.5 MB), 6 not in this run, 1 other file left out",
+    assert plan_text(RunPlan(10, 4, 2_500_000, 1, 3), "out").splitlines() == [
+        "10 images, 4 to label (2.5 MB), 6 not in this run, 1 other file left out, "
+        "3 links out of the input left out (--follow-links follows them)",
         "nothing was written to out",
         "next: the same command without --dry-run",
     ]

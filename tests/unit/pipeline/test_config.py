@@ -37,6 +37,14 @@ def test_other_nonsense_is_refused(options: dict[str, object]) -> None:
         config(**options)
 
 
+def test_a_path_that_is_not_utf_8_becomes_a_url() -> None:
+    places = config(input="/photos/caf\udce9", output="/masks/caf\udce9")
+    assert (places.input, places.output) == (
+        "file://localhost/photos/caf%E9",
+        "file://localhost/masks/caf%E9",
+    )
+
+
 def test_it_is_a_value() -> None:
     with pytest.raises(ValidationError):
         config().workers = 3  # type: ignore[misc]

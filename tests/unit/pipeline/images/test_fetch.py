@@ -1,15 +1,18 @@
 """Manifest rows to bytes, or the reason why not, on a real disk."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.errors import ImageError, Reason
-from pipeline.images.fetch import image_bytes
+from pipeline.images.fetch import FetchSettings, image_bytes
 from pipeline.images.source import Source
 
-MOST_PIXELS = 1_000_000
+
+def settings(root: Path | str | None) -> FetchSettings:
+    return FetchSettings(str(root) if root else None, anonymous=False, max_pixels=1_000_000)
 
 
 def row_of(path: Path) -> dict[str, Any]:
@@ -19,7 +22,7 @@ def row_of(path: Path) -> dict[str, Any]:
 
 def reason_of(row: dict[str, Any], root: Path | None) -> Reason:
     with pytest.raises(ImageError) as caught:
-        image_bytes(row, str(root) if root else None, MOST_PIXELS)
+        image_bytes(row, settings(root))
     return caught.value.reason
 
 
@@ -32,7 +35,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def test_the_bytes(photo: Path) -> None:
-    assert image_bytes(row_of(photo), str(photo.parent), MOST_PIXELS) == b"some bytes"
+    assert image_bytes(row_of(photo), settings(photo.parent)) == b"some bytes"
 
 
 def test_deleted_since(photo: Path) -> None:
@@ -57,7 +60,7 @@ def test_a_link_that_leaves_the_root(photo: Path, tmp_path: Path) -> None:
     link = photo.with_name("link.jpg")
     link.symlink_to(secret)
     assert reason_of(row_of(link), photo.parent) is Reason.OUTSIDE_ROOT
-    assert image_bytes(row_of(link), None, MOST_PIXELS) == b"not yours", "a file that was named itself"
+    assert image_bytes(row_of(link), settings(None)) == b"not yours", "a file that was named itself"
 
 
 def test_dots_that_leave_the_root(photo: Path, tmp_path: Path) -> None:
@@ -68,7 +71,7 @@ def test_dots_that_leave_the_root(photo: Path, tmp_path: Path) -> None:
 def test_a_link_inside_the_root(photo: Path) -> None:
     link = photo.with_name("link.jpg")
     link.symlink_to(photo)
-    assert image_bytes(row_of(link), str(photo.parent), MOST_PIXELS) == b"some bytes"
+    assert image_bytes(row_of(link), settings(photo.parent)) == b"some bytes"
 
 
 def test_a_link_in_a_circle(photo: Path) -> None:
@@ -81,4 +84,30 @@ def test_a_link_in_a_circle(photo: Path) -> None:
 def test_a_root_that_is_a_link_itself(photo: Path, tmp_path: Path) -> None:
     alias = tmp_path / "alias"
     alias.symlink_to(photo.parent)
-    assert image_bytes(row_of(alias / photo.name), str(alias), MOST_PIXELS) == b"some bytes"
+    assert image_bytes(row_of(alias / photo.name), settings(alias)) == b"some bytes"
+
+
+def test_a_link_that_was_listed_on_request(photo: Path, tmp_path: Path) -> None:
+    link = tmp_path / "in" / "link.jpg"
+    link.parent.mkdir()
+    link.symlink_to(photo)
+    (row,) = Source.at(str(link.parent), follow_links=True).rows()
+    assert image_bytes(row._asdict(), settings(None)) == b"some bytes"
+    with pytest.raises(ImageError, match="--follow-links allows that"):
+        image_bytes(row._asdict(), settings(link.parent))
+
+
+def test_a_name_that_is_not_utf_8(photo: Path) -> None:
+    odd = photo.with_name(os.fsdecode(b"caf\xe9.jpg"))
+    photo.rename(odd)
+    (row,) = Source.at(str(odd.parent)).rows()
+    assert image_bytes(row._asdict(), settings(odd.parent)) == b"some bytes"
+    odd.unlink()
+    with pytest.raises(ImageError) as caught:
+        image_bytes(row._asdict(), settings(odd.parent))
+    assert caught.value.reason is Reason.SOURCE_MISSING
+    assert str(caught.value).encode(), "a row's message is text"
+    odd.symlink_to(os.fsdecode(b"/caf\xe9"))
+    with pytest.raises(ImageError, match="outside the input") as left:
+        image_bytes(row._asdict(), settings(odd.parent))
+    assert str(left.value).encode()

@@ -10,6 +10,7 @@ from PIL import Image
 from pipeline.errors import UsageError
 from pipeline.images.source import Source
 from pipeline.output.format.manifest import image_id
+from pipeline.store.storage import Store
 from pipeline.store.uri import location, refuse_overlap
 
 NAMES = [
@@ -61,7 +62,7 @@ def test_what_stands_beside_images_is_left_out_and_counted(tmp_path: Path) -> No
         (tmp_path / name).write_bytes((tmp_path / "a.png").read_bytes())
     source = Source.at(str(tmp_path))
     assert [row.uri for row in source.rows()] == [f"file://{tmp_path}/a.png"]
-    assert source.skipped == 3, "hidden ones are not counted"
+    assert source.skipped_files == 3, "hidden ones are not counted"
 
 
 def test_a_hidden_folder_is_not_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,19 +88,131 @@ def test_other_names_are_asked_for_their_content(tmp_path: Path) -> None:
     assert listed(tmp_path) == ["no_extension", "photo.from_phone", "photo.original"]
 
 
+def test_markers_are_left_out_and_an_empty_file_with_an_images_name_is_not(tmp_path: Path) -> None:
+    png_into(tmp_path / "a.png")
+    for name in ("_SUCCESS", "part_$folder$", "sub.png"):
+        (tmp_path / name).touch()
+    source = Source.at(str(tmp_path))
+    assert [row.uri.rpartition("/")[2] for row in source.rows()] == ["a.png", "sub.png"]
+    assert source.skipped_files == 2
+
+
 def test_one_file_is_taken_whatever_its_name(tmp_path: Path) -> None:
     path = png_into(tmp_path / "a.txt")
     assert [row.uri for row in Source.at(f"file://{path}").rows()] == [f"file://{path}"]
 
 
-def test_links_to_files_are_listed_and_links_to_folders_are_not_followed(tmp_path: Path) -> None:
-    outside = png_into(tmp_path / "outside" / "o.png")
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("list.txt", "lists of images are not read yet: name the folder or the prefix"),
+        ("list.csv", "lists of images are not read yet"),
+        ("list.json", "lists of images are not read yet"),
+        ("list.JSONL", "lists of images are not read yet"),
+        ("list.parquet", "lists of images are not read yet"),
+        ("photos.zip", "archives are not read yet: unpack it and name the folder"),
+        ("photos.tar", "archives are not read yet"),
+        ("photos.tar.gz", "archives are not read yet"),
+        ("film.mp4", "name an image, or a folder that holds images"),
+    ],
+)
+def test_a_file_of_another_kind_as_input_says_what_to_do_instead(
+    tmp_path: Path, name: str, sentence: str
+) -> None:
+    (tmp_path / name).write_bytes(b"no image")
+    with pytest.raises(UsageError, match=f"{name} is no image; {sentence}"):
+        Source.at(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("pattern", ["*.png", "photo?.jpg", "[ab].png"])
+def test_a_pattern_as_input_says_what_to_do_instead(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(UsageError, match="patterns are not read: name the folder"):
+        Source.at(str(tmp_path / pattern))
+    png_into(tmp_path / pattern)
+    assert len(list(Source.at(str(tmp_path / pattern)).rows())) == 1, "it may be a file's name"
+
+
+def test_a_slash_at_the_end_means_a_folder(tmp_path: Path) -> None:
     png_into(tmp_path / "in" / "a.png")
-    (tmp_path / "in" / "link.png").symlink_to(outside)
-    (tmp_path / "in" / "broken.png").symlink_to(tmp_path / "gone.png")
-    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in", target_is_directory=True)
-    (tmp_path / "in" / "itself.png").symlink_to("itself.png")
-    assert listed(tmp_path / "in") == ["a.png", "broken.png", "itself.png", "link.png"]
+    assert listed(tmp_path / "in") == ["a.png"]
+    assert [row.uri for row in Source.at(f"{tmp_path}/in/").rows()] == [f"file://{tmp_path}/in/a.png"]
+    with pytest.raises(UsageError, match="there is no file or folder"):
+        Source.at(f"{tmp_path}/in/a.png/")
+
+
+def test_the_root_of_the_disk_is_a_folder() -> None:
+    assert Source.at("/").root == "/"
+
+
+class Links:
+    """A folder `in` with links of every kind; `out` and `more` lie beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "in"
+        png_into(self.folder / "z" / "a.png")
+        png_into(folder / "out" / "b.png")
+        png_into(folder / "out" / "deep" / "c.png")
+        png_into(folder / "more" / "d.png")
+        png_into(self.folder / ".blobs" / "e.png")
+        (folder / "notes.txt").touch()
+        for name, target in {
+            "again": "z",  # a folder that is listed anyway
+            "away.png": "../more/d.png",
+            "broken.png": "nowhere.png",
+            "deeper": "../out/deep",  # once more below `outside`
+            "gone.png": "../gone.png",
+            "hidden": ".blobs",
+            "hidden.png": ".blobs/e.png",
+            "inside.png": "z/a.png",
+            "itself.png": "itself.png",
+            "notes.txt": "../notes.txt",
+            "outside": "../out",
+            "up": "..",
+        }.items():
+            (self.folder / name).symlink_to(target)
+        (folder / "out" / "circle").symlink_to("../more")
+        (folder / "more" / "circle").symlink_to("../out")
+
+
+def test_links_that_lead_out_are_left_out_and_counted(tmp_path: Path) -> None:
+    links = Links(tmp_path)
+    assert listed(links.folder) == ["broken.png", "hidden.png", "inside.png", "itself.png", "z/a.png"]
+    source = Source.at(str(links.folder))
+    list(source.rows())
+    assert source.root == str(links.folder)
+    assert source.skipped_links == 6, "away.png, deeper, gone.png, hidden, outside, up"
+    assert source.skipped_files == 1, "notes.txt"
+
+
+def test_links_are_followed_on_request_and_each_folder_is_listed_once(tmp_path: Path) -> None:
+    links = Links(tmp_path)
+    source = Source.at(str(links.folder), follow_links=True)
+    assert [row.uri.removeprefix(f"file://{links.folder}/") for row in source.rows()] == [
+        "away.png",
+        "broken.png",
+        "deeper/c.png",
+        "gone.png",
+        "hidden.png",
+        "hidden/e.png",
+        "inside.png",
+        "itself.png",
+        "outside/b.png",
+        "outside/circle/d.png",
+        "z/a.png",
+    ]
+    assert (source.root, source.skipped_links) == (None, 0)
+    assert source.skipped_files == 2, "notes.txt, through `up` as well"
+
+
+def test_the_layout_of_hugging_faces_cache(tmp_path: Path) -> None:
+    blob = png_into(tmp_path / "blobs" / "2f9c")
+    snapshot = tmp_path / "snapshots" / "1" / "train"
+    snapshot.mkdir(parents=True)
+    (snapshot / "a.png").symlink_to(blob)
+    with pytest.raises(UsageError, match=r"links out of it: 1\); pass --follow-links"):
+        Source.at(str(snapshot)).require_images()
+    (row,) = Source.at(str(snapshot), follow_links=True).rows()
+    assert (row.uri, row.size) == (f"file://{snapshot}/a.png", blob.stat().st_size)
 
 
 def test_no_such_input(tmp_path: Path) -> None:
@@ -109,14 +222,24 @@ def test_no_such_input(tmp_path: Path) -> None:
 
 def test_no_image_in_it(tmp_path: Path) -> None:
     (tmp_path / "README.md").touch()
-    with pytest.raises(UsageError, match=r"no image was found in .* \(1 other files\)"):
+    with pytest.raises(
+        UsageError, match=r"no image was found in .* \(other files: 1, links out of it: 0\); name"
+    ):
         Source.at(str(tmp_path)).require_images()
 
 
-def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.jpg")).write_bytes(b"x")
-    with pytest.raises(UsageError, match="not valid UTF-8"):
-        Source.at(str(tmp_path)).require_images()
+def test_a_name_that_is_not_utf_8_has_a_uri_that_opens_again(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    image = png_into(folder / os.fsdecode(b"100% \xff.png"))
+    png_into(tmp_path / "caf%E9" / "100%25 %FF.png")
+    encoded, plain = sorted(Source.at(str(tmp_path)).rows(), key=lambda row: "///" in row.uri)
+    assert plain.uri == f"file://{tmp_path}/caf%E9/100%25 %FF.png"
+    assert encoded.uri == f"file://localhost{tmp_path}/caf%E9/100%25%20%FF.png"
+    store, name = Store.of_uri(encoded.uri)
+    assert store.read(name) == image.read_bytes()
+    assert list(Source.at(encoded.uri).rows()) == [encoded]
+    assert list(Source.at(str(folder)).rows()) == [encoded]
+    assert location(str(Source.at(str(folder)).location)) == location(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +253,19 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
         ("s3://b/in", "s3://b/in/out", True),
         ("s3://b/in", "s3://b/out", False),
         ("s3://b", "s3://b/out", True),
+        ("s3://b/in", "s3://b/in/", True),
+        ("s3://b/in/", "s3://b", True),
+        ("S3://b/in", "s3://b/in", True),
+        ("s3://b/in", "s3://b/IN", False),
+        ("s3://b", "s3://bb/in", False),
         ("/b/in", "s3://b/in", False),
+        ("/", "/a", True),
+        ("/a", "/", True),
+        ("/", "/", True),
+        ("file:///", "/a/", True),
+        ("/", "s3://b", False),
+        ("/a/", "/a/out/", True),
+        ("/a//in", "/a", True),
     ],
 )
 def test_input_and_output_are_kept_apart(source: str, output: str, is_refused: bool) -> None:
@@ -146,5 +281,21 @@ def test_a_link_does_not_hide_an_overlap(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     with pytest.raises(UsageError, match="inside each other"):
         refuse_overlap(location(str(tmp_path / "photos")), location(str(tmp_path / "link" / "out")))
+    with pytest.raises(UsageError, match="inside each other"):
+        refuse_overlap(location(str(tmp_path / "link")), location(str(tmp_path / "photos" / "out" / "new")))
     (tmp_path / "itself").symlink_to("itself")
     refuse_overlap(location(str(tmp_path / "photos")), location(str(tmp_path / "itself")))
+
+
+def test_a_disk_that_ignores_case_does_not_hide_an_overlap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    real_samefile = Path.samefile
+
+    def samefile(one: Path, other: Path) -> bool:
+        return real_samefile(Path(str(one).lower()), Path(str(other).lower()))
+
+    monkeypatch.setattr(Path, "samefile", samefile)
+    with pytest.raises(UsageError, match="inside each other"):
+        refuse_overlap(location(str(tmp_path / "photos")), location(str(tmp_path / "Photos" / "out")))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.store.hosts import is_this_machine, refuse_link_local
+from pipeline.store.hosts import is_link_local_address, is_this_machine, refuse_link_local
 from pipeline.store.s3 import client
 from pipeline.store.storage import Store
 
@@ -31,6 +31,11 @@ def test_no_spelling_of_a_link_local_address_passes(host: str) -> None:
 )
 def test_other_hosts_pass(host: str) -> None:
     refuse_link_local(host, "the endpoint")
+
+
+def test_an_address_is_known_in_every_spelling() -> None:
+    assert all(map(is_link_local_address, SPELLINGS))
+    assert not any(map(is_link_local_address, ["localhost", "photos", "10.0.0.7", "2026", ""]))
 
 
 def test_this_machine_is_known_by_its_addresses() -> None:
@@ -64,4 +69,17 @@ def test_an_endpoint_of_the_environment_is_looked_at(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://[::ffff:169.254.169.254]:80")
     with pytest.raises(UsageError, match="S3 endpoint"):
+        Store.at("s3://bucket").info("x")
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["127.0.0.1:9000", "localhost:9000", "minio.example", "ftp://minio:9000"]
+)
+def test_an_endpoint_that_is_no_url_says_how_to_write_one(
+    aws_config: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(
+        UsageError, match=rf"{endpoint}.*; write it with its scheme.*http://127\.0\.0\.1:9000"
+    ):
         Store.at("s3://bucket").info("x")

@@ -61,6 +61,31 @@ def test_links_to_files_are_listed_and_links_to_folders_are_not_entered(tmp_path
     assert entries == {"folder/a": 3, "link": 3, "broken": 0}
 
 
+def test_a_link_to_elsewhere_is_marked_or_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "deep" / "a").write_bytes(b"abc")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "file").symlink_to(tmp_path / "elsewhere" / "deep" / "a")
+    (tmp_path / "in" / "folder").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "folder.d").touch()
+    (tmp_path / "in" / "unreadable").symlink_to("x" * 300)  # for root too, by its length
+    store = Store.at(str(tmp_path / "in"))
+    (marked,) = store.list()
+    assert [(entry.name, entry.leads_out) for entry in marked] == [
+        ("file", True),
+        ("folder", True),
+        ("folder.d", False),
+        ("unreadable", False),
+    ]
+    (followed,) = store.list(follow_links=True)
+    assert [(entry.name, entry.size, entry.leads_out) for entry in followed] == [
+        ("file", 3, False),
+        ("folder.d", 0, False),
+        ("folder/deep/a", 3, False),
+        ("unreadable", 0, False),
+    ]
+
+
 def test_hidden_objects_are_listed_where_they_are_asked_for(tmp_path: Path) -> None:
     store = Store.at(str(tmp_path))
     for name in (".tmp-x", "a/.b/c", "a/d", "e.f"):
@@ -174,6 +199,21 @@ def test_any_fsspec_file_system_can_be_read() -> None:
             change("z", b"two")
     with pytest.raises(NoPutIfAbsent):
         objects.delete("z")
+
+
+class WithMarkers(MemoryFileSystem):
+    """Lists the markers of folders too: the folder's own, that of an empty one, and a file of its name."""
+
+    cachable = False
+
+    def ls(self, path: str, detail: bool = True, **kwargs: object) -> list[dict[str, object]]:
+        names = (path, f"{path}/", f"{path}/c/", f"{path}/1")
+        return [{"name": name, "size": int(name.endswith("1")), "type": "file"} for name in names]
+
+
+def test_markers_of_folders_are_left_out_in_any_fsspec_file_system() -> None:
+    (page,) = FsspecObjects(WithMarkers(), "bucket/photos").pages("")
+    assert [entry.name for entry in page] == ["1"]
 
 
 @pytest.mark.parametrize(

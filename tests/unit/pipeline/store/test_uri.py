@@ -1,6 +1,8 @@
 """Which places may be named, and what messages show of them."""
 
+import os
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -49,6 +51,8 @@ def test_a_path_may_start_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "s3://bucket:9000/x",
         "s3:///x",
         "s3://169.254.169.254/latest",
+        "s3://0xa9fea9fe/latest",
+        "file://localhost",
         "file://host/x",
     ],
 )
@@ -59,19 +63,39 @@ def test_other_places_are_refused(text: str) -> None:
 
 
 def test_a_near_scheme_is_suggested() -> None:
-    with pytest.raises(UsageError, match=r"did you mean s3://\?"):
+    with pytest.raises(UsageError, match=r"did you mean s3\?"):
         location("s3n://bucket/x")
+
+
+@pytest.mark.parametrize("path", [b"/caf\xe9", b"/a%20b/\xff\xfe\n#?", b"/\xc3\xa9\xe9"])
+def test_a_path_that_is_not_utf_8_is_percent_encoded_after_localhost(path: bytes) -> None:
+    place = location(os.fsdecode(path))
+    assert str(place) == f"file://localhost{quote(path)}"
+    assert location(str(place)) == place
+    _, name = split_uri(place.uri("ü.png"))
+    assert os.fsencode(f"/{name}") == path + "/ü.png".encode()
+
+
+def test_a_path_that_looks_encoded_is_taken_as_it_is() -> None:
+    assert location("/caf%E9").uri("%FF") == "file:///caf%E9/%FF"
+    assert split_uri("file:///caf%E9/%FF")[1] == "caf%E9/%FF"
+
+
+def test_a_bucket_has_no_names_that_are_not_utf_8() -> None:
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        location("s3://bucket/\udce9")
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/a/b::c?versionId=1#2%", "file:///a b", "gs://b/é"])
 def test_an_images_uri_is_split_without_loss(uri: str) -> None:
     whole, name = split_uri(uri)
-    assert f"{whole}/{name}" == uri
+    assert whole.uri(name) == uri
 
 
 def test_messages_show_no_secret_and_stay_on_one_line() -> None:
     shown = redacted("s3://me:pass@b/x\ny https://h/x?X-Amz-Signature=abc&token=def&size=1")
     assert shown == r"s3://***b/x\ny https://h/x?***&***&size=1"
+    assert redacted("caf\udce9.png") == r"caf\udce9.png"
 
 
 @pytest.mark.parametrize(

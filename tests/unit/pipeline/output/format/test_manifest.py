@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import SamLabelError, UsageError
+from pipeline.errors import SamLabelError
 from pipeline.output.format import manifest
 from pipeline.output.format.manifest import (
     image_id,
@@ -62,11 +62,6 @@ def test_identity_is_the_whole_uri() -> None:
     assert image_id("s3://b/x/a.jpg") != image_id("s3://b/y/a.jpg")
     assert image_id("s3://b/a") == "bf627f0e057a03550e7a51ab47d98b84"  # written into datasets: never another
     assert image_id("file:///e\u0301.jpg") != image_id("file:///é.jpg")
-
-
-def test_a_name_that_is_no_text_is_refused() -> None:
-    with pytest.raises(UsageError, match="rename"):
-        manifest_row("file:///\udcff.jpg", 1, "")
 
 
 def test_refreshing_merges_the_old_and_the_new_listing() -> None:

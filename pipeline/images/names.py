@@ -1,0 +1,44 @@
+"""What a file's name says about its content, before a byte of it is read."""
+
+import re
+
+_IMAGE = re.compile(
+    r"""\.(jpg|jpeg|jpe|jfif|png|apng|webp|tif|tiff|bmp|dib|gif|pgm|ppm|pnm
+    |heic|heics|heif|heifs|hif|avif|avifs|jp2|jxl|psd|eps)$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_LIST = re.compile(
+    r"\.(txt|csv|tsv|json|jsonl|ndjson|xml|yaml|yml|parquet|arrow|feather|db|sqlite)$", re.IGNORECASE
+)
+_ARCHIVE = re.compile(r"\.(zip|tar|gz|tgz|bz2|xz|zst|7z|rar)$", re.IGNORECASE)
+_OTHER = re.compile(
+    r"""\.(md|rst|log|html|htm|css|js|py|ipynb|sh|pdf|doc|docx|xls|xlsx|toml|ini|cfg|aae|xmp
+    |npy|npz|mat|pt|pth|safetensors|onnx|h5|hdf5|pkl|mp4|mov|avi|mkv|webm|mp3|wav)$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_PATTERN = re.compile(r"[*?]|\[.+\]")
+
+
+def says_image(name: str) -> bool:
+    return _IMAGE.search(name) is not None
+
+
+def says_other(name: str) -> bool:
+    """Whether the name is that of something beside images: a list, an archive, a note, a film."""
+    return any(kind.search(name) for kind in (_LIST, _ARCHIVE, _OTHER))
+
+
+def instead_of(name: str) -> str:
+    """What to name as input instead of a file of this name that is no image."""
+    if _ARCHIVE.search(name):
+        return "archives are not read yet: unpack it and name the folder"
+    if _LIST.search(name):
+        return "lists of images are not read yet: name the folder or the prefix that holds the images"
+    return "name an image, or a folder that holds images"
+
+
+def pattern_hint(text: str) -> str:
+    """What to do about a text with *, ? or [] that names nothing; empty for another text."""
+    return "; patterns are not read: name the folder, whose images are all labelled" * bool(
+        _PATTERN.search(text)
+    )

@@ -16,6 +16,8 @@ from sam_core.options import MaskOptions
 Device = Literal["auto", "cpu", "cuda"]
 ModelType = Literal["vit_h", "vit_l", "vit_b", "vit_t"]
 
+_NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?"
+PIXEL_SCALE = re.compile(rf"full|auto|(?P<low>{_NUMBER}):(?P<high>{_NUMBER})")
 FAILURE_LIMIT = re.compile(r"(?P<images>\d+)|(?P<percent>\d+(\.\d+)?)%")
 
 
@@ -70,6 +72,11 @@ class RunConfig(BaseModel):
         ge=1,
         description="Images with more pixels are not decoded but recorded as TOO_LARGE.",
     )
+    scale: str = Field(
+        default="full",
+        description="Samples of more than 8 bits that become black and white: full (the type's range), auto "
+        "(the image's own) or LO:HI, as 0:4095.",
+    )
     decode_timeout_s: float = Field(
         default=20.0,
         gt=0,
@@ -88,6 +95,19 @@ class RunConfig(BaseModel):
         default=False, description="Use a remote Ray cluster although it has no token authentication."
     )
 
+    @field_validator("scale")
+    @classmethod
+    def _is_a_pixel_scale(cls, text: str) -> str:
+        match = PIXEL_SCALE.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is neither full, auto nor two numbers as 0:4095")
+        if match["low"] is None:
+            return text
+        low, high = float(match["low"]), float(match["high"])
+        if not low < high:
+            raise ValueError(f"{text!r} has no range: its first number must be below its second")
+        return f"{low!r}:{high!r}".replace(".0:", ":").removesuffix(".0")  # one text for equal ranges
+
     @field_validator("max_failures")
     @classmethod
     def _is_a_number_or_a_share(cls, text: str | None) -> str | None:
@@ -102,7 +122,7 @@ class RunConfig(BaseModel):
         return {name: redacted(value) if isinstance(value, str) else value for name, value in options.items()}
 
     def most_failures(self, images: int) -> int | None:
-        """How many of `images` may fail before the run stops; None where there is no limit."""
+        """How many of `images` may fail before the run stops; None if there is no limit."""
         if self.max_failures is None:
             return None
         if self.max_failures.endswith("%"):

@@ -29,7 +29,7 @@ def plan(config: RunConfig) -> RunPlan:
     weights = weights_of(config)
     source, store = Source.at(config.input), Store.at(config.output)
     refuse_overlap(source.location, store.location)
-    identity = Identity(weights.model_type, weights.sha256, config.mask)
+    identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
     found = dataset_to_resume(store, identity, str(source.location), config.overwrite)
     if found is None:
         return _planned(source.rows(), None, config.limit, source)

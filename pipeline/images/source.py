@@ -21,7 +21,9 @@ from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
 
 IMAGE_NAME = re.compile(
-    r"\.(jpg|jpeg|jpe|jfif|png|apng|webp|tif|tiff|bmp|dib|gif|heic|heif|avif|jp2|jxl|psd|eps)$", re.IGNORECASE
+    r"\.(jpg|jpeg|jpe|jfif|png|apng|webp|tif|tiff|bmp|dib|gif|pbm|pgm|ppm|pnm"
+    r"|heic|heics|heif|heifs|avif|avifs|jp2|jxl|psd|eps)$",
+    re.IGNORECASE,
 )
 OTHER_NAME = re.compile(
     r"""\.(txt|md|rst|log|html|htm|css|js|py|ipynb|sh|pdf|doc|docx|xls|xlsx

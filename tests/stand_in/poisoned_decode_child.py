@@ -8,7 +8,7 @@ from pipeline.images.decode import DecodedImage, decoded_image
 from pipeline.images.decode_child import give_up_powers, serve
 
 
-def poisoned_decode(data: bytes, max_pixels: int) -> DecodedImage:
+def poisoned_decode(data: bytes, max_pixels: int, scale: str) -> DecodedImage:
     if data.startswith(b"poison:"):
         _, kind, *_ = data.split(b":")
         match kind:
@@ -26,7 +26,7 @@ def poisoned_decode(data: bytes, max_pixels: int) -> DecodedImage:
             case b"liar":  # a decoder that was taken over and claims an image without end
                 os.write(1, b"\xff" * 8)
                 os._exit(0)
-    return decoded_image(data, max_pixels)
+    return decoded_image(data, max_pixels, scale)
 
 
 if __name__ == "__main__":

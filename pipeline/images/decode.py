@@ -144,6 +144,8 @@ def _stored_tiff(data: bytes, max_pixels: int) -> _Stored:
     except Exception as fault:
         if tags.last_byte > len(data):
             raise ValueError(f"the file is truncated: its strips end at byte {tags.last_byte}") from fault
+        if tags.is_codec_missing:
+            raise UnreadLayoutError(tags.described()) from fault
         raise
     return _Stored(image, False, orientation, True, frames)  # Pillow turns TIFFs as it loads them
 

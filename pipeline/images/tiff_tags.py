@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+from PIL import Image
 from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, BANDS = 256, 257, 258, 259, 262, 277
@@ -21,6 +22,7 @@ PREMULTIPLIED = 1
 
 _COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, 3: 1, SEPARATED: 4, YCBCR: 3, 8: 3}
 _PREDICTING = frozenset({5, 8, 32946, 34925, 50000})  # LZW, deflate, LZMA, zstd
+_OPTIONAL_CODECS = frozenset({"lzma", "zstd", "webp"})
 _MOST_SUB_IFDS = 16
 _MOST_PAGES = 100_000
 _FORMAT_NAMES = {UNSIGNED: "", SIGNED: "signed ", FLOAT: "float "}
@@ -93,6 +95,20 @@ class TiffTags:
     def has_predictor(self) -> bool:
         """Whether the compression heeds the predictor."""
         return self.compression in _PREDICTING
+
+    @property
+    def is_codec_missing(self) -> bool:
+        """Whether Pillow's libtiff was built without this compression: then one pixel is too much for it."""
+        name = COMPRESSION_INFO.get(self.compression, "")
+        if name not in _OPTIONAL_CODECS:
+            return False
+        file = io.BytesIO()
+        try:
+            Image.new("RGB", (1, 1)).save(file, "TIFF", compression=name)
+            Image.open(file, formats=["TIFF"]).load()
+        except Exception:  # noqa: BLE001  # whatever it raises, it does not have it
+            return True
+        return False
 
     @property
     def nodata(self) -> float | None:

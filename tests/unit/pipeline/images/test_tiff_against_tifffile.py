@@ -119,7 +119,9 @@ def may_be_unsupported(dtype: str, options: dict[str, Any]) -> bool:
     """The layouts of these files that are not read, and say so."""
     is_premultiplied = options["extrasamples"] == ["assocalpha"] and dtype not in ("u1", "u2")
     has_other_bands = options["photometric"] == "minisblack" and options["bands"] > 2
-    return is_premultiplied or has_other_bands or (options["bigtiff"] and options["byteorder"] == ">")
+    is_wrong_predictor = options["predictor"] == 3 and dtype[0] != "f"
+    is_big_endian_big_tiff = options["bigtiff"] and options["byteorder"] == ">"
+    return is_premultiplied or has_other_bands or is_wrong_predictor or is_big_endian_big_tiff
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"])

@@ -17,7 +17,7 @@ from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError, featu
 
 from pipeline.errors import ImageError, Reason
 from pipeline.images.image_format import DECODED_FORMATS, HEADER_BYTES, image_format, is_cut_off
-from pipeline.images.jpeg_end import ended_jpeg
+from pipeline.images.jpeg_end import ended_jpeg, lacks_end
 from pipeline.images.netpbm import netpbm_samples
 from pipeline.images.png_chunks import bare_png
 from pipeline.images.png_samples import png_samples
@@ -78,20 +78,24 @@ def decoded_image(data: bytes, max_pixels: int, scale: str = "full") -> DecodedI
     Raises: ImageError with EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TOO_LARGE, TRUNCATED or CORRUPT.
     """
     name = _decoded_format(data)
+    if name == "JPEG" and lacks_end(data):
+        return _decoded(_ended(data, max_pixels), name, max_pixels, scale)
     try:
         return _decoded(data, name, max_pixels, scale)
     except ImageError as fault:
-        mended = _mended(data, name) if fault.reason in (Reason.CORRUPT, Reason.TRUNCATED) else None
-        if mended is None:
+        if name != "PNG" or fault.reason not in (Reason.CORRUPT, Reason.TRUNCATED):
             raise
-    return _decoded(mended, name, max_pixels, scale)
+    return _decoded(bare_png(data), name, max_pixels, scale)  # the fault may be of metadata alone
 
 
-def _mended(data: bytes, name: str) -> bytes | None:
-    """The file without what a sound image can do without; None if that is no help."""
-    if name == "JPEG":
-        return ended_jpeg(data)
-    return bare_png(data) if name == "PNG" else None
+def _ended(data: bytes, max_pixels: int) -> bytes:
+    """The JPEG with the end marker that it lacks. Raises: ImageError with TOO_LARGE or TRUNCATED."""
+    with _fault_of_file(data, "JPEG"):
+        _refuse_size(*_opened(data, "JPEG").size, max_pixels)
+        ended = ended_jpeg(data)
+        if ended is None:
+            raise ValueError("the file is truncated: it has no end marker, and pixels are missing")
+    return ended
 
 
 def _decoded(data: bytes, name: str, max_pixels: int, scale: str) -> DecodedImage:
@@ -136,7 +140,9 @@ def _stored_tiff(data: bytes, max_pixels: int) -> _Stored:
         samples = tiff_samples(data, tags)
         if samples is not None:
             return _Stored(samples, tags.bits[0] > 8, orientation, False, frames)
-        image = rgb_image(_opened(one_plane(data, tags), "TIFF"))
+        page = _opened(one_plane(data, tags), "TIFF")
+        page.load()  # which turns it upright
+        image = rgb_image(page)
     except UnidentifiedImageError:
         raise UnreadLayoutError(tags.described()) from None
     except (MemoryError, UnreadLayoutError):
@@ -147,7 +153,7 @@ def _stored_tiff(data: bytes, max_pixels: int) -> _Stored:
         if tags.is_codec_missing:
             raise UnreadLayoutError(tags.described()) from fault
         raise
-    return _Stored(image, False, orientation, True, frames)  # Pillow turns TIFFs as it loads them
+    return _Stored(image, False, orientation, True, frames)
 
 
 def _opened(data: bytes, name: str) -> ImageFile.ImageFile:

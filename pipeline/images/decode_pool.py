@@ -96,7 +96,7 @@ class DecodePool:
 
 
 @dataclass(frozen=True)
-class _Facts:
+class AnswerFacts:
     """What a decoder says of an image before its pixels."""
 
     height: int
@@ -108,17 +108,17 @@ class _Facts:
         return 3 * self.height * self.width
 
 
-def _facts(answer: bytes) -> _Facts | ImageError:
-    """A decoder's answer, checked. Raises: ValueError, LookupError or TypeError if it makes no sense."""
+def checked_facts(answer: bytes) -> AnswerFacts | ImageError:
+    """A decoder's answer, checked. Raises: ValueError, LookupError, TypeError or RecursionError."""
     said = json.loads(answer)
     if "reason" in said:
         return ImageError(Reason(said["reason"]), str(said["message"]))
     numbers = [said[name] for name in ("height", "width", "exif_orientation", "frames")]
-    if not all(type(number) is int and number > 0 for number in numbers):
+    if not all(type(number) is int and number > 0 for number in numbers) or said["exif_orientation"] > 8:
         raise ValueError("a size, an orientation or a count that is none")
     if not all(isinstance(said[name], str | None) for name in ("pixel_scale", "pixel_range")):
         raise ValueError("a range that is no text")
-    return _Facts(said["height"], said["width"], {name: said[name] for name in FACTS})
+    return AnswerFacts(said["height"], said["width"], {name: said[name] for name in FACTS})
 
 
 class _Decoder:
@@ -162,8 +162,8 @@ class _Decoder:
                 raise self._nonsense()
             answer = self._received(size, MOST_FACT_BYTES, deadline).tobytes()
             try:
-                facts = _facts(answer)
-            except (ValueError, LookupError, TypeError) as fault:
+                facts = checked_facts(answer)
+            except (ValueError, LookupError, TypeError, RecursionError) as fault:
                 raise self._nonsense() from fault
             if isinstance(facts, ImageError):
                 raise facts

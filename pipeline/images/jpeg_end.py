@@ -12,14 +12,29 @@ from hashlib import blake2b
 from PIL import Image
 
 END = b"\xff\xd9"
-# Each is long enough to change the pixels of any image that reads it, and holds no marker.
-TAILS = (b"", b"\xaa" * 64, b"\x55" * 64, b"\x1c\xe3\x70\x8f" * 16)
+# Each is long enough to change the pixels of any image that reads it. Restart markers go before each part: a
+# decoder that waits for one skips everything else.
+_JUNK = (b"\xaa" * 64, b"\x55" * 64, b"\x1c\xe3\x70\x8f" * 16)
+TAILS = (
+    b"",
+    *(junk + b"".join(bytes((0xFF, 0xD0 + number)) + junk for number in range(8)) for junk in _JUNK),
+)
 SHORTEST_PADDING = 16  # equal bytes in a row: no encoder ends a scan so
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _SOF = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _SOS = 0xDA
 _COEFFICIENTS = 64
+
+
+def lacks_end(data: bytes) -> bool:
+    """Whether no end marker stands behind the first scan's header; the data of a scan never hold one."""
+    start = 2
+    while (marker := _MARKER.search(data, start)) and marker.end() + 2 <= len(data):
+        if data[marker.end() - 1] == _SOS:
+            return END not in data[marker.end() :]
+        start = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return False
 
 
 def ended_jpeg(data: bytes) -> bytes | None:

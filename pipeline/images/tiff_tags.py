@@ -113,9 +113,10 @@ class TiffTags:
     @property
     def nodata(self) -> float | None:
         """The value that GDAL's tag says is no sample; None if there is none, or it is no number."""
-        text = self.ifd.get(_GDAL_NODATA)
+        text: Any = self.ifd.get(_GDAL_NODATA)
+        text = text.decode("latin-1") if isinstance(text, bytes) else str(text)
         try:
-            nodata = float(str(text).strip(" \0"))
+            nodata = float(text.strip(" \0"))
         except ValueError:
             return None
         return nodata if math.isfinite(nodata) else None  # NaN is no sample in any case

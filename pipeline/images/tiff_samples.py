@@ -23,6 +23,7 @@ from pipeline.images.tiff_tags import (
     PLANAR,
     PREMULTIPLIED,
     RGB,
+    SEPARATED,
     SIGNED,
     STRIP_OFFSETS,
     TILE_OFFSETS,
@@ -64,6 +65,8 @@ def tiff_samples(data: bytes, tags: TiffTags) -> Samples | None:
     is_grey = tags.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
     if bits <= 8 and sample_format == UNSIGNED and (len(tags.bits) == 1 or tags.planar == 1):
         return None
+    if tags.photometric == SEPARATED and tags.planar == 1 and bits == 16:
+        return None  # Pillow reads the high bytes: of ink, not of light, and no scale applies to it
     if tags.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
         raise UnreadLayoutError(tags.described())
     is_multiplied = tags.extra[:1] == (PREMULTIPLIED,)

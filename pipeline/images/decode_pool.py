@@ -30,6 +30,16 @@ START_S = 120.0  # NumPy and Pillow from a slow network disk, with many labelers
 BYTES_A_PIXEL = 24  # 16-bit RGB as bytes, as samples and as RGB, with a copy of each, all alive at once
 MOST_FACT_BYTES = 1 << 20  # of JSON: a message may quote what the file says
 PIPE_BYTES = 1 << 20  # the most an ordinary Linux user may ask for
+REASONS_OF_A_DECODER = frozenset(
+    {
+        Reason.EMPTY,
+        Reason.NOT_AN_IMAGE,
+        Reason.UNSUPPORTED,
+        Reason.TOO_LARGE,
+        Reason.TRUNCATED,
+        Reason.CORRUPT,
+    }
+)
 BASE_BYTES = 1 << 30  # Python, NumPy and Pillow reserve about half of this before the first image
 
 
@@ -112,6 +122,8 @@ def checked_facts(answer: bytes) -> AnswerFacts | ImageError:
     """A decoder's answer, checked. Raises: ValueError, LookupError, TypeError or RecursionError."""
     said = json.loads(answer)
     if "reason" in said:
+        if said["reason"] not in REASONS_OF_A_DECODER:
+            raise ValueError("a reason that is no decoder's")
         return ImageError(Reason(said["reason"]), str(said["message"]))
     numbers = [said[name] for name in ("height", "width", "exif_orientation", "frames")]
     if not all(type(number) is int and number > 0 for number in numbers) or said["exif_orientation"] > 8:

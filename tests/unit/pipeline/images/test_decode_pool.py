@@ -110,6 +110,7 @@ def test_nonsense_costs_its_image_and_its_decoder(name: str, after: str) -> None
         {"pixel_range": 5},
         {"reason": "BORED", "message": "-"},
         {"reason": 7},
+        {"reason": "FORBIDDEN", "message": "-"},
         {"reason": "CORRUPT"},
     ],
 )

@@ -40,7 +40,7 @@ class RunConfig(BaseModel):
         description="Weights: path or URL of a .safetensors or .pth file; else the model's own.",
     )
     device: Device = Field(
-        default="auto", description="Where the model runs; auto takes GPUs where there are any."
+        default="auto", description="Where the model runs; auto takes GPUs if there are any."
     )
     mask: MaskOptions = Field(
         default=MaskOptions.model_validate({}), description="Options of the mask generator."
@@ -68,7 +68,7 @@ class RunConfig(BaseModel):
         description="Images that travel together, and that a dying worker has to do again.",
     )
     max_image_pixels: int = Field(
-        default=178_956_970,  # where Pillow itself refuses; 512 MiB as RGB
+        default=178_956_970,  # at which Pillow itself refuses; 512 MiB as RGB
         ge=1,
         description="Images with more pixels are not decoded but recorded as TOO_LARGE.",
     )

@@ -25,12 +25,12 @@ SCHEMA: pa.Schema = pa.schema(
         pa.field("image_id", pa.string(), nullable=False),  # 32 hex characters, from the uri alone
         pa.field("uri", pa.string(), nullable=False),
         pa.field("etag", pa.string(), nullable=False),
-        pa.field("width", pa.int32()),  # of the upright image; null where it could not be decoded
+        pa.field("width", pa.int32()),  # of the upright image; null if it could not be decoded
         pa.field("height", pa.int32()),
         pa.field("exif_orientation", pa.int8()),
         pa.field("frames", pa.int32()),
         pa.field("status", pa.string(), nullable=False),  # "ok" | "failed"
-        pa.field("error", pa.string()),  # a Reason, null where ok
+        pa.field("error", pa.string()),  # a Reason, null if ok
         pa.field("error_message", pa.string()),
         pa.field("num_masks", pa.int32()),
         pa.field("mask_counts", pa.list_(pa.string())),  # COCO compressed RLE of (height, width)

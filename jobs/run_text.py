@@ -40,6 +40,12 @@ def summary_text(summary: "RunSummary", output: str) -> str:
         lines.append(f"{counted(summary.skipped_done, 'image')} done before")
     if summary.failed:
         lines.append(f"{counted(summary.failed, 'image')} failed: {by_reason(summary.failed_by_reason)}")
+    if summary.narrow * 2 > summary.deep:
+        lines.append(
+            f"warning: {summary.narrow:,} of {counted(summary.deep, 'image')} of more than 8 bits use a "
+            "tenth of their range or less, as 12-bit data in 16 bits do, and were labelled nearly black: "
+            "label them into a new output with --scale auto, or with their range as --scale 0:4095"
+        )
     if summary.skipped_files:
         lines.append(f"{counted(summary.skipped_files, 'other file')} left out: no images by name or content")
     if summary.skipped_links:

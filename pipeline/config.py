@@ -16,6 +16,8 @@ from sam_core.options import MaskOptions
 Device = Literal["auto", "cpu", "cuda"]
 ModelType = Literal["vit_h", "vit_l", "vit_b", "vit_t"]
 
+_NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?"
+PIXEL_SCALE = re.compile(rf"full|auto|(?P<low>{_NUMBER}):(?P<high>{_NUMBER})")
 FAILURE_LIMIT = re.compile(r"(?P<images>\d+)|(?P<percent>\d+(\.\d+)?)%")
 
 
@@ -38,7 +40,7 @@ class RunConfig(BaseModel):
         description="Weights: path or URL of a .safetensors or .pth file; else the model's own.",
     )
     device: Device = Field(
-        default="auto", description="Where the model runs; auto takes GPUs where there are any."
+        default="auto", description="Where the model runs; auto takes GPUs if there are any."
     )
     mask: MaskOptions = Field(
         default=MaskOptions.model_validate({}), description="Options of the mask generator."
@@ -72,9 +74,14 @@ class RunConfig(BaseModel):
         description="Images that travel together, and that a dying worker has to do again.",
     )
     max_image_pixels: int = Field(
-        default=178_956_970,  # where Pillow itself refuses; 512 MiB as RGB
+        default=178_956_970,  # at which Pillow itself refuses; 512 MiB as RGB
         ge=1,
         description="Images with more pixels are not decoded but recorded as TOO_LARGE.",
+    )
+    scale: str = Field(
+        default="full",
+        description="Samples of more than 8 bits that become black and white: full (the type's range), auto "
+        "(the image's own) or LO:HI, as 0:4095.",
     )
     decode_timeout_s: float = Field(
         default=20.0,
@@ -98,6 +105,19 @@ class RunConfig(BaseModel):
     @classmethod
     def _is_text(cls, place: object) -> object:
         return as_text(place) if isinstance(place, str) else place
+
+    @field_validator("scale")
+    @classmethod
+    def _is_a_pixel_scale(cls, text: str) -> str:
+        match = PIXEL_SCALE.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is neither full, auto nor two numbers as 0:4095")
+        if match["low"] is None:
+            return text
+        low, high = float(match["low"]), float(match["high"])
+        if not low < high:
+            raise ValueError(f"{text!r} has no range: its first number must be below its second")
+        return f"{low!r}:{high!r}".replace(".0:", ":").removesuffix(".0")  # one text for equal ranges
 
     @field_validator("max_failures")
     @classmethod

@@ -13,9 +13,9 @@ class Reason(StrEnum):
 
     EMPTY = "EMPTY"  # the file has no bytes
     TRUNCATED = "TRUNCATED"  # an image that ends too early
-    CORRUPT = "CORRUPT"  # an allowed format whose data cannot be decoded
+    CORRUPT = "CORRUPT"  # an allowed format whose bytes are damaged
     NOT_AN_IMAGE = "NOT_AN_IMAGE"  # by content, whatever its name says
-    UNSUPPORTED = "UNSUPPORTED"  # an image in a format off the allow-list
+    UNSUPPORTED = "UNSUPPORTED"  # an image, perhaps sound, in a format or layout that is not read
     TOO_LARGE = "TOO_LARGE"  # more pixels than --max-image-pixels, by its header
     TOO_SMALL = "TOO_SMALL"  # too few pixels to label
     OUTSIDE_ROOT = "OUTSIDE_ROOT"  # since it was listed, a link that leaves the input folder

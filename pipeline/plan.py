@@ -32,7 +32,7 @@ def plan(config: RunConfig) -> RunPlan:
     weights = weights_of(config)
     source, store = Source.at(config.input, config.follow_links, config.anonymous), Store.at(config.output)
     refuse_overlap(source.location, store.location)
-    identity = Identity(weights.model_type, weights.sha256, config.mask)
+    identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
     refuse_other_links(dataset, config)
     if dataset is None:

@@ -67,10 +67,12 @@ class RunSummary:
     output: str = ""
     run_id: str = ""
     model: str = ""
-    device: str = ""  # "" where nothing was left to label
+    device: str = ""  # "" if nothing was left to label
     workers: int = 0
     skipped_files: int = 0  # of the input, that are no images by name or content; 0 if it was not listed
     skipped_links: int = 0  # of the input, that lead out of it; 0 if it was not listed
+    deep: int = 0  # images of this run with more than 8 bits a sample
+    narrow: int = 0  # of these, the ones that use a tenth of their scale or less
 
 
 def run(
@@ -84,7 +86,7 @@ def run(
     """
     started = time.monotonic()
     weights = weights_of(config)
-    identity = Identity(weights.model_type, weights.sha256, config.mask)
+    identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
     source, store = Source.at(config.input, config.follow_links, config.anonymous), Store.at(config.output)
     refuse_overlap(source.location, store.location)
     found = dataset_to_resume(store, identity, str(source.location), config.overwrite)
@@ -204,7 +206,9 @@ class _Labelling:
             mask=self.config.mask,
             images_at_once=self.room.images_at_once,
             decoders=self.room.decoders,
-            decode_limits=DecodeLimits(self.config.max_image_pixels, self.config.decode_timeout_s),
+            decode_limits=DecodeLimits(
+                self.config.max_image_pixels, self.config.decode_timeout_s, self.config.scale
+            ),
         )
 
 
@@ -241,6 +245,8 @@ def _summary(dataset: Dataset, run: str, room: LabelerRoom | None, elapsed_s: fl
         skipped_done=dataset.rows - rows,
         total=dataset.images,
         masks=sum(commit.masks for commit in own),
+        deep=sum(commit.deep for commit in own),
+        narrow=sum(commit.narrow for commit in own),
         failed_by_reason=failed,
         elapsed_s=elapsed_s,
         output=dataset.store.url,

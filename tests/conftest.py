@@ -37,6 +37,8 @@ class UprightImage:
 
     exif_orientation: int = 1
     frames: int = 1
+    pixel_scale: str | None = None
+    pixel_range: str | None = None
 
 
 @dataclass

@@ -2,26 +2,33 @@
 
 Pillow raises far more than OSError on hostile files (of 4,014 refusals 307 were ValueError, IndexError,
 SyntaxError, struct.error and others), so faults are told apart by the stage that failed, not by their type.
-Pillow's leniency for cut-off files stays off. Anything worse than an exception is `decode_pool`'s to
-withstand.
+Pillow's leniency for cut-off files stays off. `decode_pool` withstands what is worse than an exception.
 """
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError, features
 
 from pipeline.errors import ImageError, Reason
 from pipeline.images.image_format import DECODED_FORMATS, HEADER_BYTES, image_format, is_cut_off
+from pipeline.images.jpeg_end import ended_jpeg, lacks_end
+from pipeline.images.netpbm import netpbm_samples
+from pipeline.images.png_chunks import bare_png
+from pipeline.images.png_samples import png_samples
 from pipeline.images.rgb import UnknownModeError, rgb_image
+from pipeline.images.scale import Samples, scaled
+from pipeline.images.tiff_samples import one_plane, tiff_samples
+from pipeline.images.tiff_tags import HEIGHT, WIDTH, TiffTags, UnreadLayoutError
 
 EXIF_ORIENTATION = 0x0112
 SHOWN_BYTES = 16  # of a file that is no image: enough to know a web page or an archive again
-
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a thread a core would not fit a decoder's memory
 
 # What each EXIF orientation needs to stand upright; 1, and numbers that EXIF does not know, need nothing.
 UPRIGHT_BY_ORIENTATION = {
@@ -33,49 +40,138 @@ UPRIGHT_BY_ORIENTATION = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# What Pillow says of files that may be sound.
+_UNSUPPORTED = re.compile(r"unsupported|not (yet )?supported|cannot handle|unknown (pixel|raw) mode", re.I)
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_CUT_OFF = re.compile(r"truncated|not enough image data|reached EOF", re.I)
 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """An upright image, uint8 RGB; the EXIF orientation (1..8) and the number of frames of its file."""
+    """An upright image, uint8 RGB; the EXIF orientation (1..8) and the number of frames of its file.
+
+    Of an image with more than 8 bits a sample, `pixel_scale` says which samples became 0 and 255, and
+    `pixel_range` which are its smallest and largest, each as "LO:HI".
+    """
 
     image_HW3: np.ndarray
     exif_orientation: int
     frames: int
+    pixel_scale: str | None = None
+    pixel_range: str | None = None
 
 
-def decoded_image(data: bytes, max_pixels: int) -> DecodedImage:
-    """The first frame of an image file, turned upright, as RGB.
+@dataclass(frozen=True)
+class _Stored:
+    """The first frame of a file as its samples or as 8-bit RGB, and what is left to do to make it upright."""
+
+    pixels: Samples | Image.Image
+    is_deep: bool  # more than 8 bits a sample
+    orientation: int
+    is_upright: bool
+    frames: int
+
+
+def decoded_image(data: bytes, max_pixels: int, scale: str = "full") -> DecodedImage:
+    """The first frame of an image file, turned upright, as RGB; `scale` as in `pipeline.images.scale`.
 
     Raises: ImageError with EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TOO_LARGE, TRUNCATED or CORRUPT.
     """
     name = _decoded_format(data)
-    Image.MAX_IMAGE_PIXELS = (
-        max_pixels // 2 + 1
-    )  # Pillow refuses at twice this; it guards frames and tiles too
+    if name == "JPEG" and lacks_end(data):
+        return _decoded(_ended(data, max_pixels), name, max_pixels, scale)
+    try:
+        return _decoded(data, name, max_pixels, scale)
+    except ImageError as fault:
+        if name != "PNG" or fault.reason not in (Reason.CORRUPT, Reason.TRUNCATED):
+            raise
+    return _decoded(bare_png(data), name, max_pixels, scale)  # the fault may be of metadata alone
+
+
+def _ended(data: bytes, max_pixels: int) -> bytes:
+    """The JPEG with the end marker that it lacks. Raises: ImageError with TOO_LARGE or TRUNCATED."""
+    with _fault_of_file(data, "JPEG"):
+        _refuse_size(*_opened(data, "JPEG").size, max_pixels)
+        ended = ended_jpeg(data)
+        if ended is None:
+            raise ValueError("the file is truncated: it has no end marker, and pixels are missing")
+    return ended
+
+
+def _decoded(data: bytes, name: str, max_pixels: int, scale: str) -> DecodedImage:
+    Image.MAX_IMAGE_PIXELS = max_pixels // 2 + 1  # Pillow refuses at twice this; it guards frames too
     with _fault_of_file(data, name):
-        image: Image.Image = Image.open(io.BytesIO(data), formats=[name])
-    width, height = image.size
+        stored = _stored_tiff(data, max_pixels) if name == "TIFF" else _stored(data, name, max_pixels)
+        pixel_scale = pixel_range = None
+        rgb = stored.pixels
+        if isinstance(rgb, Samples):
+            in_8_bits = scaled(rgb, scale if stored.is_deep else "full")
+            rgb = Image.fromarray(in_8_bits.pixels).convert("RGB")
+            if stored.is_deep:
+                pixel_scale, pixel_range = in_8_bits.pixel_scale, in_8_bits.pixel_range
+        if not stored.is_upright and stored.orientation in UPRIGHT_BY_ORIENTATION:
+            rgb = rgb.transpose(UPRIGHT_BY_ORIENTATION[stored.orientation])
+        return DecodedImage(np.asarray(rgb), stored.orientation, stored.frames, pixel_scale, pixel_range)
+
+
+def _stored(data: bytes, name: str, max_pixels: int) -> _Stored:
+    image = _opened(data, name)
+    _refuse_size(*image.size, max_pixels)
+    samples, is_deep = None, True
+    if name == "PNG":
+        samples = png_samples(data, image)
+    elif name == "PPM" and (netpbm := netpbm_samples(data, image)):
+        samples, largest = netpbm
+        is_deep = largest > 255
+    image.load()  # before EXIF is read: a PNG loads to find it, and a second load hides the fault
+    pixels = rgb_image(image) if samples is None else samples
+    frames = int(getattr(image, "n_frames", 1))  # after the pixels: counting moves on to other frames
+    return _Stored(pixels, is_deep, _exif_orientation(image), False, frames)
+
+
+def _stored_tiff(data: bytes, max_pixels: int) -> _Stored:
+    tags = TiffTags.of(data)
+    _refuse_size(tags.integers(WIDTH)[0], tags.integers(HEIGHT)[0], max_pixels)
+    tags.refuse_unread()
+    Image.MAX_IMAGE_PIXELS = None  # the page has been measured, and its bytes may pass as a wider one
+    orientation, frames = tags.ifd.get(EXIF_ORIENTATION, 1), tags.pages(data)
+    orientation = orientation if orientation in UPRIGHT_BY_ORIENTATION else 1
+    try:
+        samples = tiff_samples(data, tags)
+        if samples is not None:
+            return _Stored(samples, tags.bits[0] > 8, orientation, False, frames)
+        page = _opened(one_plane(data, tags), "TIFF")
+        page.load()  # which turns it upright
+        image = rgb_image(page)
+    except UnidentifiedImageError:
+        raise UnreadLayoutError(tags.described()) from None
+    except (MemoryError, UnreadLayoutError):
+        raise
+    except Exception as fault:
+        if tags.last_byte > len(data):
+            raise ValueError(f"the file is truncated: its strips end at byte {tags.last_byte}") from fault
+        if tags.is_codec_missing:
+            raise UnreadLayoutError(tags.described()) from fault
+        raise
+    return _Stored(image, False, orientation, True, frames)
+
+
+def _opened(data: bytes, name: str) -> ImageFile.ImageFile:
+    try:
+        return Image.open(io.BytesIO(data), formats=[name])
+    except UnidentifiedImageError:
+        if name != "TIFF":
+            factory, _ = Image.OPEN[name]
+            factory(io.BytesIO(data), "")  # again, for the reason, which Image.open keeps to itself
+        raise
+
+
+def _refuse_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageError(
             Reason.TOO_LARGE,
             f"{width} x {height} is more than the limit of {max_pixels} pixels; raise max_image_pixels",
         )
-    with _fault_of_file(data, name):
-        image_HW3, orientation = _upright_pixels(image)
-        frames = int(getattr(image, "n_frames", 1))  # after the pixels: counting moves on to other frames
-    return DecodedImage(image_HW3, orientation, frames)
-
-
-def _upright_pixels(image: Image.Image) -> tuple[np.ndarray, int]:
-    if image.format == "TIFF":  # Pillow turns TIFFs as it loads them, and forgets how they lay
-        orientation = _exif_orientation(image)
-        return np.asarray(rgb_image(image)), orientation
-    image.load()  # before EXIF is read: a PNG loads to find it, and a second load hides the fault
-    rgb, orientation = rgb_image(image), _exif_orientation(image)
-    if orientation in UPRIGHT_BY_ORIENTATION:
-        rgb = rgb.transpose(UPRIGHT_BY_ORIENTATION[orientation])
-    return np.asarray(rgb), orientation
 
 
 def _decoded_format(data: bytes) -> str:
@@ -84,14 +180,14 @@ def _decoded_format(data: bytes) -> str:
     name = image_format(data[:HEADER_BYTES])
     if name is None:
         raise ImageError(Reason.NOT_AN_IMAGE, f"no image format begins with {data[:SHOWN_BYTES]!r}")
-    if name not in DECODED_FORMATS:
-        readable = ", ".join(sorted(DECODED_FORMATS))
+    if name not in DECODED_FORMATS or (name == "AVIF" and not features.check("avif")):
+        readable = ", ".join(sorted(DECODED_FORMATS - {name}))
         raise ImageError(Reason.UNSUPPORTED, f"{name} is not read; convert it to one of {readable}")
     return name
 
 
 def _exif_orientation(image: Image.Image) -> int:
-    """1..8; 1 where there is none. Broken EXIF in a sound photo counts as none, as in every viewer."""
+    """1..8; 1 if there is none. Broken EXIF in a sound photo counts as none, as in every viewer."""
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     except Exception:  # noqa: BLE001  # hostile EXIF raises anything, and the pixels do not depend on it
@@ -106,6 +202,11 @@ def _fault_of_file(data: bytes, name: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except ImageError:
+        raise
+    except UnreadLayoutError as layout:
+        message = f"{name} with {layout} is not read; save it as RGB or grey"
+        raise ImageError(Reason.UNSUPPORTED, message) from layout
     except UnknownModeError as fault:
         raise ImageError(Reason.UNSUPPORTED, f"{name}: {fault}") from fault
     except Image.DecompressionBombError as fault:
@@ -113,6 +214,10 @@ def _fault_of_file(data: bytes, name: str) -> Iterator[None]:
     except MemoryError:
         raise  # a limit of the process, not a fault of the file: for whoever set it
     except Exception as fault:  # told apart by stage, see the module's docstring
-        cut_off = is_cut_off(data, name) or "truncated" in str(fault)
-        reason = Reason.TRUNCATED if cut_off else Reason.CORRUPT
-        raise ImageError(reason, f"{name} of {len(data)} bytes: {type(fault).__name__}: {fault}") from fault
+        why = _ADDRESS.sub("", f"{type(fault).__name__}: {fault}")  # equal files give equal messages
+        reason = Reason.CORRUPT
+        if is_cut_off(data, name) or _CUT_OFF.search(why):
+            reason = Reason.TRUNCATED
+        elif _UNSUPPORTED.search(why):
+            reason = Reason.UNSUPPORTED
+        raise ImageError(reason, f"{name} of {len(data)} bytes: {why}") from fault

@@ -1,8 +1,8 @@
 """The process in which hostile bytes are decoded: it holds no credentials and little memory, and may die.
 
 It speaks over its standard input and output, one image at a time. A request is `REQUEST` and the encoded
-bytes; an answer is `ANSWER`, a JSON object of that length, and, for an image, its pixels. It ends with its
-input.
+bytes. An answer is `ANSWER` with the request's number, a JSON object, and, for an image, its pixels. The
+process ends when its input does.
 """
 
 import json
@@ -19,11 +19,14 @@ from PIL import Image
 from pipeline.errors import ImageError, Reason
 from pipeline.images.decode import DecodedImage, decoded_image
 
-REQUEST = struct.Struct("<QQd")  # bytes that follow, most pixels, deadline in seconds
+REQUEST = struct.Struct("<QQQd64s")  # its number, bytes that follow, most pixels, deadline in seconds, scale
 READY = b"r"  # the first byte out: from here on time is the image's, not the imports'
-ANSWER = struct.Struct("<Q")  # bytes of JSON that follow
+ANSWER = struct.Struct("<QQ")  # the request's number, bytes of JSON that follow
 
-Decode = Callable[[bytes, int], DecodedImage]
+# What a decoded image is besides its pixels.
+FACTS = ("exif_orientation", "frames", "pixel_scale", "pixel_range")
+
+Decode = Callable[[bytes, int, str], DecodedImage]
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, decode: Decode = decoded_image) -> None:
@@ -32,21 +35,21 @@ def serve(requests: BinaryIO, answers: BinaryIO, decode: Decode = decoded_image)
     answers.write(READY)
     answers.flush()
     while header := requests.read(REQUEST.size):
-        size, max_pixels, deadline_s = REQUEST.unpack(header)
+        number, size, max_pixels, deadline_s, scale = REQUEST.unpack(header)
         data = requests.read(size)
         # The parent has its own clock; this alarm, which ends the process, is for a parent that died.
         signal.setitimer(signal.ITIMER_REAL, deadline_s + 1)
         try:
-            decoded = decode(data, max_pixels)
+            decoded = decode(data, max_pixels, scale.rstrip(b"\0").decode())
         except ImageError as fault:
-            _answer(answers, {"reason": fault.reason.value, "message": str(fault)})
+            _answer(answers, number, {"reason": fault.reason.value, "message": str(fault)})
         except MemoryError:
             message = "decoding it needs more memory than a decoder may take"
-            _answer(answers, {"reason": Reason.TOO_LARGE.value, "message": message})
+            _answer(answers, number, {"reason": Reason.TOO_LARGE.value, "message": message})
         else:
             height, width, _ = decoded.image_HW3.shape
-            shape = {"height": height, "width": width}
-            _answer(answers, shape | {"exif_orientation": decoded.exif_orientation, "frames": decoded.frames})
+            facts = {name: getattr(decoded, name) for name in FACTS}
+            _answer(answers, number, {"height": height, "width": width, **facts})
             answers.write(np.ascontiguousarray(decoded.image_HW3).data)
         answers.flush()
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -59,9 +62,9 @@ def give_up_powers(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _answer(answers: BinaryIO, facts: dict[str, object]) -> None:
+def _answer(answers: BinaryIO, number: int, facts: dict[str, object]) -> None:
     encoded = json.dumps(facts).encode()
-    answers.write(ANSWER.pack(len(encoded)) + encoded)
+    answers.write(ANSWER.pack(number, len(encoded)) + encoded)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Decoding that survives its input: each image is decoded by a pooled child process with a deadline.
 
-A decoder that hangs is killed at the deadline, one that dies is replaced and the image is tried again; only
-an image that kills three decoders is given up. Children are plain subprocesses joined by pipes: their
-environment holds nothing but the import path, and pixels cross a pipe in about a millisecond a megapixel.
+A decoder that hangs is killed at the deadline. One that dies, or answers what makes no sense, is replaced and
+the image is tried again; an image that costs three decoders is given up. Children are plain subprocesses
+joined by pipes: their environment holds nothing but the import path, and pixels cross a pipe in about a
+millisecond a megapixel.
 """
 
 import contextlib
 import fcntl
 import json
-import math
 import os
 import queue
 import select
@@ -17,24 +17,34 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode import DecodedImage
-from pipeline.images.decode_child import ANSWER, READY, REQUEST
+from pipeline.images.decode_child import ANSWER, FACTS, READY, REQUEST
 
 MOST_ATTEMPTS = 3
 START_S = 120.0  # NumPy and Pillow from a slow network disk, with many labelers starting at once
-BYTES_A_PIXEL = 16  # the widest mode (4 bytes), its conversions and the RGB copy, all alive at once
+BYTES_A_PIXEL = 24  # 16-bit RGB as bytes, as samples and as RGB, with a copy of each, all alive at once
 MOST_FACT_BYTES = 1 << 20  # of JSON: a message may quote what the file says
 PIPE_BYTES = 1 << 20  # the most an ordinary Linux user may ask for
+REASONS_OF_A_DECODER = frozenset(
+    {
+        Reason.EMPTY,
+        Reason.NOT_AN_IMAGE,
+        Reason.UNSUPPORTED,
+        Reason.TOO_LARGE,
+        Reason.TRUNCATED,
+        Reason.CORRUPT,
+    }
+)
 BASE_BYTES = 1 << 30  # Python, NumPy and Pillow reserve about half of this before the first image
 
 
 class DecoderDiedError(Exception):
-    """The child process ended while it decoded."""
+    """The child process ended while it decoded, or was ended because it answered nonsense."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,7 @@ class DecodeLimits:
 
     max_pixels: int
     timeout_s: float
+    scale: str = "full"  # of samples of more than 8 bits, see pipeline.images.scale
 
     @property
     def memory_bytes(self) -> int:
@@ -67,7 +78,7 @@ class DecodePool:
         """The image in `data`.
 
         Raises: ImageError, with DECODE_TIMEOUT and WORKER_CRASH besides the reasons of `decoded_image`;
-            SamLabelError where no decoder starts here, which is no image's fault.
+            SamLabelError if no decoder starts here, which is no image's fault.
         """
         for _ in range(MOST_ATTEMPTS):
             decoder = self._idle.get()
@@ -83,7 +94,7 @@ class DecodePool:
                 raise
             finally:
                 self._idle.put(decoder)
-        raise ImageError(Reason.WORKER_CRASH, f"the decoder died on it {MOST_ATTEMPTS} times: {last_words}")
+        raise ImageError(Reason.WORKER_CRASH, f"its decoder died {MOST_ATTEMPTS} times: {last_words}")
 
     def close(self) -> None:
         """Ends all idle decoders."""
@@ -94,11 +105,40 @@ class DecodePool:
             self._idle.put(None)
 
 
+@dataclass(frozen=True)
+class AnswerFacts:
+    """What a decoder says of an image before its pixels."""
+
+    height: int
+    width: int
+    others: dict[str, Any]  # the fields of DecodedImage besides its pixels
+
+    @property
+    def pixel_bytes(self) -> int:
+        return 3 * self.height * self.width
+
+
+def checked_facts(answer: bytes) -> AnswerFacts | ImageError:
+    """A decoder's answer, checked. Raises: ValueError, LookupError, TypeError or RecursionError."""
+    said = json.loads(answer)
+    if "reason" in said:
+        if said["reason"] not in REASONS_OF_A_DECODER:
+            raise ValueError("a reason that is no decoder's")
+        return ImageError(Reason(said["reason"]), str(said["message"]))
+    numbers = [said[name] for name in ("height", "width", "exif_orientation", "frames")]
+    if not all(type(number) is int and number > 0 for number in numbers) or said["exif_orientation"] > 8:
+        raise ValueError("a size, an orientation or a count that is none")
+    if not all(isinstance(said[name], str | None) for name in ("pixel_scale", "pixel_range")):
+        raise ValueError("a range that is no text")
+    return AnswerFacts(said["height"], said["width"], {name: said[name] for name in FACTS})
+
+
 class _Decoder:
     """One child process."""
 
     def __init__(self, program: str, limits: DecodeLimits) -> None:
         self._limits = limits
+        self._number = 0  # of the last request
         self._process = subprocess.Popen(  # noqa: S603  # our own module, no shell
             [sys.executable, "-m", program, str(limits.memory_bytes)],
             stdin=subprocess.PIPE,
@@ -121,27 +161,35 @@ class _Decoder:
             fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def decode(self, data: bytes) -> DecodedImage:
-        deadline = time.monotonic() + self._limits.timeout_s
-        request = REQUEST.pack(len(data), self._limits.max_pixels, self._limits.timeout_s)
+        limits, deadline = self._limits, time.monotonic() + self._limits.timeout_s
+        self._number += 1
+        scale = limits.scale.encode()
+        request = REQUEST.pack(self._number, len(data), limits.max_pixels, limits.timeout_s, scale)
         try:
             # The child reads a request whole before it decodes, so that this write cannot outlast it.
             self._requests.write(request + data)
             self._requests.flush()
-            (size,) = ANSWER.unpack(self._received(ANSWER.size, MOST_FACT_BYTES, deadline).data)
-            facts = json.loads(self._received(size, MOST_FACT_BYTES, deadline).tobytes())
-            if "reason" in facts:
-                raise ImageError(Reason(facts["reason"]), facts["message"])
-            shape = (facts["height"], facts["width"], 3)
-            pixels = self._received(math.prod(shape), 3 * self._limits.max_pixels, deadline)
+            number, size = ANSWER.unpack(self._received(ANSWER.size, MOST_FACT_BYTES, deadline).data)
+            if number != self._number:  # what is left of an answer that was longer than it said
+                raise self._nonsense()
+            answer = self._received(size, MOST_FACT_BYTES, deadline).tobytes()
+            try:
+                facts = checked_facts(answer)
+            except (ValueError, LookupError, TypeError, RecursionError) as fault:
+                raise self._nonsense() from fault
+            if isinstance(facts, ImageError):
+                raise facts
+            pixels = self._received(facts.pixel_bytes, 3 * limits.max_pixels, deadline)
         except BrokenPipeError as broken:
             raise DecoderDiedError(self._cause_of_death()) from broken
-        return DecodedImage(pixels.reshape(shape), facts["exif_orientation"], facts["frames"])
+        if self._poll.poll(0):  # it has more to say than was asked
+            raise self._nonsense()
+        return DecodedImage(pixels.reshape(facts.height, facts.width, 3), **facts.others)
 
     def _received(self, size: int, most: int, deadline: float) -> np.ndarray:
         """The next `size` bytes of the child's answer, which may not be more than `most`; uint8 [size]."""
         if not 0 <= size <= most:
-            self.kill()
-            raise DecoderDiedError("its answer made no sense")
+            raise self._nonsense()
         received = np.empty(size, np.uint8)
         rest = received.data
         while rest:
@@ -156,6 +204,11 @@ class _Decoder:
                 raise DecoderDiedError(self._cause_of_death())
             rest = rest[count:]
         return received
+
+    def _nonsense(self) -> DecoderDiedError:
+        """The fault of a decoder that cannot be trusted any more; it is ended."""
+        self.kill()
+        return DecoderDiedError("its answer made no sense")
 
     def _cause_of_death(self) -> str:
         code = self._process.wait()

@@ -3,7 +3,7 @@
 import re
 
 _IMAGE = re.compile(
-    r"""\.(jpg|jpeg|jpe|jfif|png|apng|webp|tif|tiff|bmp|dib|gif|pgm|ppm|pnm
+    r"""\.(jpg|jpeg|jpe|jfif|png|apng|webp|tif|tiff|bmp|dib|gif|pbm|pgm|ppm|pnm
     |heic|heics|heif|heifs|hif|avif|avifs|jp2|jxl|psd|eps)$""",
     re.IGNORECASE | re.VERBOSE,
 )

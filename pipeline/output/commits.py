@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from pipeline.errors import DamagedFile
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.names import Kind, OwnFile, commit_name, record_name, shard_name, whole_file
+from pipeline.output.format.schema import deep_and_narrow
 from pipeline.store.storage import Store, side_by_side
 from sam_core import __version__
 
@@ -39,6 +40,8 @@ class Commit:
     masks: int
     bytes: int
     written_at: str
+    deep: int = 0  # images of more than 8 bits a sample
+    narrow: int = 0  # of these, the ones that use a tenth of their scale or less
 
     @property
     def shard(self) -> str:
@@ -48,6 +51,7 @@ class Commit:
     def of(cls, name: str, table: pa.Table, size: int) -> "Commit":
         """The commit of a shard's rows, written now."""
         errors = pc.value_counts(table["error"].drop_null()).to_pylist()
+        deep, narrow = deep_and_narrow(table)
         return cls(
             name,
             rows=table.num_rows,
@@ -55,6 +59,8 @@ class Commit:
             masks=pc.sum(table["num_masks"]).as_py() or 0,
             bytes=size,
             written_at=now(),
+            deep=deep,
+            narrow=narrow,
         )
 
 

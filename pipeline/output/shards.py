@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pipeline.output.commits import Commit, write_commit
 from pipeline.output.format.names import shard_name
 from pipeline.output.format.parquet import parquet_bytes, parquet_metadata, parquet_table
+from pipeline.output.format.schema import ADDED_LATER
 from pipeline.store.range_file import RangeFile
 from pipeline.store.storage import Store
 
@@ -35,7 +36,7 @@ def read_shard(store: Store, commit: Commit, columns: Sequence[str] | None = Non
     """A shard's rows under SCHEMA; only the bytes of the named columns are read. Raises: DamagedFile."""
     whole = columns is None
     file = store.read(commit.shard) if whole else RangeFile(store, commit.shard, commit.bytes)
-    return parquet_table(file, store.uri(commit.shard), columns)
+    return parquet_table(file, store.uri(commit.shard), columns, may_lack=ADDED_LATER)
 
 
 def shard_metadata(store: Store, commit: Commit) -> Mapping[bytes, bytes]:

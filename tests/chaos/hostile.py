@@ -31,7 +31,7 @@ DECODE_TIMEOUT_S = 10
 
 @dataclass
 class HostileRun:
-    """What became of the files; the promises held where `faults` is empty."""
+    """What became of the files; the promises held if `faults` is empty."""
 
     files: int
     from_pillow: int
@@ -69,7 +69,7 @@ def hostile_run(folder: Path, mutants: int, has_pillow: bool) -> HostileRun:
 
 
 def pillow_images(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """The test images of Pillow's source distribution. Raises: CalledProcessError where pip has none."""
+    """The test images of Pillow's source distribution. Raises: CalledProcessError if pip has none."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "pillow"]
     subprocess.run([*pip, "--dest", folder, PILLOW], check=True, capture_output=True)
     (archive,) = folder.glob("*.tar.gz")

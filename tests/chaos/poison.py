@@ -37,7 +37,7 @@ BECOMES = {
 
 @dataclass
 class PoisonedRun:
-    """What became of the images; the promises held where `faults` is empty."""
+    """What became of the images; the promises held if `faults` is empty."""
 
     images: int
     poisons: int

@@ -2,8 +2,10 @@
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 
@@ -31,6 +33,15 @@ def sound_files() -> Iterator[tuple[str, bytes]]:
         yield f"tiff {compression}", _saved(rgb, "TIFF", compression=compression)
     yield "tiff pages", _saved(rgb, "TIFF", save_all=True, append_images=frames[1:])
     yield "tiff float", _saved(Image.fromarray(rng.random((40, 56), np.float32)), "TIFF")
+    deep_HW3 = rng.integers(0, 65536, (40, 56, 3), np.uint16)
+    for planar, compression in (("contig", "lzw"), ("separate", None)):
+        layout = {"planarconfig": planar, "compression": compression, "predictor": compression is not None}
+        yield f"tiff 16 bit {planar}", _tiff(deep_HW3, photometric="rgb", **layout)
+    doubles_HW = rng.random((40, 56))
+    yield "tiff double tiles", _tiff(doubles_HW, tile=(16, 16), compression="zlib", predictor=3, bigtiff=True)
+    yield "ppm", _saved(rgb, "PPM")
+    yield "pgm 16 bit", b"P5 56 40 4095\n" + (deep_HW3[:, :, 0] // 16).astype(">u2").tobytes()
+    yield "avif", _saved(rgb, "AVIF")
     for mode in ("1", "P", "RGB", "RGBA"):
         yield f"bmp {mode}", _saved(rgb.convert(mode), "BMP")
 
@@ -50,6 +61,13 @@ def hostile_files(count: int) -> Iterator[tuple[str, bytes]]:
 def _saved(image: Image.Image, name: str, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, name, **options)
+    return file.getvalue()
+
+
+def _tiff(array: np.ndarray, **layout: Any) -> bytes:
+    planes = np.moveaxis(array, 2, 0) if layout.get("planarconfig") == "separate" else array
+    file = io.BytesIO()
+    tifffile.imwrite(file, planes, metadata=None, **layout)
     return file.getvalue()
 
 

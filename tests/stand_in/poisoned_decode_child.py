@@ -5,10 +5,38 @@ import signal
 import sys
 
 from pipeline.images.decode import DecodedImage, decoded_image
-from pipeline.images.decode_child import give_up_powers, serve
+from pipeline.images.decode_child import ANSWER, give_up_powers, serve
+
+HEADER = ANSWER.pack(1, 2)
 
 
-def poisoned_decode(data: bytes, max_pixels: int) -> DecodedImage:
+def framed(facts: bytes, pixels: bytes = b"") -> bytes:
+    """A whole answer to the first request."""
+    return ANSWER.pack(1, len(facts)) + facts + pixels
+
+
+FACTS = b'{"height": 2, "width": 2, "exif_orientation": 1, "frames": 1, "pixel_scale": null, '
+FACTS += b'"pixel_range": null}'
+NONSENSE = {
+    "without end": b"\xff" * 16,
+    "short header": HEADER[:5],
+    "another image": ANSWER.pack(7, 2) + b"{}",
+    "no JSON": framed(b"garbage"),
+    "half of the pixels": framed(FACTS, bytes(6)),
+    "more pixels than said": framed(FACTS, bytes(13)),
+}
+
+
+def _answer_nonsense(data: bytes) -> None:
+    """Writes the nonsense that the input names; then it ends, or waits for the next image if asked to."""
+    _, _, name, after = data.decode().split(":")
+    os.write(1, NONSENSE[name])
+    if after == "ends":
+        os._exit(0)
+    os.read(0, 1)
+
+
+def poisoned_decode(data: bytes, max_pixels: int, scale: str) -> DecodedImage:
     if data.startswith(b"poison:"):
         _, kind, *_ = data.split(b":")
         match kind:
@@ -23,10 +51,9 @@ def poisoned_decode(data: bytes, max_pixels: int) -> DecodedImage:
                 os._exit(3)
             case b"memory":
                 bytearray(8 << 30)
-            case b"liar":  # a decoder that was taken over and claims an image without end
-                os.write(1, b"\xff" * 8)
-                os._exit(0)
-    return decoded_image(data, max_pixels)
+            case b"nonsense":  # a decoder that was taken over, or has lost its place
+                _answer_nonsense(data)
+    return decoded_image(data, max_pixels, scale)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What makes two rows comparable: schema, weights and mask options. A dataset holds rows of one identity.
+"""What makes two rows comparable: schema, weights, mask options and the scale of deep samples.
+
+A dataset holds rows of one identity.
 
 Its fingerprint covers the options that differ from their defaults, so that a later version may add an option
 without disowning old datasets.
@@ -13,6 +15,7 @@ from typing import Any
 from pipeline.output.format.schema import SCHEMA_VERSION
 from sam_core.options import MaskOptions
 
+DEFAULT_SCALE = "full"  # of datasets that do not name theirs, too
 _SPEED_ONLY = {"points_per_batch", "compile_decoder"}  # may differ between two runs over one dataset
 
 
@@ -24,12 +27,14 @@ class Identity:
     model_sha256: str
     mask_options: MaskOptions
     schema_version: int = SCHEMA_VERSION
+    scale: str = DEFAULT_SCALE  # RunConfig.scale: which samples of more than 8 bits become black and white
 
     @property
     def fingerprint(self) -> str:
         """16 hex characters, equal for equal identities."""
-        said = [self.schema_version, self.model_sha256, self._options(only_changed=True)]
-        return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+        parts: list[Any] = [self.schema_version, self.model_sha256, self._options(only_changed=True)]
+        parts += [{"scale": self.scale}] if self.scale != DEFAULT_SCALE else []
+        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def described(self) -> dict[str, Any]:
         """JSON values, as they stand in dataset.json, run records and shards."""
@@ -37,6 +42,7 @@ class Identity:
             "schema_version": self.schema_version,
             "model": {"type": self.model_type, "sha256": self.model_sha256},
             "mask_options": self._options(only_changed=False),
+            "scale": self.scale,
             "fingerprint": self.fingerprint,
         }
 
@@ -48,10 +54,11 @@ class Identity:
             said["model"]["sha256"],
             MaskOptions.of_record(said["mask_options"]),
             said["schema_version"],
+            said.get("scale", DEFAULT_SCALE),
         )
 
     def differences(self, other: "Identity") -> list[str]:
-        """What differs, each like "points_per_side 32, not 16"; empty where the fingerprints are equal."""
+        """What differs, each like "points_per_side 32, not 16"; empty if the fingerprints are equal."""
         mine, theirs = self._flat(), other._flat()
         return [f"{key} {theirs[key]}, not {value}" for key, value in mine.items() if theirs[key] != value]
 
@@ -60,6 +67,7 @@ class Identity:
             "schema_version": self.schema_version,
             "model sha256": f"{self.model_sha256[:12]} ({self.model_type})",
             **self._options(only_changed=False),
+            "scale": self.scale,
         }
 
     def _options(self, only_changed: bool) -> dict[str, Any]:

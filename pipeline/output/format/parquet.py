@@ -30,12 +30,23 @@ def parquet_bytes(table: pa.Table, dictionaries: Sequence[str]) -> bytes:
     return body.getvalue()
 
 
-def parquet_table(file: bytes | io.RawIOBase, uri: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of a Parquet file that is called `uri`; of the named columns only. Raises: DamagedFile."""
+def parquet_table(
+    file: bytes | io.RawIOBase,
+    uri: str,
+    columns: Sequence[str] | None = None,
+    may_lack: Sequence[pa.Field] = (),
+) -> pa.Table:
+    """The rows of a Parquet file that is called `uri`; of the named columns only. Raises: DamagedFile.
+
+    Columns of `may_lack` that the file has not are null.
+    """
     with _damage_told(uri):
         # read_table's threads can abort a process that exits
         table = _opened(file).read(columns=columns)
         table.validate(full=True)
+        for field in may_lack:
+            if field.name not in table.column_names and (columns is None or field.name in columns):
+                table = table.append_column(field, pa.nulls(table.num_rows, field.type))
         return table if columns is None else table.select(columns)
 
 

@@ -25,12 +25,12 @@ SCHEMA: pa.Schema = pa.schema(
         pa.field("image_id", pa.string(), nullable=False),  # 32 hex characters, from the uri alone
         pa.field("uri", pa.string(), nullable=False),
         pa.field("etag", pa.string(), nullable=False),
-        pa.field("width", pa.int32()),  # of the upright image; null where it could not be decoded
+        pa.field("width", pa.int32()),  # of the upright image; null if it could not be decoded
         pa.field("height", pa.int32()),
         pa.field("exif_orientation", pa.int8()),
         pa.field("frames", pa.int32()),
         pa.field("status", pa.string(), nullable=False),  # "ok" | "failed"
-        pa.field("error", pa.string()),  # a Reason, null where ok
+        pa.field("error", pa.string()),  # a Reason, null if ok
         pa.field("error_message", pa.string()),
         pa.field("num_masks", pa.int32()),
         pa.field("mask_counts", pa.list_(pa.string())),  # COCO compressed RLE of (height, width)
@@ -40,8 +40,15 @@ SCHEMA: pa.Schema = pa.schema(
         pa.field("mask_stability_score", pa.list_(pa.float32())),
         pa.field("mask_point_coords", pa.list_(_XY)),
         pa.field("mask_crop_box", pa.list_(_XYWH)),
+        # Of images of more than 8 bits a sample, as "LO:HI": the samples that became 0 and 255, and the
+        # image's own smallest and largest.
+        pa.field("pixel_scale", pa.string()),
+        pa.field("pixel_range", pa.string()),
     ]
 )
+# Shards of earlier releases lack them; a reader takes them for null.
+ADDED_LATER = [SCHEMA.field(name) for name in ("pixel_scale", "pixel_range")]
+NARROW = 0.1  # of the scale: 12-bit samples in 16 bits use 6 % of it
 
 
 class Decoded(Protocol):
@@ -52,6 +59,12 @@ class Decoded(Protocol):
 
     @property
     def frames(self) -> int: ...
+
+    @property
+    def pixel_scale(self) -> str | None: ...
+
+    @property
+    def pixel_range(self) -> str | None: ...
 
 
 def ok_row(manifest_row: Mapping[str, Any], decoded: Decoded, masks: "ImageMasks") -> dict[str, Any]:
@@ -64,6 +77,8 @@ def ok_row(manifest_row: Mapping[str, Any], decoded: Decoded, masks: "ImageMasks
         "frames": decoded.frames,
         "status": "ok",
         **mask_columns(masks),
+        "pixel_scale": decoded.pixel_scale,
+        "pixel_range": decoded.pixel_range,
     }
 
 
@@ -99,6 +114,18 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 def conformed(table: pa.Table) -> pa.Table:
     """The same rows cast to SCHEMA: a block of images without masks infers list<null>."""
     return table.select(SCHEMA.names).cast(SCHEMA)
+
+
+def deep_and_narrow(table: pa.Table) -> tuple[int, int]:
+    """How many images have more than 8 bits a sample, and how many of them use NARROW of their scale."""
+    columns = (table[name].to_pylist() for name in ("pixel_scale", "pixel_range"))
+    pairs = [(scale, used or "0:0") for scale, used in zip(*columns, strict=True) if scale is not None]
+    return len(pairs), sum(_width(used) <= NARROW * _width(scale) for scale, used in pairs)
+
+
+def _width(low_and_high: str) -> float:
+    low, _, high = low_and_high.partition(":")
+    return float(high) - float(low)
 
 
 def file_metadata(description: Mapping[str, Any], run: str) -> dict[bytes, bytes]:

@@ -66,6 +66,13 @@ def test_the_summary_says_what_was_done_and_what_comes_next() -> None:
     ]
 
 
+@pytest.mark.parametrize(("narrow", "warns"), [(6, True), (5, False), (0, False)])
+def test_a_run_over_12_bit_data_in_16_bits_says_so(narrow: int, warns: bool) -> None:
+    text = summary_text(RunSummary(20, 0, 0, 20, 9, deep=10, narrow=narrow), "out")
+    assert (f"{narrow} of 10 images of more than 8 bits use a tenth" in text) is warns
+    assert ("--scale auto" in text) is warns
+
+
 def test_a_finished_dataset_has_nothing_to_do_and_a_limited_one_goes_on() -> None:
     assert summary_text(RunSummary(0, 0, 6, 6, 0), "out").splitlines() == [
         "nothing to do",

@@ -54,3 +54,24 @@ def test_what_the_output_keeps_holds_no_secret() -> None:
     kept = config(checkpoint="https://me:pw@host/w.pth?X-Amz-Signature=abc&size=1", workers=2).recorded()
     assert kept["checkpoint"] == "https://***host/w.pth?***&size=1"
     assert kept["workers"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("full", "full"),
+        ("auto", "auto"),
+        ("0:4095", "0:4095"),
+        ("0.0:4095.", "0:4095"),
+        ("-1.50:+2e3", "-1.5:2000"),
+        (".5:1", "0.5:1"),
+    ],
+)
+def test_equal_scales_are_one_text(text: str, kept: str) -> None:
+    assert config(scale=text).scale == kept
+
+
+@pytest.mark.parametrize("text", ["", "half", "5", "5:", "9:1", "1:1", "nan:1", "0:inf", "0:4095:1", "FULL"])
+def test_a_scale_that_means_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match=r"neither full, auto nor|no range"):
+        config(scale=text)

@@ -1,6 +1,7 @@
 """The pool of decoders against decoders that die, hang and lie; each in a real process."""
 
 import io
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from poisoned_decode_child import FACTS, NONSENSE
 
 from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode import decoded_image
-from pipeline.images.decode_pool import DecodeLimits, DecodePool
+from pipeline.images.decode_pool import DecodeLimits, DecodePool, checked_facts
 
 LIMITS = DecodeLimits(max_pixels=1_000_000, timeout_s=20)
 
@@ -66,7 +68,7 @@ def test_many_threads_share_it(pool: DecodePool) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "last_words"),
-    [("segfault", "SIGSEGV"), ("abort", "SIGABRT"), ("exit", "exit code 3"), ("liar", "")],
+    [("segfault", "SIGSEGV"), ("abort", "SIGABRT"), ("exit", "exit code 3")],
 )
 def test_an_image_that_kills_its_decoder_is_given_up(
     poisonable: DecodePool, kind: str, last_words: str
@@ -76,6 +78,71 @@ def test_an_image_that_kills_its_decoder_is_given_up(
     assert "3 times" in message
     assert last_words in message
     assert poisonable.decode(png()).image_HW3.shape == (32, 32, 3), "its neighbour is unharmed"
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+@pytest.mark.parametrize("after", ["ends", "waits"])
+def test_nonsense_costs_its_image_and_its_decoder(name: str, after: str) -> None:
+    """Also a decoder that lives on is not used again: it would answer the neighbour with what is left."""
+    pool = DecodePool(1, DecodeLimits(LIMITS.max_pixels, timeout_s=0.5), "poisoned_decode_child")
+    reason, message = reason_of(pool, f"poison:nonsense:{name}:{after}".encode())
+    is_short = name in ("short header", "half of the pixels")
+    if is_short and after == "waits":
+        assert reason is Reason.DECODE_TIMEOUT
+    else:
+        assert (reason, "3 times" in message) == (Reason.WORKER_CRASH, True)
+    np.testing.assert_array_equal(pool.decode(png()).image_HW3, decoded_image(png(), 1 << 20).image_HW3)
+    pool.close()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"height": -2, "width": -2},
+        {"height": 0},
+        {"height": 2.5},
+        {"height": True},
+        {"width": "2"},
+        {"width": None},
+        {"frames": 0},
+        {"exif_orientation": None},
+        {"exif_orientation": 9},
+        {"pixel_range": 5},
+        {"reason": "BORED", "message": "-"},
+        {"reason": 7},
+        {"reason": "FORBIDDEN", "message": "-"},
+        {"reason": "CORRUPT"},
+    ],
+)
+def test_facts_that_make_no_sense(changed: dict[str, object]) -> None:
+    sound = json.loads(FACTS)
+    assert checked_facts(FACTS).others["frames"] == 1
+    with pytest.raises((ValueError, LookupError, TypeError)):
+        checked_facts(json.dumps(sound | changed).encode())
+
+
+@pytest.mark.parametrize("answer", [b"", b"[1]", b"7", b"null", b"{}", b"\xff\xfe", b"[" * 100_000])
+def test_answers_that_are_no_facts(answer: bytes) -> None:
+    with pytest.raises((ValueError, LookupError, TypeError, RecursionError)):
+        checked_facts(answer)
+
+
+def test_what_a_decoder_adds_after_its_answer_is_no_neighbours() -> None:
+    """Its surplus arrives once the image was taken for done."""
+    late = DecodePool(1, LIMITS, "late_decode_child")
+    for _ in range(3):
+        assert late.decode(png(5)).image_HW3.shape == (5, 5, 3)
+    late.close()
+
+
+def test_the_scale_and_its_range_cross_the_pipe() -> None:
+    own = DecodePool(1, DecodeLimits(LIMITS.max_pixels, timeout_s=20, scale="100:300"))
+    file = io.BytesIO()
+    Image.fromarray(np.array([[100, 180, 300, 400]], np.uint16)).save(file, "PNG")
+    decoded = own.decode(file.getvalue())
+    own.close()
+    assert decoded.image_HW3[0, :, 0].tolist() == [0, 102, 255, 255]
+    assert (decoded.pixel_scale, decoded.pixel_range) == ("100:300", "100:400")
 
 
 def test_a_decoder_that_does_not_start_is_no_fault_of_the_image() -> None:

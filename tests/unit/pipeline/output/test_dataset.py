@@ -1,5 +1,6 @@
 """Resume, retry, refresh, overwrite: what a dataset holds after each."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -137,6 +138,22 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path, rehearsa
     ):
         photos.run(store)
     assert files_below(tmp_path) == before
+
+
+def test_shards_without_the_columns_that_were_added_later_are_read(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.run(store, shards=1)
+    (shard,) = (tmp_path / "data").iterdir()
+    old = pq.read_table(shard)
+    pq.write_table(old.drop_columns(["pixel_scale", "pixel_range"]), shard, write_page_checksum=True)
+    (commit,) = (tmp_path / "_commits").iterdir()
+    kept = json.loads(commit.read_text()) | {"bytes": shard.stat().st_size}
+    commit.write_text(json.dumps({name: kept[name] for name in kept if name not in ("deep", "narrow")}))
+    photos.run(store)
+    dataset = Dataset.in_store(store)
+    assert validate(str(tmp_path)).problems == []
+    assert dataset.table(["uri", "pixel_scale"]).num_rows == len(NAMES)
+    assert set(dataset.table()["pixel_range"].to_pylist()) == {None}
 
 
 def test_settings_that_change_no_mask_are_not_compared(tmp_path: Path, rehearsal) -> None:

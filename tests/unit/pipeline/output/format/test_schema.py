@@ -8,17 +8,26 @@ import pytest
 
 from pipeline.errors import Reason
 from pipeline.output.format.manifest import manifest_row
-from pipeline.output.format.schema import SCHEMA, conformed, failed_row, file_metadata, mask_columns, table_of
+from pipeline.output.format.schema import (
+    SCHEMA,
+    conformed,
+    deep_and_narrow,
+    failed_row,
+    file_metadata,
+    mask_columns,
+    table_of,
+)
 from pipeline.output.row_masks import masks_of_row
 from sam_core.label_map import label_map
 
 NAMES_OF_V1 = ["image_id", "uri", "etag", "width", "height", "exif_orientation", "frames", "status", "error"]
 NAMES_OF_V1 += ["error_message", "num_masks", "mask_counts", "mask_area", "mask_bbox", "mask_predicted_iou"]
 NAMES_OF_V1 += ["mask_stability_score", "mask_point_coords", "mask_crop_box"]
+ADDED = ["pixel_scale", "pixel_range"]  # null in shards of earlier releases
 
 
 def test_the_columns_are_those_of_version_1() -> None:
-    assert SCHEMA.names == NAMES_OF_V1
+    assert SCHEMA.names == NAMES_OF_V1 + ADDED
     assert SCHEMA.field("mask_bbox").type == pa.list_(pa.list_(pa.float32(), 4))
     assert SCHEMA.field("mask_counts").type == pa.list_(pa.string())
 
@@ -73,3 +82,10 @@ def test_the_files_metadata_says_what_the_columns_mean() -> None:
     assert said["fingerprint"] == "abc"
     assert said["run"] == "r00001"
     assert said["box_format"] == "xywh"
+
+
+def test_images_that_use_a_tenth_of_their_scale_are_counted() -> None:
+    scales = [None, "0:65535", "0:65535", "0:65535", "5:5", "0:10"]
+    ranges = [None, "0:4095", "0:65535", None, "5:5", "0:1"]
+    table = pa.table({"pixel_scale": scales, "pixel_range": ranges})
+    assert deep_and_narrow(table) == (5, 4)

@@ -1,0 +1,107 @@
+"""Samples of more than 8 bits as 8 bits: which value becomes 0 and which 255, and what the row says of it.
+
+- `full`: the range of the type. Signed integers of 16 bits, integers of 32 bits and floats have no range that
+  images use: they take the image's own smallest and largest sample, as `auto` does.
+- `auto`: the image's own smallest and largest sample.
+- `LO:HI`: these two numbers, for every image; samples beyond them are black and white.
+
+NaN, infinity and the file's own nodata value are no samples: they count for no range and become black.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+CHUNK_SAMPLES = 1 << 20  # converted at once, in float64: 8 MB
+
+
+@dataclass(frozen=True)
+class Samples:
+    """An image as its file stores it: [H, W] grey or [H, W, 3] RGB, of any number type."""
+
+    values: np.ndarray
+    type_range: tuple[float, float] | None = None  # None: the type has no range that images use
+    nodata: float | None = None
+    is_white_zero: bool = False
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """The uint8 pixels, the samples that became 0 and 255, and the image's own smallest and largest."""
+
+    pixels: np.ndarray
+    pixel_scale: str
+    pixel_range: str | None  # None if the image has no samples but nodata
+
+
+def scaled(samples: Samples, scale: str) -> Scaled:
+    """The samples in 8 bits by `scale`: full, auto or LO:HI."""
+    own = _own_range(samples)
+    low, high = _chosen_range(samples, scale) or own or (0.0, 0.0)
+    factor = 255 / (high - low) if high > low else 0.0
+    pixels = np.empty(samples.values.shape, np.uint8)
+    for rows in _chunks(samples.values):
+        values = samples.values[rows].astype(np.float64)
+        missing = _missing(samples, samples.values[rows])
+        values[missing] = low
+        values = np.rint((np.clip(values, low, max(low, high)) - low) * factor)
+        if samples.is_white_zero:
+            values = 255 - values
+        values[_black(missing)] = 0
+        pixels[rows] = values
+    return Scaled(pixels, _text(low, high), _text(*own) if own else None)
+
+
+def _chosen_range(samples: Samples, scale: str) -> tuple[float, float] | None:
+    """The range that does not depend on the image's samples; None if it does."""
+    if scale == "full":
+        return samples.type_range
+    if scale == "auto":
+        return None
+    low, _, high = scale.partition(":")
+    return float(low), float(high)
+
+
+def _own_range(samples: Samples) -> tuple[float, float] | None:
+    low, high = np.inf, -np.inf
+    for rows in _chunks(samples.values):
+        values = samples.values[rows]
+        values = values[~_missing(samples, values)]
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    return (low, high) if low <= high else None
+
+
+def _missing(samples: Samples, values: np.ndarray) -> np.ndarray:
+    """Which samples are none; bool of the same shape."""
+    missing: np.ndarray = ~np.isfinite(values)
+    if samples.nodata is not None:
+        if values.dtype.kind == "f":
+            with np.errstate(over="ignore"):  # a double that the type cannot hold is no sample's value
+                missing |= values == values.dtype.type(samples.nodata)
+        else:
+            missing |= values == samples.nodata
+    return missing
+
+
+def _black(missing: np.ndarray) -> np.ndarray:
+    """Which pixels are black: those without any sample, and of a grey image each that is missing."""
+    if missing.ndim == 2:
+        return missing
+    black: np.ndarray = np.broadcast_to(missing.all(axis=2, keepdims=True), missing.shape)
+    return black
+
+
+def _chunks(values: np.ndarray) -> Iterator[slice]:
+    """Slices of rows that together are the image: its float64 copy would not fit a decoder's memory."""
+    step = max(1, CHUNK_SAMPLES // max(1, values[:1].size))
+    return (slice(start, start + step) for start in range(0, len(values), step))
+
+
+def _text(low: float, high: float) -> str:
+    return f"{_number(float(low))}:{_number(float(high))}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)

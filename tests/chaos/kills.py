@@ -44,9 +44,8 @@ class Storm:
     images: int  # of each dataset
     datasets: int = 0
     kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SHARES, 0))
-    gave_up: list[str] = field(
-        default_factory=list
-    )  # the last lines of drivers that ended without being killed
+    # The last lines of drivers that ended without being killed.
+    gave_up: list[str] = field(default_factory=list)
     done_again: int = 0  # images, of all datasets
     faults: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -54,7 +53,7 @@ class Storm:
 
 def storm(folder: Path, kills: int, images: int, delay_s: float, seed: int) -> Storm:
     """A storm of `kills` over datasets of `images`, each of which holds its labeler for `delay_s`."""
-    began, record, rng = time.monotonic(), Storm(seed, images), Random(seed)
+    began, outcome, rng = time.monotonic(), Storm(seed, images), Random(seed)
     (folder / "in").mkdir()
     for number in range(images):
         (folder / "in" / f"{number:04d}.png").write_bytes(photo(number))
@@ -63,16 +62,16 @@ def storm(folder: Path, kills: int, images: int, delay_s: float, seed: int) -> S
     nodes = SeveralNodes()
     try:
         while deck:
-            drive = _Drive(nodes, folder / "in", folder / f"out{record.datasets}", delay_s)
-            _until_done(drive, deck, rng, record)
-            record.datasets += 1
-            record.done_again += drive.begun() - images
+            drive = _Drive(nodes, folder / "in", folder / f"out{outcome.datasets}", delay_s)
+            _until_done(drive, deck, rng, outcome)
+            outcome.datasets += 1
+            outcome.done_again += drive.begun() - images
             faults = faults_of(drive.output, images)
-            record.faults += [f"{drive.output.name}: {fault}" for fault in faults]
+            outcome.faults += [f"{drive.output.name}: {fault}" for fault in faults]
     finally:
         nodes.close()
-    record.seconds = round(time.monotonic() - began, 1)
-    return record
+    outcome.seconds = round(time.monotonic() - began, 1)
+    return outcome
 
 
 @dataclass(frozen=True)
@@ -119,14 +118,14 @@ class _Drive:
         return self.output.with_suffix(".log")
 
 
-def _until_done(drive: _Drive, deck: list[str], rng: Random, record: Storm) -> None:
+def _until_done(drive: _Drive, deck: list[str], rng: Random, outcome: Storm) -> None:
     """Kills what the deck names, until a driver has ended well."""
     driver, deadline = drive.start(), None
     try:
         while driver.poll() != 0:
             if driver.poll() is not None:
                 if driver.returncode > 0:
-                    record.gave_up.append(drive.last_words())
+                    outcome.gave_up.append(drive.last_words())
                     assert driver.returncode == RESUMABLE, drive.last_words()
                 driver = drive.start()
             if not deck:
@@ -137,7 +136,7 @@ def _until_done(drive: _Drive, deck: list[str], rng: Random, record: Storm) -> N
                 drive.wait_for_work(driver)
             time.sleep(rng.expovariate(1 / MEAN_GAP_S))
             if driver.poll() is None and _struck(deck[-1], drive.nodes, driver, rng):
-                record.kills[deck.pop()] += 1
+                outcome.kills[deck.pop()] += 1
     finally:
         driver.kill()
         driver.wait()

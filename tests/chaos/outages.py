@@ -147,29 +147,29 @@ OUTAGES = {"disk": full_disk, "hang": hanging_store, "store": dead_store, "head"
 
 def outage(name: str, images: int, folder: Path) -> Outage:
     """The result of the outage in a run over `images`, in a new folder."""
-    record = Outage()
+    outcome = Outage()
     (folder / "in").mkdir()
     for number in range(images):
         (folder / "in" / f"{number:04d}.png").write_bytes(photo(number))
     with OUTAGES[name](folder) as scene:
         with _driver(scene, folder) as driver:
-            record.kept = _rows_once_committed(scene.output, driver)
+            outcome.kept = _rows_once_committed(scene.output, driver)
             scene.strike(driver)
             struck = time.monotonic()
             code = driver.wait(PATIENCE_S)
-            record.ended_s = round(time.monotonic() - struck, 1)
-        *progress, record.last_line = (folder / "stderr").read_text().splitlines() or [""]
+            outcome.ended_s = round(time.monotonic() - struck, 1)
+        *progress, outcome.last_line = (folder / "stderr").read_text().splitlines() or [""]
         is_clean = all(re.match(r"\d+ of \d+ images, \d+ failed", line) for line in progress)
-        if not is_clean or code != scene.ends[0] or scene.ends[1] not in record.last_line:
-            record.faults.append(f"ended with {code} and printed: {progress} {record.last_line}")
-        if code == 130 and record.ended_s > 30:
-            record.faults.append(f"interrupted, it took {record.ended_s} s to end")
+        if not is_clean or code != scene.ends[0] or scene.ends[1] not in outcome.last_line:
+            outcome.faults.append(f"ended with {code} and printed: {progress} {outcome.last_line}")
+        if code == 130 and outcome.ended_s > 30:
+            outcome.faults.append(f"interrupted, it took {outcome.ended_s} s to end")
         options = {**BLOCKS, **scene.mend()}
-        if (rows := Dataset.at(scene.output).rows) < record.kept:
-            record.faults.append(f"{rows} rows of {record.kept} were left")
+        if (rows := Dataset.at(scene.output).rows) < outcome.kept:
+            outcome.faults.append(f"{rows} rows of {outcome.kept} were left")
         stand_in_run.finished(scene.source, scene.output, folder / "log", options)
-        record.faults += faults_of(scene.output, images)
-    return record
+        outcome.faults += faults_of(scene.output, images)
+    return outcome
 
 
 def outage_in_own_mounts(name: str, images: int) -> Outage:
@@ -233,19 +233,19 @@ def main() -> None:
     options.add_argument("--only", nargs="+", choices=OUTAGES, default=list(OUTAGES))
     options.add_argument("--images", type=int, default=80)
     asked = options.parse_args()
-    began, records = time.monotonic(), {}
+    began, outcomes = time.monotonic(), {}
     for name in asked.only:
         if name == "disk" and "OWN_MOUNTS" not in os.environ:
-            records[name] = outage_in_own_mounts(name, asked.images)
+            outcomes[name] = outage_in_own_mounts(name, asked.images)
             continue
         with tempfile.TemporaryDirectory() as folder:
-            records[name] = outage(name, asked.images, Path(folder))
+            outcomes[name] = outage(name, asked.images, Path(folder))
     print(
         json.dumps(
             {
                 "images": asked.images,
-                "outages": {name: asdict(one) for name, one in records.items()},
-                "faults": [f"{name}: {fault}" for name, one in records.items() for fault in one.faults],
+                "outages": {name: asdict(one) for name, one in outcomes.items()},
+                "faults": [f"{name}: {fault}" for name, one in outcomes.items() for fault in one.faults],
                 "seconds": round(time.monotonic() - began, 1),
             }
         )

@@ -6,10 +6,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from processes import title
 from stand_in_generator import photo
 
 COMMAND = [sys.executable, "-c", "from jobs.entry import main; main()"]
@@ -77,7 +79,37 @@ def test_a_signal_ends_the_wait_for_a_ray_that_never_starts(tmp_path: Path, deaf
     assert '"released": true' in lock.read_text()
 
 
-def wait_for_lock(output: Path, process: "subprocess.Popen[str]") -> None:
-    while not list(output.glob("_runs/*.json")):  # put after the lock, and shortly before Ray is joined
-        assert process.poll() is None, process.communicate()
+def test_a_signal_ends_the_start_of_a_ray_of_its_own_and_all_its_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # short: Ray puts sockets there
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        process = started(tmp_path, "")
+        try:
+            wait_for_lock(tmp_path / "out", process)
+            wait_until(lambda: bool(processes_that_name(folder)))
+            process.send_signal(signal.SIGTERM)
+            _, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
+        assert process.returncode == 130, stderr
+        wait_until(lambda: not processes_that_name(folder))
+
+
+def processes_that_name(text: str) -> list[str]:
+    """The ids of processes with the text in their command line."""
+    ids = [path.name for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    return [one for one in ids if text in title(int(one))]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def wait_for_lock(output: Path, process: "subprocess.Popen[str]") -> None:
+    # The run's record comes after the lock, and shortly before Ray is joined.
+    wait_until(lambda: process.poll() is not None or bool(list(output.glob("_runs/*.json"))))
+    assert process.poll() is None, process.communicate()

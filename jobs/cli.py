@@ -1,8 +1,8 @@
 """The `sam-label` command: which commands there are, and how every error ends.
 
 stdout is data, stderr is progress, logs and errors. A person's mistake is one sentence and an exit code,
-never a traceback; an unexpected exception is one sentence too, with its traceback under --debug. Each command
-imports ray and torch only when it has work for them, so that --help answers at once.
+never a traceback; so is an unexpected exception, whose traceback --debug shows. Each command imports ray and
+torch only when it has work for them, so that --help answers at once.
 """
 
 import io
@@ -16,7 +16,8 @@ from jobs.dataset_commands import gc, retry, status, validate
 from jobs.filter_command import filter_masks
 from jobs.models_command import models
 from jobs.run_command import run
-from pipeline.errors import SamLabelError
+from jobs.verbosity import logged_to_stderr, verbosity_of
+from pipeline.errors import SamLabelError, UsageError
 from pipeline.shutdown import exit_process, sigterm_interrupts
 from sam_core import __version__
 
@@ -38,18 +39,23 @@ app.add_typer(models, name="models")
 def main(arguments: list[str] | None = None) -> None:
     """Exits the process with the command's exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the terminal cannot show
     with sigterm_interrupts():
-        code = _exit_code([argument for argument in arguments if argument != "--debug"], debug)
+        try:
+            verbosity, others = verbosity_of(arguments)
+        except UsageError as mistake:
+            code = _fail(str(mistake), mistake.exit_code, "--debug" in arguments)
+        else:
+            with logged_to_stderr(verbosity.level):
+                code = _exit_code(others, verbosity.debug)
     exit_process(code)
 
 
 def _exit_code(arguments: list[str], debug: bool) -> int:
     try:
         code = int(app(arguments or ["--help"], prog_name="sam-label", standalone_mode=False) or 0)
-        if code == INTERRUPTED:  # what Typer makes of a KeyboardInterrupt, without a word
+        if code == INTERRUPTED:  # Typer's answer to a KeyboardInterrupt, which it does not report
             raise KeyboardInterrupt
         return code
     except KeyboardInterrupt:
@@ -64,10 +70,10 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
     except OSError as fault:
         if fault.filename is None:
             return _fail_unexpectedly(fault, debug)
-        # a file of the machine's own: a job file, the cache of weights, temporary files
+        # A file of this machine: a job file, the cache of weights, temporary files.
         why = fault.strerror or type(fault).__name__
         return _fail(f"{fault.filename}: {why}; check its permissions and the room on its disk", 1, debug)
-    except Exception as unexpected:  # noqa: BLE001  the last place that can turn it into a sentence
+    except Exception as unexpected:  # noqa: BLE001  # no caller is left that could make it a sentence
         return _fail_unexpectedly(unexpected, debug)
 
 
@@ -101,7 +107,21 @@ def options(
         typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Print the traceback of an error as well; may stand anywhere.")
+        bool,
+        typer.Option(
+            "--debug", help="Log everything, Ray's notices too, and print the traceback of an error."
+        ),
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log what is tried again and what is refreshed.")
+    ] = False,
+    log_level: Annotated[
+        str,
+        typer.Option(
+            "--log-level",
+            metavar="LEVEL",
+            help="What to log on stderr: debug, info, warning or error. These three may stand anywhere.",
+        ),
+    ] = "warning",
 ) -> None:
     """Point it at images, get a dataset of masks."""

@@ -1,6 +1,7 @@
 """How far a run is, on stderr: a bar on a terminal, now and then a line of text everywhere else.
 
-NO_COLOR is honoured by rich. The images/s are of this run alone, so that a resumed run shows its own speed.
+rich honours NO_COLOR. The images/s are of this run alone, so that a resumed run shows its own speed. What is
+logged meanwhile stands above the bar.
 """
 
 import sys
@@ -17,7 +18,7 @@ LINE_EVERY_S = 10.0  # often enough to see life in a log, rare enough to keep it
 
 @contextmanager
 def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
-    """A callback to give to a run, which shows what it is told until the block is left."""
+    """A callback for a run, which shows its progress until the block is left."""
     if not sys.stderr.isatty():
         yield _Lines().show
         return
@@ -32,7 +33,7 @@ def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
     )
-    # the time left goes by the last five minutes: an image may take many seconds
+    # The time left is judged by the last five minutes: an image may take many seconds.
     with Progress(*columns, console=Console(stderr=True), speed_estimate_period=300) as bar:
         task = bar.add_task("starting", total=None, failed=0, speed="")
         speed = _Speed()
@@ -53,7 +54,7 @@ def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
 
 @contextmanager
 def bytes_progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback to give to a download: it takes the bytes that are here and in all, 0 where unknown."""
+    """A callback to give to a download: it takes the bytes that are here and in all, 0 if unknown."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -77,7 +78,7 @@ def bytes_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 class _Speed:
-    """Images per second since the first report of the run: with the models' loading, without Ray's start."""
+    """Images per second since the first report, when Ray has started and the models begin to load."""
 
     def __init__(self) -> None:
         self.start_s: float | None = None

@@ -1,4 +1,4 @@
-"""`sam-label run`: options to a `RunConfig`, the run, and what it came to."""
+"""`sam-label run`: options to a `RunConfig`, the run, and its summary."""
 
 import json
 import time
@@ -41,7 +41,7 @@ def run(config: RunConfig, dry_run: DryRun = False, json_: Json = False) -> int:
 
 
 def _label(config: RunConfig, json_: bool) -> None:
-    """Runs, and tells what was done: after an early end too, before its error goes on."""
+    """Runs, and prints the summary; after an early end too, before the error is raised again."""
     from pipeline.run import run as labelled  # torch and ray load only once the options are right
     from pipeline.run import summary_so_far
 
@@ -59,10 +59,10 @@ def _label(config: RunConfig, json_: bool) -> None:
         elapsed_s = time.monotonic() - started_s
         done = in_the_time_left(lambda: summary_so_far(config.output, has_begun, elapsed_s), SUMMARY_S)
         if done:
-            _tell(done, config, json_)
+            _print_summary(done, config, json_)
         raise
-    _tell(summary, config, json_)
+    _print_summary(summary, config, json_)
 
 
-def _tell(summary: "RunSummary", config: RunConfig, json_: bool) -> None:
+def _print_summary(summary: "RunSummary", config: RunConfig, json_: bool) -> None:
     print(json.dumps(asdict(summary)) if json_ else summary_text(summary, config.output))

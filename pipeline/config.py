@@ -95,7 +95,9 @@ class RunConfig(BaseModel):
         description="Ray cluster to run on; without it RAY_ADDRESS, or a local Ray for this run.",
     )
     cluster_wait_s: float = Field(
-        default=60.0, ge=0, description="Seconds to wait until a cluster has room for the labelers."
+        default=60.0,
+        ge=0,
+        description="Seconds to wait for a cluster to answer, and again until the labelers fit there.",
     )
     allow_unauthenticated_cluster: bool = Field(
         default=False, description="Use a remote Ray cluster although it has no token authentication."

@@ -21,7 +21,7 @@ class Reason(StrEnum):
     OUTSIDE_ROOT = "OUTSIDE_ROOT"  # since it was listed, a link that leaves the input folder
     SOURCE_MISSING = "SOURCE_MISSING"  # listed, then gone
     SOURCE_CHANGED = "SOURCE_CHANGED"  # its ETag is no longer the manifest's
-    SOURCE_UNAVAILABLE = "SOURCE_UNAVAILABLE"  # the store still failed after every retry
+    SOURCE_UNAVAILABLE = "SOURCE_UNAVAILABLE"  # the store still failed after the last retry
     FORBIDDEN = "FORBIDDEN"  # the store or the disk refuses to let us read it
     DECODE_TIMEOUT = "DECODE_TIMEOUT"  # the decoder hung
     WORKER_CRASH = "WORKER_CRASH"  # killed its worker on every attempt
@@ -46,7 +46,7 @@ class UsageError(SamLabelError):
 
 
 class TooManyFailures(SamLabelError):
-    """More images failed than --max-failures allows; what is done is committed."""
+    """More images failed than --max-failures allows, or most for one cause; what is done is committed."""
 
     exit_code = 3
 
@@ -68,7 +68,7 @@ class DamagedFile(DatasetInvalid):
         self.uri, self.why = uri, why
 
     def __reduce__(self) -> tuple[type["DamagedFile"], tuple[str, str]]:
-        return type(self), (self.uri, self.why)  # it crosses from a Ray worker to the driver
+        return type(self), (self.uri, self.why)  # pickled by a Ray worker for the driver
 
 
 class OutputLocked(SamLabelError):
@@ -78,7 +78,7 @@ class OutputLocked(SamLabelError):
 
 
 class ClusterLost(SamLabelError):
-    """The cluster has no head any more: nothing of Ray can be used, not even to end it."""
+    """The cluster has no head any more: no call of Ray returns, not even the one that ends it."""
 
 
 class Interrupted(SamLabelError):
@@ -95,11 +95,11 @@ class StoreError(SamLabelError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["StoreError"], tuple[Reason, str]]:
-        return type(self), (self.reason, str(self))  # it crosses from a Ray worker to the driver
+        return type(self), (self.reason, str(self))  # pickled by a Ray worker for the driver
 
 
 class ImageError(Exception):
-    """A permanent fault of one image: it becomes a failed row and its neighbours go on."""
+    """A permanent fault of one image: it becomes a failed row, and the other images are labelled."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)

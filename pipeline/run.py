@@ -7,6 +7,7 @@ done, and the same command goes on from there.
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -16,9 +17,10 @@ import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.cluster.attempts import AttemptLedger, LedgerHandle, Tally
-from pipeline.cluster.labeler_pool import LabelerRoom
+from pipeline.cluster.labeler_pool import LabelerPool
 from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.cluster.supervise import INTERRUPTED, supervised
+from pipeline.cluster.worker_log import Logged, logged_to
 from pipeline.config import RunConfig
 from pipeline.errors import Interrupted, SamLabelError
 from pipeline.images.decode_pool import DecodeLimits
@@ -55,7 +57,7 @@ class RunProgress:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run did, by its commits, and what it found done."""
+    """What a run did, by its commits, and what was done before."""
 
     labelled: int
     failed: int
@@ -89,13 +91,13 @@ def run(
     identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
     source, store = Source.at(config.input, config.follow_links, config.anonymous), Store.at(config.output)
     refuse_overlap(source.location, store.location)
-    found = dataset_to_resume(store, identity, str(source.location), config.overwrite)
-    refuse_other_links(found, config)
-    if found is None or config.refresh:
+    dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
+    refuse_other_links(dataset, config)
+    if dataset is None or config.refresh:
         source.require_images()
-    elif found.is_complete:
-        return _summary(found, "", None, time.monotonic() - started)
-    room = None
+    elif dataset.is_complete:
+        return _summary(dataset, "", None, time.monotonic() - started)
+    pool = None
     refuse_what_does_not_fit(config)
     try:
         with (
@@ -112,14 +114,14 @@ def run(
             ) as output,
         ):
             if output.dataset.left:
-                with ray_session(config) as room:
-                    if room.device == "cpu" and config.mask.precision == "float32" and built.is_missing():
-                        _log.warning(built.NOT_BUILT)  # a labeler's own warning would stay in Ray's log
-                    labelling = _Labelling(config, output, source.root, weights, room, load)
-                    labelling.supervised(progress or (lambda _: None))
+                with ray_session(config) as pool:
+                    if pool.device == "cpu" and config.mask.precision == "float32" and built.is_missing():
+                        _log.warning(built.NOT_BUILT)
+                    labelling = _Labelling(config, output, source.root, weights, pool, load)
+                    labelling.label_the_rest(progress or (lambda _: None))
     except KeyboardInterrupt:
         raise Interrupted(INTERRUPTED) from None
-    summary = _summary(output.dataset.again(), output.run, room, time.monotonic() - started)
+    summary = _summary(output.dataset.again(), output.run, pool, time.monotonic() - started)
     return replace(summary, skipped_files=source.skipped_files, skipped_links=source.skipped_links)
 
 
@@ -131,7 +133,7 @@ class _Labelling:
     output: OutputRun
     root: str | None
     weights: Weights
-    room: LabelerRoom
+    pool: LabelerPool
     load: LoadGenerator
 
     @property
@@ -140,8 +142,8 @@ class _Labelling:
         left = self.output.dataset.left
         return min(left, self.config.limit or left)
 
-    def supervised(self, progress: Callable[[RunProgress], None]) -> None:
-        """Labels the images, watched over."""
+    def label_the_rest(self, progress: Callable[[RunProgress], None]) -> None:
+        """Labels the images, watched over, and sees that each has come to a row."""
         ledger = _ledger()
 
         def on_tick(tally: Tally) -> None:
@@ -151,24 +153,26 @@ class _Labelling:
         supervised(
             lambda: self.label_images(ledger),
             ledger,
+            self.images,
             self.config.output,
             self.config.most_failures(self.images),
             on_tick,
         )
         left_over = self.output.dataset.again().left - (self.output.dataset.left - self.images)
-        if left_over:  # nothing known does this; if something does, it is not to pass for success
+        if left_over:  # no known fault does this; an unknown one must not pass for success
             raise SamLabelError(
-                f"{left_over} images came to no row, although nothing failed; run again to label them"
+                f"{left_over} images have no row, although nothing failed; run again to label them"
             )
 
     def label_images(self, ledger: LedgerHandle) -> None:
         """The whole pipeline: the manifest, less what is done, fetched, labelled, into committed shards."""
-        config, room, parts = self.config, self.room, self.output.parts
+        config, pool, parts = self.config, self.pool, self.output.parts
         done_ids = ray.put(self.output.done_ids)
+        logged = partial(logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel())
         (
             ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
             .map_batches(
-                partial(pending_images, store=self.output.store, done_ids=done_ids),
+                partial(pending_images, store=self.output.store, done_ids=done_ids, logged=logged),
                 batch_size=1,
                 batch_format="pyarrow",
                 num_cpus=LIGHT_CPUS,
@@ -176,21 +180,24 @@ class _Labelling:
             .limit(self.images)
             .repartition(target_num_rows_per_block=config.images_per_block)
             .map_batches(
-                partial(fetched_block, settings=self._fetch_settings(), ledger=ledger),
+                partial(fetched_block, settings=self._fetch_settings(), ledger=ledger, logged=logged),
                 batch_size=None,
                 batch_format="pyarrow",
                 num_cpus=LIGHT_CPUS,
             )
             .map_batches(
                 Labeler,
-                fn_constructor_args=(self._labeler_settings(), self.load, ledger),
+                fn_constructor_args=(self._labeler_settings(), self.load, ledger, logged),
                 batch_size=config.images_per_block,
                 batch_format="pyarrow",
-                compute=ray.data.ActorPoolStrategy(size=room.workers),
-                num_cpus=room.threads,
-                num_gpus=room.gpus,
+                compute=ray.data.ActorPoolStrategy(size=pool.workers),
+                num_cpus=pool.threads,
+                num_gpus=pool.gpus,
             )
-            .write_datasink(self.output.sink(self.images), ray_remote_args={"num_cpus": LIGHT_CPUS})
+            .write_datasink(
+                replace(self.output.sink(self.images), logged=logged),
+                ray_remote_args={"num_cpus": LIGHT_CPUS},
+            )
         )
 
     def _fetch_settings(self) -> FetchSettings:
@@ -201,34 +208,37 @@ class _Labelling:
             model=self.config.model,
             checkpoint=self.config.checkpoint,
             sha256=self.weights.sha256,
-            device=self.room.device,
-            threads=self.room.threads,
+            device=self.pool.device,
+            threads=self.pool.threads,
             mask=self.config.mask,
-            images_at_once=self.room.images_at_once,
-            decoders=self.room.decoders,
+            images_at_once=self.pool.images_at_once,
+            decoders=self.pool.decoders,
             decode_limits=DecodeLimits(
                 self.config.max_image_pixels, self.config.decode_timeout_s, self.config.scale
             ),
         )
 
 
-def pending_images(parts: pa.Table, store: Store, done_ids: "ray.ObjectRef[Ids]") -> Iterator[pa.Table]:
+def pending_images(
+    parts: pa.Table, store: Store, done_ids: "ray.ObjectRef[Ids]", logged: Logged = nullcontext
+) -> Iterator[pa.Table]:
     """The rows of manifest parts that are still to be labelled."""
     done = ray.get(done_ids)
-    for table in read_manifest(store, parts["part"].to_pylist()):
-        yield without(table, done)
+    with logged():
+        for table in read_manifest(store, parts["part"].to_pylist()):
+            yield without(table, done)
 
 
 def _ledger() -> LedgerHandle:
     """The run's attempt ledger, on the driver's machine, so that it ends with the run and not before."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    # Killed by itself it starts anew, empty: a poisonous image is then tried a few times more.
+    # If it alone is killed it starts anew, empty, and an image that kills labelers is tried a few times more.
     lasting = {"max_restarts": -1, "max_task_retries": -1}
     return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here, **lasting).remote()
 
 
 def summary_so_far(output: str, has_begun: bool, elapsed_s: float) -> RunSummary:
-    """What a run that ended early has done; `has_begun` says whether it told any progress."""
+    """What a run that ended early has done; `has_begun`: whether it reported any progress."""
     store = Store.at(output)
     dataset = Dataset.in_store_or_none(store)
     if dataset is None:
@@ -236,7 +246,7 @@ def summary_so_far(output: str, has_begun: bool, elapsed_s: float) -> RunSummary
     return _summary(dataset, dataset.record.run if has_begun else "", None, elapsed_s)
 
 
-def _summary(dataset: Dataset, run: str, room: LabelerRoom | None, elapsed_s: float) -> RunSummary:
+def _summary(dataset: Dataset, run: str, pool: LabelerPool | None, elapsed_s: float) -> RunSummary:
     own = dataset.own_commits if run else []
     rows, failed = sum(commit.rows for commit in own), failed_by_reason(own)
     return RunSummary(
@@ -252,6 +262,6 @@ def _summary(dataset: Dataset, run: str, room: LabelerRoom | None, elapsed_s: fl
         output=dataset.store.url,
         run_id=run,
         model=dataset.identity.model_type,
-        device=room.device if room else "",
-        workers=room.workers if room else 0,
+        device=pool.device if pool else "",
+        workers=pool.workers if pool else 0,
     )

@@ -1,9 +1,10 @@
-"""The end of a run: signals that ask for it, and what a failed run still does in the time that it has.
+"""The end of a run: signals that ask for it, waits that heed them, and what a failed run still does.
 
 Schedulers leave 30 s between SIGTERM and SIGKILL. If the store and Ray hang too, these seconds go to the
 images at work (DRAIN_S and ABANDON_S, cluster/supervise.py), to Ray (RAY_END_S, cluster/session.py), to the
 output (CLOSE_S and RELEASE_S, output/) and to the summary (SUMMARY_S, jobs/run_command.py). While a run
 ends no call is tried twice, and one that hangs is left behind; the process exits without waiting for it.
+A process that goes on, as that of a library's user, is as it was before: the end is over once nobody waits.
 """
 
 import logging
@@ -11,53 +12,109 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import Generic, NoReturn, TypeVar
+
+from pipeline.errors import SamLabelError
 
 T = TypeVar("T")
 
+LOOK_UP_S = 0.1  # soon enough for a person who pressed Ctrl-C
+TRY_AGAIN = "see whether it is up and reachable from here, then run again"
+
 _log = logging.getLogger("sam_label")
 _lock = threading.Lock()
-_under_way = 0
+_waiting = 0  # calls that the end of a run waits for
+_left_behind: list[threading.Thread] = []
+_is_end_of_run = ContextVar("_is_end_of_run", default=False)
+
+
+class Call(threading.Thread, Generic[T]):
+    """A call in a thread of its own, which nobody has to wait for."""
+
+    def __init__(self, call: Callable[[], T], name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._call = call
+        self.answers: list[T] = []
+        self.fault: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.answers.append(self._call())
+        except BaseException as fault:  # noqa: BLE001  # for the thread that waits
+            self.fault = fault
+
+    def wait(self, limit_s: float) -> None:
+        """Until it has ended or the limit is over; looks up often, for a signal may reach another thread."""
+        deadline = time.monotonic() + limit_s
+        while self.is_alive() and (left_s := deadline - time.monotonic()) > 0:
+            self.join(min(LOOK_UP_S, left_s))
+
+    def leave_behind(self) -> None:
+        """Notes that nobody waits any more; `exit_process` then does not wait either."""
+        _left_behind.append(self)
+
+
+def answer(call: Callable[[], T], limit_s: float, waited_for: str) -> T:
+    """What the call returns; a signal that raises ends the wait at once, and leaves the call behind.
+
+    For calls into other people's code, which know neither deadlines nor signals. Raises: SamLabelError after
+    `limit_s`, with `waited_for` as its subject; whatever the call raises.
+    """
+    thread = Call(call, "sam-label call")
+    thread.start()
+    try:
+        thread.wait(limit_s)
+    finally:
+        if thread.is_alive():
+            thread.leave_behind()
+    if thread.is_alive():
+        raise SamLabelError(f"{waited_for} did not answer within {limit_s:g} s; {TRY_AGAIN}")
+    if thread.fault is not None:
+        raise thread.fault
+    return thread.answers[0]
 
 
 def in_the_time_left(call: Callable[[], T], limit_s: float) -> T | None:
-    """What the call returns; None where it fails, or does not return within `limit_s`.
+    """What the call returns; None if it fails, or does not return within `limit_s`.
 
-    Its fault is passed over: the one that ended the run is the one to tell. A call that was left behind may
-    still do its work later, or half of it.
+    Its fault is passed over: the one that ended the run is the one to report. A call that was left behind may
+    still do its work later, or half of it; it tries nothing twice.
     """
-    answers: list[T] = []
+    global _waiting
 
-    def once() -> None:
-        global _under_way
-        try:
-            answers.append(call())
-        except Exception as fault:  # noqa: BLE001  # whatever it is, the run has ended for another
-            _log.debug("at the end of a run: %s", fault)
-        finally:
-            with _lock:
-                _under_way -= 1
+    def at_the_end_of_a_run() -> T:
+        _is_end_of_run.set(True)  # in this thread, which has a context of its own
+        return call()
 
-    global _under_way
+    thread = Call(at_the_end_of_a_run, "sam-label end")
     with _lock:
-        _under_way += 1
-    thread = threading.Thread(target=once, name="sam-label end", daemon=True)
-    thread.start()
-    thread.join(limit_s)
-    return answers[0] if answers else None
+        _waiting += 1
+    try:
+        thread.start()
+        thread.wait(limit_s)
+    finally:
+        with _lock:
+            _waiting -= 1
+        if thread.is_alive():
+            thread.leave_behind()
+    if thread.fault is not None:
+        _log.debug("at the end of a run: %s", thread.fault)
+    return thread.answers[0] if thread.answers else None
 
 
 def is_ending() -> bool:
-    """Whether such a call is under way: then nothing waits to try again."""
-    return _under_way > 0
+    """Whether the end of a run waits for a call, or this is a call that it has left: none tries again."""
+    return _waiting > 0 or _is_end_of_run.get()
 
 
 def exit_process(code: int) -> NoReturn:
-    """Ends the process; at once where a call was left behind, since Python would wait for its threads."""
-    if is_ending():
+    """Ends the process; at once if a call was left behind, since Python would wait for its threads."""
+    if any(thread.is_alive() for thread in _left_behind):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -1,24 +1,26 @@
-"""Who is at work on what, kept outside the workers so that it outlives them.
+"""Which images are being labelled, kept outside the labelers so that it outlives them.
 
 An image that kills its labeler is given to the next one, and would kill labelers for ever: Ray restarts and
 retries without end. So a labeler says which image it begins before it does; an image that was begun three
-times and never finished is set aside, and its neighbours are not. The same short call carries progress to
-the driver and the order to stop to the labelers.
+times and never finished is set aside, and its neighbours are not. The same actor carries progress and log
+lines to the driver, and the order to stop to the labelers.
 """
 
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from pipeline.cluster.worker_log import LogLine, RecentLines
 from pipeline.errors import Reason
 
 MOST_ATTEMPTS = 3
-# A labeler that dies after its images, as when their masks are put together, names no culprit. A block of 8
-# poisons is passed 24 times and is right to go on; past twice that it would go on for ever.
+# A labeler that dies after it finished its images, as when it puts their rows together, points to no image.
+# A block of 8 images that kill is rightly passed on 24 times; past twice that it would go on for ever.
 MOST_FINISHES = 50
 REMEMBERED = 100_000  # finished images, so that a block done again is not counted twice; 10 MB
 
-LedgerHandle: TypeAlias = Any  # of this actor in Ray, which makes the remote methods up at run time
+# A handle of this actor: Ray makes its remote methods at run time, so that no type has them.
+LedgerHandle: TypeAlias = Any
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,9 @@ class Tally:
     labelled: int = 0
     failed: int = 0
     failed_by_reason: dict[str, int] = field(default_factory=dict)
-    gave_up: str | None = None  # what ends the whole run, in a labeler's words
-    unavailable_in_a_row: int = 0  # the last images finished, each after every try: the store is gone
+    gave_up: str | None = None  # the message of a labeler that ends the whole run
+    unavailable_in_a_row: int = 0  # of the last images finished; each was tried for 45 s
+    log: tuple[LogLine, ...] = ()  # what workers have logged since the driver last asked
 
 
 class AttemptLedger:
@@ -43,16 +46,17 @@ class AttemptLedger:
         self._unavailable_in_a_row = 0
         self._is_stopping = False
         self._gave_up: str | None = None
+        self._recent = RecentLines()
 
     def begin(self, image_id: str) -> int | None:
-        """How often the image has been begun, this time included; None where the run stops."""
+        """How often the image has been begun, this time included; None once the run stops."""
         if self._is_stopping:
             return None
         self._attempts[image_id] = self._attempts.get(image_id, 0) + 1
         return self._attempts[image_id]
 
     def finish(self, image_id: str, reason: str | None) -> None:
-        """Notes an image's row: `reason` where it failed."""
+        """Notes that an image has its row; `reason` if it failed."""
         self._attempts.pop(image_id, None)
         if image_id in self._finished:
             self._finished[image_id] += 1
@@ -73,12 +77,20 @@ class AttemptLedger:
         else:
             self._reasons[reason] += 1
 
-    def tally(self) -> Tally:
-        """What has been finished."""
-        reasons = dict(self._reasons)
+    def tally(self, after: int = 0) -> Tally:
+        """What has been finished, with the log lines whose numbers are higher than `after`."""
         return Tally(
-            self._labelled, sum(reasons.values()), reasons, self._gave_up, self._unavailable_in_a_row
+            labelled=self._labelled,
+            failed=self._reasons.total(),
+            failed_by_reason=dict(self._reasons),
+            gave_up=self._gave_up,
+            unavailable_in_a_row=self._unavailable_in_a_row,
+            log=self._recent.after(after),
         )
+
+    def log(self, logger: str, level: int, text: str) -> None:
+        """Keeps a log line for the driver."""
+        self._recent.add(logger, level, text)
 
     def stop(self) -> None:
         """From now on nothing begins."""

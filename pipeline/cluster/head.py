@@ -1,7 +1,7 @@
 """Whether the head of the cluster still answers.
 
-Nodes go on for a while without it, and after a minute Ray ends every driver from inside, without a word to
-anybody. So the run looks itself, and ends in its own words before that.
+Nodes go on for a while without it, and after a minute Ray ends every driver from inside, without a message.
+So the run looks itself, and ends with a sentence before that.
 """
 
 import socket
@@ -12,9 +12,8 @@ from pipeline.errors import GO_ON, ClusterLost
 
 LOOK_EVERY_S = 5.0
 CONNECT_S = 2.0
-GONE_AFTER_S = (
-    40.0  # of Ray's 60 (gcs_rpc_server_reconnect_timeout_s): a head that is restarted may come back
-)
+# A head that is restarted may come back. Ray itself waits 60 s (gcs_rpc_server_reconnect_timeout_s).
+GONE_AFTER_S = 40.0
 
 
 class Head:
@@ -25,14 +24,14 @@ class Head:
         self._answered = self._looked = time.monotonic()
 
     def check(self) -> None:
-        """Looks now and then; raises ClusterLost where there has been no answer for GONE_AFTER_S."""
+        """Looks every LOOK_EVERY_S; raises ClusterLost if there has been no answer for GONE_AFTER_S."""
         now = time.monotonic()
         if now - self._looked < LOOK_EVERY_S:
             return
         self._looked = now
-        at = urlsplit(f"//{self._address}")
+        place = urlsplit(f"//{self._address}")
         try:
-            socket.create_connection((at.hostname or "", at.port or 0), CONNECT_S).close()
+            socket.create_connection((place.hostname or "", place.port or 0), CONNECT_S).close()
             self._answered = now
         except OSError as fault:
             if now - self._answered > GONE_AFTER_S:

@@ -1,4 +1,4 @@
-"""How many labelers run at once, and what each takes of the machine; what does not fit would hang."""
+"""How many labelers run at once, and what each reserves. With one too many, Ray waits for ever."""
 
 import os
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 
 THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
-CPUS_FOR_TASKS = 1  # that labelers must leave
+CPUS_FOR_TASKS = 1  # which labelers leave to fetching and writing
 
 
 @dataclass(frozen=True)
-class LabelerRoom:
+class LabelerPool:
     """How many labelers run at once, and what each reserves."""
 
     workers: int
@@ -38,11 +38,11 @@ class LabelerRoom:
         return {"CPU": self.workers * self.threads + CPUS_FOR_TASKS, "GPU": self.workers * self.gpus}
 
 
-def labeler_room(config: RunConfig, resources: Mapping[str, float], cores: int | None = None) -> LabelerRoom:
+def labeler_pool(config: RunConfig, resources: Mapping[str, float], cores: int | None = None) -> LabelerPool:
     """The labelers that a Ray with `resources` (its CPU and GPU counts) should run.
 
-    `cores`: where its logical CPUs are more than these, labelers compute with no more threads than cores.
-    Raises: UsageError where what was asked for does not fit.
+    `cores`: if its logical CPUs are more than these, labelers compute with no more threads than cores.
+    Raises: UsageError if what was asked for does not fit.
     """
     cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
     if config.device == "cuda" and gpus == 0:
@@ -51,17 +51,17 @@ def labeler_room(config: RunConfig, resources: Mapping[str, float], cores: int |
     usable = cpus - CPUS_FOR_TASKS if cores is None else cores
     threads = 1 if on_gpus else max(1, min(THREADS_A_LABELER, usable))
     most = min(gpus, cpus - CPUS_FOR_TASKS) if on_gpus else usable // threads
-    room = LabelerRoom(config.workers or max(1, most), threads, int(on_gpus))
+    pool = LabelerPool(config.workers or max(1, most), threads, int(on_gpus))
     short = [
         f"{need:g} {kind}s (it has {resources.get(kind, 0):g})"
-        for kind, need in room.needs.items()
+        for kind, need in pool.needs.items()
         if need > resources.get(kind, 0)
     ]
     if short:
         raise UsageError(
-            f"{room.workers} labelers need {' and '.join(short)} of Ray; ask for fewer with --workers"
+            f"{pool.workers} labelers need {' and '.join(short)} of Ray; ask for fewer with --workers"
         )
-    return room
+    return pool
 
 
 def cores() -> int:

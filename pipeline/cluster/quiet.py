@@ -1,41 +1,77 @@
 """Ray kept off the terminal: a person there sees the run's own progress, and stdout carries data alone.
 
 Ray speaks through Python's logging, from C++ past it, and from a thread that prints to standard output.
-What ends a run is told as the run's own error; the rest goes to the logger `sam_label.ray`, where --debug
-shows it.
+What ends a run becomes the run's own error. What that thread prints goes to the logger `sam_label.ray`, which
+`--debug` and `--verbose` show; the rest is in Ray's own logs. All is as it was when the block is left.
 """
 
 import logging
 import os
+import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import ray.data
 
+from pipeline.cluster.ray_internals import PRINTING_THREAD
+
 NO_PROGRESS_S = 6 * 3600  # a block of large images with many crops takes a CPU hours, and spot GPUs come late
-_PRINTING_THREAD = "ray_listen_error_messages"
+DATA_SETTINGS = {
+    "enable_progress_bars": False,
+    "print_on_execution_start": False,
+    "execution_no_progress_timeout_s": NO_PROGRESS_S,
+}
+LOGGERS = ("ray", "ray.data", "ray.serve", "ray.tune")
+_RAYS_VARIABLES = re.compile("RAY_.*|PYTHONBREAKPOINT")
 
 _log = logging.getLogger("sam_label.ray")
 
 
 @contextmanager
 def quiet_ray() -> Iterator[None]:
-    """Ray is quiet for the while; code of others still prints where it did."""
+    """Ray is quiet for the while; other code prints where it did."""
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_no_progress_timeout_s = NO_PROGRESS_S
-    for name in ("ray", "ray.data", "ray.serve", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    os.environ.setdefault(
-        "RAY_BACKEND_LOG_LEVEL", "fatal"
-    )  # for C++, which announces that: native_stderr_hushed
-    with redirect_stdout(cast(TextIO, _WithoutRaysNotices(sys.stdout))):
+    settings = {name: getattr(context, name) for name in DATA_SETTINGS}
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
+    # For C++, which would announce the variable itself: see native_stderr_hushed.
+    level = os.environ.get("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        for name, value in DATA_SETTINGS.items():
+            setattr(context, name, value)
+        for name in LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        with (
+            environment({"RAY_BACKEND_LOG_LEVEL": level}),
+            redirect_stdout(cast(TextIO, _WithoutRaysNotices(sys.stdout))),
+        ):
+            yield
+    finally:
+        for name, value in settings.items():
+            setattr(context, name, value)
+        for name, number in levels.items():
+            logging.getLogger(name).setLevel(number)
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """These environment variables for the while; what Ray sets meanwhile for itself is gone at the end too.
+
+    RAY_AUTH_MODE is among that: left behind, it would vouch for the next cluster that is joined.
+    """
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
         yield
+    finally:
+        for name in {name for name in {*before, *os.environ} if _RAYS_VARIABLES.fullmatch(name)} | {*values}:
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)
 
 
 @contextmanager
@@ -53,13 +89,13 @@ def native_stderr_hushed() -> Iterator[None]:
 
 
 class _WithoutRaysNotices:
-    """Standard output, but for what Ray's listening thread writes to it: that is logged."""
+    """Standard output, except for what Ray's printing thread writes to it: that is logged."""
 
     def __init__(self, stdout: TextIO) -> None:
         self._stdout = stdout
 
     def write(self, text: str) -> int:
-        if threading.current_thread().name != _PRINTING_THREAD:
+        if threading.current_thread().name != PRINTING_THREAD:
             return self._stdout.write(text)
         if text.strip():
             _log.info(text.strip())

@@ -1,92 +1,65 @@
-"""The Ray that a run uses, and the room that its labelers have there, found out before any work.
+"""The Ray that a run uses, and the labelers that fit there, settled before any work.
 
 A local Ray is this run's own: reachable by token only, no dashboard, quiet. A cluster is joined by its
-address; one on the network without token authentication runs code for whoever reaches it, and is refused.
+address. One on the network without token authentication runs code for whoever reaches it, and is refused.
 """
 
-import io
-import logging
 import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext
 from urllib.parse import urlsplit
 
 import ray
-from ray._private import auto_init_hook, services
-from ray._private.accelerators import NvidiaGPUAcceleratorManager
-from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # compiled
 
-from pipeline.cluster.labeler_pool import LabelerRoom, cores, labeler_room
-from pipeline.cluster.quiet import native_stderr_hushed, quiet_ray
+from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
+from pipeline.cluster.quiet import environment, quiet_ray
+from pipeline.cluster.ray_internals import forget_token, gpus_here, require_internals, running_address
+from pipeline.cluster.start import local_cpus, ray_at, unusable, wait_for_cluster
 from pipeline.config import RunConfig
-from pipeline.errors import ClusterLost, SamLabelError, UsageError
-from pipeline.shutdown import in_the_time_left, signals_noted
+from pipeline.errors import UsageError
+from pipeline.shutdown import answer
 
-LEAST_LOCAL_CPUS = 4  # with fewer, actors can hold them all and the tasks that feed them wait for ever
-SPARE_LOCAL_CPUS = 2  # logical ones for fetching and writing, which wait on the network rather than compute
-OBJECT_STORE_BYTES = (
-    1 << 30
-)  # encoded images on their way; of Ray's default, a third of memory, nothing is used
-RAY_END_S = 4.0  # for a run that failed: a local Ray takes one or two
+RESOURCES_S = 60.0  # in which the head counts its CPUs and GPUs, a matter of milliseconds
 
 
 def refuse_what_does_not_fit(config: RunConfig) -> None:
-    """Raises UsageError where a local Ray would have no room for what is asked for; starts nothing."""
-    if not ray.is_initialized() and _address(config) == "local":
-        gpus = NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
-        labeler_room(config, {"CPU": local_cpus(), "GPU": gpus}, cores())
+    """Raises what would keep the run from beginning, before its output is locked; starts nothing.
+
+    Raises: UsageError if a local Ray could not hold what is asked for, or the cluster's address is wrong or
+        unsafe; SamLabelError if the cluster does not answer in time, or Ray lacks what a run needs.
+    """
+    require_internals()
+    address = _address(config)
+    if ray.is_initialized():
+        return
+    _refuse_unsafe(address, config.allow_unauthenticated_cluster)
+    if address == "local":
+        labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
+    else:
+        wait_for_cluster(address, config.cluster_wait_s)
 
 
 @contextmanager
-def ray_session(config: RunConfig) -> Iterator[LabelerRoom]:
-    """Ray, ready, for the duration; one that the caller has started before is used and left as it is.
+def ray_session(config: RunConfig) -> Iterator[LabelerPool]:
+    """The labelers that fit, and Ray ready for them for the duration.
 
-    Raises: UsageError, SamLabelError where the cluster is not reached.
+    A Ray that the caller has started before is used and left as it is. Raises: UsageError; SamLabelError if
+    Ray does not start or the cluster is not reached.
     """
     address = _address(config)
     _refuse_unsafe(address, config.allow_unauthenticated_cluster)
     if ray.is_initialized():
         with quiet_ray():
-            yield labeler_room(config, _resources())
+            yield labeler_pool(config, _resources())
         return
     own_token = address == "local" and "RAY_AUTH_TOKEN" not in os.environ
-    # In the main thread Ray would put its own handler of SIGTERM in place, which exits at once. The thread
-    # stays: Linux ends Ray's processes together with the thread that has started them.
-    thread = ThreadPoolExecutor(1)
-    with quiet_ray(), _token_of_its_own() if own_token else nullcontext(), thread:
-        try:
-            with native_stderr_hushed(), signals_noted() as interrupted:
-                thread.submit(_start, address).result()
-        except Exception as fault:  # Ray raises a bare one where its processes start too slowly
-            raise _unusable(address, fault) from fault
-        try:
-            if interrupted.is_set():
-                raise KeyboardInterrupt
-            if address == "local":
-                yield labeler_room(config, _resources(), cores())
-            else:
-                yield _room_in_time(config)
-        except ClusterLost:
-            raise  # Ray does not end without its head: it hangs, and then takes the process along
-        except BaseException:
-            in_the_time_left(_end_ray, RAY_END_S)
-            raise
-        _end_ray()
-
-
-def _unusable(address: str, fault: Exception) -> SamLabelError:
-    why = (str(fault).splitlines() or [type(fault).__name__])[0]
-    return SamLabelError(f"Ray at {address} cannot be used: {why}")
-
-
-def _end_ray() -> None:
-    # A pipeline that was abandoned lives on in its thread, and its next call would start another Ray.
-    auto_init_hook.enable_auto_connect = False
-    with redirect_stdout(io.StringIO()):  # Ray prints the notices that it has held back as repeated
-        ray.shutdown()
+    with quiet_ray(), _token_of_its_own() if own_token else nullcontext(), ray_at(address):
+        if address == "local":
+            yield labeler_pool(config, _resources(), cores())
+        else:
+            yield _pool_in_time(config)
 
 
 @contextmanager
@@ -95,21 +68,20 @@ def _token_of_its_own() -> Iterator[None]:
 
     A cluster that is joined next is met with the user's token again (RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token).
     """
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    AuthenticationTokenLoader.instance().reset_cache()
     try:
-        yield
+        with environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)}):
+            forget_token()
+            yield
     finally:
-        del os.environ["RAY_AUTH_TOKEN"]
-        AuthenticationTokenLoader.instance().reset_cache()
+        forget_token()
 
 
-def _room_in_time(config: RunConfig) -> LabelerRoom:
-    """The room for labelers, once there is any: nodes of a cluster come and go."""
+def _pool_in_time(config: RunConfig) -> LabelerPool:
+    """The labelers that fit, once any do: nodes of a cluster come and go."""
     deadline = time.monotonic() + config.cluster_wait_s
     while True:
         try:
-            return labeler_room(config, _resources())
+            return labeler_pool(config, _resources())
         except UsageError:
             if time.monotonic() > deadline:
                 raise
@@ -117,26 +89,7 @@ def _room_in_time(config: RunConfig) -> LabelerRoom:
 
 
 def _resources() -> Mapping[str, float]:
-    return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
-
-
-def _start(address: str) -> None:
-    if address != "local":
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
-        return
-    ray.init(
-        address="local",
-        num_cpus=local_cpus(),
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.CRITICAL,
-    )
-
-
-def local_cpus() -> int:
-    """The logical CPUs of a local Ray."""
-    return max(LEAST_LOCAL_CPUS, cores() + SPARE_LOCAL_CPUS)
+    return dict(answer(ray.cluster_resources, RESOURCES_S, "the head of the Ray cluster"))
 
 
 def _address(config: RunConfig) -> str:
@@ -145,9 +98,9 @@ def _address(config: RunConfig) -> str:
     if address != "auto":
         return address
     try:
-        return str(services.get_ray_address_from_environment("auto", None))
+        return running_address()
     except ConnectionError as fault:
-        raise _unusable(address, fault) from fault
+        raise unusable(address, fault) from fault
 
 
 def _refuse_unsafe(address: str, allowed: bool) -> None:

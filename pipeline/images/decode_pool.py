@@ -140,11 +140,16 @@ class _Decoder:
         self._limits = limits
         self._number = 0  # of the last request
         self._process = subprocess.Popen(  # noqa: S603  # our own module, no shell
-            [sys.executable, "-m", program, str(limits.memory_bytes)],
+            [sys.executable, "-P", "-m", program, str(limits.memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a dying libjpeg's complaints
-            env={"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
+            cwd=os.sep,  # nothing is imported from where the parent stands, nor found there
+            env={
+                "PYTHONPATH": os.pathsep.join(filter(os.path.isabs, sys.path)),
+                "PYTHONSAFEPATH": "1",
+                "OPENBLAS_NUM_THREADS": "1",
+            },
             start_new_session=True,  # Ctrl-C is for the parent, which ends its decoders itself
         )
         self._requests = cast(BinaryIO, self._process.stdin)

@@ -5,6 +5,7 @@ object store holds only what is on its way. Threads do the waiting.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import ray
 
 from pipeline.cluster.attempts import LedgerHandle
+from pipeline.cluster.worker_log import Logged
 from pipeline.errors import ImageError
 from pipeline.images.fetch import FetchSettings, image_bytes
 from pipeline.output.format.manifest import MANIFEST_SCHEMA
@@ -28,10 +30,12 @@ FETCHED_SCHEMA = pa.schema(
 THREADS = 8
 
 
-def fetched_block(images: pa.Table, settings: FetchSettings, ledger: LedgerHandle) -> pa.Table:
-    """The manifest rows with each image's bytes or error, as FETCHED_SCHEMA; no rows if the run stops."""
+def fetched_block(
+    images: pa.Table, settings: FetchSettings, ledger: LedgerHandle, logged: Logged = nullcontext
+) -> pa.Table:
+    """The manifest rows with each image's bytes or error, as FETCHED_SCHEMA; none once the run stops."""
     rows = [] if ray.get(ledger.is_stopping.remote()) else images.to_pylist()
-    with ThreadPoolExecutor(THREADS) as threads:
+    with logged(), ThreadPoolExecutor(THREADS) as threads:
         fetched = list(threads.map(partial(_fetched_row, settings=settings), rows))
     return pa.Table.from_pylist(fetched, schema=FETCHED_SCHEMA)
 

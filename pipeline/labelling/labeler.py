@@ -1,13 +1,14 @@
 """The actor that labels: it loads a model once, then turns fetched rows into rows of the dataset.
 
 Decoding happens here, one image ahead of the model, in the children of a `DecodePool`: pixels never pass
-through the object store, and memory holds a few images whatever the size of a block. What looks at pixels
-is `sam_core`'s.
+through the object store, and memory holds a few images, however large a block is. All that computes on pixels
+is in `sam_core`.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 import ray
 
 from pipeline.cluster.attempts import MOST_ATTEMPTS, LedgerHandle
+from pipeline.cluster.worker_log import Logged
 from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode import DecodedImage
 from pipeline.images.decode_pool import DecodeLimits, DecodePool
@@ -53,19 +55,29 @@ LoadGenerator = Callable[[LabelerSettings], MaskGenerator]
 class Labeler:
     """Rows with bytes in, rows of the dataset out, one for one, unless the run stops."""
 
-    def __init__(self, settings: LabelerSettings, load: LoadGenerator, ledger: LedgerHandle) -> None:
-        self._ledger = ledger
+    def __init__(
+        self,
+        settings: LabelerSettings,
+        load: LoadGenerator,
+        ledger: LedgerHandle,
+        logged: Logged = nullcontext,
+    ) -> None:
+        self._ledger, self._logged = ledger, logged
         try:
-            self._generator = load(settings)
-        except Exception as fault:  # noqa: BLE001  # told to the ledger: Ray would bury it in pages, and try again
+            with logged():
+                self._generator = load(settings)
+        # If it were raised, Ray would bury it in pages and try again. The ledger ends the run instead, and no
+        # image begins that would need the generator.
+        except Exception as fault:  # noqa: BLE001
             why = str(fault) if isinstance(fault, SamLabelError) else describe(fault)
-            ray.get(ledger.give_up.remote(why))  # and nothing begins that would need the generator
+            ray.get(ledger.give_up.remote(why))
         self._images_at_once = settings.images_at_once
         self._decoders = DecodePool(settings.decoders, settings.decode_limits)
         self._threads = ThreadPoolExecutor(settings.decoders)
 
     def __call__(self, images: pa.Table) -> pa.Table:
-        return table_of(list(self._rows(images.to_pylist())))
+        with self._logged():
+            return table_of(list(self._rows(images.to_pylist())))
 
     def _rows(self, images: list[Row]) -> Iterator[Row]:
         group: list[tuple[Row, DecodedImage]] = []
@@ -82,7 +94,7 @@ class Labeler:
             except ImageError as fault:
                 yield self._finished(image, fault)
                 continue
-            if attempt > 1:  # it may be what killed a labeler: alone, it takes nobody along
+            if attempt > 1:  # it may have killed a labeler: alone, it costs no other image
                 yield from self._labelled([(image, decoded)])
                 continue
             group.append((image, decoded))
@@ -103,7 +115,7 @@ class Labeler:
         """The masks of each image, or its own fault: a group that fails is labelled one by one."""
         try:
             return [*self._generator.generate_batch([each.image_HW3 for each in group])] if group else []
-        except Exception as fault:  # noqa: BLE001  # whatever it is, it is an image's; its neighbours go on
+        except Exception as fault:  # noqa: BLE001  # any error fails one image, and the others are labelled
             own_fault = labeler_fault(fault)
         return [own_fault] if len(group) == 1 else [self._masks([each])[0] for each in group]
 
@@ -112,7 +124,7 @@ class Labeler:
         return failed_row(image, fault.reason, str(fault))
 
     def _decoded_ahead(self, images: list[Row]) -> Iterator[tuple[Row, Future[DecodedImage]]]:
-        """Each image and its decoding; as many more as there are decoders are under way."""
+        """Each image and its decoding; while it is used, each decoder is at work on a later one."""
         ahead: list[tuple[Row, Future[DecodedImage]]] = []
         for image in images:
             ahead.append((image, self._threads.submit(self._decoded, image)))
@@ -129,11 +141,12 @@ class Labeler:
 def labeler_fault(fault: Exception) -> ImageError:
     """The failed row that an exception of the mask generator becomes.
 
-    An error that leaves the CUDA context broken ends the process instead, so that Ray starts a sound one; the
-    ledger remembers the image.
+    An error that leaves the CUDA context broken ends the process instead, so that Ray starts a new one. The
+    ledger has counted the attempt.
     """
     text = describe(fault)
-    if "out of memory" in text and "CUDA" in text:  # the generator has halved its batches down to one before
+    # The generator has halved its batches down to one prompt before it raised this.
+    if "out of memory" in text and "CUDA" in text:
         return ImageError(Reason.GPU_OOM, text)
     if "CUDA error" in text:
         _die()

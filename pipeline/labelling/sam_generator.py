@@ -1,4 +1,4 @@
-"""The weights of a run: identified before any work, loaded by each labeler, and the same in both places."""
+"""What each labeler loads: SAM's mask generator, with the same weights as the driver has read."""
 
 import os
 
@@ -10,9 +10,12 @@ from pipeline.weights.models import checkpoint_path
 def sam_generator(settings: LabelerSettings) -> MaskGenerator:
     """SAM's mask generator with a run's weights, in the labeler's own process.
 
-    Raises: SamLabelError where this machine has other weights than the driver.
+    Raises: SamLabelError if this machine has other weights than the driver.
     """
-    os.environ["OMP_NUM_THREADS"] = str(settings.threads)  # read once, when torch is loaded: so before it is
+    # Torch reads it once, when it is imported.
+    os.environ["OMP_NUM_THREADS"] = str(settings.threads)
+    # Compilers that are Python programs must not import from where the worker stands.
+    os.environ["PYTHONSAFEPATH"] = "1"
 
     from sam_core.generator import SamAutomaticMaskGenerator
     from sam_core.weights.registry import load_sam

@@ -7,6 +7,7 @@ own clock, so no two machines need to agree on the time. The generation also nam
 """
 
 import json
+import logging
 import threading
 import time
 import uuid
@@ -26,6 +27,8 @@ from pipeline.store.storage import Store
 BEAT_S = 3.0  # a loser sees a beat and leaves well within 10 s
 RELEASE_S = 3.0  # of the 30 s that an interrupted run has; a lock that is not released expires
 EXPIRY_S = 30.0  # ten beats, so that a short fault of the store is not taken for a death
+
+_log = logging.getLogger("sam_label.output")
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,15 @@ def held_lock(
     except BaseException:
         in_the_time_left(lock.release, RELEASE_S)
         raise
-    lock.release()
+    try:
+        lock.release()
+    except StoreError as fault:  # what was done under the lock is done
+        _log.warning(
+            "the work on %s is done, but its lock could not be released (%s); the next run waits %g s for it",
+            store.url,
+            fault,
+            expiry_s,
+        )
 
 
 def current_holder(store: Store) -> Holder | None:

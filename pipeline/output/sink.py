@@ -5,9 +5,10 @@ never less than MIN_ROWS, so that files are not many and tiny, nor more than MAX
 reaches SHARD_BYTES.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pyarrow as pa
 from ray.data.block import Block, BlockAccessor
@@ -19,9 +20,6 @@ from pipeline.output.format.schema import SCHEMA, conformed
 from pipeline.output.lock import refuse_if_overtaken
 from pipeline.output.shards import write_shards
 from pipeline.store.storage import Store
-
-if TYPE_CHECKING:
-    from ray.data._internal.execution.interfaces import TaskContext
 
 MIN_ROWS, MAX_ROWS = 8, 2048  # 2,048 images of 100 masks are about 60 MB on disk
 
@@ -39,16 +37,18 @@ class ShardSink(Datasink[list[Commit]]):
     generation: int
     metadata: Mapping[bytes, bytes]
     rows_a_shard: int
+    logged: Callable[[], AbstractContextManager[None]] = nullcontext  # around each write
 
-    def write(self, blocks: Iterable[Block], ctx: "TaskContext") -> list[Commit]:
+    def write(self, blocks: Iterable[Block], ctx: Any) -> list[Commit]:
         """The commits of this task's rows. Raises: OutputLocked, StoreError."""
         tables = (BlockAccessor.for_block(block).to_arrow() for block in blocks)
         rows = pa.concat_tables(
             [SCHEMA.empty_table(), *(conformed(table) for table in tables if table.num_rows)]
         )
-        refuse_if_overtaken(self.store, self.generation)
-        task = labelled(run_id(self.generation), ctx.task_idx)
-        return write_shards(self.store, task, rows, self.metadata)
+        name = labelled(run_id(self.generation), ctx.task_idx)
+        with self.logged():
+            refuse_if_overtaken(self.store, self.generation)
+            return write_shards(self.store, name, rows, self.metadata)
 
     @property
     def min_rows_per_write(self) -> int:

@@ -1,7 +1,7 @@
 """A run under random SIGKILLs of its workers, of the nodes they run on, and of its driver.
 
 The same command is started again until the dataset is done; then another dataset is begun, until all the
-kills have been dealt. Every dataset has to hold what an undisturbed run writes.
+kills are done. Every dataset has to hold what an undisturbed run writes.
 
 Usage: kills.py [--kills N] [--images N] [--delay-s S] [--seed N]. Prints JSON. A process of its own: Ray
 reads its environment when it is imported, and all that is killed is known to be below this process.
@@ -29,9 +29,8 @@ from stand_in_generator import photo
 
 SHARES = {"worker": 0.6, "node": 0.2, "driver": 0.2}
 MEAN_GAP_S = 0.7  # from an image's begin to the next kill
-AT_WORK = (
-    0.75  # of the kills wait until an image is begun; the others strike at any time, as while Ray starts
-)
+# Of the kills, which wait until an image is begun. The others come at any time, as while Ray starts.
+AT_WORK = 0.75
 LONGEST_LULL_S = 40  # the last images may be with the writers already
 RESUMABLE = 1  # the exit code of a driver that has lost its Ray
 PATIENCE_S = 300  # for a dataset after the last kill
@@ -39,13 +38,14 @@ PATIENCE_S = 300  # for a dataset after the last kill
 
 @dataclass
 class Storm:
-    """What was dealt, and what came of it; the promises held where `faults` is empty."""
+    """The kills and their result; the promises held if `faults` is empty."""
 
     seed: int
     images: int  # of each dataset
     datasets: int = 0
     kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SHARES, 0))
-    gave_up: list[str] = field(default_factory=list)  # last words of drivers that ended without being killed
+    # The last lines of drivers that ended without being killed.
+    gave_up: list[str] = field(default_factory=list)
     done_again: int = 0  # images, of all datasets
     faults: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -53,7 +53,7 @@ class Storm:
 
 def storm(folder: Path, kills: int, images: int, delay_s: float, seed: int) -> Storm:
     """A storm of `kills` over datasets of `images`, each of which holds its labeler for `delay_s`."""
-    began, found, rng = time.monotonic(), Storm(seed, images), Random(seed)
+    began, outcome, rng = time.monotonic(), Storm(seed, images), Random(seed)
     (folder / "in").mkdir()
     for number in range(images):
         (folder / "in" / f"{number:04d}.png").write_bytes(photo(number))
@@ -62,16 +62,16 @@ def storm(folder: Path, kills: int, images: int, delay_s: float, seed: int) -> S
     nodes = SeveralNodes()
     try:
         while deck:
-            drive = _Drive(nodes, folder / "in", folder / f"out{found.datasets}", delay_s)
-            _until_done(drive, deck, rng, found)
-            found.datasets += 1
-            found.done_again += drive.begun() - images
+            drive = _Drive(nodes, folder / "in", folder / f"out{outcome.datasets}", delay_s)
+            _until_done(drive, deck, rng, outcome)
+            outcome.datasets += 1
+            outcome.done_again += drive.begun() - images
             faults = faults_of(drive.output, images)
-            found.faults += [f"{drive.output.name}: {fault}" for fault in faults]
+            outcome.faults += [f"{drive.output.name}: {fault}" for fault in faults]
     finally:
         nodes.close()
-    found.seconds = round(time.monotonic() - began, 1)
-    return found
+    outcome.seconds = round(time.monotonic() - began, 1)
+    return outcome
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class _Drive:
         return len(self._log.read_text().split()) if self._log.exists() else 0
 
     def wait_for_work(self, driver: "subprocess.Popen[bytes]") -> None:
-        """Until an image is begun, or the driver has ended, or nothing happens that could be waited for."""
+        """Until an image is begun, the driver has ended, or nothing has happened for LONGEST_LULL_S."""
         begun, deadline = self.begun(), time.monotonic() + LONGEST_LULL_S
         while self.begun() == begun and driver.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -118,14 +118,14 @@ class _Drive:
         return self.output.with_suffix(".log")
 
 
-def _until_done(drive: _Drive, deck: list[str], rng: Random, found: Storm) -> None:
-    """Deals kills off the deck until a driver has ended well."""
+def _until_done(drive: _Drive, deck: list[str], rng: Random, outcome: Storm) -> None:
+    """Kills what the deck names, until a driver has ended well."""
     driver, deadline = drive.start(), None
     try:
         while driver.poll() != 0:
             if driver.poll() is not None:
                 if driver.returncode > 0:
-                    found.gave_up.append(drive.last_words())
+                    outcome.gave_up.append(drive.last_words())
                     assert driver.returncode == RESUMABLE, drive.last_words()
                 driver = drive.start()
             if not deck:
@@ -136,7 +136,7 @@ def _until_done(drive: _Drive, deck: list[str], rng: Random, found: Storm) -> No
                 drive.wait_for_work(driver)
             time.sleep(rng.expovariate(1 / MEAN_GAP_S))
             if driver.poll() is None and _struck(deck[-1], drive.nodes, driver, rng):
-                found.kills[deck.pop()] += 1
+                outcome.kills[deck.pop()] += 1
     finally:
         driver.kill()
         driver.wait()

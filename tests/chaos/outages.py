@@ -1,9 +1,9 @@
-"""Runs that lose what they stand on: the disk is full, the store hangs or dies, the cluster's head dies.
+"""Runs that lose what they depend on: the disk is full, the store hangs or dies, the cluster's head dies.
 
 Each has to end by itself, in one sentence and with its exit code, keep what was committed, and be finished by
 the same command once the loss is mended. Usage: outages.py [--only OUTAGE ...] [--images N]. Prints JSON.
-A process of its own: Ray reads its environment when it is imported. The full disk is mounted in yet another,
-which alone sees it; a machine that allows no such mount breaks this one outage.
+A process of its own: Ray reads its environment when it is imported. The full disk is mounted in another one,
+which alone sees it; on a machine that allows no such mount this one outage fails.
 """
 
 import argparse
@@ -45,7 +45,7 @@ Driver = subprocess.Popen[bytes]
 
 @dataclass(frozen=True)
 class Scene:
-    """A run's input and output, and what befalls them."""
+    """A run's input and output, and what happens to them."""
 
     source: str
     output: str
@@ -57,11 +57,11 @@ class Scene:
 
 @dataclass
 class Outage:
-    """What came of one; the promises held where `faults` is empty."""
+    """The result of one; the promises held if `faults` is empty."""
 
     kept: int = 0  # images committed when it struck
     ended_s: float = 0.0  # from the strike to the end of the process
-    said: str = ""
+    last_line: str = ""
     faults: list[str] = field(default_factory=list)
 
 
@@ -90,7 +90,7 @@ def full_disk(folder: Path) -> Iterator[Scene]:
 
 @contextmanager
 def hanging_store(folder: Path) -> Iterator[Scene]:
-    """The store of input and output takes requests and answers none; the run is told to end by SIGTERM."""
+    """The store of input and output takes requests and answers none; the run gets a SIGTERM."""
     with _store(folder) as (server, bucket):
 
         def hang(driver: Driver) -> None:
@@ -146,30 +146,30 @@ OUTAGES = {"disk": full_disk, "hang": hanging_store, "store": dead_store, "head"
 
 
 def outage(name: str, images: int, folder: Path) -> Outage:
-    """What comes of the outage in a run over `images`, in a new folder."""
-    found = Outage()
+    """The result of the outage in a run over `images`, in a new folder."""
+    outcome = Outage()
     (folder / "in").mkdir()
     for number in range(images):
         (folder / "in" / f"{number:04d}.png").write_bytes(photo(number))
     with OUTAGES[name](folder) as scene:
         with _driver(scene, folder) as driver:
-            found.kept = _rows_once_committed(scene.output, driver)
+            outcome.kept = _rows_once_committed(scene.output, driver)
             scene.strike(driver)
             struck = time.monotonic()
             code = driver.wait(PATIENCE_S)
-            found.ended_s = round(time.monotonic() - struck, 1)
-        *progress, found.said = (folder / "stderr").read_text().splitlines() or [""]
+            outcome.ended_s = round(time.monotonic() - struck, 1)
+        *progress, outcome.last_line = (folder / "stderr").read_text().splitlines() or [""]
         is_clean = all(re.match(r"\d+ of \d+ images, \d+ failed", line) for line in progress)
-        if not is_clean or code != scene.ends[0] or scene.ends[1] not in found.said:
-            found.faults.append(f"ended with {code} and said: {progress} {found.said}")
-        if code == 130 and found.ended_s > 30:
-            found.faults.append(f"interrupted, it took {found.ended_s} s to end")
+        if not is_clean or code != scene.ends[0] or scene.ends[1] not in outcome.last_line:
+            outcome.faults.append(f"ended with {code} and printed: {progress} {outcome.last_line}")
+        if code == 130 and outcome.ended_s > 30:
+            outcome.faults.append(f"interrupted, it took {outcome.ended_s} s to end")
         options = {**BLOCKS, **scene.mend()}
-        if (rows := Dataset.at(scene.output).rows) < found.kept:
-            found.faults.append(f"{rows} rows of {found.kept} were left")
+        if (rows := Dataset.at(scene.output).rows) < outcome.kept:
+            outcome.faults.append(f"{rows} rows of {outcome.kept} were left")
         stand_in_run.finished(scene.source, scene.output, folder / "log", options)
-        found.faults += faults_of(scene.output, images)
-    return found
+        outcome.faults += faults_of(scene.output, images)
+    return outcome
 
 
 def outage_in_own_mounts(name: str, images: int) -> Outage:
@@ -233,19 +233,19 @@ def main() -> None:
     options.add_argument("--only", nargs="+", choices=OUTAGES, default=list(OUTAGES))
     options.add_argument("--images", type=int, default=80)
     asked = options.parse_args()
-    began, found = time.monotonic(), {}
+    began, outcomes = time.monotonic(), {}
     for name in asked.only:
         if name == "disk" and "OWN_MOUNTS" not in os.environ:
-            found[name] = outage_in_own_mounts(name, asked.images)
+            outcomes[name] = outage_in_own_mounts(name, asked.images)
             continue
         with tempfile.TemporaryDirectory() as folder:
-            found[name] = outage(name, asked.images, Path(folder))
+            outcomes[name] = outage(name, asked.images, Path(folder))
     print(
         json.dumps(
             {
                 "images": asked.images,
-                "outages": {name: asdict(one) for name, one in found.items()},
-                "faults": [f"{name}: {fault}" for name, one in found.items() for fault in one.faults],
+                "outages": {name: asdict(one) for name, one in outcomes.items()},
+                "faults": [f"{name}: {fault}" for name, one in outcomes.items() for fault in one.faults],
                 "seconds": round(time.monotonic() - began, 1),
             }
         )

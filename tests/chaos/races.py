@@ -29,7 +29,7 @@ LOSER_S = 10
 
 @dataclass
 class Races:
-    """How they ended; the promises held where `faults` is empty."""
+    """How they ended; the promises held if `faults` is empty."""
 
     races: int
     one_winner: int = 0
@@ -40,7 +40,7 @@ class Races:
 
 def races(folder: Path, count: int) -> Races:
     """`count` races, each for an output of its own below the folder."""
-    began, found = time.monotonic(), Races(count)
+    began, outcome = time.monotonic(), Races(count)
     (folder / "in").mkdir()
     for number in range(IMAGES):
         (folder / "in" / f"{number}.png").write_bytes(photo(number))
@@ -49,18 +49,18 @@ def races(folder: Path, count: int) -> Races:
         for number in range(count):
             output = folder / f"out{number}"
             codes, loser_s = _race(nodes.address, folder / "in", output)
-            found.one_winner += codes == [WON, LOCKED]
-            found.slowest_loser_s = round(max(found.slowest_loser_s, loser_s), 1)
+            outcome.one_winner += codes == [WON, LOCKED]
+            outcome.slowest_loser_s = round(max(outcome.slowest_loser_s, loser_s), 1)
             faults = faults_of(output, IMAGES)
             if codes != [WON, LOCKED]:
                 faults.append(f"exit codes {codes}")
             if loser_s > LOSER_S:
                 faults.append(f"the loser left after {loser_s:.1f} s")
-            found.faults += [f"race {number}: {fault}" for fault in faults]
+            outcome.faults += [f"race {number}: {fault}" for fault in faults]
     finally:
         nodes.close()
-    found.seconds = round(time.monotonic() - began, 1)
-    return found
+    outcome.seconds = round(time.monotonic() - began, 1)
+    return outcome
 
 
 def _race(address: str, photos: Path, output: Path) -> tuple[list[int], float]:

@@ -74,8 +74,8 @@ def test_a_run_that_is_ended_in_three_ways_is_finished_by_the_fourth(photos: Pat
     process = started(photos, output, 0)
     _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, stderr
-    found = validate(str(output))
-    assert (found.problems, found.labelled) == ([], IMAGES)
+    validity = validate(str(output))
+    assert (validity.problems, validity.labelled) == ([], IMAGES)
     assert len(log.read_text().split()) < IMAGES + 40, (
         "no more is done again than was on its way when it was killed"
     )
@@ -85,6 +85,6 @@ def refuse_unclean(process: "subprocess.Popen[str]") -> None:
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 130, stderr
     assert json.loads(stdout)["labelled"] > 0
-    *progress, said = stderr.splitlines()
+    *progress, last_line = stderr.splitlines()
     assert all(re.match(r"\d+ of \d+ images, 0 failed", line) for line in progress)
-    assert said == f"sam-label: {INTERRUPTED}"
+    assert last_line == f"sam-label: {INTERRUPTED}"

@@ -67,10 +67,10 @@ def errors(table: pa.Table) -> dict[str, str | None]:
 @pytest.mark.parametrize("images_at_once", [1, 3, 4])
 def test_groups_change_no_row(ledger: Any, images_at_once: int) -> None:
     table = fetched([photo(0), photo(1), b"text", photo(3, poison="raise"), photo(4), photo(5), photo(6)])
-    found = Labeler(settings(images_at_once), stand_in(), ledger)(table)
-    assert errors(found) == dict.fromkeys("0123456") | {"2": "NOT_AN_IMAGE", "3": "LABELER_ERROR"}
+    labelled = Labeler(settings(images_at_once), stand_in(), ledger)(table)
+    assert errors(labelled) == dict.fromkeys("0123456") | {"2": "NOT_AN_IMAGE", "3": "LABELER_ERROR"}
     alone = Labeler(settings(1), stand_in(), ledger)(table)
-    assert found.sort_by("uri") == alone.sort_by("uri")
+    assert labelled.sort_by("uri") == alone.sort_by("uri")
 
 
 def test_what_may_have_killed_a_labeler_is_labelled_alone(ledger: Any) -> None:
@@ -78,9 +78,9 @@ def test_what_may_have_killed_a_labeler_is_labelled_alone(ledger: Any) -> None:
     for number in (1, 4, 4):  # labelers began these and died
         ray.get(ledger.begin.remote(f"{number:032x}"))
     groups = Groups()
-    found = Labeler(settings(4), lambda _: groups, ledger)(table)
+    labelled = Labeler(settings(4), lambda _: groups, ledger)(table)
     assert sorted(groups.sizes) == [1, 1, 4]
-    assert set(errors(found).values()) == {None}
+    assert set(errors(labelled).values()) == {None}
 
 
 def test_a_fourth_attempt_is_not_made(ledger: Any) -> None:
@@ -95,8 +95,8 @@ def test_a_fourth_attempt_is_not_made(ledger: Any) -> None:
 
 def test_nothing_begins_once_the_run_stops(ledger: Any) -> None:
     ray.get(ledger.stop.remote())
-    found = Labeler(settings(4), stand_in(), ledger)(fetched([photo(0), photo(1)]))
-    assert found.num_rows == 0
+    labelled = Labeler(settings(4), stand_in(), ledger)(fetched([photo(0), photo(1)]))
+    assert labelled.num_rows == 0
 
 
 def test_masks_are_those_of_the_upright_pixels(ledger: Any) -> None:

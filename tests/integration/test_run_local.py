@@ -42,8 +42,7 @@ def labelled(folder: Path, output: Path, **options: Any) -> RunSummary:
 
 def rows(output: Path) -> dict[str, dict[str, Any]]:
     """The dataset's rows by file name, once `validate` finds nothing."""
-    found = validate(str(output))
-    assert found.problems == []
+    assert validate(str(output)).problems == []
     return {row["uri"].rpartition("/")[2]: row for row in Dataset.at(str(output)).table().to_pylist()}
 
 
@@ -78,19 +77,19 @@ def test_every_file_ends_in_one_row(tmp_path: Path) -> None:
     (folder / "gone.png").symlink_to(tmp_path / "in" / "nowhere")
     (folder / "notes.txt").write_text("left out")
     summary = labelled(folder, tmp_path / "out")
-    found = rows(tmp_path / "out")
-    assert {name: row["error"] for name, row in found.items() if row["status"] == "failed"} == {
+    by_name = rows(tmp_path / "out")
+    assert {name: row["error"] for name, row in by_name.items() if row["status"] == "failed"} == {
         "text.jpg": "NOT_AN_IMAGE",
         "empty.jpg": "EMPTY",
         "cut.png": "TRUNCATED",
         "heic.heic": "UNSUPPORTED",
         "gone.png": "SOURCE_MISSING",
     }
-    assert {f"_{name}" for name in names} <= {name for name, row in found.items() if row["status"] == "ok"}
-    assert found["caf%E9.png"]["uri"] == f"file://localhost{folder}/caf%E9.png"
-    assert found["caf%E9.png"]["status"] == "ok"
+    assert {f"_{name}" for name in names} <= {name for name, row in by_name.items() if row["status"] == "ok"}
+    assert by_name["caf%E9.png"]["uri"] == f"file://localhost{folder}/caf%E9.png"
+    assert by_name["caf%E9.png"]["status"] == "ok"
     assert (summary.labelled, summary.failed, summary.total) == (29, 5, 34)
-    assert summary.masks == sum(row["num_masks"] or 0 for row in found.values())
+    assert summary.masks == sum(row["num_masks"] or 0 for row in by_name.values())
     assert (summary.skipped_files, summary.skipped_links) == (1, 1)
 
 
@@ -233,15 +232,15 @@ def test_a_common_cause_ends_it_early(tmp_path: Path) -> None:
         labelled(folder, tmp_path / "out", load=stand_in(delay_s=0.05))
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
-    told: list[RunProgress] = []
+def test_progress_is_reported(tmp_path: Path) -> None:
+    reports: list[RunProgress] = []
     config = RunConfig(input=str(photos(tmp_path / "in", 12)), output=str(tmp_path / "out"))
-    run(config, told.append, load=stand_in())
-    assert told[-1] == RunProgress(labelled=12, failed=0, total=12)
-    assert [each.labelled for each in told] == sorted(each.labelled for each in told)
+    run(config, reports.append, load=stand_in())
+    assert reports[-1] == RunProgress(labelled=12, failed=0, total=12)
+    assert [each.labelled for each in reports] == sorted(each.labelled for each in reports)
 
 
-def test_what_a_labeler_says_while_it_loads_reaches_the_user(tmp_path: Path) -> None:
+def test_a_fault_of_loading_the_model_reaches_the_user(tmp_path: Path) -> None:
     def wrong_weights(settings: LabelerSettings) -> Any:
         raise SamLabelError("the weights differ; put the same file on every machine")
 

@@ -1,7 +1,7 @@
 """A Ray cluster of several nodes in one machine, whose workers and nodes can be killed.
 
-The head has no CPUs: it stands for the machine that the cluster's owner keeps alive. The others have two
-each, which is what a labeler takes.
+The head has no CPUs: it is the machine that the cluster's owner keeps alive. The others have two each, which
+is what a labeler takes.
 """
 
 from random import Random
@@ -12,7 +12,7 @@ from ray.cluster_utils import Cluster
 
 CPUS_A_NODE = 2
 OBJECT_STORE_BYTES = 100 << 20
-# A dead node is found dead in seconds instead of half a minute, so that a test can afford many.
+# A dead node is noticed in seconds instead of half a minute, so that a test can afford many.
 SEEN_DEAD_SOON = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,

@@ -1,10 +1,11 @@
 """A deterministic stand-in for SAM: sound masks that depend on the pixels alone, made in microseconds.
 
-What an image does to its labeler is written in its first pixel, so that faults travel with the data as real
+What an image does to its labeler is written in its first pixel, so that faults come with the data as real
 ones do. Ray's workers get this module by value: they have no tests on their path.
 """
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -35,6 +36,7 @@ POISONS = {
     "raise": (255, 0, 4),
     "cuda out of memory": (255, 0, 5),
     "broken cuda": (255, 0, 6),
+    "warn": (255, 0, 7),
 }
 
 
@@ -82,6 +84,7 @@ def stand_in(
     """What `run(load=...)` takes; with a poisonable decoder, files may say what they do to it."""
 
     def load(settings: LabelerSettings) -> StandInGenerator:
+        logging.getLogger("sam_label.stand_in").info("a labeler has loaded")
         if poisonable_decoder:
             sys.path.append(HERE)  # which decoders get from their labeler
             labeler.DecodePool = partial(DecodePool, program="poisoned_decode_child")
@@ -115,3 +118,5 @@ def _take_poison(first_pixel: tuple[int, ...]) -> None:
             raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
         case "broken cuda":
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        case "warn":
+            logging.getLogger("sam_core.stand_in").warning("a labeler warns")

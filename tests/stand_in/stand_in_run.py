@@ -1,7 +1,7 @@
 """`sam-label run` with the stand-in generator, as a process of its own, to be interrupted and killed.
 
-Arguments: INPUT OUTPUT DELAY_S [LOG]. Options of RunConfig come as JSON in the variable RUN_OPTIONS; where
-there is POISONABLE_DECODER, files may say what they do to their decoder.
+Arguments: INPUT OUTPUT DELAY_S [LOG]. Flags of the command come as JSON in the variable RUN_OPTIONS. If
+POISONABLE_DECODER is set, files may say what they do to their decoder.
 """
 
 import json
@@ -27,10 +27,10 @@ def finished(
     **environment: str,
 ) -> dict[str, Any]:
     """The summary of such a process, once it has ended well."""
-    said = {"RUN_OPTIONS": json.dumps(dict(options or {})), **environment}
+    variables = {"RUN_OPTIONS": json.dumps(dict(options or {})), **environment}
     done = subprocess.run(
         [sys.executable, __file__, source, output, "0", log],
-        env={**os.environ, **said},
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         check=False,

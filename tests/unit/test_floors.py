@@ -32,8 +32,9 @@ FLOORS = {
     "jobs": [
         {"wording"},
         {"options", "progress", "run_text", "status_text"},
-        {"dataset_commands", "filter_command", "models_command", "run_command"},
+        {"dataset_commands", "filter_command", "models_command", "run_command", "verbosity"},
         {"cli"},
+        {"entry"},
     ],
 }
 HEIGHTS = {

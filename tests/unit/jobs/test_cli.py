@@ -113,7 +113,7 @@ def test_what_is_wrong_with_a_file_of_the_machine_is_no_fault_of_ours(
     )
 
 
-def test_a_job_file_that_is_no_text_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_job_file_that_is_no_text_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "job.toml").write_bytes(b"model = '\xff'")
     code, _, err = command(capsys, "run", "photos", "out", "--config", str(tmp_path / "job.toml"))
     assert code == 2

@@ -33,8 +33,8 @@ def test_on_a_terminal_progress_is_a_bar(
     monkeypatch.setenv("NO_COLOR", "1")
     with run_progress() as progress:
         progress(RunProgress(2, 1, 3))
-    with bytes_progress("vit_b") as told:
-        told(5_000_000, 10_000_000)
+    with bytes_progress("vit_b") as progress_of_bytes:
+        progress_of_bytes(5_000_000, 10_000_000)
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "3/3" in shown.err
@@ -96,8 +96,8 @@ def test_a_plan_counts_images_and_bytes() -> None:
 
 
 def test_status_counts_and_names_the_next_command() -> None:
-    found = Status("out", 10, 7, {"EMPTY": 2}, 1, 70, 5_000, 1, "r00001", "", "done", None, None)
-    assert status_text(found, "out").splitlines() == [
+    dataset = Status("out", 10, 7, {"EMPTY": 2}, 1, 70, 5_000, 1, "r00001", "", "done", None, None)
+    assert status_text(dataset, "out").splitlines() == [
         "10 images: 7 labelled, 2 failed, 1 left",
         "70 masks in 1 shard, 5 kB",
         "failed: 2 EMPTY",
@@ -116,8 +116,8 @@ def test_status_counts_and_names_the_next_command() -> None:
 def test_status_waits_for_no_dead_process(is_dead: bool, left: int, who: str, command: str) -> None:
     process = ProcessIdentity("there", 7, "", "")
     holder = Holder(1, process, "word", taken_at="2026-01-01T00:00:00.000+00:00")
-    found = Status("out", 10, 10 - left, {}, left, 70, 5_000, 1, "r1", "", None, 2.0, holder, is_dead)
-    lines = status_text(found, "out").splitlines()
+    dataset = Status("out", 10, 10 - left, {}, left, 70, 5_000, 1, "r1", "", None, 2.0, holder, is_dead)
+    lines = status_text(dataset, "out").splitlines()
     assert lines[2].startswith(who)
     assert lines[-1].startswith(f"next: {command}")
 
@@ -132,8 +132,8 @@ def test_status_waits_for_no_dead_process(is_dead: bool, left: int, who: str, co
     ],
 )
 def test_the_next_command_is_one_that_may_help(failed: dict[str, int], command: str) -> None:
-    found = Status("out", 10, 8, failed, 0, 70, 5_000, 1, "r00001", "", "done", None, None)
-    assert status_text(found, "out").endswith(f"next: {command}")
+    dataset = Status("out", 10, 8, failed, 0, 70, 5_000, 1, "r00001", "", "done", None, None)
+    assert status_text(dataset, "out").endswith(f"next: {command}")
 
 
 def test_numbers_as_people_read_them() -> None:

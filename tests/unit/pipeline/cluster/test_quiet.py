@@ -2,9 +2,12 @@
 
 import logging
 import os
+import sys
 import threading
+from contextlib import suppress
 
 import pytest
+from ray.data import DataContext
 
 from pipeline.cluster.quiet import native_stderr_hushed, quiet_ray
 
@@ -16,15 +19,29 @@ def test_rays_notices_are_logged_and_not_printed(
     with quiet_ray():
         print("data")
         for name in ("ray_listen_error_messages", "somebody else"):
-            thread = threading.Thread(target=print, args=(f"said by {name}",), name=name)
+            thread = threading.Thread(target=print, args=(f"printed by {name}",), name=name)
             thread.start()
             thread.join()
-    assert capsys.readouterr().out == "data\nsaid by somebody else\n"
-    assert [record.getMessage() for record in caplog.records] == ["said by ray_listen_error_messages"]
+    assert capsys.readouterr().out == "data\nprinted by somebody else\n"
+    assert [record.getMessage() for record in caplog.records] == ["printed by ray_listen_error_messages"]
+
+
+def test_all_is_as_it_was_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_BACKEND_LOG_LEVEL", raising=False)
+    before = state()
+    with suppress(RuntimeError), quiet_ray():
+        assert state() != before
+        raise RuntimeError
+    assert state() == before
+
+
+def state() -> dict[str, object]:
+    """What quiet_ray changes, and all else of its kind."""
+    loggers = {name: logging.getLogger(name).level for name in ("ray", "ray.data", "ray.serve", "ray.tune")}
+    return {"stdout": sys.stdout, "environment": dict(os.environ)} | vars(DataContext.get_current()) | loggers
 
 
 def test_stderr_is_back_after_it_was_hushed(capfd: pytest.CaptureFixture[str]) -> None:
-
     with native_stderr_hushed():
         os.write(2, b"from C++\n")
     os.write(2, b"from anybody\n")

@@ -1,13 +1,15 @@
-"""The room that labelers get, and the Rays that are refused; nothing is started."""
+"""The labelers that fit, and the Rays that are refused; nothing is started."""
 
+import socket
+import threading
 from pathlib import Path
 
 import pytest
 import ray
 from ray._private import services
-from ray._private.accelerators import NvidiaGPUAcceleratorManager
 
-from pipeline.cluster.labeler_pool import LabelerRoom, labeler_room
+from pipeline.cluster import session, start
+from pipeline.cluster.labeler_pool import LabelerPool, labeler_pool
 from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, UsageError
@@ -20,21 +22,23 @@ def config(**options: object) -> RunConfig:
 @pytest.mark.parametrize(
     ("options", "resources", "expected"),
     [
-        ({}, {"CPU": 2}, LabelerRoom(workers=1, threads=1, gpus=0)),
-        ({}, {"CPU": 4}, LabelerRoom(workers=1, threads=2, gpus=0)),
-        ({}, {"CPU": 18}, LabelerRoom(workers=8, threads=2, gpus=0)),
-        ({"workers": 3}, {"CPU": 18}, LabelerRoom(workers=3, threads=2, gpus=0)),
-        ({}, {"CPU": 18, "GPU": 4}, LabelerRoom(workers=4, threads=1, gpus=1)),
-        ({}, {"CPU": 4, "GPU": 4}, LabelerRoom(workers=3, threads=1, gpus=1)),
-        ({"workers": 2}, {"CPU": 18, "GPU": 4}, LabelerRoom(workers=2, threads=1, gpus=1)),
-        ({"device": "cpu"}, {"CPU": 18, "GPU": 4}, LabelerRoom(workers=8, threads=2, gpus=0)),
-        ({"device": "cuda"}, {"CPU": 4, "GPU": 1}, LabelerRoom(workers=1, threads=1, gpus=1)),
+        ({}, {"CPU": 2}, LabelerPool(workers=1, threads=1, gpus=0)),
+        ({}, {"CPU": 4}, LabelerPool(workers=1, threads=2, gpus=0)),
+        ({}, {"CPU": 18}, LabelerPool(workers=8, threads=2, gpus=0)),
+        ({"workers": 3}, {"CPU": 18}, LabelerPool(workers=3, threads=2, gpus=0)),
+        ({}, {"CPU": 18, "GPU": 4}, LabelerPool(workers=4, threads=1, gpus=1)),
+        ({}, {"CPU": 4, "GPU": 4}, LabelerPool(workers=3, threads=1, gpus=1)),
+        ({"workers": 2}, {"CPU": 18, "GPU": 4}, LabelerPool(workers=2, threads=1, gpus=1)),
+        ({"device": "cpu"}, {"CPU": 18, "GPU": 4}, LabelerPool(workers=8, threads=2, gpus=0)),
+        ({"device": "cuda"}, {"CPU": 4, "GPU": 1}, LabelerPool(workers=1, threads=1, gpus=1)),
     ],
 )
-def test_room(options: dict[str, object], resources: dict[str, float], expected: LabelerRoom) -> None:
-    room = labeler_room(config(**options), resources)
-    assert room == expected
-    assert all(resources.get(kind, 0) >= need for kind, need in room.needs.items()), "else the run would hang"
+def test_the_labelers_that_fit(
+    options: dict[str, object], resources: dict[str, float], expected: LabelerPool
+) -> None:
+    pool = labeler_pool(config(**options), resources)
+    assert pool == expected
+    assert all(resources.get(kind, 0) >= need for kind, need in pool.needs.items()), "else the run would hang"
 
 
 @pytest.mark.parametrize(
@@ -44,8 +48,8 @@ def test_room(options: dict[str, object], resources: dict[str, float], expected:
 def test_labelers_of_a_local_ray_use_no_more_threads_than_there_are_cores(
     cores: int, expected: tuple[int, int]
 ) -> None:
-    room = labeler_room(config(), {"CPU": max(4, cores + 2)}, cores)
-    assert (room.workers, room.threads) == expected
+    pool = labeler_pool(config(), {"CPU": max(4, cores + 2)}, cores)
+    assert (pool.workers, pool.threads) == expected
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,7 @@ def test_what_does_not_fit_is_refused(
     options: dict[str, object], resources: dict[str, float], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        labeler_room(config(**options), resources)
+        labeler_pool(config(**options), resources)
 
 
 @pytest.mark.parametrize("address", ["10.1.2.3:6379", "ray.example.com:6379", "[2001:db8::1]:6379"])
@@ -115,7 +119,7 @@ def test_a_ray_of_its_own_is_not_opened_to_everybody(monkeypatch: pytest.MonkeyP
         pass
 
 
-def test_a_fault_without_a_message_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_without_a_message_gives_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def init(**_: object) -> None:
         raise TimeoutError
 
@@ -128,7 +132,7 @@ def test_a_fault_without_a_message_is_told_by_its_name(monkeypatch: pytest.Monke
 
 
 def test_what_this_machine_lacks_is_missed_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NvidiaGPUAcceleratorManager, "get_current_node_num_accelerators", lambda: 0)
+    monkeypatch.setattr(session, "gpus_here", lambda: 0)
     with pytest.raises(UsageError, match="finds no GPU"):
         refuse_what_does_not_fit(config(device="cuda"))
     with pytest.raises(UsageError, match="500 labelers need"):
@@ -139,3 +143,40 @@ def test_what_this_machine_lacks_is_missed_before_anything_starts(monkeypatch: p
 def test_ray_client_is_refused() -> None:
     with pytest.raises(UsageError, match="Ray Client"), ray_session(config(address="ray://10.1.2.3:10001")):
         pass
+
+
+def test_a_cluster_that_is_gone_is_refused_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as unused:  # bound, not listening: whoever connects is refused
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(SamLabelError, match=f"the Ray cluster at {address} did not answer within 1 s"):
+            refuse_what_does_not_fit(config(address=address, cluster_wait_s=1))
+    assert caplog.messages[0].startswith(f"waiting up to 1 s for the Ray cluster at {address}")
+
+
+def test_a_cluster_that_comes_up_meanwhile_is_met() -> None:
+    with socket.socket() as late:
+        late.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{late.getsockname()[1]}"
+        timer = threading.Timer(0.3, late.listen)
+        timer.start()
+        refuse_what_does_not_fit(config(address=address))
+        timer.join()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:port", "127.0.0.1:99999"])
+def test_an_address_of_another_form_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match=r"is no address of a Ray cluster; give HOST:PORT|token auth"):
+        refuse_what_does_not_fit(config(address=address))
+
+
+def test_a_ray_that_never_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(ray, "init", lambda **_: over.wait())
+    monkeypatch.setattr(start, "JOIN_S", 0.2)
+    with (
+        pytest.raises(SamLabelError, match=r"Ray at 127\.0\.0\.1:1 did not start within 0\.2 s"),
+        ray_session(config(address="127.0.0.1:1")),
+    ):
+        pass
+    over.set()

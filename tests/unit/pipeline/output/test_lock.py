@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import OutputLocked, UsageError
+from pipeline.errors import OutputLocked, Reason, StoreError, UsageError
 from pipeline.output import process_identity
 from pipeline.output.commands.gc import collect
 from pipeline.output.commands.validate import validate
@@ -50,6 +50,20 @@ def held_elsewhere(store: Store, generation: int = 1) -> Holder:
     holder = Holder(generation, ELSEWHERE, "word", "2026-01-01T00:00:00.000+00:00")
     assert store.create(f"_lock/{generation:05d}.json", holder.to_json())
     return holder
+
+
+def test_a_release_that_fails_after_success_is_a_warning(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError(Reason.SOURCE_UNAVAILABLE, "the store is gone")
+
+    with held_lock(store):
+        monkeypatch.setattr(Store, "publish", fail)
+    (message,) = caplog.messages
+    assert message.startswith(
+        f"the work on {store.url} is done, but its lock could not be released (the store"
+    )
 
 
 def test_the_lock_is_free_again_after_its_block(store: Store) -> None:

@@ -1,0 +1,95 @@
+"""How much of the log reaches stderr: warnings, or what `-v`, `--log-level` and `--debug` ask for.
+
+They may stand anywhere in the command line, since a person adds them to a command that has just failed.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TextIO
+
+from pipeline.errors import UsageError
+from pipeline.suggestion import suggestion
+
+LOGGERS = (
+    "sam_label",
+    "sam_core",
+    "pipeline",
+    "jobs",
+)  # of this program; libraries keep theirs to themselves
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+@dataclass(frozen=True)
+class Verbosity:
+    """What the flags ask for."""
+
+    level: int = logging.WARNING
+    debug: bool = False  # tracebacks too
+
+
+def verbosity_of(arguments: Sequence[str]) -> tuple[Verbosity, list[str]]:
+    """What the flags among the arguments ask for, and the other arguments.
+
+    Raises: UsageError for a level that there is not.
+    """
+    level, debug, others = logging.WARNING, False, []
+    words = iter(arguments)
+    for word in words:
+        name, _, value = word.partition("=")
+        if word == "--":
+            others += [word, *words]
+        elif word == "--debug":
+            debug = True
+        elif word in ("-v", "--verbose"):
+            level = min(level, logging.INFO)
+        elif name == "--log-level":
+            level = _level(value if word != name else next(words, ""))
+        else:
+            others.append(word)
+    return Verbosity(logging.DEBUG if debug else level, debug), others
+
+
+@contextmanager
+def logged_to_stderr(level: int) -> Iterator[None]:
+    """The program's log from `level` on, a line a record, on stderr for the while."""
+    handler = _Stderr()
+    handler.setFormatter(_OneLine("sam-label: %(levelname)s: %(message)s"))
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, before in zip(loggers, levels, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(before)
+
+
+def _level(name: str) -> int:
+    if name.lower() not in LEVELS:
+        raise UsageError(
+            f"--log-level is {name!r}: give one of {', '.join(LEVELS)}{suggestion(name.lower(), LEVELS)}"
+        )
+    return LEVELS[name.lower()]
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what sys.stderr is at the moment: a progress bar takes its place, and keeps below the log."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        record.levelname = record.levelname.lower()
+        return " ".join(super().format(record).split())

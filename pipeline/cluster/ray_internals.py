@@ -1,0 +1,97 @@
+"""All of Ray that is not its public interface and that a run needs, in one place.
+
+Each name is looked up here and nowhere else. `require_internals` looks all of them up before any work, so
+that a Ray without one is refused in a sentence and not met in the middle of a run.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import ray
+from ray.job_config import JobConfig
+
+from pipeline.errors import SamLabelError
+
+TRIED_WITH = ("2.60.0",)  # versions of Ray
+# Ray's thread that prints notices of its cluster to standard output, on whatever the driver does.
+PRINTING_THREAD = "ray_listen_error_messages"
+
+_AUTO_CONNECT = "ray._private.auto_init_hook:enable_auto_connect"
+_GPUS = "ray._private.accelerators:NvidiaGPUAcceleratorManager.get_current_node_num_accelerators"
+_TOKEN = "ray._raylet:AuthenticationTokenLoader.instance"  # noqa: S105  # the name of a function
+_ADDRESS = "ray._private.services:get_ray_address_from_environment"
+_EXECUTOR = "ray.data._internal.execution.streaming_executor:StreamingExecutor"
+_END_OF_EXECUTOR = f"{_EXECUTOR}.shutdown"
+_ON_THE_PATH = "ray.job_config:JobConfig._runtime_env_has_working_dir"
+NAMES = (_AUTO_CONNECT, _GPUS, _TOKEN, _ADDRESS, _EXECUTOR, _END_OF_EXECUTOR, _ON_THE_PATH)
+
+
+def require_internals() -> None:
+    """Raises SamLabelError for a Ray that lacks one of NAMES."""
+    for name in NAMES:
+        _internal(name)
+
+
+def gpus_here() -> int:
+    """The GPUs that a Ray started on this machine would count."""
+    return int(_internal(_GPUS)())
+
+
+def running_address() -> str:
+    """The GCS address of the Ray that `auto` stands for. Raises: ConnectionError if there is none."""
+    return str(_internal(_ADDRESS)("auto", None))
+
+
+def forget_token() -> None:
+    """Lets Ray read its token from the environment or the token file again."""
+    _internal(_TOKEN)().reset_cache()
+
+
+@contextmanager
+def no_new_ray() -> Iterator[None]:
+    """No call starts a Ray for the while, and for as long as an abandoned pipeline may still call it."""
+    module, _, switch = _AUTO_CONNECT.partition(":")
+    hook, before = import_module(module), _internal(_AUTO_CONNECT)
+    setattr(hook, switch, False)
+    try:
+        yield
+    finally:
+        if not executors():
+            setattr(hook, switch, before)
+
+
+def executors() -> list[Any]:
+    """The threads of Ray Data that use Ray, those of other users of this process included."""
+    return [thread for thread in threading.enumerate() if isinstance(thread, _internal(_EXECUTOR))]
+
+
+def end_executor(executor: Any) -> None:
+    """Ends such a thread, and the tasks and actors that it runs."""
+    executor.shutdown(force=True)
+
+
+class JobWithoutDriverPath(JobConfig):
+    """A job that adds neither the working directory nor the script's to the import path of its workers.
+
+    Ray adds both unless the workers get a `working_dir`, which would cost each a start through its agent.
+    """
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True
+
+
+def _internal(name: str) -> Any:
+    module, _, path = name.partition(":")
+    try:
+        value: Any = import_module(module)
+        for part in path.split("."):
+            value = getattr(value, part)
+    except (ImportError, AttributeError) as missing:
+        raise SamLabelError(
+            f"Ray {ray.__version__} has no {name.replace(':', '.')}, which sam-label needs; install the "
+            f"version that it was tried with: pip install 'ray[data]=={TRIED_WITH[-1]}'"
+        ) from missing
+    return value

@@ -1,0 +1,164 @@
+"""Ray, started here or joined, until the end of a block; each wait has a limit and ends on a signal.
+
+`ray.init` knows neither deadlines nor signals, and a call of it cannot be taken back. So it runs in a thread
+that is left behind if need be. In the main thread Ray would also put its own handler of SIGTERM in place,
+which exits at once. The thread lives as long as its Ray, since Linux ends processes together with the thread
+that has started them.
+"""
+
+import io
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from urllib.parse import urlsplit
+
+import ray
+
+from pipeline.cluster.labeler_pool import cores
+from pipeline.cluster.quiet import native_stderr_hushed
+from pipeline.cluster.ray_internals import JobWithoutDriverPath, no_new_ray
+from pipeline.errors import ClusterLost, SamLabelError, UsageError
+from pipeline.shutdown import TRY_AGAIN, Call, answer, in_the_time_left
+
+LEAST_LOCAL_CPUS = 4  # with fewer, actors can hold them all and the tasks that feed them wait for ever
+SPARE_LOCAL_CPUS = 2  # logical ones for fetching and writing, which wait on the network rather than compute
+# Encoded images on their way. Ray's default is a third of the memory, nearly all of which would lie idle.
+OBJECT_STORE_BYTES = 1 << 30
+START_S = 120.0  # a local Ray gives each of its processes 30 s
+JOIN_S = 60.0
+END_S = 30.0  # a local Ray takes one or two seconds
+FAILED_END_S = 4.0  # of the 30 s that a failed run has to end in (pipeline/shutdown.py)
+CONNECT_S, CONNECT_AGAIN_S = 5.0, 1.0
+
+_log = logging.getLogger("sam_label.ray")
+
+
+def local_cpus() -> int:
+    """The logical CPUs of a local Ray."""
+    return max(LEAST_LOCAL_CPUS, cores() + SPARE_LOCAL_CPUS)
+
+
+def wait_for_cluster(address: str, limit_s: float) -> None:
+    """Returns once something listens at HOST:PORT.
+
+    Raises: UsageError for an address of another form; SamLabelError if nothing has listened for `limit_s`.
+    """
+    try:
+        place = urlsplit(f"//{address}")
+        host, port = place.hostname, place.port
+    except ValueError:
+        host = port = None
+    if host is None or port is None:
+        raise UsageError(
+            f"{address} is no address of a Ray cluster; give HOST:PORT, as `ray start` prints it"
+        )
+    deadline = time.monotonic() + limit_s
+    has_spoken = False
+    while True:
+        try:
+            # In a thread: the resolver of names knows no deadline.
+            answer(lambda: socket.create_connection((host, port), CONNECT_S).close(), 2 * CONNECT_S, address)
+            return
+        except (OSError, SamLabelError) as fault:
+            if time.monotonic() >= deadline:
+                raise SamLabelError(
+                    f"the Ray cluster at {address} did not answer within {limit_s:g} s ({fault}); start it, "
+                    "or correct --address or RAY_ADDRESS; without both, the run has a Ray of its own"
+                ) from fault
+            if not has_spoken:
+                _log.warning("waiting up to %g s for the Ray cluster at %s (%s)", limit_s, address, fault)
+                has_spoken = True
+        time.sleep(CONNECT_AGAIN_S)
+
+
+@contextmanager
+def ray_at(address: str) -> Iterator[None]:
+    """Ray at an address, "local" for one of its own, until the end of the block.
+
+    Raises: SamLabelError if it cannot be used, and whatever a signal raises meanwhile.
+    """
+    starter = _Starter(address)
+    try:
+        with native_stderr_hushed():
+            starter.ready_in_time(START_S if address == "local" else JOIN_S)
+        try:
+            yield
+        except ClusterLost:
+            raise  # Ray does not end without its head: it hangs, and then takes the process along
+        except BaseException:
+            _end_ray(FAILED_END_S)
+            raise
+        if not _end_ray(END_S):
+            _log.warning("Ray did not end within %g s and is left behind; the run is complete", END_S)
+    finally:
+        starter.is_over.set()
+
+
+def unusable(address: str, fault: BaseException) -> SamLabelError:
+    """What a user reads of Ray's own error."""
+    why = (str(fault).splitlines() or [type(fault).__name__])[0]
+    return SamLabelError(f"Ray at {address} cannot be used: {why}")
+
+
+class _Starter(Call[None]):
+    """Starts Ray and stays until `is_over`; a Ray that comes up when that is set is ended again."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(self._stay, "sam-label ray")
+        self._address = address
+        self._is_ready = threading.Event()
+        self.is_over = threading.Event()
+
+    def ready_in_time(self, limit_s: float) -> None:
+        self.start()
+        deadline = time.monotonic() + limit_s
+        try:
+            while not self._is_ready.wait(0.1):  # looks up often, for a signal may reach another thread
+                if not self.is_alive():
+                    raise unusable(self._address, self.fault or RuntimeError()) from self.fault
+                if time.monotonic() > deadline:
+                    raise SamLabelError(
+                        f"Ray at {self._address} did not start within {limit_s:g} s; {TRY_AGAIN}"
+                    )
+        except BaseException:
+            self.leave_behind()
+            raise
+
+    def _stay(self) -> None:
+        _init(self._address)
+        if not self.is_over.is_set():
+            self._is_ready.set()
+            self.is_over.wait()
+        elif ray.is_initialized():
+            ray.shutdown()
+
+
+def _init(address: str) -> None:
+    job = JobWithoutDriverPath()
+    if address != "local":
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, job_config=job)
+        return
+    ray.init(
+        address="local",
+        num_cpus=local_cpus(),
+        object_store_memory=OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.CRITICAL,
+        job_config=job,
+    )
+
+
+def _end_ray(limit_s: float) -> bool:
+    """Whether Ray ended in time."""
+
+    def end() -> bool:
+        # Ray prints the notices that it has held back as repeated.
+        with no_new_ray(), redirect_stdout(io.StringIO()):
+            ray.shutdown()
+        return True
+
+    return in_the_time_left(end, limit_s) or False

@@ -1,0 +1,96 @@
+"""`sam-label run` in a folder of modules: wherever the command stands, it imports none of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pipeline.output.dataset import Dataset
+
+PHOTO = Path(__file__).parents[2] / "jobs" / "demo" / "photos" / "coffee.jpg"
+SAM_LABEL = Path(sys.executable).with_name("sam-label")
+LIBRARIES = [
+    "numpy",
+    "PIL",
+    "torch",
+    "ray",
+    "pyarrow",
+    "fsspec",
+    "s3fs",
+    "typer",
+    "pydantic",
+    "yaml",
+    "pipeline",
+    "sam_core",
+    "sam_core/model",
+]
+STANDARD = ["json", "resource", "token", "inspect", "logging", "socket", "random", "queue", "struct"]
+MODULES = [*LIBRARIES, *STANDARD]
+# Which Python imports by PYTHONPATH before any line of ours can run.
+AT_START = ["types", "sitecustomize", "usercustomize", "jobs", "jobs/cli"]
+
+
+def trapped(folder: Path, modules: list[str]) -> Path:
+    """A data set of one photo that holds modules, each of which leaves its name in `folder`/ran."""
+    dataset = folder / "dataset"
+    dataset.mkdir()
+    with Image.open(PHOTO) as image:
+        image.resize((240, 160)).save(dataset / "coffee.png")
+    for name in modules:
+        trap = f"with open({str(folder / 'ran')!r}, 'a') as ran: ran.write('{name}\\n')\n"
+        (dataset / name).mkdir(parents=True)
+        (dataset / name / "__init__.py").write_text(trap)
+        (dataset / f"{name}.py").write_text(trap)
+    return dataset
+
+
+def labelled(
+    source: str, output: Path, stand: Path, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [
+            SAM_LABEL,
+            "run",
+            source,
+            os.path.relpath(output, stand),
+            "--points-per-side",
+            "3",
+            "--workers",
+            "1",
+        ],
+        cwd=stand,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+
+
+def rows(output: Path) -> list[dict[str, Any]]:
+    return Dataset.at(str(output)).table().to_pylist()
+
+
+def test_no_module_of_the_working_directory_or_the_input_runs(tmp_path: Path) -> None:
+    dataset = trapped(tmp_path, [*MODULES, *AT_START])
+    beside = labelled("dataset", tmp_path / "beside", tmp_path)
+    assert beside.returncode == 0, beside.stderr
+    inside = labelled(".", tmp_path / "inside", dataset)
+    assert inside.returncode == 0, inside.stderr
+    assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
+    assert [row["status"] for row in rows(tmp_path / "inside")] == ["ok"]
+    assert rows(tmp_path / "inside") == rows(tmp_path / "beside")
+    assert rows(tmp_path / "inside")[0]["num_masks"] > 0
+
+
+def test_a_relative_import_path_is_ignored_with_a_sentence(tmp_path: Path) -> None:
+    dataset = trapped(tmp_path, MODULES)
+    done = labelled(".", tmp_path / "masks", dataset, PYTHONPATH=f".:{tmp_path / 'other'}:")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
+    assert done.stderr.startswith("sam-label: warning: PYTHONPATH has an empty or relative entry")
+    assert [row["status"] for row in rows(tmp_path / "masks")] == ["ok"]

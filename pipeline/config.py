@@ -37,7 +37,7 @@ class RunConfig(BaseModel):
     )
     checkpoint: str | None = Field(
         default=None,
-        description="Weights: path or URL of a .safetensors or .pth file; else the model's own.",
+        description="Weights: path or URL of a .safetensors or .pth file, or a Hugging Face folder.",
     )
     device: Device = Field(
         default="auto", description="Where the model runs; auto takes GPUs if there are any."

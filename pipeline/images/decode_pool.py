@@ -27,6 +27,7 @@ from pipeline.images.decode_child import ANSWER, FACTS, READY, REQUEST
 
 MOST_ATTEMPTS = 3
 START_S = 120.0  # NumPy and Pillow from a slow network disk, with many labelers starting at once
+END_S = 5.0  # in which a child that has closed its pipe ends; an ordinary death takes milliseconds
 BYTES_A_PIXEL = 24  # 16-bit RGB as bytes, as samples and as RGB, with a copy of each, all alive at once
 MOST_FACT_BYTES = 1 << 20  # of JSON: a message may quote what the file says
 PIPE_BYTES = 1 << 20  # the most an ordinary Linux user may ask for
@@ -216,7 +217,11 @@ class _Decoder:
         return DecoderDiedError("its answer made no sense")
 
     def _cause_of_death(self) -> str:
-        code = self._process.wait()
+        try:
+            code = self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return "it closed its pipe and went on"
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def kill(self) -> None:

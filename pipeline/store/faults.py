@@ -29,6 +29,7 @@ from pipeline.store.uri import redacted
 T = TypeVar("T")
 IO_FAULTS = (OSError, BotoCoreError, ClientError)
 TRIES = 8  # with the waits below about 45 s, longer than a store's usual fail-over
+REPORTED_TRY = 5  # a warning, once an object: by now it is no hiccup, and the rest may take minutes
 WAIT_FIRST_S, WAIT_MOST_S = 0.2, 10.0
 WAIT_TOTAL_S = 180.0  # enough for every try to end in a stall (15 s each, pipeline/store/s3.py)
 
@@ -136,8 +137,13 @@ def tried(call: Callable[[], T], what: str) -> T:
             except IO_FAULTS as fault:
                 if not is_transient(fault):
                     raise
-                _log.info(
-                    "cannot %s (try %d of %d): %s", redacted(what), attempt.num, TRIES, redacted(str(fault))
+                _log.log(
+                    logging.WARNING if attempt.num == REPORTED_TRY else logging.INFO,
+                    "cannot %s (try %d of %d): %s",
+                    redacted(what),
+                    attempt.num,
+                    TRIES,
+                    redacted(str(fault)),
                 )
                 raise
     raise AssertionError("stamina ends by returning or raising")

@@ -67,6 +67,8 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     state_dict = used_tensors(tensors, path)
     model_type = model_type_of(state_dict, path)
     check_fit(state_dict, model_type, path)
+    if not known_by_sha256(sha256):
+        log.warning("%s (sha256 %s) is none of the published checkpoints", path, sha256)
     return Checkpoint(model_type, state_dict, sha256, path)
 
 
@@ -80,7 +82,6 @@ def check_origin(path: Path, sha256: str) -> None:
             f"sha256 {claimed.sha256}, found {path.stat().st_size} bytes with {sha256}; download it again, "
             "or rename it if these are weights of your own"
         )
-    log.warning("%s (sha256 %s) is none of the published checkpoints", path, sha256)
 
 
 def used_tensors(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:

@@ -142,6 +142,8 @@ def dead_head(folder: Path) -> Iterator[Scene]:
             cluster.close()
 
 
+# Progress, and the warnings of calls that are tried again.
+BEFORE_THE_END = re.compile(r"\d+ of \d+ images, \d+ failed|(sam-label: warning: )?cannot .* \(try \d")
 OUTAGES = {"disk": full_disk, "hang": hanging_store, "store": dead_store, "head": dead_head}
 
 
@@ -159,7 +161,7 @@ def outage(name: str, images: int, folder: Path) -> Outage:
             code = driver.wait(PATIENCE_S)
             outcome.ended_s = round(time.monotonic() - struck, 1)
         *progress, outcome.last_line = (folder / "stderr").read_text().splitlines() or [""]
-        is_clean = all(re.match(r"\d+ of \d+ images, \d+ failed", line) for line in progress)
+        is_clean = all(BEFORE_THE_END.match(line) for line in progress)
         if not is_clean or code != scene.ends[0] or scene.ends[1] not in outcome.last_line:
             outcome.faults.append(f"ended with {code} and printed: {progress} {outcome.last_line}")
         if code == 130 and outcome.ended_s > 30:

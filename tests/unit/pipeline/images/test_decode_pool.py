@@ -80,6 +80,14 @@ def test_an_image_that_kills_its_decoder_is_given_up(
     assert poisonable.decode(png()).image_HW3.shape == (32, 32, 3), "its neighbour is unharmed"
 
 
+def test_a_decoder_that_closes_its_pipe_and_lives_on_is_not_waited_for(
+    poisonable: DecodePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.images.decode_pool.END_S", 0.1)
+    reason, message = reason_of(poisonable, b"poison:closes")
+    assert (reason, "closed its pipe" in message) == (Reason.WORKER_CRASH, True)
+
+
 @pytest.mark.parametrize("name", NONSENSE)
 @pytest.mark.parametrize("after", ["ends", "waits"])
 def test_nonsense_costs_its_image_and_its_decoder(name: str, after: str) -> None:

@@ -83,7 +83,9 @@ def test_what_is_no_fault_of_input_and_output_passes_through(fault: Exception) -
     assert not is_transient(fault)
 
 
-def test_a_call_is_tried_until_it_succeeds_and_no_more_than_so_often() -> None:
+def test_a_call_is_tried_until_it_succeeds_and_no_more_than_so_often(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     calls: list[int] = []
 
     def third_time_lucky() -> str:
@@ -102,3 +104,5 @@ def test_a_call_is_tried_until_it_succeeds_and_no_more_than_so_often() -> None:
         with pytest.raises(TimeoutError):
             tried(never, "read x")
         assert len(calls) == 3 + TRIES
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.getMessage().startswith("cannot read x (try 5 of 8)"), "one, and not of a short hiccup"

@@ -53,6 +53,26 @@ def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
 
 
 @contextmanager
+def images_progress() -> Iterator[Callable[[int, int], None]]:
+    """A callback for work that goes through a dataset: it takes the images that are done and all of them."""
+    if not sys.stderr.isatty():
+        yield _CountLines().show
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("images", total=None)
+        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+
+
+@contextmanager
 def bytes_progress(name: str) -> Iterator[Callable[[int, int], None]]:
     """A callback to give to a download: it takes the bytes that are here and in all, 0 if unknown."""
     from rich.console import Console
@@ -107,3 +127,17 @@ class _Lines:
             f"{ended} of {now.total} images, {now.failed} failed {self.speed.text(ended)}".rstrip(),
             file=sys.stderr,
         )
+
+
+class _CountLines:
+    """One line of text every few seconds while there is something new, and at the end."""
+
+    def __init__(self) -> None:
+        self.last = (-1, -1)
+        self.last_s = time.monotonic()
+
+    def show(self, done: int, whole: int) -> None:
+        is_due = time.monotonic() - self.last_s >= LINE_EVERY_S or done == whole
+        if is_due and (done, whole) != self.last:
+            self.last, self.last_s = (done, whole), time.monotonic()
+            print(f"{done:,} of {whole:,} images", file=sys.stderr)

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,7 +64,7 @@ class Disk:
 
     def create(self, name: str, data: bytes) -> bool:
         target = self.root / name
-        with _written_beside(target, data) as temporary:
+        with _written_beside(target, [data]) as temporary:
             try:
                 os.link(temporary, target)
             except FileExistsError:
@@ -78,8 +78,11 @@ class Disk:
         return True
 
     def publish(self, name: str, data: bytes) -> None:
+        self.publish_chunks(name, [data])
+
+    def publish_chunks(self, name: str, chunks: Iterable[bytes]) -> None:
         target = self.root / name
-        with _written_beside(target, data) as temporary:
+        with _written_beside(target, chunks) as temporary:
             temporary.replace(target)
         _sync_folder(target.parent)
 
@@ -88,12 +91,12 @@ class Disk:
 
 
 @contextmanager
-def _written_beside(target: Path, data: bytes) -> Iterator[Path]:
+def _written_beside(target: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{TEMPORARY}{target.name}-{uuid.uuid4().hex[:8]}")
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            file.writelines(chunks)
             file.flush()
             os.fsync(file.fileno())
         yield temporary

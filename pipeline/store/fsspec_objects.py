@@ -4,7 +4,7 @@ For reading only: whether an output is safe there (put-if-absent, listings that 
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,6 +63,9 @@ class FsspecObjects:
         raise NoPutIfAbsent(_READ_ONLY)
 
     def publish(self, name: str, data: bytes) -> None:
+        raise NoPutIfAbsent(_READ_ONLY)
+
+    def publish_chunks(self, name: str, chunks: Iterable[bytes]) -> None:
         raise NoPutIfAbsent(_READ_ONLY)
 
     def delete(self, name: str) -> None:

@@ -1,6 +1,6 @@
 """What every kind of store offers: whole objects by name, listed in pages, created once or replaced whole."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,6 +61,9 @@ class Objects(Protocol):
 
     def publish(self, name: str, data: bytes) -> None:
         """Makes the object `data` in one step: a reader sees the old or the new, whole."""
+
+    def publish_chunks(self, name: str, chunks: Iterable[bytes]) -> None:
+        """As `publish`, for an object that comes in chunks; no reader sees it before the last one."""
 
     def delete(self, name: str) -> None:
         """Removes the object; one that is gone already is no fault."""

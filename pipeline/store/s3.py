@@ -4,7 +4,7 @@ The calls name bucket and key apart, since s3fs's own path functions cut a key a
 whole prefix into memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from pipeline.errors import UsageError
 from pipeline.store.faults import ShortBody, response_code, tried
 from pipeline.store.hosts import refuse_link_local
 from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_folder_marker, is_hidden
+from pipeline.store.s3_upload import upload
 from pipeline.store.uri import redacted
 
 PAGE = 1000  # the most that S3 gives
@@ -85,6 +86,9 @@ class S3Objects:
 
     def publish(self, name: str, data: bytes) -> None:
         self._put(name, data)
+
+    def publish_chunks(self, name: str, chunks: Iterable[bytes]) -> None:
+        upload(self._s3, self._bucket, self._prefix + name, chunks)
 
     def delete(self, name: str) -> None:
         self._s3.call_s3("delete_object", Bucket=self._bucket, Key=self._prefix + name)

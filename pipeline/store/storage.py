@@ -123,6 +123,13 @@ class Store:
         """Makes the object `data`, over an older one too; readers see the old or the new, whole."""
         self._tried("write", name, lambda: self._objects.publish(name, data))
 
+    def publish_chunks(self, name: str, chunks: Iterable[bytes]) -> None:
+        """As `publish`, for an object larger than memory should hold; a chunk is asked for when it is due."""
+        try:
+            self._objects.publish_chunks(name, chunks)
+        except IO_FAULTS as fault:
+            raise self._failure("write", name, fault) from fault
+
     def delete(self, name: str) -> None:
         """Removes the object; one that is gone already is no fault."""
         self._tried("delete", name, lambda: self._objects.delete(name))

@@ -1,0 +1,42 @@
+"""`sam-label export`: a dataset in the form that another tool reads."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from jobs.export_text import export_text
+from jobs.options.command_options import configured_by
+from jobs.progress import images_progress
+from pipeline.config import ExportConfig
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+@configured_by(ExportConfig)
+def export(config: ExportConfig, json_: Json = False) -> int:
+    """Write the dataset OUTPUT to DEST in the form that another tool reads; run again, it does what is left.
+
+    Failed images have no masks and are left out. The dataset itself is not changed.
+    """
+    from pipeline.export.export import exported
+
+    with images_progress() as progress:
+        result = exported(config, progress)
+    if json_:
+        print(json.dumps({**vars(result), "counts": result.counts.as_json()}))
+        return 0
+    print(export_text(result, bool(config.where)))
+    print(f"next: {_NEXT[config.format]}", file=sys.stderr)
+    return 0
+
+
+_NEXT = {
+    "coco": "load it with pycocotools, CVAT or FiftyOne (docs/export.md)",
+    "sa1b": "read it as SA-1B (docs/export.md)",
+    "yolo": "yolo segment train data=DEST/data.yaml (docs/export.md)",
+    "png": "read masks/*.png; a pixel's value is its mask's in tables/*.csv (docs/export.md)",
+    "webdataset": "webdataset.WebDataset over DEST/*.tar (docs/export.md)",
+    "lance": "lance.dataset(DEST) (docs/export.md)",
+}

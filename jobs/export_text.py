@@ -1,0 +1,59 @@
+"""What `sam-label export` says at its end: what was written, what was left out, what the form cannot hold."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from jobs.wording import by_reason, counted, size
+
+if TYPE_CHECKING:
+    from pipeline.export.counts import Counts
+    from pipeline.export.export import Exported
+
+
+def export_text(exported: "Exported", has_where: bool) -> str:
+    """Counts, then everything that is not in the export."""
+    counts = exported.counts
+    written = f"{counted(counts.images, 'image')}, {counted(counts.masks, 'mask')}"
+    files = f"{counted(counts.files, 'file')}, {size(counts.bytes)}" if counts.bytes else ""
+    lines = [written + (f" in {files}" if files else "") + ("" if exported.is_new else "; done before")]
+    if counts.failed:
+        failed = sum(counts.failed.values())
+        lines.append(f"{counted(failed, 'failed image')} left out: {by_reason(counts.failed)}")
+    if exported.unlabelled:
+        lines.append(f"{counted(exported.unlabelled, 'image')} left out: not labelled yet")
+    if has_where and counts.unmatched:
+        lines.append(f"{counted(counts.unmatched, 'image')} left out: no mask fits --where")
+    if counts.unavailable:
+        gone = sum(counts.unavailable.values())
+        lines.append(
+            f"{counted(gone, 'image')} left out with masks: cannot be copied, {by_reason(counts.unavailable)}"
+        )
+    if counts.turned:
+        lines.append(f"{counted(counts.turned, 'image')} {_turned(exported.images_as)}")
+    lines += _lost(counts)
+    return "\n".join([*lines, f"exported to {exported.dest}"])
+
+
+def _turned(images_as: str) -> str:
+    if images_as == "copy":
+        return "turned by EXIF: copied upright, as PNG"
+    return "turned by EXIF: the masks are upright, so turn by EXIF where you load them, or use --images copy"
+
+
+def _lost(counts: "Counts") -> Iterator[str]:
+    """What the form cannot hold, a line for each kind of it."""
+
+    def masks(kind: str) -> str:
+        return counted(counts.lost[kind], "mask") if counts.lost[kind] else ""
+
+    def share(kind: str) -> str:
+        return f"{counts.lost[kind] / max(counts.lost['pixels'], 1):.2%} of all pixels"
+
+    if lost := masks("masks that lose parts"):
+        yield f"{lost} of several parts: the largest is kept, {share('pixels of lost parts')} lost"
+    if lost := masks("masks with filled holes"):
+        yield f"{lost} with holes: filled, {share('pixels of filled holes')} added"
+    if lost := masks("masks without a pixel"):
+        yield f"{lost} without a pixel left out"
+    if lost := masks("masks that smaller ones hide"):
+        yield f"{lost} with no pixel of their own: smaller ones cover them"

@@ -1,0 +1,153 @@
+"""COCO's form of instances: one JSON file, or one for each shard, with masks as compressed RLE.
+
+Images and annotations of one shard are kept as pieces of text in the export's memory, and joined to a file at
+the end: so that a file larger than memory can be written, and an interrupted export goes on.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pipeline.config import ImagesAs
+from pipeline.export.destination import Destination
+from pipeline.export.form import ExportedImage, Part
+from pipeline.export.record import Record, shortest
+
+CATEGORY = {"id": 1, "name": "object", "supercategory": "object"}  # SAM knows no classes
+PIECE_BYTES = 16 << 20  # of text in memory, for each part of the split
+
+Pieces = Mapping[int, Mapping[str, Any]]  # by shard: how many pieces of each kind it has
+
+
+@dataclass(frozen=True)
+class Coco:
+    """COCO instances of the masks; `info` says in the file what made them."""
+
+    destination: Destination
+    splits: tuple[str, ...]  # ("",) if there is no split
+    info: Mapping[str, Any]
+
+    images_as: ClassVar[tuple[ImagesAs, ...]] = ("reference", "copy", "link")
+    takes_image_in: ClassVar[bool] = False
+
+    def folders(self) -> tuple[str, ...]:
+        return (self._images,) if self.destination.file else ("",)
+
+    def files(self) -> tuple[str, ...]:
+        return tuple(map(self._file, self.splits)) if self.destination.file else ()
+
+    def image_path(self, record: Record, suffix: str) -> str:
+        return f"{self._images}/{record.name}{suffix}"
+
+    def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
+        texts = {split: _Texts(self, part, split) for split in self.splits}
+        for batch in images:
+            for image in batch:
+                texts[image.record.split].add(image, self._file_name(image))
+        for text in texts.values():
+            text.close()
+        if not self.destination.file:
+            for split in self.splits:
+                if part.kept[f"{split}.images"]:
+                    name = f"annotations/{split}/{part.number:05d}.json".replace("//", "/")
+                    part.publish_chunks(name, self._chunks(split, {part.number: part.kept}))
+
+    def end(self, last: Part, kept: Pieces) -> None:
+        for split in self.splits if self.destination.file else ():
+            last.publish_chunks(self._file(split), self._chunks(split, kept))
+
+    def piece(self, part: int, split: str, kind: str, number: int) -> str:
+        """The name of a piece of text."""
+        return self.destination.state(f"{part:05d}-{split}-{number:04d}.{kind}")
+
+    @property
+    def _images(self) -> str:
+        stem = PurePosixPath(self.destination.file).stem
+        return f"{stem}-images" if stem else "images"
+
+    def _file(self, split: str) -> str:
+        path = PurePosixPath(self.destination.file)
+        return f"{path.stem}-{split}{path.suffix}" if split else path.name
+
+    def _file_name(self, image: ExportedImage) -> str:
+        return image.path.removeprefix(f"{self._images}/") if image.path else image.record.name
+
+    def _chunks(self, split: str, kept: Pieces) -> Iterator[bytes]:
+        head = {"info": self.info, "categories": [CATEGORY]}
+        yield json.dumps(head)[:-1].encode()
+        for kind in ("annotations", "images"):
+            yield f', "{kind}": ['.encode()
+            separator = b"\n"
+            for part, pieces in sorted(kept.items()):
+                for number in range(pieces[f"{split}.{kind}"]):
+                    yield separator
+                    yield self.destination.store.read(self.piece(part, split, kind, number))
+                    separator = b",\n"
+            yield b"\n]"
+        yield b"}\n"
+
+
+class _Texts:
+    """The text of one shard's images and annotations in one part of the split."""
+
+    def __init__(self, form: Coco, part: Part, split: str) -> None:
+        self.form, self.part, self.split = form, part, split
+        self.images: list[str] = []
+        self.annotations: list[str] = []
+        self.size = 0
+        part.kept |= {f"{split}.images": 0, f"{split}.annotations": 0}
+
+    def add(self, image: ExportedImage, file_name: str) -> None:
+        record = image.record
+        size = {"width": record.masks.width, "height": record.masks.height}
+        self.images.append(json.dumps({"id": record.number, "file_name": file_name, **size}))
+        for annotation in annotations(record):
+            self.annotations.append(json.dumps(annotation))
+            self.size += len(self.annotations[-1])
+        if self.size > PIECE_BYTES:
+            self._keep("annotations", self.annotations)
+            self.annotations, self.size = [], 0
+
+    def close(self) -> None:
+        self._keep("annotations", self.annotations)
+        self._keep("images", self.images)
+
+    def _keep(self, kind: str, texts: list[str]) -> None:
+        if texts:
+            number = self.part.kept[f"{self.split}.{kind}"]
+            name = self.form.piece(self.part.number, self.split, kind, number)
+            self.part.store.publish(name, ",\n".join(texts).encode())
+            self.part.kept[f"{self.split}.{kind}"] += 1
+
+
+def annotations(record: Record) -> Iterator[dict[str, Any]]:
+    """COCO's annotations of an image, with SAM's two scores beside COCO's own keys."""
+    masks = record.masks
+    size = [masks.height, masks.width]
+    # COCO's box ends behind the last pixel, SA's at it.
+    boxes = (masks.bbox_xywh + np.array([0, 0, 1, 1], np.float32)) * (masks.area > 0)[:, None]
+    columns = zip(
+        record.mask_numbers,
+        masks.counts,
+        masks.area.tolist(),
+        boxes.astype(np.int64).tolist(),
+        shortest(masks.predicted_iou),
+        shortest(masks.stability_score),
+        strict=True,
+    )
+    for number, counts, area, box, predicted_iou, stability_score in columns:
+        yield {
+            "id": number,
+            "image_id": record.number,
+            "category_id": CATEGORY["id"],
+            "iscrowd": 0,  # with 1 it would count as a region of many things, which training leaves out
+            "area": area,
+            "bbox": box,
+            "segmentation": {"size": size, "counts": counts.decode("ascii")},
+            "predicted_iou": predicted_iou,
+            "stability_score": stability_score,
+        }

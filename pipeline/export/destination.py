@@ -1,0 +1,139 @@
+"""Where an export goes, and what it remembers there so that the same command goes on.
+
+    DEST/.sam-label-export/export.json   what is exported of which dataset: another export is refused
+    DEST/.sam-label-export/00012.json    one part is done: its counts, and what the end needs to know of it
+    DEST/.sam-label-export/done.json     all is done: the counts
+
+Files appear whole. A part is done once its mark is there; the files of a part that was cut short are written
+again, byte for byte the same. For a DEST that is one file, `.NAME.sam-label-export/` beside it does this.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pipeline.errors import SamLabelError, UsageError
+from pipeline.export.counts import Counts
+from pipeline.store.storage import Store, side_by_side
+from pipeline.store.uri import Location, location
+
+T = TypeVar("T")
+_STATE = ".sam-label-export"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A part that is done."""
+
+    counts: Counts
+    kept: Mapping[str, Any]  # JSON values for the form's end
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A folder for an export's files, or one file in it."""
+
+    store: Store
+    file: str = ""  # the one file's name
+
+    @classmethod
+    def at(cls, url: str) -> "Destination":
+        """The place that a URL or a path names; one that ends in .json is a file. Raises: UsageError."""
+        place = location(url)
+        folder, _, name = place.root.rpartition("/")
+        is_file = place.root.endswith(".json") and (folder or place.scheme == "file")
+        destination = cls(
+            Store(Location(place.scheme, folder) if is_file else place), name if is_file else ""
+        )
+        if not destination.store.is_writable:
+            raise UsageError(f"{place} can only be read; name a folder or an s3:// prefix to export to")
+        return destination
+
+    @property
+    def url(self) -> str:
+        return self.store.uri(self.file) if self.file else self.store.url
+
+    def state(self, name: str) -> str:
+        """The name of a file of the export's own memory."""
+        return f".{self.file}{_STATE}/{name}" if self.file else f"{_STATE}/{name}"
+
+    def begin(self, asked: Mapping[str, Any], folders: Iterable[str], files: Iterable[str]) -> None:
+        """Makes the place this export's, if it is free or was this export's before.
+
+        `folders` and `files` are what the export will write to: "" is the whole place.
+        Raises: UsageError if something else is there.
+        """
+        record = self.state("export.json")
+        if self.store.info(record) is None:
+            for stranger in self._strangers(folders, files):
+                raise UsageError(
+                    f"{self.store.uri(stranger)} exists, and is not this export's; name a new place, or "
+                    "remove what is there"
+                )
+        data = json.dumps(asked, indent=1, sort_keys=True).encode()
+        if not self.store.create(record, data):
+            theirs = self._json(record)
+            other = [key for key in asked if theirs.get(key) != asked[key]]
+            if other:
+                differences = ", ".join(f"{key} {theirs.get(key)}, not {asked[key]}" for key in other)
+                raise UsageError(f"{self.url} holds another export ({differences}); name another place")
+
+    def marks(self) -> dict[int, Mark]:
+        """The parts that are done, by number."""
+        folder = self.state("").rstrip("/")
+        names = [entry.name.rpartition("/")[2] for page in self.store.list(folder) for entry in page]
+        parts = [name.removesuffix(".json") for name in names if name.removesuffix(".json").isdecimal()]
+        marks = side_by_side(lambda part: self._mark(f"{part}.json"), parts)
+        return {int(part): mark for part, mark in zip(parts, marks, strict=True)}
+
+    def mark(self, part: int, mark: Mark) -> None:
+        """Says that a part is done."""
+        self._write_mark(f"{part:05d}.json", mark)
+
+    def done(self) -> Counts | None:
+        """The counts of an export that has ended; None before."""
+        return self._mark("done.json").counts if self.store.info(self.state("done.json")) else None
+
+    def end(self, counts: Counts) -> None:
+        """Says that all is done, and forgets what only an unfinished export needs."""
+        self._write_mark("done.json", Mark(counts, {}))
+        self.forget()
+
+    def forget(self) -> None:
+        """Removes what only an unfinished export needs."""
+        kept = {self.state("export.json"), self.state("done.json")}
+        listed = [entry.name for page in self.store.list(self.state("").rstrip("/")) for entry in page]
+        side_by_side(self.store.delete, [name for name in listed if name not in kept])
+
+    def _strangers(self, folders: Iterable[str], files: Iterable[str]) -> Iterable[str]:
+        for file in files:
+            if self.store.info(file) is not None:
+                yield file
+        for folder in folders:
+            yield from (entry.name for page in self.store.list(folder) for entry in page)
+
+    def _write_mark(self, name: str, mark: Mark) -> None:
+        said = {"counts": mark.counts.as_json(), "kept": mark.kept}
+        self.store.publish(self.state(name), json.dumps(said).encode())
+
+    def _mark(self, name: str) -> Mark:
+        said = self._json(self.state(name))
+        return self._parsed(name, lambda: Mark(Counts.from_json(said["counts"]), said["kept"]))
+
+    def _json(self, name: str) -> dict[str, Any]:
+        data = self.store.read(name)
+
+        def parsed() -> dict[str, Any]:
+            said = json.loads(data)
+            return dict(said)
+
+        return self._parsed(name, parsed)
+
+    def _parsed(self, name: str, parse: Callable[[], T]) -> T:
+        try:
+            return parse()
+        except (ValueError, KeyError, TypeError) as fault:
+            raise SamLabelError(
+                f"{self.store.uri(name)} is damaged ({fault!r:.200}); export to a new place"
+            ) from fault

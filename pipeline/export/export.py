@@ -1,0 +1,142 @@
+"""A dataset written in another tool's form: shard by shard, in bounded memory, going on where it stopped.
+
+The dataset is read, and never changed. An export is of one moment of it: once it has other shards, an
+unfinished export of it cannot go on.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Any
+
+from pipeline.config import ExportConfig
+from pipeline.errors import UsageError
+from pipeline.export.coco import Coco
+from pipeline.export.counts import Counts
+from pipeline.export.destination import Destination, Mark
+from pipeline.export.form import Form, Part
+from pipeline.export.images import placed, refuse_impossible
+from pipeline.export.lance import Lance
+from pipeline.export.png import Png
+from pipeline.export.record import Record, Selection
+from pipeline.export.sa1b import Sa1b
+from pipeline.export.webdataset import WebDataset
+from pipeline.export.where import parsed_where
+from pipeline.export.yolo import Yolo
+from pipeline.output.commits import Commit
+from pipeline.output.dataset import Dataset
+from pipeline.store.uri import redacted, refuse_overlap
+from sam_core import __version__
+
+Progress = Callable[[int, int], None]  # rows that are done, and all
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export came to; `is_new` says whether this command has done anything of it."""
+
+    dest: str
+    format: str
+    images_as: str
+    counts: Counts
+    unlabelled: int  # images that the dataset has no row for yet
+    is_new: bool
+
+
+def exported(config: ExportConfig, progress: Progress = lambda done, whole: None) -> Exported:
+    """The export, written to its end.
+
+    Raises: UsageError for what cannot be exported so, StoreError, DamagedFile.
+    """
+    where = parsed_where(config.where) if config.where is not None else None
+    dataset = Dataset.at(config.output)
+    destination = Destination.at(config.dest)
+    refuse_overlap(dataset.store.location, destination.store.location)
+    form = _form(config, dataset, destination)
+    images_as = config.images or form.images_as[0]
+    source = dataset.record.input
+    refuse_impossible(form, config.format, images_as, destination.store, source)
+    destination.begin(_asked(config, dataset, images_as), form.folders(), form.files())
+    done = destination.done()
+    if done is not None:
+        destination.forget()
+        return Exported(destination.url, config.format, images_as, done, dataset.left, is_new=False)
+    selection = Selection(source, where, config.shares, config.seed)
+    rows = dataset.rows
+    marks = destination.marks()
+    for part, commit, first_row, first_mask in _parts(dataset, destination):
+        if part.number not in marks:
+            (table,) = replace(dataset, commits=(commit,)).tables()
+            records = selection.records(table, first_row, first_mask, part.counts)
+            shown = _shown(records, progress, first_row, rows)
+            form.write(part, placed(shown, part, form, images_as))
+            marks[part.number] = Mark(part.counts, part.kept)
+            destination.mark(part.number, marks[part.number])
+        progress(first_row + commit.rows, rows)
+    last = Part(len(marks), destination.store)
+    form.end(last, {number: mark.kept for number, mark in marks.items()})
+    for mark in marks.values():
+        last.counts.add(mark.counts)
+    destination.end(last.counts)
+    return Exported(destination.url, config.format, images_as, last.counts, dataset.left, is_new=True)
+
+
+def _form(config: ExportConfig, dataset: Dataset, destination: Destination) -> Form:
+    if destination.file and config.format != "coco":
+        raise UsageError(
+            f"--format {config.format} writes a folder, not the file {destination.url}; only coco is one file"
+        )
+    splits = tuple(config.shares) or ("",)
+    match config.format:
+        case "coco":
+            info = {
+                "description": "masks by sam-label",
+                "version": __version__,
+                **dataset.identity.described(),
+            }
+            return Coco(destination, splits, info)
+        case "sa1b":
+            return Sa1b()
+        case "yolo":
+            return Yolo(splits)
+        case "png":
+            return Png()
+        case "webdataset":
+            return WebDataset()
+        case "lance":
+            return Lance(destination)
+
+
+def _asked(config: ExportConfig, dataset: Dataset, images_as: str) -> dict[str, Any]:
+    """What makes two exports one: asked for anew, it goes on with what is there."""
+    names = "\n".join(commit.name for commit in dataset.commits)
+    digest = blake2b(names.encode(), digest_size=8).hexdigest()
+    return {
+        "dataset": redacted(dataset.store.url),
+        "shards": f"{len(dataset.commits)} ({digest})",
+        "fingerprint": dataset.identity.fingerprint,
+        "format": config.format,
+        "images": images_as,
+        "where": config.where,
+        "split": config.split,
+        "seed": config.seed,
+    }
+
+
+def _parts(dataset: Dataset, destination: Destination) -> Iterator[tuple[Part, Commit, int, int]]:
+    """Each shard's part, with the rows and masks that come before it."""
+    rows = accumulate((commit.rows for commit in dataset.commits), initial=0)
+    masks = accumulate((commit.masks for commit in dataset.commits), initial=0)
+    for number, (commit, first_row, first_mask) in enumerate(zip(dataset.commits, rows, masks, strict=False)):
+        yield Part(number, destination.store), commit, first_row, first_mask
+
+
+def _shown(
+    batches: Iterable[list[Record]], progress: Progress, first_row: int, rows: int
+) -> Iterator[list[Record]]:
+    seen = first_row
+    for batch in batches:
+        yield batch
+        seen = max(seen, batch[-1].number) if batch else seen
+        progress(seen, rows)

@@ -1,0 +1,122 @@
+"""What becomes of the images themselves: copied beside their masks, linked to, or left where they are.
+
+Masks are those of the upright image. A copy of an image that lies turned in its file is written upright, as
+PNG: of the tools that read exports some turn by EXIF and some do not.
+"""
+
+import io
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from pipeline.config import ImagesAs
+from pipeline.errors import ImageError, Reason, StoreError, UsageError
+from pipeline.export.form import ExportedImage, Form, Part
+from pipeline.export.record import Record
+from pipeline.images.decode import decoded_image
+from pipeline.images.image_format import HEADER_BYTES, image_format
+from pipeline.store.storage import Store, side_by_side
+from pipeline.store.uri import split_uri
+
+_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "GIF": ".gif"}
+_KNOWN_SUFFIXES = {*_SUFFIXES.values(), ".jpeg", ".tiff"}
+# The image was small enough for the run that labelled it.
+_ANY_PIXELS = 1 << 62
+_GONE = (Reason.SOURCE_MISSING, Reason.SOURCE_CHANGED)
+_turning = threading.Lock()  # a turned image needs its pixels in memory, and images come side by side
+
+Placed = ExportedImage | Reason
+Placing = Callable[[Record], Placed]
+
+
+def placed(
+    batches: Iterable[list[Record]], part: Part, form: Form, images_as: ImagesAs
+) -> Iterator[list[ExportedImage]]:
+    """The records with their images in place. What is gone or has changed is left out, and counted."""
+    place = _placing(part, form, images_as)
+    for records in batches:
+        images = []
+        for result in side_by_side(place, records):
+            if isinstance(result, Reason):
+                part.counts.unavailable[result.value] += 1
+            else:
+                images.append(result)
+                part.counts.images += 1
+                part.counts.masks += len(result.record.masks)
+                part.counts.turned += result.record.exif_orientation != 1
+                part.counts.files += result.path is not None
+                part.counts.bytes += result.size
+        yield images
+
+
+def refuse_impossible(form: Form, form_name: str, images_as: ImagesAs, output: Store, source: str) -> None:
+    """Raises UsageError if the form cannot have the images so, or nobody can link from there to there."""
+    if images_as not in form.images_as:
+        raise UsageError(
+            f"--format {form_name} cannot {images_as} the images; leave --images out, or give "
+            f"{' or '.join(form.images_as)}"
+        )
+    if images_as == "link" and not (output.is_local and source.startswith("file://")):
+        raise UsageError(
+            f"--images link needs images and destination on a disk, not {source} and {output.url}"
+        )
+
+
+def _placing(part: Part, form: Form, images_as: ImagesAs) -> Placing:
+    def copy(record: Record) -> Placed:
+        try:
+            data, suffix = upright_file(record)
+        except ImageError as fault:
+            return fault.reason
+        if form.takes_image_in:
+            return ExportedImage(record, data=data)
+        path = form.image_path(record, suffix)
+        part.store.publish(path, data)
+        return ExportedImage(record, path, size=len(data))
+
+    def link(record: Record) -> Placed:
+        place, name = split_uri(record.uri)
+        path = form.image_path(record, "")
+        _link(Path(place.root or "/", name), Path(part.store.location.root, path))
+        return ExportedImage(record, path)
+
+    return {"copy": copy, "link": link, "reference": ExportedImage}[images_as]
+
+
+def upright_file(record: Record) -> tuple[bytes, str]:
+    """The image's file as it was labelled, upright, and what is to be added to its name; mostly nothing.
+
+    Raises: ImageError if it is gone or has changed, StoreError.
+    """
+    store, name = Store.of_uri(record.uri)
+    try:
+        got = store.get(name)
+    except StoreError as fault:
+        if fault.reason in _GONE:
+            raise ImageError(fault.reason, str(fault)) from fault
+        raise
+    if got.etag != record.etag:
+        raise ImageError(Reason.SOURCE_CHANGED, f"{record.uri} has changed since it was labelled")
+    if record.exif_orientation != 1:
+        with _turning:
+            return _png(decoded_image(got.data, _ANY_PIXELS).image_HW3), ".png"
+    is_named = PurePosixPath(record.name).suffix.lower() in _KNOWN_SUFFIXES
+    return got.data, "" if is_named else _SUFFIXES.get(image_format(got.data[:HEADER_BYTES]) or "", "")
+
+
+def _png(image_HW3: np.ndarray) -> bytes:
+    body = io.BytesIO()
+    Image.fromarray(image_HW3).save(body, "PNG", compress_level=1)  # a photo hardly gets smaller above
+    return body.getvalue()
+
+
+def _link(target: Path, link: Path) -> None:
+    """A symbolic link, in one step over what an earlier attempt has left."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    beside = link.with_name(f".tmp-{uuid.uuid4().hex[:8]}")
+    beside.symlink_to(target)
+    beside.replace(link)

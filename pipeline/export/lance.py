@@ -1,0 +1,104 @@
+"""A Lance dataset: the rows as columns, with the images in them if they are copied.
+
+Each part's data files are written on their own; one commit at the end makes them a dataset. It needs the
+package `pylance`, the extra `lance`.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from pipeline.config import ImagesAs
+from pipeline.errors import UsageError
+from pipeline.export.destination import Destination
+from pipeline.export.form import ExportedImage, Part
+from pipeline.export.record import Record
+from pipeline.output.format.schema import SCHEMA, mask_columns
+
+_MASKS = [SCHEMA.field(name) for name in SCHEMA.names if name == "num_masks" or name.startswith("mask_")]
+LANCE_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string()),
+        pa.field("uri", pa.string()),
+        pa.field("name", pa.string()),
+        pa.field("split", pa.string()),  # null if there is no split
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("image", pa.large_binary()),  # the image file, upright; null if it is only referred to
+        *_MASKS,
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Lance:
+    """One Lance dataset, with the split as a column."""
+
+    destination: Destination
+
+    images_as: ClassVar[tuple[ImagesAs, ...]] = ("reference", "copy")
+    takes_image_in: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _lance()
+
+    def folders(self) -> tuple[str, ...]:
+        return ("",)
+
+    def files(self) -> tuple[str, ...]:
+        return ()
+
+    def image_path(self, record: Record, suffix: str) -> str:
+        return record.name + suffix
+
+    def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
+        reader = pa.RecordBatchReader.from_batches(LANCE_SCHEMA, _batches(images))
+        written = _lance().fragment.write_fragments(reader, self._uri, schema=LANCE_SCHEMA)
+        part.kept["fragments"] = [json.dumps(fragment.to_json()) for fragment in written]
+        part.counts.files += len(written)
+
+    def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
+        lance = _lance()
+        texts = [text for _, part in sorted(kept.items()) for text in part["fragments"]]
+        fragments = [lance.FragmentMetadata.from_json(text) for text in texts]
+        lance.LanceDataset.commit(self._uri, lance.LanceOperation.Overwrite(LANCE_SCHEMA, fragments))
+
+    @property
+    def _uri(self) -> str:
+        location = self.destination.store.location
+        return location.root if location.scheme == "file" else str(location)
+
+
+def _batches(images: Iterable[list[ExportedImage]]) -> Iterator[pa.RecordBatch]:
+    for batch in images:
+        rows = [
+            {
+                "image_id": image.record.image_id,
+                "uri": image.record.uri,
+                "name": image.record.name,
+                "split": image.record.split or None,
+                "width": image.record.masks.width,
+                "height": image.record.masks.height,
+                "image": image.data,
+                **mask_columns(image.record.masks),
+            }
+            for image in batch
+        ]
+        yield pa.RecordBatch.from_pylist(rows, schema=LANCE_SCHEMA)
+
+
+def _lance() -> ModuleType:
+    os.environ.setdefault("LANCE_LOG", "error")  # it warns of every new dataset
+    try:
+        import lance
+    except ImportError:
+        raise UsageError(
+            "--format lance needs a package that is not installed: pip install 'sam-label[lance]'"
+        ) from None
+    module: ModuleType = lance
+    return module

@@ -1,0 +1,92 @@
+"""Label maps: one 16-bit PNG an image, whose pixels say which mask they belong to, and tables of the masks.
+
+Where masks overlap the one of smaller area has the pixel (sam_core/label_map.py). A mask's value is its place
+in the dataset's row plus 1, so that it is found there again; 0 is none.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from pipeline.config import ImagesAs
+from pipeline.errors import SamLabelError
+from pipeline.export.counts import Counts
+from pipeline.export.form import ExportedImage, Part
+from pipeline.export.record import Record, shortest
+from sam_core.label_map import label_map
+
+COLUMNS = ("label_map", "value", "image_id", "area", "visible_area", "predicted_iou", "stability_score")
+_MOST = np.iinfo(np.uint16).max
+
+
+@dataclass(frozen=True)
+class Png:
+    """Folders `masks/` (with one for each part of the split) and `tables/`."""
+
+    images_as: ClassVar[tuple[ImagesAs, ...]] = ("reference", "copy", "link")
+    takes_image_in: ClassVar[bool] = False
+
+    def folders(self) -> tuple[str, ...]:
+        return ("",)
+
+    def files(self) -> tuple[str, ...]:
+        return ()
+
+    def image_path(self, record: Record, suffix: str) -> str:
+        return f"images/{_path(record)}{suffix}"
+
+    def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
+        table = io.StringIO()
+        rows = csv.writer(table, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for batch in images:
+            for image in batch:
+                name = f"masks/{_path(image.record)}.png"
+                labels_HW = _labels(image.record)
+                rows.writerows(_rows(image.record, name, labels_HW, part.counts))
+                part.publish([(name, _png(labels_HW))])
+        part.publish([(f"tables/{part.number:05d}.csv", table.getvalue().encode())])
+
+    def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
+        """Nothing stands for all images."""
+
+
+def _path(record: Record) -> str:
+    return f"{record.split}/{record.name}" if record.split else record.name
+
+
+def _labels(record: Record) -> "np.ndarray":
+    """The value of each pixel; uint16 [height, width]."""
+    if len(record.places) and record.places.max() >= _MOST:
+        raise SamLabelError(
+            f"{record.uri} has more than {_MOST} masks, which 16 bits cannot tell apart; use --where, or "
+            "another format"
+        )
+    values = np.concatenate([[0], record.places + 1]).astype(np.uint16)
+    return values[label_map(record.masks)]
+
+
+def _rows(record: Record, name: str, labels_HW: "np.ndarray", counts: Counts) -> Iterable[tuple[Any, ...]]:
+    visible = np.bincount(labels_HW.ravel(), minlength=_MOST + 1)[record.places + 1]
+    counts.lost["masks that smaller ones hide"] += int(np.count_nonzero(visible == 0))
+    return zip(
+        [name] * len(record.masks),
+        (record.places + 1).tolist(),
+        [record.image_id] * len(record.masks),
+        record.masks.area.tolist(),
+        visible.tolist(),
+        shortest(record.masks.predicted_iou),
+        shortest(record.masks.stability_score),
+        strict=True,
+    )
+
+
+def _png(labels_HW: "np.ndarray") -> bytes:
+    body = io.BytesIO()
+    Image.fromarray(labels_HW).save(body, "PNG")
+    return body.getvalue()

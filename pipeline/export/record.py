@@ -1,0 +1,129 @@
+"""What is exported: the images of a dataset, each with those of its masks that were chosen."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.export.counts import Counts
+from pipeline.export.where import Where
+from pipeline.output.row_masks import masks_of_row
+from sam_core.masks.image_masks import ImageMasks
+
+# As Python values the masks of a whole shard take much memory; images are fetched for so many rows at once.
+ROWS_AT_ONCE = 16
+_LONGEST_NAME = 200  # bytes of one part of a name; file systems take 255, and suffixes are added
+
+
+@dataclass(frozen=True)
+class Record:
+    """An image with its chosen masks."""
+
+    number: int  # 1 for the dataset's first row: an id that no filter and no split changes
+    name: str  # its path below the dataset's input, fit to be a file's name
+    image_id: str
+    uri: str
+    etag: str
+    exif_orientation: int
+    masks: ImageMasks
+    places: npt.NDArray[np.int64]  # of the chosen masks among the image's
+    first_mask: int  # how many masks the dataset's earlier rows have
+    split: str  # "" if there is no split
+
+    @property
+    def mask_numbers(self) -> list[int]:
+        """1 for the dataset's first mask: ids that no filter and no split changes."""
+        return [self.first_mask + place + 1 for place in self.places.tolist()]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which masks are exported, and under which split and name."""
+
+    source: str  # the dataset's input
+    where: Where | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+
+    def records(
+        self, table: pa.Table, first_row: int, first_mask: int, counts: Counts
+    ) -> Iterator[list[Record]]:
+        """The records of a shard's rows, some at a time; what is left out is counted."""
+        number, mask_number = first_row, first_mask
+        for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
+            records = []
+            for row in batch.to_pylist():
+                number += 1
+                record = self._record(row, number, mask_number, counts)
+                mask_number += row["num_masks"] or 0
+                if record is not None:
+                    records.append(record)
+            yield records
+
+    def _record(self, row: Mapping[str, Any], number: int, first_mask: int, counts: Counts) -> Record | None:
+        if row["status"] != "ok":
+            counts.failed += Counter({row["error"]: 1})
+            return None
+        masks = masks_of_row(row)
+        places = np.arange(len(masks))
+        if self.where is not None:
+            places = places[self.where(masks)]
+            if not len(places):
+                counts.unmatched += 1
+                return None
+        return Record(
+            number=number,
+            name=file_name(row["uri"], self.source, row["image_id"]),
+            image_id=row["image_id"],
+            uri=row["uri"],
+            etag=row["etag"],
+            exif_orientation=row["exif_orientation"] or 1,
+            masks=masks.select(places),
+            places=places,
+            first_mask=first_mask,
+            split=split_of(row["image_id"], self.shares, self.seed),
+        )
+
+
+def split_of(image_id: str, shares: Mapping[str, float], seed: int) -> str:
+    """Which part of the split an image belongs to: by its id and the seed alone, whatever else is there."""
+    if not shares:
+        return ""
+    digest = blake2b(f"{seed} {image_id}".encode(), digest_size=8).digest()
+    point, edge = int.from_bytes(digest, "big") / 2**64, 0.0
+    for name, share in shares.items():
+        edge += share
+        if point < edge:
+            return name
+    return list(shares)[-1]  # the shares add up to a little less than 1
+
+
+def file_name(uri: str, source: str, image_id: str) -> str:
+    """The image's path below `source`, or its id if that path is not fit to be the name of a file.
+
+    A key of an object store may lead out of the destination (`../`), or be longer than a file's name can be.
+    """
+    folder = source.rpartition("/")[0] if uri == source else source
+    below = uri.removeprefix(f"{folder}/")
+    is_fit = uri.startswith(f"{folder}/") and all(map(_is_fit, below.split("/")))
+    return below if is_fit else f"{image_id}{_suffix(uri)}"
+
+
+def _is_fit(part: str) -> bool:
+    return part not in ("", ".", "..") and len(part.encode()) <= _LONGEST_NAME and part.isprintable()
+
+
+def _suffix(uri: str) -> str:
+    suffix = PurePosixPath(uri).suffix.lower()
+    return suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) <= len(".jpeg") else ""
+
+
+def shortest(values: npt.NDArray[np.float32]) -> list[float]:
+    """The float32 values with no more digits than tell them apart: 0.9, not 0.8999999761581421."""
+    return [float(text) for text in values.astype(str).tolist()]

@@ -1,0 +1,88 @@
+"""WebDataset's form: tar files in which each image stands beside a JSON file with its masks.
+
+The same images give the same bytes: a file in a tar has no owner and no time of its own.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pipeline.config import ImagesAs
+from pipeline.export.form import ExportedImage, Part
+from pipeline.export.record import Record
+from pipeline.export.sa1b import sa1b_json
+from pipeline.images.image_format import HEADER_BYTES, image_format
+
+TAR_BYTES = 64 << 20  # in memory, for each part of the split; one image may come on top
+SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif", "BMP": "bmp", "GIF": "gif"}
+
+
+@dataclass(frozen=True)
+class WebDataset:
+    """Files `<shard>-<number>.tar`, in a folder for each part of the split."""
+
+    images_as: ClassVar[tuple[ImagesAs, ...]] = ("copy",)
+    takes_image_in: ClassVar[bool] = True
+
+    def folders(self) -> tuple[str, ...]:
+        return ("",)
+
+    def files(self) -> tuple[str, ...]:
+        return ()
+
+    def image_path(self, record: Record, suffix: str) -> str:
+        return record.name + suffix
+
+    def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
+        tars: dict[str, _Tars] = {}
+        for batch in images:
+            for image in batch:
+                split = image.record.split
+                if split not in tars:
+                    tars[split] = _Tars(part, split)
+                tars[split].add(image)
+        for tar in tars.values():
+            tar.close()
+
+    def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
+        """Nothing stands for all images."""
+
+
+class _Tars:
+    """The tar files of one shard in one part of the split."""
+
+    def __init__(self, part: Part, split: str) -> None:
+        self.part, self.folder, self.number = part, f"{split}/" if split else "", 0
+        self._begin()
+
+    def add(self, image: ExportedImage) -> None:
+        if self.body.tell() > TAR_BYTES:
+            self.close()
+            self._begin()
+        for name, data in _members(image):
+            member = tarfile.TarInfo(name)  # its owner, time and mode are the same for all
+            member.size = len(data)
+            self.tar.addfile(member, io.BytesIO(data))
+
+    def close(self) -> None:
+        self.tar.close()
+        self.part.publish(
+            [(f"{self.folder}{self.part.number:05d}-{self.number:03d}.tar", self.body.getvalue())]
+        )
+        self.number += 1
+
+    def _begin(self) -> None:
+        self.body = io.BytesIO()
+        self.tar = tarfile.TarFile(fileobj=self.body, mode="w", format=tarfile.USTAR_FORMAT)
+
+
+def _members(image: ExportedImage) -> Iterator[tuple[str, bytes]]:
+    """The two files of an image, under its id: a name's own dots would be taken for an extension."""
+    record, data = image.record, image.data or b""
+    kind = SUFFIXES.get(image_format(data[:HEADER_BYTES]) or "", "img")
+    yield f"{record.image_id}.{kind}", data
+    said = {**sa1b_json(record, record.name), "uri": record.uri}
+    yield f"{record.image_id}.json", json.dumps(said).encode()

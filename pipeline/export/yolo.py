@@ -1,0 +1,84 @@
+"""Ultralytics' form for segmentation: one text file an image, one line with one polygon a mask.
+
+A polygon holds neither holes nor more than one part (infra/adr/0016): the largest part is written with its
+holes filled, and the difference is counted.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pipeline.config import ImagesAs
+from pipeline.export.coco import CATEGORY
+from pipeline.export.counts import Counts
+from pipeline.export.form import DEFAULT_SPLIT, ExportedImage, Part
+from pipeline.export.record import Record
+from sam_core.masks.outline import outline
+
+_ID_CHARACTERS = 12  # of the image's id: two photos of one name and different suffixes need two label files
+
+
+@dataclass(frozen=True)
+class Yolo:
+    """Folders `images/` and `labels/`, each with one for every part of the split, and `data.yaml`."""
+
+    splits: tuple[str, ...]  # ("",) if there is no split
+
+    images_as: ClassVar[tuple[ImagesAs, ...]] = ("copy", "link")  # labels are found by the image's place
+    takes_image_in: ClassVar[bool] = False
+
+    def folders(self) -> tuple[str, ...]:
+        return ("",)
+
+    def files(self) -> tuple[str, ...]:
+        return ()
+
+    def image_path(self, record: Record, suffix: str) -> str:
+        suffix = suffix or PurePosixPath(record.name).suffix.lower()
+        return f"images/{_stem(record)}{suffix}"
+
+    def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
+        for batch in images:
+            part.publish([(f"labels/{_stem(i.record)}.txt", _text(i.record, part.counts)) for i in batch])
+
+    def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
+        folders = {split or DEFAULT_SPLIT: f"images/{split or DEFAULT_SPLIT}" for split in self.splits}
+        if "val" not in folders:
+            folders["val"] = folders[DEFAULT_SPLIT]  # the key has to be there; --split gives it images
+        lines = [f"{split}: {folder}" for split, folder in folders.items()]
+        text = "\n".join([*lines, "names:", f"  0: {CATEGORY['name']}", ""])
+        last.publish([("data.yaml", text.encode())])
+
+
+def _stem(record: Record) -> str:
+    path = PurePosixPath(record.name)
+    return f"{record.split or DEFAULT_SPLIT}/{path.with_suffix('')}-{record.image_id[:_ID_CHARACTERS]}"
+
+
+def _text(record: Record, counts: Counts) -> bytes:
+    return "".join(_lines(record, counts)).encode()
+
+
+def _lines(record: Record, counts: Counts) -> Iterator[str]:
+    masks = record.masks
+    size_2 = np.array([masks.width, masks.height])
+    for index in range(len(masks)):
+        counts.lost["pixels"] += int(masks.area[index])
+        if not masks.area[index]:
+            counts.lost["masks without a pixel"] += 1
+            continue
+        # A mask's outline is found in its own box: most masks are small.
+        x, y, width, height = masks.bbox_xywh[index].astype(int).tolist()
+        drawn = outline(masks.mask(index)[y : y + height + 1, x : x + width + 1])
+        counts.lost["masks that lose parts"] += drawn.lost_pixels > 0
+        counts.lost["pixels of lost parts"] += drawn.lost_pixels
+        counts.lost["masks with filled holes"] += drawn.filled_pixels > 0
+        counts.lost["pixels of filled holes"] += drawn.filled_pixels
+        points_N2 = drawn.points_N2
+        if len(points_N2) < 3:  # a line or a point: a polygon has three corners at least
+            points_N2 = points_N2[[0, -1, -1]]
+        centres_N2 = (points_N2 + (x, y) + 0.5) / size_2
+        yield " ".join(["0", *(f"{value:.6f}" for value in centres_N2.ravel().tolist())]) + "\n"

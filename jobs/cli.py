@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.compact_command import compact
 from jobs.dataset_commands import gc, retry, status, validate
 from jobs.export_command import export
 from jobs.filter_command import filter_masks
@@ -31,7 +32,7 @@ app = typer.Typer(
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, status, validate, retry, gc, export):
+for command in (run, status, validate, retry, gc, compact, export):
     app.command()(command)
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")

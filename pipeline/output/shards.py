@@ -12,7 +12,12 @@ import pyarrow.compute as pc
 
 from pipeline.output.commits import Commit, write_commit
 from pipeline.output.format.names import shard_name
-from pipeline.output.format.parquet import parquet_bytes, parquet_metadata, parquet_table
+from pipeline.output.format.parquet import (
+    parquet_bytes,
+    parquet_memory_bytes,
+    parquet_metadata,
+    parquet_table,
+)
 from pipeline.output.format.schema import ADDED_LATER
 from pipeline.store.range_file import RangeFile
 from pipeline.store.storage import Store
@@ -43,6 +48,12 @@ def shard_metadata(store: Store, commit: Commit) -> Mapping[bytes, bytes]:
     """A shard's file metadata, with the key `sam_label`. Raises: DamagedFile."""
     file = RangeFile(store, commit.shard, commit.bytes)
     return parquet_metadata(file, store.uri(commit.shard))
+
+
+def shard_memory_bytes(store: Store, commit: Commit) -> int:
+    """What a shard's rows take in memory, by its footer alone. Raises: DamagedFile."""
+    file = RangeFile(store, commit.shard, commit.bytes)
+    return parquet_memory_bytes(file, store.uri(commit.shard))
 
 
 def _write_shard(

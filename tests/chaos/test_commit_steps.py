@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from pipeline.output.commands.compact import compact
 from pipeline.output.commands.gc import collect
 from pipeline.output.commands.retry import retry
 from pipeline.output.commands.validate import validate
@@ -144,3 +145,37 @@ def test_a_gc(tmp_path: Path, rehearsal, killed_before) -> None:
         assert collect(str(output)).files == 2
 
     survives(tmp_path, killed_before, first, gc, lambda output: collect(str(output)), photos.rows())
+
+
+def test_a_compact(tmp_path: Path, rehearsal, killed_before) -> None:
+    photos = rehearsal(NAMES)
+
+    def first(output: Path) -> None:
+        photos.run(Store.at(str(output)))
+        leave(output, 77)
+
+    def put_together(output: Path) -> None:
+        assert compact(str(output)).shards == 1
+
+    def again(output: Path) -> None:
+        """Done once more, or done before: the state of before is swept by a gc, as after any kill."""
+        compact(str(output))
+        collect(str(output))
+        assert len(list(output.glob("data/*.parquet"))) == 1
+
+    survives(tmp_path, killed_before, first, put_together, again, photos.rows())
+
+
+def test_a_run_that_goes_on_after_a_killed_compact(tmp_path: Path, rehearsal, killed_before) -> None:
+    photos = rehearsal(NAMES)
+
+    def first(output: Path) -> None:
+        photos.run(Store.at(str(output)), shards=2)
+
+    def put_together(output: Path) -> None:
+        assert compact(str(output)).shards == 1
+
+    def run(output: Path) -> None:
+        photos.run(Store.at(str(output)))
+
+    survives(tmp_path, killed_before, first, put_together, run, photos.rows())

@@ -39,6 +39,7 @@ FLOORS = {
             "run_command",
             "verbosity",
             "export_command",
+            "compact_command",
         },
         {"cli"},
         {"entry"},

@@ -56,6 +56,13 @@ def parquet_metadata(file: bytes | io.RawIOBase, uri: str) -> Mapping[bytes, byt
         return dict(_opened(file).schema_arrow.metadata or {})
 
 
+def parquet_memory_bytes(file: bytes | io.RawIOBase, uri: str) -> int:
+    """About what a Parquet file's rows take in memory: its pages, unpacked. Raises: DamagedFile."""
+    with _damage_told(uri):
+        footer = _opened(file).metadata
+        return sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+
+
 def _opened(file: bytes | io.RawIOBase) -> pq.ParquetFile:
     source = pa.BufferReader(file) if isinstance(file, bytes) else pa.PythonFile(file, mode="r")
     return pq.ParquetFile(source, page_checksum_verification=True)

@@ -1,0 +1,98 @@
+"""Small shards put together into few that training reads well.
+
+Runs that are often repeated, or small, leave many small shards. Their rows are written again as larger ones,
+named for a new run; from its record on these count in place of the small ones (infra/adr/0006). Large shards
+stay as they are. Nothing else changes: rows, manifest and identity are the same.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from pipeline.output.commits import Commit, now, run_id
+from pipeline.output.dataset import Dataset
+from pipeline.output.format.schema import file_metadata
+from pipeline.output.lock import held_lock
+from pipeline.output.shards import SHARD_BYTES, shard_memory_bytes, write_shards
+from pipeline.output.writer import switched
+from pipeline.store.storage import Store, side_by_side
+
+# In memory. A shard is cut at SHARD_BYTES: what a footer says of its size is a little less than it takes.
+GROUP_BYTES = SHARD_BYTES * 3 // 4
+SMALL_BYTES = GROUP_BYTES // 2  # so that two full groups are never taken for small shards again
+
+Group = list[Commit]
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What became of the shards."""
+
+    shards_before: int
+    shards: int
+    bytes_before: int
+    bytes: int
+
+
+def compact(output: str) -> Compacted:
+    """What was done; nothing is written if no two small shards fit together.
+
+    Raises: UsageError if there is no dataset, OutputLocked.
+    """
+    store = Store.at(output)
+    Dataset.in_store(store)
+    with held_lock(store) as lock:
+        before = Dataset.in_store(store)
+        groups = [group for group in _groups(before) if len(group) > 1]
+        run = run_id(lock.generation)
+        metadata = file_metadata(before.identity.described(), run)
+        written: list[Commit] = []
+        for number, group in enumerate(groups):
+            lock.check()
+            rows = pa.concat_tables(_tables(before, group))
+            written += write_shards(store, f"{run}-compacted{number:06d}", rows, metadata)
+        replaced = {commit.name for group in groups for commit in group}
+        standing = [commit for commit in before.commits if commit.name not in replaced]
+        after = [*standing, *written]
+        if groups:
+            record = replace(
+                before.record,
+                run=run,
+                purpose="compact",
+                started_from=tuple(commit.name for commit in after),
+                started_at=now(),
+                settings={},
+                ended=None,
+            )
+            with switched(store, lock, record, after):
+                pass
+    return Compacted(len(before.commits), len(after), _bytes(before.commits), _bytes(after))
+
+
+def _groups(dataset: Dataset) -> Iterator[Group]:
+    """The small shards, in their order, as many together as make one large one."""
+    group: Group = []
+    size = 0
+    # One on the disk takes at least its own size in memory, so that a large file's footer need not be read.
+    candidates = [commit for commit in dataset.commits if commit.bytes < SMALL_BYTES]
+    sizes = side_by_side(lambda commit: shard_memory_bytes(dataset.store, commit), candidates)
+    for commit, own in zip(candidates, sizes, strict=True):
+        if own >= SMALL_BYTES:
+            continue
+        if size + own > GROUP_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(commit)
+        size += own
+    if group:
+        yield group
+
+
+def _tables(dataset: Dataset, group: Group) -> Iterator[pa.Table]:
+    for commit in group:
+        yield from replace(dataset, commits=(commit,)).tables()
+
+
+def _bytes(commits: Iterable[Commit]) -> int:
+    return sum(commit.bytes for commit in commits)

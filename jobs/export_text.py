@@ -24,10 +24,9 @@ def export_text(exported: "Exported", has_where: bool) -> str:
     if has_where and counts.unmatched:
         lines.append(f"{counted(counts.unmatched, 'image')} left out: no mask fits --where")
     if counts.unavailable:
-        gone = sum(counts.unavailable.values())
-        lines.append(
-            f"{counted(gone, 'image')} left out with masks: cannot be copied, {by_reason(counts.unavailable)}"
-        )
+        gone = counted(sum(counts.unavailable.values()), "image")
+        reasons = by_reason(counts.unavailable)
+        lines.append(f"{gone} left out with all masks, since they cannot be copied: {reasons}")
     if counts.turned:
         lines.append(f"{counted(counts.turned, 'image')} {_turned(exported.images_as)}")
     lines += _lost(counts)

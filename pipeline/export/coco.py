@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pipeline.config import ImagesAs
-from pipeline.export.destination import Destination
+from pipeline.export.destination import Claim, Destination
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record, shortest
 
@@ -34,11 +34,10 @@ class Coco:
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("reference", "copy", "link")
     takes_image_in: ClassVar[bool] = False
 
-    def folders(self) -> tuple[str, ...]:
-        return (self._images,) if self.destination.file else ("",)
-
-    def files(self) -> tuple[str, ...]:
-        return tuple(map(self._file, self.splits)) if self.destination.file else ()
+    def claim(self) -> Claim:
+        return (
+            Claim((self._images,), tuple(map(self._file, self.splits))) if self.destination.file else Claim()
+        )
 
     def image_path(self, record: Record, suffix: str) -> str:
         return f"{self._images}/{record.name}{suffix}"

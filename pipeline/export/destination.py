@@ -8,13 +8,16 @@ Files appear whole. A part is done once its mark is there; the files of a part t
 again, byte for byte the same. For a DEST that is one file, `.NAME.sam-label-export/` beside it does this.
 """
 
+import glob
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.export.counts import Counts
+from pipeline.store.disk import TEMPORARY
 from pipeline.store.storage import Store, side_by_side
 from pipeline.store.uri import Location, location
 
@@ -28,6 +31,14 @@ class Mark:
 
     counts: Counts
     kept: Mapping[str, Any]  # JSON values for the form's end
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What an export writes to, below its destination's folder."""
+
+    folders: tuple[str, ...] = ("",)  # "" is all of it
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,33 +62,39 @@ class Destination:
         return destination
 
     @property
+    def location(self) -> Location:
+        whole = self.store.location
+        return Location(whole.scheme, f"{whole.root}/{self.file}") if self.file else whole
+
+    @property
     def url(self) -> str:
-        return self.store.uri(self.file) if self.file else self.store.url
+        return str(self.location)
 
     def state(self, name: str) -> str:
         """The name of a file of the export's own memory."""
         return f".{self.file}{_STATE}/{name}" if self.file else f"{_STATE}/{name}"
 
-    def begin(self, asked: Mapping[str, Any], folders: Iterable[str], files: Iterable[str]) -> None:
+    def begin(self, asked: Mapping[str, Any], claim: Claim) -> None:
         """Makes the place this export's, if it is free or was this export's before.
 
-        `folders` and `files` are what the export will write to: "" is the whole place.
         Raises: UsageError if something else is there.
         """
         record = self.state("export.json")
-        if self.store.info(record) is None:
-            for stranger in self._strangers(folders, files):
+        is_new = self.store.info(record) is None
+        if is_new:
+            for stranger in self._strangers(claim):
                 raise UsageError(
                     f"{self.store.uri(stranger)} exists, and is not this export's; name a new place, or "
                     "remove what is there"
                 )
         data = json.dumps(asked, indent=1, sort_keys=True).encode()
-        if not self.store.create(record, data):
-            theirs = self._json(record)
-            other = [key for key in asked if theirs.get(key) != asked[key]]
-            if other:
-                differences = ", ".join(f"{key} {theirs.get(key)}, not {asked[key]}" for key in other)
-                raise UsageError(f"{self.url} holds another export ({differences}); name another place")
+        if is_new and self.store.create(record, data):
+            return
+        theirs = self._json(record)
+        other = [key for key in asked if theirs.get(key) != asked[key]]
+        if other:
+            differences = ", ".join(f"{key} {theirs.get(key)}, not {asked[key]}" for key in other)
+            raise UsageError(f"{self.url} holds another export ({differences}); name another place")
 
     def marks(self) -> dict[int, Mark]:
         """The parts that are done, by number."""
@@ -96,21 +113,29 @@ class Destination:
         return self._mark("done.json").counts if self.store.info(self.state("done.json")) else None
 
     def end(self, counts: Counts) -> None:
-        """Says that all is done, and forgets what only an unfinished export needs."""
+        """Says that all is done."""
         self._write_mark("done.json", Mark(counts, {}))
-        self.forget()
 
-    def forget(self) -> None:
-        """Removes what only an unfinished export needs."""
+    def tidy(self, claim: Claim) -> None:
+        """Removes what only an unfinished export needs, and what a killed one has left half written."""
+        for path in self._half_written(claim) if self.store.is_local else ():
+            path.unlink(missing_ok=True)
         kept = {self.state("export.json"), self.state("done.json")}
         listed = [entry.name for page in self.store.list(self.state("").rstrip("/")) for entry in page]
         side_by_side(self.store.delete, [name for name in listed if name not in kept])
 
-    def _strangers(self, folders: Iterable[str], files: Iterable[str]) -> Iterable[str]:
-        for file in files:
+    def _half_written(self, claim: Claim) -> Iterator[Path]:
+        root = Path(self.store.location.root or "/")
+        for file in claim.files:
+            yield from root.glob(f"{TEMPORARY}{glob.escape(file)}-*")
+        for folder in claim.folders:
+            yield from (root / folder).rglob(f"{TEMPORARY}*")
+
+    def _strangers(self, claim: Claim) -> Iterator[str]:
+        for file in claim.files:
             if self.store.info(file) is not None:
                 yield file
-        for folder in folders:
+        for folder in claim.folders:
             yield from (entry.name for page in self.store.list(folder) for entry in page)
 
     def _write_mark(self, name: str, mark: Mark) -> None:

@@ -26,7 +26,7 @@ from pipeline.export.where import parsed_where
 from pipeline.export.yolo import Yolo
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
-from pipeline.store.uri import redacted, refuse_overlap
+from pipeline.store.uri import Location, redacted, refuse_overlap
 from sam_core import __version__
 
 Progress = Callable[[int, int], None]  # rows that are done, and all
@@ -52,15 +52,16 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
     where = parsed_where(config.where) if config.where is not None else None
     dataset = Dataset.at(config.output)
     destination = Destination.at(config.dest)
-    refuse_overlap(dataset.store.location, destination.store.location)
+    source = dataset.record.input
+    for kept in (dataset.store.location, Location(*source.split("://", 1))):
+        refuse_overlap(kept, destination.location)
     form = _form(config, dataset, destination)
     images_as = config.images or form.images_as[0]
-    source = dataset.record.input
     refuse_impossible(form, config.format, images_as, destination.store, source)
-    destination.begin(_asked(config, dataset, images_as), form.folders(), form.files())
+    destination.begin(_asked(config, dataset, images_as), form.claim())
     done = destination.done()
     if done is not None:
-        destination.forget()
+        destination.tidy(form.claim())
         return Exported(destination.url, config.format, images_as, done, dataset.left, is_new=False)
     selection = Selection(source, where, config.shares, config.seed)
     rows = dataset.rows
@@ -79,6 +80,7 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
     for mark in marks.values():
         last.counts.add(mark.counts)
     destination.end(last.counts)
+    destination.tidy(form.claim())
     return Exported(destination.url, config.format, images_as, last.counts, dataset.left, is_new=True)
 
 

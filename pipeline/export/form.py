@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 from pipeline.config import ImagesAs
 from pipeline.export.counts import Counts
+from pipeline.export.destination import Claim
 from pipeline.export.record import Record
 from pipeline.store.storage import Store, side_by_side
 
@@ -62,11 +63,8 @@ class Form(Protocol):
     images_as: ClassVar[tuple[ImagesAs, ...]]  # what it can do with the images; the first is done unasked
     takes_image_in: ClassVar[bool]  # whether it wants a copied image as bytes, not put into the destination
 
-    def folders(self) -> tuple[str, ...]:
-        """The folders that it writes to, below the destination; "" for all of it."""
-
-    def files(self) -> tuple[str, ...]:
-        """The files that it writes beside those folders."""
+    def claim(self) -> Claim:
+        """What it writes to, and may find nothing else in."""
 
     def image_path(self, record: Record, suffix: str) -> str:
         """Where a copy of the image, or a link to it, goes; `suffix` is to be added to its name, or empty."""

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.config import ImagesAs
 from pipeline.errors import UsageError
-from pipeline.export.destination import Destination
+from pipeline.export.destination import Claim, Destination
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record
 from pipeline.output.format.schema import SCHEMA, mask_columns
@@ -47,11 +47,8 @@ class Lance:
     def __post_init__(self) -> None:
         _lance()
 
-    def folders(self) -> tuple[str, ...]:
-        return ("",)
-
-    def files(self) -> tuple[str, ...]:
-        return ()
+    def claim(self) -> Claim:
+        return Claim()
 
     def image_path(self, record: Record, suffix: str) -> str:
         return record.name + suffix

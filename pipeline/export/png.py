@@ -16,6 +16,7 @@ from PIL import Image
 from pipeline.config import ImagesAs
 from pipeline.errors import SamLabelError
 from pipeline.export.counts import Counts
+from pipeline.export.destination import Claim
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record, shortest
 from sam_core.label_map import label_map
@@ -31,11 +32,8 @@ class Png:
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("reference", "copy", "link")
     takes_image_in: ClassVar[bool] = False
 
-    def folders(self) -> tuple[str, ...]:
-        return ("",)
-
-    def files(self) -> tuple[str, ...]:
-        return ()
+    def claim(self) -> Claim:
+        return Claim()
 
     def image_path(self, record: Record, suffix: str) -> str:
         return f"images/{_path(record)}{suffix}"

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from pipeline.config import ImagesAs
+from pipeline.export.destination import Claim
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record, shortest
 
@@ -21,11 +22,8 @@ class Sa1b:
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("reference", "copy", "link")
     takes_image_in: ClassVar[bool] = False
 
-    def folders(self) -> tuple[str, ...]:
-        return ("",)
-
-    def files(self) -> tuple[str, ...]:
-        return ()
+    def claim(self) -> Claim:
+        return Claim()
 
     def image_path(self, record: Record, suffix: str) -> str:
         return f"{_stem(record)}{suffix or PurePosixPath(record.name).suffix.lower()}"

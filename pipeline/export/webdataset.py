@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pipeline.config import ImagesAs
+from pipeline.export.destination import Claim
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record
 from pipeline.export.sa1b import sa1b_json
@@ -27,11 +28,8 @@ class WebDataset:
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("copy",)
     takes_image_in: ClassVar[bool] = True
 
-    def folders(self) -> tuple[str, ...]:
-        return ("",)
-
-    def files(self) -> tuple[str, ...]:
-        return ()
+    def claim(self) -> Claim:
+        return Claim()
 
     def image_path(self, record: Record, suffix: str) -> str:
         return record.name + suffix

@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.config import ImagesAs
 from pipeline.export.coco import CATEGORY
 from pipeline.export.counts import Counts
+from pipeline.export.destination import Claim
 from pipeline.export.form import DEFAULT_SPLIT, ExportedImage, Part
 from pipeline.export.record import Record
 from sam_core.masks.outline import outline
@@ -30,11 +31,8 @@ class Yolo:
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("copy", "link")  # labels are found by the image's place
     takes_image_in: ClassVar[bool] = False
 
-    def folders(self) -> tuple[str, ...]:
-        return ("",)
-
-    def files(self) -> tuple[str, ...]:
-        return ()
+    def claim(self) -> Claim:
+        return Claim()
 
     def image_path(self, record: Record, suffix: str) -> str:
         suffix = suffix or PurePosixPath(record.name).suffix.lower()

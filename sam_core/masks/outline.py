@@ -92,7 +92,7 @@ def _border_pixels(corners_N2: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def _without_straight_ones(points_N2: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The points where a closed line turns; a single pixel is one point."""
-    is_new_N = (points_N2 != np.roll(points_N2, 1, axis=0)).any(axis=1)
+    is_new_N = (points_N2 != np.roll(points_N2, -1, axis=0)).any(axis=1)
     if not is_new_N.any():
         return points_N2[:1]
     points_N2 = points_N2[is_new_N]

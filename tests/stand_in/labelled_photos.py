@@ -1,0 +1,96 @@
+"""Small photos on a disk or in a bucket, and a dataset of them by the real writer, without Ray or model."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from pipeline.errors import ImageError
+from pipeline.images.decode import DecodedImage, decoded_image
+from pipeline.output.format.identity import Identity
+from pipeline.output.format.manifest import ManifestRow, manifest_row, rows_of
+from pipeline.output.format.schema import failed_row, ok_row, table_of
+from pipeline.output.shards import write_shards
+from pipeline.output.writer import open_output
+from pipeline.store.storage import Store
+from sam_core.masks.image_masks import ImageMasks
+from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
+from sam_core.options import MaskOptions
+
+NAMES = ["a.jpg", "b ü%#.png", "none.png", "sub/a.jpg", "sub/a.png", "sub/turned.jpg", "z.webp"]
+FAILED = "sub/broken.jpg"
+WIDTH, HEIGHT = 48, 32
+SHARD_ROWS = 3
+
+
+def labelled_photos(photos: str, output: str, shards: int | None = None) -> Store:
+    """The store of the photos, and their dataset at `output`; `none.png` has no mask, `broken.jpg` failed."""
+    store = Store.at(photos)
+    for number, name in enumerate([*NAMES, FAILED]):
+        store.publish(name, photo(number, name))
+    identity = Identity("vit_t", "0" * 64, MaskOptions())
+    with open_output(Store.at(output), identity, store.url, lambda: _listing(store)) as run:
+        rows = [_row(store, image) for image in rows_of(run.dataset.pending())]
+        for task, start in enumerate(range(0, len(rows), SHARD_ROWS)[:shards]):
+            table = table_of(rows[start : start + SHARD_ROWS])
+            write_shards(run.store, f"{run.run}-{task:06d}", table, run.sink().metadata)
+    return store
+
+
+def photo(number: int, name: str) -> bytes:
+    """A small image file of noise; one whose name says `turned` lies on its side, `broken` is none."""
+    if "broken" in name:
+        return b"no image"
+    noise = np.random.default_rng(number).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    exif = Image.Exif()
+    if "turned" in name:
+        exif[0x0112] = 6
+    body = io.BytesIO()
+    suffix = name.rpartition(".")[2].replace("jpg", "jpeg")
+    Image.fromarray(noise).save(body, suffix, exif=exif.tobytes() if exif else b"")
+    return body.getvalue()
+
+
+def blobs(seed: int, count: int, height: int, width: int) -> list[np.ndarray]:
+    """Masks with holes and several parts, of many sizes; bool [height, width]."""
+    random = np.random.default_rng(seed)
+    noise = [ndimage.gaussian_filter(random.random((height, width)), 2) for _ in range(count)]
+    return [smooth > np.quantile(smooth, random.uniform(0.4, 0.97)) for smooth in noise]
+
+
+def image_masks(masks: list[np.ndarray], height: int, width: int) -> ImageMasks:
+    """The masks as columns, with scores that grow from mask to mask."""
+    runs = [runs_of_mask(mask) for mask in masks]
+    boxes = np.array([box_of_runs(run, height) for run in runs], np.float32).reshape(-1, 4)
+    boxes[:, 2:] -= boxes[:, :2]
+    scores = 0.5 + np.arange(len(masks), dtype=np.float32) / 10
+    return ImageMasks(
+        height=height,
+        width=width,
+        counts=[compressed_counts(run, height, width) for run in runs],
+        area=np.array([area_of_runs(run) for run in runs], np.int64),
+        bbox_xywh=boxes,
+        predicted_iou=scores,
+        stability_score=1 - scores / 10,
+        point_coords=np.full((len(masks), 2), 3.5, np.float32),
+        crop_box_xywh=np.tile(np.array([0, 0, width, height], np.float32), (len(masks), 1)),
+    )
+
+
+def _listing(store: Store) -> Iterator[ManifestRow]:
+    for page in store.list():
+        yield from (manifest_row(store.uri(entry.name), entry.size, entry.etag) for entry in page)
+
+
+def _row(store: Store, image: ManifestRow) -> dict[str, Any]:
+    try:
+        decoded: DecodedImage = decoded_image(store.read(image.uri.removeprefix(f"{store.url}/")), 1 << 20)
+    except ImageError as fault:
+        return failed_row(image._asdict(), fault.reason, str(fault))
+    height, width, _ = decoded.image_HW3.shape
+    seed = int(image.image_id[:8], 16)
+    count = 0 if "none" in image.uri else 1 + seed % 5
+    return ok_row(image._asdict(), decoded, image_masks(blobs(seed, count, height, width), height, width))

@@ -1,0 +1,62 @@
+"""A small dataset with its photos, and exports of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labelled_photos import labelled_photos
+
+from pipeline.config import ExportConfig
+from pipeline.export.export import Exported, exported
+from pipeline.output.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Photos and their dataset, and a folder that has room for exports."""
+
+    photos: Path
+    output: Path
+    folder: Path
+
+    def export(self, dest: str, **options: Any) -> Exported:
+        """An export to a place in the folder."""
+        config = ExportConfig(output=str(self.output), dest=str(self.folder / dest), **options)
+        return exported(config)
+
+    def rows(self, status: str = "ok") -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = Dataset.at(str(self.output)).table().to_pylist()
+        return [row for row in rows if row["status"] == status]
+
+    def files(self, dest: str) -> dict[str, bytes]:
+        """What lies in a place, by name; the export's own memory is left out."""
+        root = self.folder / dest
+        found = {str(path.relative_to(root)): path for path in sorted(root.rglob("*")) if path.is_file()}
+        return {name: path.read_bytes() for name, path in found.items() if not name.startswith(".sam-label")}
+
+
+@pytest.fixture(scope="session")
+def photos_and_masks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """For tests that change neither."""
+    folder = tmp_path_factory.mktemp("labelled")
+    labelled_photos(str(folder / "photos"), str(folder / "masks"))
+    return folder / "photos", folder / "masks"
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, photos_and_masks: tuple[Path, Path]) -> Labelled:
+    return Labelled(*photos_and_masks, tmp_path)
+
+
+@pytest.fixture
+def labelled_anew(tmp_path: Path) -> Callable[..., Labelled]:
+    """Photos and a dataset that the test may change. Call it with options of `labelled_photos`."""
+
+    def of(**options: Any) -> Labelled:
+        labelled = Labelled(tmp_path / "photos", tmp_path / "masks", tmp_path)
+        labelled_photos(str(labelled.photos), str(labelled.output), **options)
+        return labelled
+
+    return of

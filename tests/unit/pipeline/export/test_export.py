@@ -1,0 +1,218 @@
+"""An export as a whole: what it chooses, goes on with, refuses and says."""
+
+import json
+from pathlib import Path
+
+import lance
+import pytest
+from labelled_photos import NAMES
+
+from jobs.cli import main
+from pipeline.config import ExportConfig
+from pipeline.errors import UsageError
+from pipeline.export import coco, webdataset
+from pipeline.export.destination import Destination, Mark
+from pipeline.export.export import exported
+from pipeline.export.record import Selection
+from pipeline.output.commands.compact import compact
+
+FORMS = ["coco", "sa1b", "yolo", "png", "webdataset", "lance"]
+SAME_BYTES = [form for form in FORMS if form != "lance"]  # Lance names its files by chance
+
+
+def test_only_what_fits_is_exported_under_the_numbers_of_the_whole(labelled) -> None:
+    result = labelled.export("some.json", where="predicted_iou > 0.65 and area_share < 0.6")
+    labelled.export("all.json")
+    some, whole = (json.loads((labelled.folder / name).read_text()) for name in ("some.json", "all.json"))
+    fitting = [a for a in whole["annotations"] if a["predicted_iou"] > 0.65 and a["area"] < 0.6 * 48 * 32]
+    assert some["annotations"] == fitting
+    assert 0 < len(fitting) < len(whole["annotations"])
+    wanted = {a["image_id"] for a in fitting}
+    assert some["images"] == [image for image in whole["images"] if image["id"] in wanted]
+    assert result.counts.unmatched == len(NAMES) - len(wanted)
+
+
+@pytest.mark.parametrize("form", SAME_BYTES)
+def test_pieces_and_tars_are_cut_by_size(labelled, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled.export("whole", format=form)
+    monkeypatch.setattr(coco, "PIECE_BYTES", 300)
+    monkeypatch.setattr(webdataset, "TAR_BYTES", 3000)
+    labelled.export("cut", format=form)
+    whole, cut = labelled.files("whole"), labelled.files("cut")
+    if form == "webdataset":
+        assert len(cut) > len(whole)
+    else:
+        assert cut == whole
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("marks", [0, 1, 3])
+def test_a_stopped_export_goes_on(labelled, form: str, marks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = labelled.export("whole", format=form)
+    done: list[int] = []
+    mark = Destination.mark
+
+    def stop(destination: Destination, part: int, what: Mark) -> None:
+        if len(done) == marks:
+            raise KeyboardInterrupt
+        done.append(part)
+        mark(destination, part, what)
+
+    monkeypatch.setattr(Destination, "mark", stop)
+    if marks < 3:
+        with pytest.raises(KeyboardInterrupt):
+            labelled.export("stopped", format=form)
+    else:
+        monkeypatch.setattr(Destination, "end", lambda *_: stop(*_, None))  # after the last part
+        with pytest.raises(KeyboardInterrupt):
+            labelled.export("stopped", format=form)
+    monkeypatch.undo()
+    read: list[str] = []
+    monkeypatch.setattr(Selection, "records", spied(Selection.records, read))
+    result = labelled.export("stopped", format=form)
+    assert len(read) == 3 - marks, "finished parts are not done again"
+    assert result.counts == whole.counts
+    if form == "lance":
+        tables = [lance.dataset(str(labelled.folder / name)).to_table() for name in ("whole", "stopped")]
+        assert tables[0] == tables[1]
+    else:
+        assert labelled.files("stopped") == labelled.files("whole")
+
+
+def spied(records, read: list[str]):
+    def spy(*args):
+        read.append("a shard")
+        return records(*args)
+
+    return spy
+
+
+def test_once_more_it_is_done(labelled) -> None:
+    first = labelled.export("coco.json", split="0.5,0.5")
+    before = {path: path.stat().st_mtime_ns for path in labelled.folder.rglob("*")}
+    again = labelled.export("coco.json", split="0.5,0.5")
+    assert (again.counts, again.is_new) == (first.counts, False)
+    assert {path: path.stat().st_mtime_ns for path in labelled.folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("dest", "options", "sentence"),
+    [
+        ("taken", {}, r"taken/note.txt exists, and is not this export's; name a new place"),
+        ("taken.json", {}, r"taken.json exists, and is not this export's"),
+        (
+            "done",
+            {"where": "area > 3"},
+            r"done holds another export \(where None, not area > 3\); name another",
+        ),
+        ("done", {"format": "sa1b"}, r"another export \(format coco, not sa1b\)"),
+        ("x.json", {"format": "png"}, r"--format png writes a folder, not the file .*x.json; only coco"),
+        ("x", {"format": "yolo", "images": "reference"}, r"yolo cannot reference the images; .*copy or link"),
+        ("masks/coco", {}, r"lie inside each other"),
+        ("photos/coco", {}, r"lie inside each other"),
+        ("photos/coco.json", {}, r"lie inside each other"),
+        ("x", {"where": "area >"}, r"--where is 'area >': at its end expected a number"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_sentence(
+    labelled_anew, dest: str, options: dict, sentence: str
+) -> None:
+    labelled = labelled_anew()
+    (labelled.folder / "taken").mkdir()
+    (labelled.folder / "taken/note.txt").write_text("mine")
+    (labelled.folder / "taken.json").write_text("mine")
+    labelled.export("done")
+    before = sorted(labelled.folder.rglob("*"))
+    with pytest.raises(UsageError, match=sentence) as refusal:
+        labelled.export(dest, **options)
+    assert "\n" not in str(refusal.value)
+    assert sorted(labelled.folder.rglob("*")) == before
+
+
+def test_places_that_are_no_destination(labelled, tmp_path: Path) -> None:
+    config = ExportConfig(output=str(labelled.output), dest="gs://bucket/x")
+    with pytest.raises(UsageError, match="can only be read"):
+        exported(config)
+    with pytest.raises(UsageError, match="holds no dataset"):
+        exported(ExportConfig(output=str(tmp_path / "nothing"), dest=str(tmp_path / "x")))
+    with pytest.raises(UsageError, match="--images link needs images and destination on a disk"):
+        exported(ExportConfig(output=str(labelled.output), dest="s3://bucket/x", images="link"))
+
+
+def test_an_unfinished_export_is_of_one_state_of_the_dataset(labelled_anew, monkeypatch) -> None:
+    labelled = labelled_anew()
+    monkeypatch.setattr(Destination, "end", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        labelled.export("coco")
+    monkeypatch.undo()
+    compact(str(labelled.output))
+    with pytest.raises(UsageError, match=r"holds another export \(shards 3 \(\w+\), not 1 \(\w+\)\)"):
+        labelled.export("coco")
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_images_that_are_gone_or_have_changed_are_left_out_and_said(labelled_anew, capsys) -> None:
+    labelled = labelled_anew()
+    (labelled.photos / "a.jpg").unlink()
+    (labelled.photos / "z.webp").write_bytes(b"another")
+    result = labelled.export("coco", images="copy")
+    assert result.counts.unavailable == {"SOURCE_MISSING": 1, "SOURCE_CHANGED": 1}
+    assert result.counts.images == len(NAMES) - 2
+    assert b"z.webp" not in b"".join(labelled.files("coco").values())
+    with pytest.raises(SystemExit):
+        main(["export", str(labelled.output), str(labelled.folder / "coco"), "--images", "copy"])
+    assert "2 images left out with all masks, since they cannot be copied: " in capsys.readouterr().out
+
+
+def test_what_is_not_labelled_yet_is_said(labelled_anew) -> None:
+    labelled = labelled_anew(shards=1)
+    assert labelled.export("coco").unlabelled == len(NAMES) + 1 - 3
+
+
+def test_an_empty_export_is_a_file_too(labelled) -> None:
+    labelled.export("coco.json", where="area < 0")
+    said = json.loads((labelled.folder / "coco.json").read_text())
+    assert (said["images"], said["annotations"]) == ([], [])
+
+
+def test_a_killed_writer_leaves_no_half_file(labelled, monkeypatch: pytest.MonkeyPatch) -> None:
+    (labelled.folder / "out/images").mkdir(parents=True)
+    monkeypatch.setattr(Destination, "end", interrupted)
+    (labelled.folder / "out/images").rmdir()
+    with pytest.raises(KeyboardInterrupt):
+        labelled.export("out", images="copy")
+    monkeypatch.undo()
+    half = labelled.folder / "out/images/.tmp-a.jpg-01234567"
+    half.write_bytes(b"ha")
+    labelled.export("out", images="copy")
+    assert not half.exists()
+
+
+def test_the_command_says_what_was_written_and_what_not(labelled, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["export", str(labelled.output), str(labelled.folder / "yolo"), "--format", "yolo"]
+    for arguments, expected in (
+        (command, "1 failed image left out: 1 NOT_AN_IMAGE"),
+        ([*command, "--json"], ""),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        out, err = capsys.readouterr()
+        assert ended.value.code == 0
+        assert expected in out
+    assert json.loads(out)["counts"]["images"] == len(NAMES)
+    assert err == ""
+    with pytest.raises(SystemExit) as ended:
+        main([*command[:-1], "yola"])
+    assert ended.value.code == 2
+    assert "did you mean yolo?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("split", ["0.9", "0.9,0.2", "a,b", "0.5,0.5,0,0", "1.5,-0.5", "0.25,0.25,0.25,0.25"])
+def test_shares_add_up_to_one(labelled, split: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(labelled.output), str(labelled.folder / "x"), "--split", split])
+    assert ended.value.code == 2
+    assert f"--split is '{split}': '{split}' " in capsys.readouterr().err

@@ -1,0 +1,42 @@
+"""Names that are safe as files, and a split that depends on an image's id and the seed alone."""
+
+from hashlib import blake2b
+
+import pytest
+
+from pipeline.export.record import file_name, split_of
+
+ID = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize(
+    ("uri", "source", "name"),
+    [
+        ("file:///photos/a b%.jpg", "file:///photos", "a b%.jpg"),
+        ("file:///photos/sub/ü.jpg", "file:///photos", "sub/ü.jpg"),
+        ("file:///photos/a.jpg", "file:///photos/a.jpg", "a.jpg"),
+        ("s3://bucket/x/a.jpg", "s3://bucket", "x/a.jpg"),
+        ("s3://bucket/x/../../../etc/a.jpg", "s3://bucket/x", f"{ID}.jpg"),
+        ("s3://bucket/x//a.PNG", "s3://bucket/x", f"{ID}.png"),
+        ("s3://bucket/x/./a.jpg", "s3://bucket/x", f"{ID}.jpg"),
+        ("s3://bucket/x/a\n.jpg", "s3://bucket/x", f"{ID}.jpg"),
+        ("s3://bucket/x/" + "a" * 300, "s3://bucket/x", ID),
+        ("s3://bucket/x/" + "a" * 300 + ".tar/../b", "s3://bucket/x", ID),
+        ("s3://other/a.jpg", "s3://bucket", f"{ID}.jpg"),
+        ("s3://bucketful/a.jpg", "s3://bucket", f"{ID}.jpg"),
+    ],
+)
+def test_a_name_is_below_the_input_or_the_id(uri: str, source: str, name: str) -> None:
+    assert file_name(uri, source, ID) == name
+
+
+def test_the_split_has_about_its_shares_and_stays_as_it_is() -> None:
+    ids = [blake2b(str(number).encode(), digest_size=16).hexdigest() for number in range(10_000)]
+    shares = {"train": 0.8, "val": 0.15, "test": 0.05}
+    splits = [split_of(image_id, shares, seed=1) for image_id in ids]
+    assert {name: round(splits.count(name) / len(ids), 2) for name in shares} == shares
+    assert splits[:50] == [split_of(image_id, shares, seed=1) for image_id in ids[:50]]
+    assert splits != [split_of(image_id, shares, seed=2) for image_id in ids]
+    wider = {"train": 0.85, "val": 0.1, "test": 0.05}
+    moved = [(a, split_of(i, wider, 1)) for i, a in zip(ids, splits, strict=True)]
+    assert {pair for pair in moved if pair[0] != pair[1]} == {("val", "train")}

@@ -35,9 +35,9 @@ class Coco:
     takes_image_in: ClassVar[bool] = False
 
     def claim(self) -> Claim:
-        return (
-            Claim((self._images,), tuple(map(self._file, self.splits))) if self.destination.file else Claim()
-        )
+        if not self.destination.file:
+            return Claim()
+        return Claim((self._images,), tuple(map(self._file, self.splits)))
 
     def image_path(self, record: Record, suffix: str) -> str:
         return f"{self._images}/{record.name}{suffix}"

@@ -1,6 +1,6 @@
 """What exports of a large dataset cost: seconds, bytes and peak memory of `sam-label export`, form by form.
 
-The dataset is made by the real writer, its masks drawn from a few thousand blobs. Usage:
+The dataset is made by the real writer, its masks drawn from a few hundred blobs. Usage:
 bench_export.py [--images N] [--masks N] [--formats coco,sa1b] [--folder DIR]. Prints a table and JSON.
 """
 
@@ -34,7 +34,7 @@ from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
 
 WIDTH, HEIGHT = 640, 480
-BLOBS = 2000
+BLOBS = 200
 DEST = {"coco": "coco.json"}
 
 

@@ -114,9 +114,7 @@ def test_once_more_it_is_done(labelled) -> None:
         ("x", {"where": "area >"}, r"--where is 'area >': at its end expected a number"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_sentence(
-    labelled_anew, dest: str, options: dict, sentence: str
-) -> None:
+def test_a_refusal_is_one_sentence(labelled_anew, dest: str, options: dict, sentence: str) -> None:
     labelled = labelled_anew()
     (labelled.folder / "taken").mkdir()
     (labelled.folder / "taken/note.txt").write_text("mine")

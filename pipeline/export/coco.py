@@ -103,9 +103,9 @@ class _Texts:
     def add(self, image: ExportedImage, file_name: str) -> None:
         record = image.record
         size = {"width": record.masks.width, "height": record.masks.height}
-        self.images.append(json.dumps({"id": record.number, "file_name": file_name, **size}))
-        for annotation in annotations(record):
-            self.annotations.append(json.dumps(annotation))
+        self.images.append(_text([{"id": record.number, "file_name": file_name, **size}]))
+        if len(record.masks):
+            self.annotations.append(_text(list(annotations(record))))
             self.size += len(self.annotations[-1])
         if self.size > PIECE_BYTES:
             self._keep("annotations", self.annotations)
@@ -121,6 +121,11 @@ class _Texts:
             name = self.form.piece(self.part.number, self.split, kind, number)
             self.part.store.publish(name, ",\n".join(texts).encode())
             self.part.kept[f"{self.split}.{kind}"] += 1
+
+
+def _text(values: list[dict[str, Any]]) -> str:
+    """The JSON of a list without its brackets."""
+    return json.dumps(values, separators=(",", ":"))[1:-1]
 
 
 def annotations(record: Record) -> Iterator[dict[str, Any]]:

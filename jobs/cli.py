@@ -12,11 +12,11 @@ from typing import Annotated
 
 import typer
 
-from jobs.compact_command import compact
 from jobs.dataset_commands import gc, retry, status, validate
 from jobs.export_command import export
 from jobs.filter_command import filter_masks
 from jobs.models_command import models
+from jobs.rewrite_commands import compact, merge
 from jobs.run_command import run
 from jobs.verbosity import logged_to_stderr, verbosity_of
 from pipeline.errors import SamLabelError, UsageError
@@ -32,7 +32,7 @@ app = typer.Typer(
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, status, validate, retry, gc, compact, export):
+for command in (run, status, validate, retry, gc, compact, merge, export):
     app.command()(command)
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")

@@ -48,6 +48,7 @@ class Rehearsal:
     etags: dict[str, str] = field(default_factory=dict)
     identity: Identity = field(default_factory=lambda: Identity("vit_t", "0" * 64, MaskOptions()))
     shard_rows: int = 3
+    source: str = "file:///photos"
 
     def listing(self) -> Iterator[ManifestRow]:
         return (manifest_row(uri, 1, etag) for uri, etag in self.etags.items())
@@ -70,7 +71,7 @@ class Rehearsal:
 
     def run(self, store: Store, shards: int | None = None, **kwargs: Any) -> None:
         """One whole run of the command, but for listing and labelling."""
-        with open_output(store, self.identity, "file:///photos", self.listing, **kwargs) as output:
+        with open_output(store, self.identity, self.source, self.listing, **kwargs) as output:
             self.label(output, shards)
 
     def rows(self) -> list[dict[str, Any]]:

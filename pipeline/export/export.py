@@ -19,7 +19,7 @@ from pipeline.export.form import Form, Part
 from pipeline.export.images import placed, refuse_impossible
 from pipeline.export.lance import Lance
 from pipeline.export.png import Png
-from pipeline.export.record import Record, Selection
+from pipeline.export.record import Record, Selection, common_folder
 from pipeline.export.sa1b import Sa1b
 from pipeline.export.webdataset import WebDataset
 from pipeline.export.where import parsed_where
@@ -52,18 +52,18 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
     where = parsed_where(config.where) if config.where is not None else None
     dataset = Dataset.at(config.output)
     destination = Destination.at(config.dest)
-    source = dataset.record.input
-    for kept in (dataset.store.location, Location(*source.split("://", 1))):
+    inputs = dataset.record.inputs
+    for kept in (dataset.store.location, *(Location(*url.split("://", 1)) for url in inputs)):
         refuse_overlap(kept, destination.location)
     form = _form(config, dataset, destination)
     images_as = config.images or form.images_as[0]
-    refuse_impossible(form, config.format, images_as, destination.store, source)
+    refuse_impossible(form, config.format, images_as, destination.store, inputs)
     destination.begin(_asked(config, dataset, images_as), form.claim())
     done = destination.done()
     if done is not None:
         destination.tidy(form.claim())
         return Exported(destination.url, config.format, images_as, done, dataset.left, is_new=False)
-    selection = Selection(source, where, config.shares, config.seed)
+    selection = Selection(common_folder(inputs), where, config.shares, config.seed)
     rows = dataset.rows
     marks = destination.marks()
     for part, commit, first_row, first_mask in _parts(dataset, destination):

@@ -53,16 +53,18 @@ def placed(
         yield images
 
 
-def refuse_impossible(form: Form, form_name: str, images_as: ImagesAs, output: Store, source: str) -> None:
+def refuse_impossible(
+    form: Form, form_name: str, images_as: ImagesAs, output: Store, inputs: list[str]
+) -> None:
     """Raises UsageError if the form cannot have the images so, or nobody can link from there to there."""
     if images_as not in form.images_as:
         raise UsageError(
             f"--format {form_name} cannot {images_as} the images; leave --images out, or give "
             f"{' or '.join(form.images_as)}"
         )
-    if images_as == "link" and not (output.is_local and source.startswith("file://")):
+    if images_as == "link" and not (output.is_local and all(url.startswith("file://") for url in inputs)):
         raise UsageError(
-            f"--images link needs images and destination on a disk, not {source} and {output.url}"
+            f"--images link needs images and destination on a disk, not {' and '.join(inputs)} and {output.url}"
         )
 
 

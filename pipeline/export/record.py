@@ -1,9 +1,10 @@
 """What is exported: the images of a dataset, each with those of its masks that were chosen."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -46,7 +47,7 @@ class Record:
 class Selection:
     """Which masks are exported, and under which split and name."""
 
-    source: str  # the dataset's input
+    source: str  # the folder that names are relative to
     where: Where | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
@@ -102,6 +103,16 @@ def split_of(image_id: str, shares: Mapping[str, float], seed: int) -> str:
         if point < edge:
             return name
     return list(shares)[-1]  # the shares add up to a little less than 1
+
+
+def common_folder(inputs: Sequence[str]) -> str:
+    """The folder that names of images are relative to: the input itself, or what several inputs share."""
+    if len(inputs) == 1:
+        return inputs[0]
+    shared = takewhile(
+        lambda parts: len(set(parts)) == 1, zip(*(url.split("/") for url in inputs), strict=False)
+    )
+    return "/".join(parts[0] for parts in shared)
 
 
 def file_name(uri: str, source: str, image_id: str) -> str:

@@ -83,6 +83,11 @@ class RunRecord:
     filtered_from: str | None = None  # of filtered rows: which dataset, and the grown_since of that one
     ended: dict[str, Any] | None = None  # how, when, and counts; None while it runs or after it was killed
 
+    @property
+    def inputs(self) -> list[str]:
+        """The URLs that `input` names: one, or those of the datasets that were merged."""
+        return re.split(r" and (?=\w+://)", self.input)
+
     def next(
         self,
         run: str,

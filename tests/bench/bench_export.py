@@ -123,9 +123,9 @@ def listing(photos: Path, images: int) -> Iterator[ManifestRow]:
     etag = next(entry.etag for page in Store.at(str(photos)).list() for entry in page)
     for number in range(images):
         path = photos / f"{number}.jpg"
-        if not path.exists():
-            path.hardlink_to(photos / "0.jpg")
-        yield manifest_row(f"file://{path.resolve()}", 1, etag)
+        if number:
+            path.symlink_to("0.jpg")
+        yield manifest_row(f"file://{photos.resolve()}/{number}.jpg", 1, etag)
 
 
 def main() -> None:

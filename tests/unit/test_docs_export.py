@@ -10,15 +10,18 @@ from labelled_photos import labelled_photos
 from jobs.cli import main
 
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"
-COMMAND = re.compile(r"(?:^|`)(sam-label (?:export|compact) masks[^`\n]*)", re.MULTILINE)
+COMMAND = re.compile(
+    r"(?:^|`)(sam-label (?:export|compact|merge) (?:masks|monday|week)[^`\n]*)", re.MULTILINE
+)
 
 
 def test_every_command_and_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    labelled_photos(str(tmp_path / "photos"), str(tmp_path / "masks"))
+    for photos, output in (("photos", "masks"), ("1", "monday"), ("2", "tuesday")):
+        labelled_photos(str(tmp_path / photos), str(tmp_path / output))
     monkeypatch.chdir(tmp_path)
     commands = list(dict.fromkeys(COMMAND.findall(text)))
-    assert len(commands) == 7
+    assert len(commands) == 9
     for command in commands:
         with pytest.raises(SystemExit) as ended:
             main(shlex.split(command)[1:])

@@ -39,7 +39,7 @@ FLOORS = {
             "run_command",
             "verbosity",
             "export_command",
-            "compact_command",
+            "rewrite_commands",
         },
         {"cli"},
         {"entry"},

@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 import pytest
 
-from pipeline.export.record import file_name, split_of
+from pipeline.export.record import common_folder, file_name, split_of
 
 ID = "0123456789abcdef" * 2
 
@@ -28,6 +28,24 @@ ID = "0123456789abcdef" * 2
 )
 def test_a_name_is_below_the_input_or_the_id(uri: str, source: str, name: str) -> None:
     assert file_name(uri, source, ID) == name
+
+
+@pytest.mark.parametrize(
+    ("inputs", "folder", "uri", "name"),
+    [
+        (["file:///x"], "file:///x", "file:///x/a.jpg", "a.jpg"),
+        (["file:///x/a", "file:///x/b"], "file:///x", "file:///x/b/1.jpg", "b/1.jpg"),
+        (["file:///x", "file:///x/b"], "file:///x", "file:///x/b/1.jpg", "b/1.jpg"),
+        (["file:///x", "file:///y"], "file://", "file:///y/1.jpg", "y/1.jpg"),
+        (["s3://x", "s3://y/z"], "s3:/", "s3://y/z/1.jpg", "y/z/1.jpg"),
+        (["s3://x", "file:///x"], "", "s3://x/1.jpg", f"{ID}.jpg"),
+    ],
+)
+def test_names_of_merged_datasets_are_below_what_their_inputs_share(
+    inputs: list[str], folder: str, uri: str, name: str
+) -> None:
+    assert common_folder(inputs) == folder
+    assert file_name(uri, folder, ID) == name
 
 
 def test_the_split_has_about_its_shares_and_stays_as_it_is() -> None:

@@ -1,0 +1,56 @@
+"""`sam-label compact` and `merge`: the same rows in other files."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from jobs.wording import counted, size
+
+Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
+Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Datasets: folders or URLs.")]
+Merged = Annotated[str, typer.Argument(metavar="OUTPUT", help="Dataset to write: a folder or a URL.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the dataset at OUTPUT first.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def compact(output: Output, json_: Json = False) -> int:
+    """Put small shards together into few large ones; the rows stay what they are."""
+    from pipeline.output.commands.compact import compact as put_together
+
+    result = put_together(output)
+    if json_:
+        print(json.dumps(asdict(result)))
+        return 0
+    if result.shards == result.shards_before:
+        print(f"nothing to put together: {counted(result.shards, 'shard')}, {size(result.bytes)}")
+        return 0
+    print(
+        f"{counted(result.shards_before, 'shard')}, {size(result.bytes_before)}, became "
+        f"{counted(result.shards, 'shard')}, {size(result.bytes)}"
+    )
+    print(f"next: sam-label validate {output}", file=sys.stderr)
+    return 0
+
+
+def merge(inputs: Inputs, output: Merged, overwrite: Overwrite = False, json_: Json = False) -> int:
+    """Write the rows of several datasets to a new one; one model and one set of options made them all.
+
+    An image that several hold keeps the row of the dataset that is named first.
+    """
+    from pipeline.output.commands.merge import merge as merged
+
+    result = merged(inputs, output, overwrite)
+    if json_:
+        print(json.dumps(asdict(result)))
+        return 0
+    print(f"{counted(result.rows, 'image')}, {counted(result.masks, 'mask')}")
+    if result.held_twice:
+        print(f"{counted(result.held_twice, 'row')} left out: a dataset named earlier has the image")
+    if result.images > result.rows:
+        print(f"{counted(result.images - result.rows, 'image')} not labelled yet")
+    print(f"dataset: {output}")
+    print(f"next: sam-label compact {output}", file=sys.stderr)
+    return 0

@@ -1,0 +1,81 @@
+"""Several datasets made into one, if one model with one set of options has made them all.
+
+Shard by shard, into a dataset of its own. An image that several hold keeps the row of the one that is named
+first. Run again, it does what is left, unless rows that it has read no longer stand in their dataset.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.errors import UsageError
+from pipeline.output.dataset import Dataset, is_among, packed_ids
+from pipeline.output.format.manifest import rows_of
+from pipeline.output.format.schema import file_metadata
+from pipeline.output.shards import write_shards
+from pipeline.output.writer import open_output
+from pipeline.store.storage import Store
+from pipeline.store.uri import refuse_overlap
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What stands in the new dataset, and how many rows of the old ones do not."""
+
+    images: int
+    rows: int
+    masks: int
+    held_twice: int  # rows of images that a dataset named earlier holds too
+    output: str
+
+
+def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged:
+    """The new dataset, written.
+
+    Raises: UsageError if the datasets do not go together, OutputLocked.
+    """
+    datasets = [Dataset.at(url) for url in inputs]
+    store = Store.at(output)
+    _refuse_strangers(datasets, store)
+    identity = datasets[0].identity
+    sources = list(dict.fromkeys(dataset.record.input for dataset in datasets))
+    origins = [f"{one.store.url} since {one.record.grown_since or 'its first run'}" for one in datasets]
+    with open_output(
+        store,
+        identity,
+        " and ".join(sources),
+        lambda: chain.from_iterable(rows_of(dataset.manifest()) for dataset in datasets),
+        overwrite=overwrite,
+        filtered_from=" and ".join(origins),
+    ) as run:
+        left = run.dataset.pending_ids()
+        metadata = file_metadata(identity.described(), run.run)
+        for number, table in enumerate(chain.from_iterable(dataset.tables() for dataset in datasets)):
+            run.check()
+            ids = packed_ids(table["image_id"])
+            is_left = is_among(ids, left)
+            write_shards(store, f"{run.run}-{number:06d}", table.filter(pa.array(is_left)), metadata)
+            left = left[~is_among(left, np.sort(ids[is_left]))]
+    after = run.dataset.again()
+    rows = sum(dataset.rows for dataset in datasets)
+    return Merged(after.images, after.rows, after.masks, rows - after.rows, store.url)
+
+
+def _refuse_strangers(datasets: Sequence[Dataset], store: Store) -> None:
+    """Raises UsageError for datasets of another identity, one that is named twice, and an output among them."""
+    first, *others = datasets
+    places = [dataset.store.url for dataset in datasets]
+    if len(set(places)) < max(len(places), 2):
+        raise UsageError(f"a merge needs two datasets or more, each named once, not {' '.join(places)}")
+    for dataset in others:
+        if dataset.identity.fingerprint != first.identity.fingerprint:
+            differences = ", ".join(first.identity.differences(dataset.identity))
+            raise UsageError(
+                f"{dataset.store.url} was made with {differences} as {first.store.url}; only datasets of one "
+                "model and one set of mask options go together"
+            )
+    for dataset in datasets:
+        refuse_overlap(dataset.store.location, store.location)

@@ -64,7 +64,7 @@ def refuse_impossible(
         )
     if images_as == "link" and not (output.is_local and all(url.startswith("file://") for url in inputs)):
         raise UsageError(
-            f"--images link needs images and destination on a disk, not {' and '.join(inputs)} and {output.url}"
+            f"--images link needs images and destination on a disk, not {', '.join([*inputs, output.url])}"
         )
 
 

@@ -65,7 +65,7 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged
 
 
 def _refuse_strangers(datasets: Sequence[Dataset], store: Store) -> None:
-    """Raises UsageError for datasets of another identity, one that is named twice, and an output among them."""
+    """Raises UsageError for datasets of two identities, one named twice, and an output inside of one."""
     first, *others = datasets
     places = [dataset.store.url for dataset in datasets]
     if len(set(places)) < max(len(places), 2):

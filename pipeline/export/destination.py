@@ -136,7 +136,9 @@ class Destination:
             if self.store.info(file) is not None:
                 yield file
         for folder in claim.folders:
-            yield from (entry.name for page in self.store.list(folder) for entry in page)
+            names = (entry.name for page in self.store.list(folder) for entry in page)
+            # A kill in the midst of its first write leaves a temporary file of its own memory.
+            yield from (name for name in names if not name.startswith(self.state("")))
 
     def _write_mark(self, name: str, mark: Mark) -> None:
         said = {"counts": mark.counts.as_json(), "kept": mark.kept}

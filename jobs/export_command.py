@@ -28,7 +28,7 @@ def export(config: ExportConfig, json_: Json = False) -> int:
         print(json.dumps({**vars(result), "counts": result.counts.as_json()}))
         return 0
     print(export_text(result, bool(config.where)))
-    print(f"next: {_NEXT[config.format]}", file=sys.stderr)
+    print(f"next: {_NEXT[config.format].replace('DEST', config.dest)}", file=sys.stderr)
     return 0
 
 

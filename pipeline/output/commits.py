@@ -69,7 +69,7 @@ class RunRecord:
     """What a run started from, and how it ended."""
 
     run: str
-    purpose: str  # label | refresh | overwrite | retry | gc
+    purpose: str  # label | refresh | overwrite | retry | gc | compact
     identity: Identity
     input: str
     manifest: tuple[str, ...]  # parts, in order

@@ -71,7 +71,7 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
             (table,) = replace(dataset, commits=(commit,)).tables()
             records = selection.records(table, first_row, first_mask, part.counts)
             shown = _shown(records, progress, first_row, rows)
-            form.write(part, placed(shown, part, form, images_as))
+            form.write(part, placed(shown, part, form, images_as, dataset.identity.scale))
             marks[part.number] = Mark(part.counts, part.kept)
             destination.mark(part.number, marks[part.number])
         progress(first_row + commit.rows, rows)

@@ -34,10 +34,10 @@ Placing = Callable[[Record], Placed]
 
 
 def placed(
-    batches: Iterable[list[Record]], part: Part, form: Form, images_as: ImagesAs
+    batches: Iterable[list[Record]], part: Part, form: Form, images_as: ImagesAs, scale: str
 ) -> Iterator[list[ExportedImage]]:
     """The records with their images in place. What is gone or has changed is left out, and counted."""
-    place = _placing(part, form, images_as)
+    place = _placing(part, form, images_as, scale)
     for records in batches:
         images = []
         for result in side_by_side(place, records):
@@ -68,10 +68,10 @@ def refuse_impossible(
         )
 
 
-def _placing(part: Part, form: Form, images_as: ImagesAs) -> Placing:
+def _placing(part: Part, form: Form, images_as: ImagesAs, scale: str) -> Placing:
     def copy(record: Record) -> Placed:
         try:
-            data, suffix = upright_file(record)
+            data, suffix = upright_file(record, scale)
         except ImageError as fault:
             return fault.reason
         if form.takes_image_in:
@@ -89,7 +89,7 @@ def _placing(part: Part, form: Form, images_as: ImagesAs) -> Placing:
     return {"copy": copy, "link": link, "reference": ExportedImage}[images_as]
 
 
-def upright_file(record: Record) -> tuple[bytes, str]:
+def upright_file(record: Record, scale: str) -> tuple[bytes, str]:
     """The image's file as it was labelled, upright, and what is to be added to its name; mostly nothing.
 
     Raises: ImageError if it is gone or has changed, StoreError.
@@ -105,7 +105,7 @@ def upright_file(record: Record) -> tuple[bytes, str]:
         raise ImageError(Reason.SOURCE_CHANGED, f"{record.uri} has changed since it was labelled")
     if record.exif_orientation != 1:
         with _turning:
-            return _png(decoded_image(got.data, _ANY_PIXELS).image_HW3), ".png"
+            return _png(decoded_image(got.data, _ANY_PIXELS, scale).image_HW3), ".png"
     is_named = PurePosixPath(record.name).suffix.lower() in _KNOWN_SUFFIXES
     return got.data, "" if is_named else _SUFFIXES.get(image_format(got.data[:HEADER_BYTES]) or "", "")
 

@@ -7,6 +7,7 @@ commits afterwards is in nobody's list (infra/adr/0006).
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from pipeline.output.commits import Commit, now, run_id
+from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
-from pipeline.output.format.schema import file_metadata
+from pipeline.output.format.names import kept
+from pipeline.output.format.schema import conformed, file_metadata
 from pipeline.output.lock import held_lock
 from pipeline.output.shards import SHARD_BYTES, shard_memory_bytes, write_shards
 from pipeline.output.writer import switched
@@ -45,26 +46,17 @@ def compact(output: str) -> Compacted:
     with held_lock(store) as lock:
         before = Dataset.in_store(store)
         groups = [group for group in _groups(before) if len(group) > 1]
-        run = run_id(lock.generation)
-        metadata = file_metadata(before.identity.described(), run)
+        metadata = file_metadata(before.identity.described(), lock.run)
         written: list[Commit] = []
         for number, group in enumerate(groups):
             lock.check()
             rows = pa.concat_tables(_tables(before, group))
-            written += write_shards(store, f"{run}-compacted{number:06d}", rows, metadata)
+            written += write_shards(store, kept(lock.run, number), rows, metadata)
         replaced = {commit.name for group in groups for commit in group}
         standing = [commit for commit in before.commits if commit.name not in replaced]
         after = [*standing, *written]
         if groups:
-            record = replace(
-                before.record,
-                run=run,
-                purpose="compact",
-                started_from=tuple(commit.name for commit in after),
-                started_at=now(),
-                settings={},
-                ended=None,
-            )
+            record = before.record.next(lock.run, "compact", [commit.name for commit in after])
             with switched(store, lock, record, after):
                 pass
     return Compacted(len(before.commits), len(after), _bytes(before.commits), _bytes(after))
@@ -91,7 +83,7 @@ def _groups(dataset: Dataset) -> Iterator[Group]:
 
 def _tables(dataset: Dataset, group: Group) -> Iterator[pa.Table]:
     for commit in group:
-        yield from replace(dataset, commits=(commit,)).tables()
+        yield from map(conformed, replace(dataset, commits=(commit,)).tables())
 
 
 def _bytes(commits: Iterable[Commit]) -> int:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipeline.errors import UsageError
 from pipeline.output.dataset import Dataset, is_among, packed_ids
 from pipeline.output.format.manifest import rows_of
+from pipeline.output.format.names import labelled
 from pipeline.output.format.schema import file_metadata
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
@@ -57,7 +58,7 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged
             run.check()
             ids = packed_ids(table["image_id"])
             is_left = is_among(ids, left)
-            write_shards(store, f"{run.run}-{number:06d}", table.filter(pa.array(is_left)), metadata)
+            write_shards(store, labelled(run.run, number), table.filter(pa.array(is_left)), metadata)
             left = left[~is_among(left, np.sort(ids[is_left]))]
     after = run.dataset.again()
     rows = sum(dataset.rows for dataset in datasets)

@@ -52,7 +52,9 @@ class Coco:
         if not self.destination.file:
             for split in self.splits:
                 if part.kept[f"{split}.images"]:
-                    name = f"annotations/{split}/{part.number:05d}.json".replace("//", "/")
+                    # As COCO's own files are called, and as datumaro and CVAT look for them.
+                    words = filter(None, ("instances", split, f"{part.number:05d}"))
+                    name = f"annotations/{'_'.join(words)}.json"
                     part.publish_chunks(name, self._chunks(split, {part.number: part.kept}))
 
     def end(self, last: Part, kept: Pieces) -> None:

@@ -22,8 +22,17 @@ from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.store.storage import Store, side_by_side
 from pipeline.store.uri import split_uri
 
-_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "GIF": ".gif"}
-_KNOWN_SUFFIXES = {*_SUFFIXES.values(), ".jpeg", ".tiff"}
+SUFFIXES = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "TIFF": ".tif",
+    "BMP": ".bmp",
+    "GIF": ".gif",
+    "PPM": ".ppm",
+    "AVIF": ".avif",
+}
+_KNOWN_SUFFIXES = {*SUFFIXES.values(), ".jpeg", ".tiff", ".pgm", ".pbm", ".pnm"}
 # The image was small enough for the run that labelled it.
 _ANY_PIXELS = 1 << 62
 _GONE = (Reason.SOURCE_MISSING, Reason.SOURCE_CHANGED)
@@ -107,7 +116,7 @@ def upright_file(record: Record, scale: str) -> tuple[bytes, str]:
         with _turning:
             return _png(decoded_image(got.data, _ANY_PIXELS, scale).image_HW3), ".png"
     is_named = PurePosixPath(record.name).suffix.lower() in _KNOWN_SUFFIXES
-    return got.data, "" if is_named else _SUFFIXES.get(image_format(got.data[:HEADER_BYTES]) or "", "")
+    return got.data, "" if is_named else SUFFIXES.get(image_format(got.data[:HEADER_BYTES]) or "", "")
 
 
 def _png(image_HW3: np.ndarray) -> bytes:

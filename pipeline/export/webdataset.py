@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 from pipeline.config import ImagesAs
 from pipeline.export.destination import Claim
 from pipeline.export.form import ExportedImage, Part
+from pipeline.export.images import SUFFIXES
 from pipeline.export.record import Record
 from pipeline.export.sa1b import sa1b_json
 from pipeline.images.image_format import HEADER_BYTES, image_format
 
 TAR_BYTES = 64 << 20  # in memory, for each part of the split; one image may come on top
-SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif", "BMP": "bmp", "GIF": "gif"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class _Tars:
 def _members(image: ExportedImage) -> Iterator[tuple[str, bytes]]:
     """The two files of an image, under its id: a name's own dots would be taken for an extension."""
     record, data = image.record, image.data or b""
-    kind = SUFFIXES.get(image_format(data[:HEADER_BYTES]) or "", "img")
-    yield f"{record.image_id}.{kind}", data
+    suffix = SUFFIXES.get(image_format(data[:HEADER_BYTES]) or "", ".img")
+    yield f"{record.image_id}{suffix}", data
     said = {**sa1b_json(record, record.name), "uri": record.uri}
     yield f"{record.image_id}.json", json.dumps(said).encode()

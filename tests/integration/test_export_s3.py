@@ -39,7 +39,7 @@ def test_a_bucket_is_exported_into_a_bucket(object_store: str) -> None:
         assert result.counts.images == len(NAMES)
         found = objects(f"{object_store}/out/{form}")
         assert len(found) == result.counts.files
-    images = json.loads(objects(f"{object_store}/out/coco")["annotations/00000.json"])["images"]
+    images = json.loads(objects(f"{object_store}/out/coco")["annotations/instances_00000.json"])["images"]
     assert images[0]["file_name"] == "a.jpg"
     tar = objects(f"{object_store}/out/webdataset")["00000-000.tar"]
     with tarfile.open(fileobj=io.BytesIO(tar)) as members:

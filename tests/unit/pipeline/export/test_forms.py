@@ -74,7 +74,7 @@ def test_coco_as_one_file_beside_its_images(labelled) -> None:
 def test_coco_as_one_file_a_shard_and_links(labelled) -> None:
     labelled.export("coco", images="link")
     parts = sorted((labelled.folder / "coco/annotations").iterdir())
-    assert [part.name for part in parts] == ["00000.json", "00001.json", "00002.json"]
+    assert [part.name for part in parts] == [f"instances_0000{part}.json" for part in range(3)]
     images = [image for part in parts for image in json.loads(part.read_text())["images"]]
     assert [image["id"] for image in images] == sorted({image["id"] for image in images})
     assert len(images) == len(NAMES)
@@ -204,9 +204,10 @@ def test_a_split_parts_the_images(labelled, form: str) -> None:
         splits = lance.dataset(str(labelled.folder / "split")).to_table()["split"].to_pylist()
         assert sorted(set(splits)) == ["train", "val"]
         return
-    folder = {"coco": "annotations/", "yolo": "labels/", "png": "masks/"}.get(form, "")
-    assert [name for name in files if name.startswith(f"{folder}train/")]
-    assert [name for name in files if name.startswith(f"{folder}val/")]
+    folder = {"coco": "annotations/instances_", "yolo": "labels/", "png": "masks/"}.get(form, "")
+    between = "_" if form == "coco" else "/"
+    assert [name for name in files if name.startswith(f"{folder}train{between}")]
+    assert [name for name in files if name.startswith(f"{folder}val{between}")]
     if form == "yolo":
         assert files["data.yaml"].startswith(b"train: images/train\nval: images/val\nnames:")
 

@@ -26,7 +26,7 @@ FLOORS = {
         {"store"},
         {"config", "output/format"},
         {"cluster", "images", "weights", "output"},
-        {"labelling", "plan", "output/commands"},
+        {"labelling", "plan", "output/commands", "reading"},
         {"run"},
     ],
     "jobs": [

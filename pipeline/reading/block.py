@@ -1,5 +1,6 @@
 """Some rows of a dataset in memory: columns of Arrow, and numbers of one row as numpy without a copy."""
 
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -20,11 +21,19 @@ _NUMBERS: dict[str, type] = {
 }
 
 
+@dataclass(frozen=True)
+class ImageSettings:
+    """How the run read its images: RunConfig.scale and RunConfig.anonymous."""
+
+    scale: str
+    anonymous: bool
+
+
 class Block:
     """A table with the masks' columns as arrays; made once for many rows."""
 
-    def __init__(self, table: pa.Table) -> None:
-        self.table = table.combine_chunks()
+    def __init__(self, table: pa.Table, images: ImageSettings) -> None:
+        self.table, self.images = table.combine_chunks(), images
         self._arrays = {name: self.table[name].chunk(0) for name in table.column_names if table.num_rows}
         self._lists: dict[str, tuple[NDArray[np.int64], NDArray[Any]]] = {}
 

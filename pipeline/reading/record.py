@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ImageError, UsageError
 from pipeline.images.decode import decoded_image
-from pipeline.images.fetch import image_bytes
-from pipeline.reading.block import Block
+from pipeline.images.fetch import FetchSettings, image_bytes
+from pipeline.reading.block import Block, ImageSettings
 from sam_core.masks.decode import Box, decoded_masks, drawn_labels, reduced_masks
 from sam_core.masks.image_masks import ImageMasks
 
@@ -46,7 +46,7 @@ class Record:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # to another process goes this row alone, not those beside it
-        return _unpickled, (self.block.table.take([self.row]), self.chosen)
+        return _unpickled, (self.block.table.take([self.row]), self.block.images, self.chosen)
 
     @property
     def image_id(self) -> str:
@@ -162,8 +162,10 @@ class Record:
         """
         self._refuse_failed()
         try:
-            data = image_bytes({"uri": self.uri, "etag": self["etag"], "size": 0}, None, 1)
-            pixels_HW3 = decoded_image(data, self.height * self.width).image_HW3
+            pixels = self.height * self.width
+            settings = FetchSettings(None, self.block.images.anonymous, pixels)
+            data = image_bytes({"uri": self.uri, "etag": self["etag"], "size": 0}, settings)
+            pixels_HW3 = decoded_image(data, pixels, self.block.images.scale).image_HW3
         except ImageError as fault:
             raise ImageError(fault.reason, f"the image {self.uri} cannot be had: {fault}") from fault
         return pixels_HW3 if pixels_HW3.flags.writeable else pixels_HW3.copy()  # torch takes no other
@@ -180,5 +182,5 @@ class Record:
             )
 
 
-def _unpickled(table: pa.Table, chosen: NDArray[np.int64] | None) -> Record:
-    return Record(Block(table), 0, chosen)
+def _unpickled(table: pa.Table, images: ImageSettings, chosen: NDArray[np.int64] | None) -> Record:
+    return Record(Block(table, images), 0, chosen)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset as Snapshot
 from pipeline.output.dataset import packed_ids
-from pipeline.reading.block import Block
+from pipeline.reading.block import Block, ImageSettings
 from pipeline.reading.columns import columns_of
 from pipeline.reading.record import Record
 from pipeline.store.storage import side_by_side
@@ -44,6 +44,12 @@ class Rows:
         return self.snapshot.commits
 
     @cached_property
+    def images(self) -> ImageSettings:
+        """How the images were read that the rows are of."""
+        anonymous = bool(self.snapshot.record.settings.get("anonymous", False))
+        return ImageSettings(self.snapshot.identity.scale, anonymous)
+
+    @cached_property
     def starts(self) -> Places:
         """The number of each shard's first row; the last entry is the number of all rows."""
         counts = [
@@ -58,9 +64,9 @@ class Rows:
         # a pass over all rows has no need of the conditions of all shards first
         places = self._places[shard] if "_places" in self.__dict__ else self._places_of(commit)
         if places is not None and not len(places):
-            return Block(pa.table({})), places
+            return Block(pa.table({}), self.images), places
         table = self.snapshot.rows_of(commit, self.columns)
-        return Block(table), np.arange(commit.rows) if places is None else places
+        return Block(table, self.images), np.arange(commit.rows) if places is None else places
 
     def record(self, number: int) -> Record:
         """The row of that number, through the row group that holds it."""
@@ -135,7 +141,7 @@ class _KeptBlocks:
             if key in self._blocks:
                 self._blocks.move_to_end(key)
                 return self._blocks[key]
-            block = Block(rows.snapshot.rows_of(commit, rows.columns, [group]))
+            block = Block(rows.snapshot.rows_of(commit, rows.columns, [group]), rows.images)
             self._blocks[key] = block
             self._bytes += block.table.nbytes
             while self._bytes > KEPT_BYTES and len(self._blocks) > 1:

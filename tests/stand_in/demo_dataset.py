@@ -28,12 +28,14 @@ class Upright:
 
     exif_orientation = 1
     frames = 1
+    pixel_scale = None
+    pixel_range = None
 
 
-def write_demo(output: str, photos: Path | str = PHOTOS, shard_rows: int = 2) -> None:
+def write_demo(output: str, photos: Path | str = PHOTOS, shard_rows: int = 2, scale: str = "full") -> None:
     """The dataset that a run over the photos gives, at a folder or a URL."""
     source, store = Source.at(str(photos)), Store.at(output)
-    identity = Identity("vit_t", "0" * 64, MaskOptions())
+    identity = Identity("vit_t", "0" * 64, MaskOptions(), scale=scale)
     with open_output(store, identity, str(source.location), source.rows) as run:
         rows = [
             ok_row(row._asdict(), Upright(), recorded_masks(Path(row.uri).stem))

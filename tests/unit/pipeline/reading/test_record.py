@@ -11,6 +11,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from pipeline.errors import ImageError, Reason, UsageError
+from pipeline.images.decode import decoded_image
 from pipeline.output.row_masks import masks_of_row
 from pipeline.reading.dataset import Dataset
 from pipeline.reading.record import Record
@@ -112,6 +113,18 @@ def test_the_image_is_upright_as_it_was_labelled(tmp_path: Path) -> None:
     (record,) = Dataset.open(str(tmp_path / "out"))
     assert np.array_equal(record.image, np.asarray(upright))
     assert record.image.shape[:2] == record.masks().shape[1:]
+
+
+def test_an_image_of_deep_samples_has_the_scale_that_it_was_labelled_with(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    values_HW = np.arange(300 * 451, dtype=np.uint16).reshape(300, 451) // 40
+    Image.fromarray(values_HW).save(photos / "chelsea.png")
+    data = (photos / "chelsea.png").read_bytes()
+    for scale in ("full", "auto", "100:900"):
+        write_demo(str(tmp_path / scale), photos, scale=scale)
+        (record,) = Dataset.open(str(tmp_path / scale))
+        assert np.array_equal(record.image, decoded_image(data, 1 << 20, scale).image_HW3), scale
 
 
 def test_an_image_that_is_gone_or_another_one_is_told(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ import sys
 from pathlib import Path
 
 import ray
+import ray.data
 import sam_label
 from ray.train import DataConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
@@ -47,6 +48,7 @@ from ray.train.torch import TorchTrainer
 ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
 url, out = sys.argv[1:]
 options = dict(shuffle=True, seed=3, window_rows=1)
+in_order = ray.data.ExecutionOptions(preserve_order=True)
 dataset = sam_label.Dataset.open(url)
 expected = [[s["uri"] for s in dataset.to_torch(rank=rank, ranks=2, **options)] for rank in (0, 1)]
 
@@ -64,7 +66,7 @@ TorchTrainer(
     train,
     scaling_config=ScalingConfig(num_workers=2),
     datasets={str(rank): dataset.to_ray(rank=rank, ranks=2, **options) for rank in (0, 1)},
-    dataset_config=DataConfig(datasets_to_split=[]),
+    dataset_config=DataConfig(datasets_to_split=[], execution_options=in_order),
     run_config=RunConfig(storage_path=out),
 ).fit()
 print(*sorted(path.name for path in Path(out).glob("rank-*")))

@@ -1,14 +1,14 @@
 # Every target does its own set-up and can be repeated.
 PYTHON ?= python3
 BIN := .venv/bin
-BUILD_INPUTS := pyproject.toml constraints.txt setup.py sam_core/decoding/native/sources.py $(wildcard sam_core/decoding/native/*.c sam_core/decoding/native/*.h)
+BUILD_INPUTS := pyproject.toml constraints.txt setup.py sam_core/decoding/native/sources.py sam_core/masks/rle_library.py $(wildcard sam_core/decoding/native/*.c sam_core/decoding/native/*.h sam_core/masks/*.c)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 # On all cores, which pip does on one. Where PYTHONDONTWRITEBYTECODE is set, as in many images, each of Ray's processes
 # would else compile all that it imports again. Some packages carry templates that are no Python: their faults are silent.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
-SOURCES := sam_core pipeline jobs tests setup.py
+SOURCES := sam_label sam_core pipeline jobs tests setup.py
 
-.PHONY: demo test check fix bench chaos clean
+.PHONY: demo test check fix bench bench-reading chaos clean
 
 demo: .venv/installed
 	$(BIN)/sam-label run jobs/demo/photos demo-output --config jobs/demo/demo.toml
@@ -28,6 +28,7 @@ fix: .venv/installed-dev
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/python -m jobs.options.option_table > docs/options.md
+	$(BIN)/python -m sam_label.api_page > docs/api.md
 
 # The figures of the README's promises, in an hour; 200 random kills take a third of it.
 chaos: .venv/installed-dev
@@ -36,8 +37,11 @@ chaos: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python tests/bench/bench_generator.py
 
+bench-reading: .venv/installed-dev
+	$(BIN)/python tests/bench/bench_reading.py
+
 clean:
-	rm -rf .venv build demo-output *.egg-info sam_core/decoding/native/*.so
+	rm -rf .venv build demo-output *.egg-info sam_core/decoding/native/*.so sam_core/masks/*.so
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sam-label needs Python 3.11 or newer; name one with: make PYTHON=python3.11" >&2; exit 1; }

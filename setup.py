@@ -1,8 +1,9 @@
-"""Builds the CPU kernel, a shared library for each instruction set, with the C compiler that ziglang carries.
+"""Builds the CPU kernel, a shared library for each instruction set, and the decoder of run lengths.
 
-Everything else about the package is in pyproject.toml. The libraries are plain C without Python's API;
-`sam_core.decoding.native` loads them. If one cannot be built, the installation continues without it, and
-plain torch gives the same masks in more time.
+The C compiler is the one that ziglang carries; everything else about the package is in pyproject.toml. The
+libraries are plain C without Python's API; `sam_core.decoding.native` and `sam_core.masks.rle_library` load
+them. If one cannot be built, the installation continues without it, and plain torch and numpy give the same
+masks in more time.
 """
 
 import platform
@@ -20,6 +21,8 @@ SOURCES = [f"sam_core/decoding/native/{name}" for name in NATIVE["UNITS"]]
 COMPILER = [sys.executable, "-m", "ziglang", "cc"]
 FLAGS = [*NATIVE["FLAGS"], f"-DSAM_SOURCES={NATIVE['digest']()}"]
 TARGET_CPUS = NATIVE["INSTRUCTION_SETS"].get(platform.machine().lower(), {})
+RLE_SOURCES = ["sam_core/masks/rle_kernel.c"]
+RLE_FLAGS = runpy.run_path("sam_core/masks/rle_library.py")["build_flags"]()
 
 
 class BuildKernel(build_ext):
@@ -27,18 +30,24 @@ class BuildKernel(build_ext):
         return str(Path(*fullname.split("."))) + (".dll" if sys.platform == "win32" else ".so")
 
     def build_extension(self, ext: Extension) -> None:
-        cpu = TARGET_CPUS[ext.name.rpartition(".")[2]]
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        command = [*COMPILER, *FLAGS, f"-mcpu={cpu}", "-o", str(target), *ext.sources]
+        command = [*COMPILER, *ext.extra_compile_args, "-o", str(target), *ext.sources]
         if subprocess.run(command).returncode:  # noqa: S603 - fixed words
             raise CompileError(f"{target.name} was not built: is ziglang installed?")
 
 
+def _library(name: str, sources: list[str], flags: list[str]) -> Extension:
+    return Extension(name, sources, depends=sources, extra_compile_args=flags, optional=True)
+
+
 setup(
     ext_modules=[
-        Extension(f"sam_core.decoding.native.{name}", SOURCES, depends=SOURCES, optional=True)
-        for name in TARGET_CPUS
+        *(
+            _library(f"sam_core.decoding.native.{name}", SOURCES, [*FLAGS, f"-mcpu={cpu}"])
+            for name, cpu in TARGET_CPUS.items()
+        ),
+        *([_library("sam_core.masks.rle_kernel", RLE_SOURCES, RLE_FLAGS)] if RLE_FLAGS else []),
     ],
     cmdclass={"build_ext": BuildKernel},
 )

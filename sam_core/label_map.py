@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from sam_core.masks.decode import drawn_labels
 from sam_core.masks.image_masks import ImageMasks
 
 
@@ -11,7 +12,5 @@ def label_map(masks: ImageMasks) -> npt.NDArray[np.int32]:
 
     A pixel of several masks goes to the one of smallest area, so that a part is seen on its whole.
     """
-    labels_HW = np.zeros((masks.height, masks.width), dtype=np.int32)
-    for index in np.argsort(-masks.area, kind="stable").tolist():
-        labels_HW[masks.mask(index)] = index + 1
-    return labels_HW
+    largest_first = np.argsort(-masks.area, kind="stable")
+    return drawn_labels(masks.counts, largest_first, masks.height, masks.width)

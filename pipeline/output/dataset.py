@@ -6,10 +6,11 @@
 A snapshot holds still while a run goes on; take another for what has been committed since.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +21,10 @@ from pipeline.output.commits import Commit, RunRecord, current_record, failed_by
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import read_manifest
 from pipeline.output.format.schema import SCHEMA
-from pipeline.output.shards import read_shard
+from pipeline.output.shards import read_shard, shard_group_rows
 from pipeline.store.storage import Store, side_by_side
 
+T = TypeVar("T")
 Ids = NDArray[np.bytes_]  # image ids as 16 bytes each: 100 million are 1.6 GB
 
 
@@ -129,7 +131,7 @@ class Dataset:
         Raises: DamagedFile. SamLabelError if a later run has replaced a shard.
         """
         for commit in self.commits:
-            yield self._rows_of(commit, columns)
+            yield self.rows_of(commit, columns)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows at once; for datasets that fit in memory."""
@@ -147,7 +149,7 @@ class Dataset:
         ids = np.empty(self.rows, dtype="S16")
 
         def read(commit: Commit, end: int) -> None:
-            ids[end - commit.rows : end] = packed_ids(self._rows_of(commit, ["image_id"])["image_id"])
+            ids[end - commit.rows : end] = packed_ids(self.rows_of(commit, ["image_id"])["image_id"])
 
         ends = accumulate(commit.rows for commit in self.commits)
         side_by_side(lambda place: read(*place), zip(self.commits, ends, strict=True))
@@ -165,20 +167,29 @@ class Dataset:
         parts = [packed_ids(table["image_id"]) for table in self.pending()]
         return np.sort(np.concatenate([np.zeros(0, dtype="S16"), *parts]))
 
-    def _rows_of(self, commit: Commit, columns: Sequence[str] | None) -> pa.Table:
-        """The rows of a shard. Raises: as `tables`."""
+    def rows_of(
+        self, commit: Commit, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None
+    ) -> pa.Table:
+        """The rows of a shard, or of some row groups of it. Raises: as `tables`."""
+        table = self._unless_replaced(commit, lambda: read_shard(self.store, commit, columns, groups))
+        if groups is None and table.num_rows != commit.rows:
+            why = f"it has {table.num_rows} rows, its commit says {commit.rows}"
+            raise DamagedFile(self.store.uri(commit.shard), why)
+        return table
+
+    def group_rows_of(self, commit: Commit) -> list[int]:
+        """How many rows each row group of a shard has. Raises: as `tables`."""
+        return self._unless_replaced(commit, lambda: shard_group_rows(self.store, commit))
+
+    def _unless_replaced(self, commit: Commit, read: Callable[[], T]) -> T:
         try:
-            table = read_shard(self.store, commit, columns)
+            return read()
         except StoreError as fault:
             later = _later_record(self.store, self.record, fault)
             raise SamLabelError(
                 f"{self.store.uri(commit.shard)} was replaced by run {later.run} while it was read; open "
                 "the dataset again"
             ) from fault
-        if table.num_rows != commit.rows:
-            why = f"it has {table.num_rows} rows, its commit says {commit.rows}"
-            raise DamagedFile(self.store.uri(commit.shard), why)
-        return table
 
 
 def _later_record(store: Store, record: RunRecord, missing: StoreError) -> RunRecord:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pipeline.output.commits import Commit, write_commit
 from pipeline.output.format.names import shard_name
 from pipeline.output.format.parquet import (
+    group_rows,
     parquet_bytes,
     parquet_memory_bytes,
     parquet_metadata,
@@ -37,11 +38,21 @@ def write_shards(store: Store, task: str, rows: pa.Table, metadata: Mapping[byte
     return commits
 
 
-def read_shard(store: Store, commit: Commit, columns: Sequence[str] | None = None) -> pa.Table:
-    """A shard's rows under SCHEMA; only the bytes of the named columns are read. Raises: DamagedFile."""
-    whole = columns is None
+def read_shard(
+    store: Store, commit: Commit, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None
+) -> pa.Table:
+    """A shard's rows under SCHEMA; only the bytes of the named columns and row groups are read.
+
+    Raises: DamagedFile.
+    """
+    whole = columns is None and groups is None
     file = store.read(commit.shard) if whole else RangeFile(store, commit.shard, commit.bytes)
-    return parquet_table(file, store.uri(commit.shard), columns, may_lack=ADDED_LATER)
+    return parquet_table(file, store.uri(commit.shard), columns, groups, may_lack=ADDED_LATER)
+
+
+def shard_group_rows(store: Store, commit: Commit) -> list[int]:
+    """How many rows each row group of a shard has; reads its footer. Raises: DamagedFile."""
+    return group_rows(RangeFile(store, commit.shard, commit.bytes), store.uri(commit.shard))
 
 
 def shard_metadata(store: Store, commit: Commit) -> Mapping[bytes, bytes]:

@@ -4,6 +4,7 @@ The calls name bucket and key apart, since s3fs's own path functions cut a key a
 whole prefix into memory.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from functools import cache, partial
 from typing import Any
@@ -34,7 +35,11 @@ class S3Objects:
     def __init__(self, bucket: str, prefix: str, anonymous: bool) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._s3 = client(anonymous)
+        self._anonymous = anonymous
+
+    @property
+    def _s3(self) -> Any:
+        return client(self._anonymous)
 
     def pages(self, prefix: str, hidden: bool = True, follow_links: bool = False) -> Iterator[list[Entry]]:
         below = self._prefix + (f"{prefix}/" if prefix else "")
@@ -153,3 +158,8 @@ def _not_an_endpoint(what: str) -> str:
         f"the S3 endpoint is not a URL ({what}); write it with its scheme, as in "
         "AWS_ENDPOINT_URL=http://127.0.0.1:9000"
     )
+
+
+# the client's thread does not go along into a process that is forked, as a DataLoader's workers are
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=client.cache_clear)

@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from sam_core.masks.rle import compressed_counts_runs, mask_of_runs
+from sam_core.masks.decode import decoded_masks
+from sam_core.masks.rle import compressed_counts_runs
 
 OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
 OUTPUT_MODES: tuple[OutputMode, ...] = get_args(OutputMode)
@@ -55,7 +56,8 @@ class ImageMasks:
 
     def mask(self, index: int) -> npt.NDArray[np.bool_]:
         """One mask, decoded; bool [height, width]."""
-        return mask_of_runs(compressed_counts_runs(self.counts[index]), self.height, self.width)
+        mask_HW: npt.NDArray[np.bool_] = decoded_masks([self.counts[index]], self.height, self.width)[0]
+        return mask_HW
 
     def records(self, output_mode: OutputMode = "binary_mask") -> list[dict[str, Any]]:
         """SA's record dictionaries, one a mask, with `segmentation` in the form that `output_mode` names."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from jobs.options.option_table import option_page
 from pipeline.errors import Reason
 from pipeline.output.format.schema import SCHEMA
+from sam_label.api_page import api_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -21,3 +22,7 @@ def test_every_column_is_documented() -> None:
 
 def test_the_page_of_options_is_up_to_date() -> None:
     assert (DOCS / "options.md").read_text(encoding="utf-8") == option_page(), "run `make fix`"
+
+
+def test_the_page_of_names_is_up_to_date() -> None:
+    assert (DOCS / "api.md").read_text(encoding="utf-8") == api_page(), "run `make fix`"

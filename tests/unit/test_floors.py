@@ -26,7 +26,7 @@ FLOORS = {
         {"store"},
         {"config", "output/format"},
         {"cluster", "images", "weights", "output"},
-        {"labelling", "plan", "output/commands", "export"},
+        {"labelling", "plan", "output/commands", "export", "reading"},
         {"run"},
     ],
     "jobs": [

@@ -34,15 +34,18 @@ def parquet_table(
     file: bytes | io.RawIOBase,
     uri: str,
     columns: Sequence[str] | None = None,
+    groups: Sequence[int] | None = None,
     may_lack: Sequence[pa.Field] = (),
 ) -> pa.Table:
-    """The rows of a Parquet file that is called `uri`; of the named columns only. Raises: DamagedFile.
+    """The rows of a Parquet file that is called `uri`; of the named columns and row groups only.
 
     Columns of `may_lack` that the file has not are null.
+    Raises: DamagedFile.
     """
     with _damage_told(uri):
+        opened = _opened(file)
         # read_table's threads can abort a process that exits
-        table = _opened(file).read(columns=columns)
+        table = opened.read(columns=columns) if groups is None else opened.read_row_groups(groups, columns)
         table.validate(full=True)
         for field in may_lack:
             if field.name not in table.column_names and (columns is None or field.name in columns):
@@ -61,6 +64,13 @@ def parquet_memory_bytes(file: bytes | io.RawIOBase, uri: str) -> int:
     with _damage_told(uri):
         footer = _opened(file).metadata
         return sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+
+
+def group_rows(file: bytes | io.RawIOBase, uri: str) -> list[int]:
+    """How many rows each row group of a Parquet file has that is called `uri`. Raises: DamagedFile."""
+    with _damage_told(uri):
+        about = _opened(file).metadata
+        return [about.row_group(group).num_rows for group in range(about.num_row_groups)]
 
 
 def _opened(file: bytes | io.RawIOBase) -> pq.ParquetFile:

@@ -261,9 +261,9 @@ def test_the_ids_of_many_shards_are_read_side_by_side(
     photos.run(store)
     all_of_them = Barrier(len(Dataset.in_store(store).commits), timeout=60)
 
-    def together(store: Store, commit: Commit, columns: Sequence[str]) -> pa.Table:
+    def together(store: Store, commit: Commit, columns: Sequence[str], groups: None) -> pa.Table:
         all_of_them.wait()
-        return read_shard(store, commit, columns)
+        return read_shard(store, commit, columns, groups)
 
     monkeypatch.setattr("pipeline.output.dataset.read_shard", together)
     ids = packed_ids(pa.chunked_array([[image_id(uri) for uri in photos.etags]]))

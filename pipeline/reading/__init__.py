@@ -1,0 +1,1 @@
+"""A dataset of masks in Python: records, pixels, training. Needs no Ray, and torch only to train."""

@@ -1,0 +1,199 @@
+"""A dataset of masks, to read and to train on.
+
+    dataset = Dataset.open("s3://bucket/masks")
+    for record in dataset: record.uri, record.predicted_iou, record.mask(0)
+
+It is one moment of it: a run that goes on adds rows to the next one, which `again` gives.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.errors import UsageError
+from pipeline.output.dataset import Dataset as Snapshot
+from pipeline.reading.ahead import ahead
+from pipeline.reading.columns import Where, expression_of, read_columns
+from pipeline.reading.feed import Feed, FeedOptions
+from pipeline.reading.follow import followed
+from pipeline.reading.opened import opened_snapshot, pinned_snapshot
+from pipeline.reading.record import Record
+from pipeline.reading.rows import Rows
+
+if TYPE_CHECKING:
+    import ray.data
+
+    from pipeline.reading.torch_data import IndexedImages, StreamedImages
+
+
+class Dataset:
+    """The rows of a dataset at one moment, in a fixed order: a sequence of records."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        columns: Sequence[str] | None = None,
+        where: Where | None = None,
+        pinned: dict[str, Any] | None = None,
+    ) -> "Dataset":
+        """The dataset at a path or a URL, as it is now, or as it was when `pin` was taken.
+
+        `columns` are those of the masks that are read (docs/dataset.md); `where` is a condition on rows, an
+        Arrow expression or tuples such as [("num_masks", ">", 3)], by which whole shards are left unread.
+        Raises: UsageError if there is none, it was made by a newer sam-label, or a column is unknown;
+            DamagedFile.
+        """
+        snapshot = pinned_snapshot(url, pinned) if pinned else opened_snapshot(url)
+        return cls(Rows(snapshot, tuple(read_columns(columns)), expression_of(where)))
+
+    @property
+    def url(self) -> str:
+        """Where the dataset is."""
+        return self._rows.snapshot.store.url
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        return self._rows.columns
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """Model, mask options and their fingerprint, as dataset.json has them."""
+        return self._rows.snapshot.identity.described()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every image of the input has its row by now."""
+        return self._rows.snapshot.is_complete
+
+    def __len__(self) -> int:
+        """Images, failed ones included unless `where` leaves them out."""
+        return len(self._rows)
+
+    def __bool__(self) -> bool:
+        return True  # also without a row
+
+    def __repr__(self) -> str:
+        return (
+            f"<Dataset {self.url}: {self._rows.snapshot.rows} rows by run {self._rows.snapshot.record.run}>"
+        )
+
+    def __iter__(self) -> Iterator[Record]:
+        """All records, the next shard being read meanwhile."""
+        for block, places in ahead(self._rows.block, range(len(self._rows.commits)), 1):
+            yield from (Record(block, row) for row in places.tolist())
+
+    def __getitem__(self, key: int | str) -> Record:
+        """The record at a position, or of an image id.
+
+        Raises: IndexError, UsageError for an id that is not in the dataset.
+        """
+        if isinstance(key, str):
+            return self._rows.record(self._number_of(key))
+        position = key + len(self) if key < 0 else key
+        if not 0 <= position < len(self):
+            raise IndexError(f"there is no image {key} in {self.url}, which has {len(self)}")
+        return self._rows.record(position)
+
+    def __contains__(self, image_id: str) -> bool:
+        try:
+            self._number_of(image_id)
+        except UsageError:
+            return False
+        return True
+
+    def select(self, columns: Sequence[str] | None = None, where: Where | None = None) -> "Dataset":
+        """The same moment of the dataset with other columns, and only the rows that also meet `where`."""
+        both = [one for one in (self._rows.where, expression_of(where)) if one is not None]
+        named = self.columns if columns is None else tuple(read_columns(columns))
+        condition = both[0] & both[1] if len(both) == 2 else both[0] if both else None
+        return Dataset(Rows(self._rows.snapshot, named, condition, self._rows.only_ok))
+
+    def again(self) -> "Dataset":
+        """The dataset as it is by now; what was read of it before is not read again."""
+        return self._of(self._rows.snapshot.again())
+
+    def follow(self, poll_s: float = 2.0) -> Iterator[Record]:
+        """All records, those of a run under way as they are committed, until that run has ended.
+
+        A run that was killed never ends; `sam-label status` tells.
+        Raises: SamLabelError if rows that were given have been taken out since.
+        """
+        for added in followed(self._rows.snapshot, poll_s):
+            yield from self._of(added)
+
+    def pin(self) -> dict[str, Any]:
+        """This moment as JSON values: `open(url, pinned=...)` gives the same rows after others were added."""
+        snapshot = self._rows.snapshot
+        return {"run": snapshot.record.run, "commits": [commit.name for commit in snapshot.commits]}
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows as Arrow tables, a shard at a time."""
+        for block, places in ahead(self._rows.block, range(len(self._rows.commits)), 1):
+            if len(places):
+                yield block.table.take(places)
+
+    def files(self) -> list[str]:
+        """The Parquet files that count at this moment, for other tools."""
+        return self._rows.snapshot.files()
+
+    @overload
+    def to_torch(
+        self, *, indexed: Literal[False] = False, **options: Unpack[FeedOptions]
+    ) -> "StreamedImages": ...
+
+    @overload
+    def to_torch(self, *, indexed: Literal[True], **options: Unpack[FeedOptions]) -> "IndexedImages": ...
+
+    def to_torch(
+        self, *, indexed: bool = False, **options: Unpack[FeedOptions]
+    ) -> "StreamedImages | IndexedImages":
+        """The labelled images for `torch.utils.data`: a stream, or by position if `indexed`.
+
+        In a stream one worker reads a shard, or two if their shares meet in it; by position each worker reads
+        the shards that it needs. `options` are FeedOptions; without a transform samples are dictionaries of
+        tensors.
+        """
+        from pipeline.reading.torch_data import IndexedImages, StreamedImages, tensors, tensors_and_image
+
+        options.setdefault("transform", tensors_and_image if options.get("images") else tensors)
+        feed = self._feed(options)
+        return IndexedImages(feed) if indexed else StreamedImages(feed)
+
+    def to_ray(
+        self, *, epoch: int = 0, done_rows: int = 0, **options: Unpack[FeedOptions]
+    ) -> "ray.data.Dataset":
+        """The labelled images as a `ray.data.Dataset`: one epoch in its order, less the first `done_rows`.
+
+        `options` are FeedOptions; a transform gives a dictionary, without one it has the masks' columns.
+        """
+        from pipeline.reading.ray_data import arrays, arrays_and_image, ray_dataset
+
+        options.setdefault("transform", arrays_and_image if options.get("images") else arrays)
+        if "rank" not in options and "ranks" not in options:
+            options["rank"], options["ranks"] = 0, 1
+        return ray_dataset(self._feed(options), epoch, done_rows)
+
+    def _feed(self, options: FeedOptions) -> Feed:
+        return Feed(replace(self._rows, only_ok=True), **options)
+
+    def _of(self, snapshot: Snapshot) -> "Dataset":
+        return Dataset(Rows(snapshot, self.columns, self._rows.where, self._rows.only_ok))
+
+    def _number_of(self, image_id: str) -> int:
+        ids, numbers = self._rows.ids
+        try:
+            packed = np.frombuffer(bytes.fromhex(image_id), "S16")[0]
+            place = int(np.searchsorted(ids, packed))
+            if place < len(ids) and ids[place] == packed:
+                return int(numbers[place])
+        except (ValueError, IndexError):
+            pass
+        raise UsageError(f"{self.url} has no image {image_id!r}; an id is the image_id of a row")

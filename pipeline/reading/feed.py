@@ -1,0 +1,147 @@
+"""What is trained on, apart from who asks: the labelled rows of a dataset in an epoch's order, as samples."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UsageError
+from pipeline.reading.ahead import ahead
+from pipeline.reading.block import Block
+from pipeline.reading.order import EpochOrder
+from pipeline.reading.record import Record
+from pipeline.reading.rows import Rows
+from pipeline.reading.sampling import MaskSampling
+from pipeline.reading.shares import Shares, Span, Spans
+
+Transform = Callable[[Record], Any]
+WINDOW_ROWS = 4096  # about 80 MB with 100 masks an image
+EVERY_MASK = MaskSampling()
+PREFETCH = 8  # images on their way to one worker: a store answers in some 20 ms, a sample is made in a few
+
+
+class FeedOptions(TypedDict, total=False):
+    """What `Dataset.to_torch` and `Dataset.to_ray` take.
+
+    - transform: makes a sample of a Record, in the worker.
+    - images: whether each record's image is fetched ahead; False.
+    - sampling: which masks a record keeps; all.
+    - shuffle, seed: another order each epoch, the same for the same seed and epoch; False, 0.
+    - window_rows: rows are mixed over at least that many, which are held in memory; 4096.
+    - prefetch: images on their way to one worker; 8.
+    - rank, ranks: whose share, of how many; else those of torch.distributed, or all.
+    - equal_ranks: leaves out the last few images of an epoch, so that all ranks have as many batches; False.
+    """
+
+    transform: Transform
+    images: bool
+    sampling: MaskSampling
+    shuffle: bool
+    seed: int
+    window_rows: int
+    prefetch: int
+    rank: int
+    ranks: int
+    equal_ranks: bool
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The rows, and what makes samples of them."""
+
+    rows: Rows
+    transform: Transform
+    sampling: MaskSampling = EVERY_MASK
+    images: bool = False
+    shuffle: bool = False
+    seed: int = 0
+    window_rows: int = WINDOW_ROWS
+    prefetch: int = PREFETCH
+    equal_ranks: bool = False
+    rank: int | None = None
+    ranks: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seed < 0 or self.window_rows < 1 or self.prefetch < 0:
+            raise UsageError(
+                f"seed is {self.seed}, window_rows {self.window_rows} and prefetch {self.prefetch}; none "
+                "of them may be negative, and window_rows not 0"
+            )
+        if (self.rank is None) != (self.ranks is None):
+            raise UsageError("rank and ranks go together; name both or neither")
+        if self.rank is not None and self.ranks is not None and not 0 <= self.rank < self.ranks:
+            raise UsageError(f"rank {self.rank} of {self.ranks} ranks is none; ranks count from 0")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def whole(self) -> Spans:
+        """All places of an epoch."""
+        return ((0, len(self)),)
+
+    def rank_and_ranks(self) -> tuple[int, int]:
+        """This process's rank, and how many there are: as named, or those of torch.distributed, or 0 of 1."""
+        if self.rank is not None and self.ranks is not None:
+            return self.rank, self.ranks
+        from torch import distributed
+
+        if distributed.is_available() and distributed.is_initialized():
+            return distributed.get_rank(), distributed.get_world_size()
+        return 0, 1
+
+    def shares(self, spans: Spans, ranks: int, lanes: int) -> Shares:
+        """Those places, cut among ranks and their lanes."""
+        return Shares.cut(spans, ranks, lanes, self.equal_ranks)
+
+    def row_numbers(self, epoch: int, spans: Sequence[Span]) -> Iterator[NDArray[np.int64]]:
+        """The numbers of the rows at those places of an epoch, at most a window at a time."""
+        order = EpochOrder(self.rows.starts, self.shuffle, self.seed, epoch, self.window_rows)
+        return order.rows(spans)
+
+    def samples(self, epoch: int, spans: Sequence[Span]) -> Iterator[Any]:
+        """The samples at those places of an epoch, the next ones already under way."""
+        windows = ahead(self._records, self.row_numbers(epoch, spans), min(self.prefetch, 1))
+        records = (record for window in windows for record in window)
+        ready = ahead(lambda record: self._ready(record, epoch), records, self.prefetch if self.images else 0)
+        return map(self.transform, ready)
+
+    def sample(self, number: int, epoch: int) -> Any:
+        """The sample of one row."""
+        return self.transform(self._ready(self.rows.record(number), epoch))
+
+    def sample_list(self, numbers: Sequence[int], epoch: int) -> list[Any]:
+        """The samples of some rows, their images fetched side by side."""
+        records = [self.rows.record(number) for number in numbers]
+        ready = ahead(lambda record: self._ready(record, epoch), records, self.prefetch if self.images else 0)
+        return list(map(self.transform, ready))
+
+    def fingerprint(self) -> str:
+        """16 characters that are equal for the same rows in the same order."""
+        shards = [(commit.name, commit.rows, commit.masks, commit.bytes) for commit in self.rows.commits]
+        parts = [shards, str(self.rows.where), len(self), self.shuffle, self.seed, self.window_rows]
+        return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+
+    def _ready(self, record: Record, epoch: int) -> Record:
+        # a record of its own: the window's list would keep the image of each
+        chosen = self.sampling.sampled(replace(record), self.seed, epoch)
+        if self.images:
+            _ = chosen.image  # stays with the record
+        return chosen
+
+    def _records(self, numbers: NDArray[np.int64]) -> list[Record]:
+        """The rows of those numbers, each shard read once."""
+        starts = self.rows.starts
+        shards = np.searchsorted(starts, numbers, side="right") - 1
+        read: dict[int, tuple[Block, NDArray[np.int64]]] = {
+            shard: self.rows.block(shard) for shard in np.unique(shards).tolist()
+        }
+        return [
+            Record(block, int(places[number - starts[shard]]))
+            for number, shard in zip(numbers.tolist(), shards.tolist(), strict=True)
+            for block, places in [read[shard]]
+        ]

@@ -1,0 +1,119 @@
+"""A DataLoader that can be stopped after any batch, and gone on with in another process.
+
+It counts the batches that it has given, not those that its workers have made ahead.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from torch.utils.data import DataLoader
+
+from pipeline.errors import UsageError
+from pipeline.reading.shares import Shares
+
+if TYPE_CHECKING:
+    from pipeline.reading.torch_data import IndexedImages, StreamedImages
+
+STATE_VERSION = 1
+
+
+class Loader(DataLoader[Any]):
+    """Each pass is one epoch, the next pass the next one. Batches are lists of samples unless collated."""
+
+    def __init__(
+        self,
+        images: "StreamedImages | IndexedImages",
+        batch_size: int,
+        num_workers: int = 0,
+        drop_last: bool = False,
+        **options: Any,
+    ) -> None:
+        if options.get("persistent_workers"):
+            raise UsageError(
+                "persistent_workers would go on with the shares of an earlier epoch; leave it out, workers "
+                "start anew each epoch"
+            )
+        if options.get("shuffle") or "batch_sampler" in options:
+            raise UsageError(
+                "shuffle and batch_sampler are not the loader's; the dataset shuffles: "
+                "to_torch(shuffle=True, seed=0)"
+            )
+        self._images = images
+        self._epoch, self._given = 0, 0
+        self._shares: Shares | None = None  # at the begin of the pass under way, or of the next one
+        self._is_resumed = False
+        options = {"collate_fn": list, **options}
+        super().__init__(
+            images, batch_size=batch_size, num_workers=num_workers, drop_last=drop_last, **options
+        )
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, or the next one."""
+        return self._epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass goes through that epoch from its beginning."""
+        self._epoch, self._given, self._shares, self._is_resumed = epoch, 0, None, False
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        if not self._is_resumed:
+            self._shares = None
+        self._given, self._is_resumed = 0, False
+        self._images.set_shares(self._epoch, self._begin())
+        for batch in super().__iter__():
+            self._given += 1
+            yield batch
+        self.set_epoch(self._epoch + 1)
+
+    def __len__(self) -> int:
+        """The batches of a pass; of the one that goes on, those that were left."""
+        rank, _ = self._images.feed.rank_and_ranks()
+        return self._begin().batches(rank, self._batch_rows, bool(self.drop_last))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it is, as JSON values; all ranks are taken to have had as many batches, so one state does."""
+        left = self._begin().after(self._given, self._batch_rows, bool(self.drop_last))
+        return {
+            "version": STATE_VERSION,
+            "dataset": self._images.feed.fingerprint(),
+            "epoch": self._epoch,
+            "lanes": left.to_json(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The next pass goes on there: with the same ranks, workers and batch size, with the same next batch.
+
+        With others what is left of the epoch is cut anew.
+        Raises: UsageError for the state of another dataset, another order, or none at all.
+        """
+        try:
+            version, dataset = state["version"], state["dataset"]
+            epoch, shares = int(state["epoch"]), Shares.from_json(state["lanes"])
+            is_one = version == STATE_VERSION and bool(shares.lanes) and bool(shares.lanes[0])
+        except (KeyError, TypeError, ValueError, IndexError):
+            is_one = False
+        if not is_one:
+            raise UsageError("the state is none of this loader's; give what its state_dict returned")
+        if dataset != self._images.feed.fingerprint():
+            raise UsageError(
+                "the state belongs to other rows or another order: the dataset has changed since, or "
+                "where, shuffle, seed or window_rows differ; open the dataset as it was with pinned=..., or "
+                "begin the epoch anew"
+            )
+        self._epoch, self._shares, self._given, self._is_resumed = epoch, shares, 0, True
+
+    @property
+    def _batch_rows(self) -> int:
+        return self.batch_size or 1
+
+    def _begin(self) -> Shares:
+        """What the pass under way, or the next one, begins with."""
+        _, ranks = self._images.feed.rank_and_ranks()
+        lanes = max(1, self.num_workers) if self._images.is_shared_by_workers else 1
+        before = self._shares
+        if before is None or (before.ranks, before.lanes_a_rank) != (ranks, lanes):
+            feed = self._images.feed
+            self._shares = feed.shares(before.left() if before else feed.whole, ranks, lanes)
+        assert self._shares is not None  # noqa: S101
+        return self._shares

@@ -1,0 +1,186 @@
+"""One image of a dataset: its row, its masks as pixels when they are asked for, and the image itself."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.errors import ImageError, UsageError
+from pipeline.images.decode import decoded_image
+from pipeline.images.fetch import FetchSettings, image_bytes
+from pipeline.reading.block import Block, ImageSettings
+from sam_core.masks.decode import Box, decoded_masks, drawn_labels, reduced_masks
+from sam_core.masks.image_masks import ImageMasks
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One image. Nothing is decoded before it is asked for; N is the number of its masks, H x W its size.
+
+    A failed image has no masks: `is_ok` tells, and asking for them raises UsageError.
+    """
+
+    block: Block = field(repr=False)
+    row: int = field(repr=False)
+    chosen: NDArray[np.int64] | None = field(default=None, repr=False)  # of the row's masks; None for all
+
+    def __getitem__(self, column: str) -> Any:
+        """The value of a column as it stands in the dataset, all masks of the row included."""
+        return self.block.value(column, self.row)
+
+    def __repr__(self) -> str:
+        what = f"{len(self)} masks" if self.is_ok else str(self["error"])
+        return f"<Record {self['uri']}: {what}>"
+
+    def __len__(self) -> int:
+        """The number of masks; 0 for a failed image."""
+        if not self.is_ok:
+            return 0
+        return len(self.chosen) if self.chosen is not None else int(self["num_masks"])
+
+    def __bool__(self) -> bool:
+        return True  # also without masks
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # to another process goes this row alone, not those beside it
+        return _unpickled, (self.block.table.take([self.row]), self.block.images, self.chosen)
+
+    @property
+    def image_id(self) -> str:
+        """32 hex characters that stand for the uri."""
+        return str(self["image_id"])
+
+    @property
+    def uri(self) -> str:
+        """Where the image is."""
+        return str(self["uri"])
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the image was labelled."""
+        return bool(self["status"] == "ok")
+
+    @property
+    def height(self) -> int:
+        """Of the upright image."""
+        return int(self["height"])
+
+    @property
+    def width(self) -> int:
+        """Of the upright image."""
+        return int(self["width"])
+
+    @property
+    def area(self) -> NDArray[np.int64]:
+        """Pixels of each mask; int64 [N]."""
+        return self._numbers("mask_area")
+
+    @property
+    def bbox_xywh(self) -> NDArray[np.float32]:
+        """Box of each mask as SAM gives it, from the first to the last pixel's centre; float32 [N, 4]."""
+        return self._numbers("mask_bbox")
+
+    @property
+    def predicted_iou(self) -> NDArray[np.float32]:
+        """The model's own estimate of each mask's quality; float32 [N]."""
+        return self._numbers("mask_predicted_iou")
+
+    @property
+    def stability_score(self) -> NDArray[np.float32]:
+        """IoU of each mask cut at a higher and a lower threshold; float32 [N]."""
+        return self._numbers("mask_stability_score")
+
+    @cached_property
+    def counts(self) -> list[bytes]:
+        """COCO's compressed run lengths of each mask."""
+        self._refuse_failed()
+        every = self.block.counts(self.row)
+        return every if self.chosen is None else [every[index] for index in self.chosen.tolist()]
+
+    @property
+    def image_masks(self) -> ImageMasks:
+        """All that is known of the masks, as `sam_core` has it: SA's records, filters, `select`."""
+        return ImageMasks(
+            height=self.height,
+            width=self.width,
+            counts=self.counts,
+            area=self.area,
+            bbox_xywh=self.bbox_xywh,
+            predicted_iou=self.predicted_iou,
+            stability_score=self.stability_score,
+            point_coords=self._numbers("mask_point_coords"),
+            crop_box_xywh=self._numbers("mask_crop_box"),
+        )
+
+    def select(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> "Record":
+        """The same image with the masks at `index` only: positions, or whether each mask is wanted."""
+        self._refuse_failed()
+        mine = np.arange(int(self["num_masks"])) if self.chosen is None else self.chosen
+        return Record(self.block, self.row, mine[index])
+
+    def mask(self, index: int, window_xyxy: Box | None = None) -> NDArray[np.bool_]:
+        """One mask, or a window of it: from pixel x0, y0 to x1, y1, both excluded; bool [H, W]."""
+        mask_HW: NDArray[np.bool_] = decoded_masks(
+            [self.counts[index]], self.height, self.width, window_xyxy
+        )[0]
+        return mask_HW
+
+    def masks(
+        self, size: tuple[int, int] | None = None, out: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_]:
+        """All masks; bool [N, H, W], or [N, *size] on a smaller grid: inside if at least half of a cell is.
+
+        They are written into `out` if it is given, an array of bool or uint8. No full size is made on the way
+        to a smaller one.
+        """
+        if size is None:
+            return decoded_masks(self.counts, self.height, self.width, None, out)
+        return reduced_masks(self.counts, self.height, self.width, size, out)
+
+    def label_map(self, size: tuple[int, int] | None = None) -> NDArray[np.int32]:
+        """Which mask each pixel belongs to, its position plus 1, 0 for none; int32 [H, W], or `size`.
+
+        Of masks that overlap the one of smaller area has the pixel, so that a part is seen on its whole.
+        """
+        largest_first = np.argsort(-self.area, kind="stable")
+        if size is None:
+            return drawn_labels(self.counts, largest_first, self.height, self.width)
+        labels_HW = np.zeros(size, np.int32)
+        masks_NHW = self.masks(size)
+        for index in largest_first.tolist():
+            labels_HW[masks_NHW[index]] = index + 1
+        return labels_HW
+
+    @cached_property
+    def image(self) -> NDArray[np.uint8]:
+        """The image as it was labelled: fetched, decoded, turned upright; uint8 RGB [H, W, 3].
+
+        Raises: ImageError if it is gone, or is another one by now.
+        """
+        self._refuse_failed()
+        try:
+            pixels = self.height * self.width
+            settings = FetchSettings(None, self.block.images.anonymous, pixels)
+            data = image_bytes({"uri": self.uri, "etag": self["etag"], "size": 0}, settings)
+            pixels_HW3 = decoded_image(data, pixels, self.block.images.scale).image_HW3
+        except ImageError as fault:
+            raise ImageError(fault.reason, f"the image {self.uri} cannot be had: {fault}") from fault
+        return pixels_HW3 if pixels_HW3.flags.writeable else pixels_HW3.copy()  # torch takes no other
+
+    def _numbers(self, column: str) -> NDArray[Any]:
+        self._refuse_failed()
+        every = self.block.numbers(column, self.row)
+        return every if self.chosen is None else every[self.chosen]
+
+    def _refuse_failed(self) -> None:
+        if not self.is_ok:
+            raise UsageError(
+                f"{self['uri']} has no masks: labelling it failed ({self['error']}); look at is_ok first"
+            )
+
+
+def _unpickled(table: pa.Table, images: ImageSettings, chosen: NDArray[np.int64] | None) -> Record:
+    return Record(Block(table, images), 0, chosen)

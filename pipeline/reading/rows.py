@@ -1,0 +1,149 @@
+"""The rows of a snapshot that are wanted, numbered from 0 on, by the shards' names and as in the files.
+
+A condition is looked at first, with the columns that it needs: of a shard without such a row nothing else is
+read.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.output.commits import Commit
+from pipeline.output.dataset import Dataset as Snapshot
+from pipeline.output.dataset import packed_ids
+from pipeline.reading.block import Block, ImageSettings
+from pipeline.reading.columns import columns_of
+from pipeline.reading.record import Record
+from pipeline.store.storage import side_by_side
+
+KEPT_BYTES = 256 << 20  # of row groups, for random access: a shard of 128 MB and what comes after it
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a snapshot that meet a condition; `columns` of them are read."""
+
+    snapshot: Snapshot
+    columns: tuple[str, ...]
+    where: pc.Expression | None = None
+    only_ok: bool = False
+    _kept: "_KeptBlocks" = field(default_factory=lambda: _KeptBlocks(), repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @property
+    def commits(self) -> tuple[Commit, ...]:
+        return self.snapshot.commits
+
+    @cached_property
+    def images(self) -> ImageSettings:
+        """How the images were read that the rows are of."""
+        anonymous = bool(self.snapshot.record.settings.get("anonymous", False))
+        return ImageSettings(self.snapshot.identity.scale, anonymous)
+
+    @cached_property
+    def starts(self) -> Places:
+        """The number of each shard's first row; the last entry is the number of all rows."""
+        counts = [
+            commit.rows if places is None else len(places)
+            for commit, places in zip(self.commits, self._places, strict=True)
+        ]
+        return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+
+    def block(self, shard: int) -> tuple[Block, Places]:
+        """A shard's rows, and which of them are wanted; an empty block if there are none."""
+        commit = self.commits[shard]
+        # a pass over all rows has no need of the conditions of all shards first
+        places = self._places[shard] if "_places" in self.__dict__ else self._places_of(commit)
+        if places is not None and not len(places):
+            return Block(pa.table({}), self.images), places
+        table = self.snapshot.rows_of(commit, self.columns)
+        return Block(table, self.images), np.arange(commit.rows) if places is None else places
+
+    def record(self, number: int) -> Record:
+        """The row of that number, through the row group that holds it."""
+        shard = int(np.searchsorted(self.starts, number, side="right")) - 1
+        place, places = number - int(self.starts[shard]), self._places[shard]
+        block, row = self._block_at(self.commits[shard], place if places is None else int(places[place]))
+        return Record(block, row)
+
+    @cached_property
+    def ids(self) -> tuple[NDArray[np.bytes_], Places]:
+        """The sorted ids of the rows, 16 bytes each, and the number of each row."""
+
+        def read(shard: int) -> NDArray[np.bytes_]:
+            every = packed_ids(self.snapshot.rows_of(self.commits[shard], ["image_id"])["image_id"])
+            places = self._places[shard]
+            return every if places is None else every[places]
+
+        ids = np.concatenate([np.zeros(0, "S16"), *side_by_side(read, range(len(self.commits)))])
+        order = np.argsort(ids, kind="stable")
+        return ids[order], order
+
+    @cached_property
+    def _places(self) -> list[Places | None]:
+        """Of each shard the rows that are wanted; None for all of them."""
+        return side_by_side(self._places_of, self.commits)
+
+    def _places_of(self, commit: Commit) -> Places | None:
+        conditions = [] if self.where is None else [self.where]
+        if self.only_ok and commit.failed:
+            conditions.append(pc.field("status") == "ok")
+        if not conditions:
+            return None
+        condition = conditions[0] if len(conditions) == 1 else conditions[0] & conditions[1]
+        table = self.snapshot.rows_of(commit, columns_of(condition))
+        numbered = table.append_column("row", pa.array(np.arange(table.num_rows)))
+        places: Places = numbered.filter(condition)["row"].to_numpy()
+        return None if len(places) == commit.rows else places
+
+    def _block_at(self, commit: Commit, row: int) -> tuple[Block, int]:
+        """The row group that holds a row of the file, and the row's place in it."""
+        edges = self._kept.edges(self.snapshot, commit)
+        group = int(np.searchsorted(edges, row, side="right")) - 1
+        return self._kept.block(self, commit, group), row - int(edges[group])
+
+    def __getstate__(self) -> dict[str, object]:
+        return {key: value for key, value in self.__dict__.items() if key != "_kept"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state, _kept=_KeptBlocks())
+
+
+class _KeptBlocks:
+    """The row groups that were read last, up to KEPT_BYTES; several threads may ask."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks: OrderedDict[tuple[str, int], Block] = OrderedDict()
+        self._edges: dict[str, Places] = {}
+        self._bytes = 0
+
+    def edges(self, snapshot: Snapshot, commit: Commit) -> Places:
+        """The first row of each row group of a shard; the last entry is the number of its rows."""
+        with self._lock:
+            if commit.name not in self._edges:
+                rows = snapshot.group_rows_of(commit)
+                self._edges[commit.name] = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)])
+            return self._edges[commit.name]
+
+    def block(self, rows: Rows, commit: Commit, group: int) -> Block:
+        key = (commit.name, group)
+        with self._lock:
+            if key in self._blocks:
+                self._blocks.move_to_end(key)
+                return self._blocks[key]
+            block = Block(rows.snapshot.rows_of(commit, rows.columns, [group]), rows.images)
+            self._blocks[key] = block
+            self._bytes += block.table.nbytes
+            while self._bytes > KEPT_BYTES and len(self._blocks) > 1:
+                self._bytes -= self._blocks.popitem(last=False)[1].table.nbytes
+            return block

@@ -1,0 +1,180 @@
+"""COCO's compressed run lengths to pixels: masks, windows of them, smaller masks, one label a pixel.
+
+Shapes: N masks, H x W the window or the grid that is wanted, which is the whole image if none is named. The C
+library of rle_kernel.c does it in one call an image; without it, numpy gives the same pixels, slower.
+
+Raises in all of them: ValueError if counts do not describe a mask of the image's size.
+"""
+
+import ctypes
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sam_core.masks.rle import compressed_counts_runs, mask_of_runs
+from sam_core.masks.rle_library import Cells, Window, library
+
+Counts = Sequence[bytes]
+Masks = npt.NDArray[np.bool_]
+Box = tuple[int, int, int, int]
+BAND = 64  # columns, of rle_kernel.c
+
+
+def decoded_masks(
+    counts: Counts, height: int, width: int, window_xyxy: Box | None = None, out_NHW: Masks | None = None
+) -> Masks:
+    """The masks, or a window of each: from pixel x0, y0 to x1, y1, both excluded; bool [N, H, W].
+
+    They are written into `out_NHW` if it is given: bool or uint8, its rows contiguous.
+    Raises: ValueError for a window that leaves the image, or an array of another shape.
+    """
+    x0, y0, x1, y1 = _window(window_xyxy, height, width)
+    masks_NHW = _zeros((len(counts), y1 - y0, x1 - x0), out_NHW)
+    kernel = library()
+    if kernel is None:
+        for mask_HW, one in zip(masks_NHW, counts, strict=True):
+            mask_HW[:] = _plain(one, height, width)[y0:y1, x0:x1]
+        return masks_NHW
+    packed, offsets = _packed(counts)
+    marks = np.zeros((y1 - y0, BAND), np.uint8)
+    unsound = kernel.rle_masks(
+        packed,
+        _address(offsets),
+        ctypes.c_int64(len(counts)),
+        ctypes.byref(Window(height, width, x0, y0, x1, y1)),
+        _address(masks_NHW),
+        *_steps(masks_NHW),
+        _address(marks),
+    )
+    _refuse_unsound(unsound, counts, height, width)
+    return masks_NHW
+
+
+def reduced_masks(
+    counts: Counts, height: int, width: int, size: tuple[int, int], out_NHW: Masks | None = None
+) -> Masks:
+    """The masks on a grid of `size`, rows then columns, no finer than the image; bool [N, *size].
+
+    A cell is inside if the mask holds at least half of its pixels. Cell i of h begins at row i * H // h. No
+    mask is decoded at its full size on the way.
+    Raises: ValueError for a grid that is finer than the image, or an array of another shape.
+    """
+    if not (1 <= size[0] <= height and 1 <= size[1] <= width):
+        raise ValueError(f"masks of {height} x {width} cannot be reduced to {size[0]} x {size[1]}")
+    masks_NHW = _zeros((len(counts), *size), out_NHW)
+    (cell_of_row, first_row), (cell_of_column, first_column) = _cells(height, size[0]), _cells(width, size[1])
+    kernel = library()
+    if kernel is None:
+        cells_HW = np.diff(first_row)[:, None] * np.diff(first_column)
+        for mask_HW, one in zip(masks_NHW, counts, strict=True):
+            rows = np.add.reduceat(_plain(one, height, width), first_row[:-1], axis=0, dtype=np.int64)
+            mask_HW[:] = 2 * np.add.reduceat(rows, first_column[:-1], axis=1) >= cells_HW
+        return masks_NHW
+    cells = Cells(
+        height, width, *size, *map(_address, (cell_of_row, first_row, cell_of_column, first_column))
+    )
+    packed, offsets = _packed(counts)
+    pixels = np.zeros((size[1], size[0]), np.uint32)
+    unsound = kernel.rle_reduced(
+        packed,
+        _address(offsets),
+        ctypes.c_int64(len(counts)),
+        ctypes.byref(cells),
+        _address(masks_NHW),
+        *_steps(masks_NHW),
+        _address(pixels),
+    )
+    _refuse_unsound(unsound, counts, height, width)
+    return masks_NHW
+
+
+def drawn_labels(
+    counts: Counts, order: npt.NDArray[np.int64], height: int, width: int, window_xyxy: Box | None = None
+) -> npt.NDArray[np.int32]:
+    """The masks drawn one over the other in `order`; int32 [H, W].
+
+    Each pixel has the position in `counts`, plus 1, of the last mask that covers it, or 0.
+    """
+    if len(order) and (order.min() < 0 or order.max() >= len(counts)):
+        raise ValueError(f"the order names other masks than the {len(counts)} that there are")
+    x0, y0, x1, y1 = _window(window_xyxy, height, width)
+    labels_HW = np.zeros((y1 - y0, x1 - x0), np.int32)
+    kernel = library()
+    if kernel is None:
+        for index in order.tolist():
+            labels_HW[_plain(counts[index], height, width)[y0:y1, x0:x1]] = index + 1
+        return labels_HW
+    packed, offsets = _packed(counts)
+    order = np.ascontiguousarray(order, np.int64)
+    marks = np.zeros((y1 - y0, BAND), np.uint8)
+    unsound = kernel.rle_labels(
+        packed,
+        _address(offsets),
+        _address(order),
+        ctypes.c_int64(len(order)),
+        ctypes.byref(Window(height, width, x0, y0, x1, y1)),
+        _address(labels_HW),
+        ctypes.c_int64(x1 - x0),
+        _address(marks),
+    )
+    _refuse_unsound(unsound, counts, height, width)
+    return labels_HW
+
+
+def _plain(counts: bytes, height: int, width: int) -> npt.NDArray[np.bool_]:
+    return mask_of_runs(compressed_counts_runs(counts), height, width)
+
+
+def _window(window_xyxy: Box | None, height: int, width: int) -> Box:
+    if window_xyxy is None:
+        return 0, 0, width, height
+    x0, y0, x1, y1 = (int(edge) for edge in window_xyxy)
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ValueError(
+            f"the window {x0}, {y0}, {x1}, {y1} does not lie in the image of {width} x {height} pixels"
+        )
+    return x0, y0, x1, y1
+
+
+def _zeros(shape: tuple[int, int, int], out_NHW: Masks | None) -> Masks:
+    """Zeros of the shape: new, or the array that was given."""
+    if out_NHW is None:
+        return np.zeros(shape, np.bool_)
+    if out_NHW.dtype not in (np.bool_, np.uint8) or out_NHW.shape != shape or out_NHW.strides[2] != 1:
+        raise ValueError(
+            f"the array for the masks has shape {out_NHW.shape} and type {out_NHW.dtype}; it takes bool or "
+            f"uint8 of shape {shape}, with contiguous rows"
+        )
+    out_NHW[:] = 0
+    return out_NHW
+
+
+def _packed(counts: Counts) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """All counts in one piece, and where each begins; the last number is where they end."""
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum([len(one) for one in counts], out=offsets[1:])
+    return b"".join(counts), offsets
+
+
+@functools.lru_cache(maxsize=64)  # the images of a dataset have few sizes
+def _cells(pixels: int, cells: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """The cell that each pixel is in, and the first pixel of each cell; the last of these is `pixels`."""
+    firsts = (np.arange(cells + 1, dtype=np.int64) * pixels // cells).astype(np.int32)
+    return np.repeat(np.arange(cells, dtype=np.int32), np.diff(firsts)), firsts
+
+
+def _address(array: npt.NDArray[np.generic]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def _steps(masks_NHW: Masks) -> tuple[ctypes.c_int64, ctypes.c_int64]:
+    return ctypes.c_int64(masks_NHW.strides[0]), ctypes.c_int64(masks_NHW.strides[1])
+
+
+def _refuse_unsound(mask: int, counts: Counts, height: int, width: int) -> None:
+    if mask >= 0:
+        raise ValueError(
+            f"the counts {counts[mask][:40]!r} of mask {mask} are no mask of {height} x {width} pixels"
+        )

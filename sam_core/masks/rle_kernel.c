@@ -1,0 +1,209 @@
+/* Pixels of COCO's compressed run lengths, row by row as numpy and torch have them.
+ *
+ * Runs go down the columns, pixels are wanted along the rows. So a band of 64 columns takes a mark where a column
+ * enters or leaves the mask, and one pass down the band turns the marks into pixels: the state of each column is the
+ * exclusive or of the marks above. Columns outside the mask are never written; the caller gives zeros.
+ */
+#include <stdint.h>
+#include <string.h>
+
+enum { BAND = 64 };
+
+/* The runs of one mask, one at a time. */
+typedef struct {
+    const uint8_t *next, *end;
+    int64_t one_before, two_before, index;
+} Counts;
+
+/* A window of the image: first column and row, last ones plus 1. */
+typedef struct {
+    int32_t height, width;
+    int32_t x0, y0, x1, y1;
+} Window;
+
+/* A band under way: marks [row of the window][BAND], of the columns from `first` on; rows outside are unmarked. */
+typedef struct {
+    uint8_t *marks;
+    int64_t first;
+    int32_t top, bottom;
+} Band;
+
+int32_t rle_sources(void) { return RLE_SOURCES; }
+
+/* The next run, -1 where the counts are cut off or hold a character that is none of theirs. */
+static int64_t next_run(Counts *counts) {
+    int64_t value = 0;
+    for (int shift = 0;;) {
+        if (counts->next == counts->end || shift > 50) return -1;
+        const unsigned group = (unsigned)*counts->next++ - 48u;
+        if (group > 63) return -1;
+        value |= (int64_t)(group & 31) << shift;
+        shift += 5;
+        if (group & 32) continue;
+        if (group & 16) value -= (int64_t)1 << shift;
+        break;
+    }
+    if (counts->index++ > 2) value += counts->two_before;
+    counts->two_before = counts->one_before;
+    counts->one_before = value;
+    return value < 0 ? -1 : value;
+}
+
+/* The next run of ones as start and stop on the column-major line: 1, or 0 at the end, -1 for unsound counts. */
+static int next_piece(Counts *counts, int64_t total, int64_t *line, int64_t *start, int64_t *stop) {
+    while (counts->next != counts->end) {
+        const int64_t zeros = next_run(counts);
+        if (zeros < 0 || zeros > total - *line) return -1;
+        *start = *line += zeros;
+        if (counts->next == counts->end) break;
+        const int64_t ones = next_run(counts);
+        if (ones < 0 || ones > total - *line) return -1;
+        *stop = *line += ones;
+        if (ones) return 1;
+    }
+    return *line == total ? 0 : -1;
+}
+
+static void write_pixels(Band *band, const Window *window, uint8_t *out, int64_t row_step) {
+    const int64_t left = window->x1 - window->x0 - band->first;
+    const int columns = left < BAND ? (int)left : BAND;
+    uint8_t state[BAND] = {0};
+    for (int32_t y = band->top; y < band->bottom; y++) {
+        uint8_t *marks = band->marks + (int64_t)y * BAND, *row = out + y * row_step + band->first;
+        for (int i = 0; i < BAND; i++) state[i] ^= marks[i];
+        memset(marks, 0, BAND);
+        if (columns == BAND)
+            memcpy(row, state, BAND);
+        else
+            memcpy(row, state, columns);
+    }
+}
+
+static void write_label(Band *band, const Window *window, int32_t *out, int64_t row_step, int32_t label) {
+    const int64_t left = window->x1 - window->x0 - band->first;
+    const int columns = left < BAND ? (int)left : BAND;
+    uint8_t state[BAND] = {0};
+    for (int32_t y = band->top; y < band->bottom; y++) {
+        uint8_t *marks = band->marks + (int64_t)y * BAND;
+        int32_t *row = out + y * row_step + band->first;
+        for (int i = 0; i < BAND; i++) state[i] ^= marks[i];
+        memset(marks, 0, BAND);
+        for (int i = 0; i < columns; i++) row[i] = state[i] ? label : row[i];
+    }
+}
+
+static void finish_band(Band *band, const Window *window, void *out, int64_t row_step, int32_t label) {
+    if (band->top < band->bottom) {
+        if (label)
+            write_label(band, window, out, row_step, label);
+        else
+            write_pixels(band, window, out, row_step);
+        /* a mark below the last row of the mask has no pixel, but lies in the marks */
+        if (band->bottom < window->y1 - window->y0) memset(band->marks + (int64_t)band->bottom * BAND, 0, BAND);
+    }
+    band->top = window->y1 - window->y0;
+    band->bottom = 0;
+}
+
+/* One column's piece of a run, rows y..y_end of the image. */
+static void mark(Band *band, const Window *window, int32_t x, int32_t y, int32_t y_end) {
+    if (y < window->y0) y = window->y0;
+    if (y_end > window->y1) y_end = window->y1;
+    if (y >= y_end) return;
+    const int64_t column = x - window->x0 - band->first;
+    y -= window->y0, y_end -= window->y0;
+    band->marks[(int64_t)y * BAND + column] ^= 1;
+    if (y_end < window->y1 - window->y0) band->marks[(int64_t)y_end * BAND + column] ^= 1;
+    if (y < band->top) band->top = y;
+    if (y_end > band->bottom) band->bottom = y_end;
+}
+
+static int draw(Counts counts, const Window *window, void *out, int64_t row_step, int32_t label, uint8_t *marks) {
+    const int64_t height = window->height, total = height * window->width;
+    Band band = {marks, 0, window->y1 - window->y0, 0};
+    int64_t line = 0, start = 0, stop = 0;
+    int sound = 1;
+    while ((sound = next_piece(&counts, total, &line, &start, &stop)) == 1) {
+        if (start < window->x0 * height) start = window->x0 * height;
+        if (stop > window->x1 * height) stop = window->x1 * height;
+        int64_t x = start / height;
+        for (; start < stop; x++, start = x * height) {
+            const int64_t first = (x - window->x0) / BAND * BAND;
+            if (first != band.first) finish_band(&band, window, out, row_step, label), band.first = first;
+            const int64_t column_end = (x + 1) * height;
+            mark(&band, window, (int32_t)x, (int32_t)(start - x * height),
+                 (int32_t)((stop < column_end ? stop : column_end) - x * height));
+        }
+    }
+    finish_band(&band, window, out, row_step, label);
+    return sound;
+}
+
+static Counts counts_of(const uint8_t *counts, const int64_t *offsets, int64_t mask) {
+    return (Counts){counts + offsets[mask], counts + offsets[mask + 1], 0, 0, 0};
+}
+
+/* Masks into out [mask][row of the window][column of the window], zeros before. marks: zeros, [rows of the window][64],
+ * left as zeros. Returns the first mask whose counts are unsound, -1 where all are sound. */
+int64_t rle_masks(const uint8_t *counts, const int64_t *offsets, int64_t masks, const Window *window, uint8_t *out,
+                  int64_t mask_step, int64_t row_step, uint8_t *marks) {
+    for (int64_t mask = 0; mask < masks; mask++)
+        if (draw(counts_of(counts, offsets, mask), window, out + mask * mask_step, row_step, 0, marks) < 0) return mask;
+    return -1;
+}
+
+/* Masks one over the other into out [row][column], in the order of `order`, each as its place plus 1. */
+int64_t rle_labels(const uint8_t *counts, const int64_t *offsets, const int64_t *order, int64_t masks,
+                   const Window *window, int32_t *out, int64_t row_step, uint8_t *marks) {
+    for (int64_t place = 0; place < masks; place++) {
+        const int64_t mask = order[place];
+        const int32_t label = (int32_t)mask + 1;
+        if (draw(counts_of(counts, offsets, mask), window, out, row_step, label, marks) < 0) return mask;
+    }
+    return -1;
+}
+
+/* Cells of a smaller grid: row y of the image lies in cell_of_row[y], cell i begins at first_row[i]. */
+typedef struct {
+    int32_t height, width, cell_rows, cell_columns;
+    const int32_t *cell_of_row, *first_row, *cell_of_column, *first_column;
+} Cells;
+
+static void count_piece(const Cells *cells, uint32_t *column, int32_t y, int32_t y_end) {
+    for (int32_t cell = cells->cell_of_row[y]; y < y_end; cell++) {
+        const int32_t cell_end = cells->first_row[cell + 1], end = y_end < cell_end ? y_end : cell_end;
+        column[cell] += (uint32_t)(end - y);
+        y = end;
+    }
+}
+
+/* Masks into out [mask][cell row][cell column], zeros before: 1 where a mask holds at least half of a cell's pixels.
+ * pixels: zeros, [cell column][cell row], left as zeros. Returns as rle_masks. */
+int64_t rle_reduced(const uint8_t *counts, const int64_t *offsets, int64_t masks, const Cells *cells, uint8_t *out,
+                    int64_t mask_step, int64_t row_step, uint32_t *pixels) {
+    const int64_t height = cells->height, total = height * cells->width, rows = cells->cell_rows;
+    for (int64_t mask = 0; mask < masks; mask++) {
+        Counts runs = counts_of(counts, offsets, mask);
+        int64_t line = 0, start = 0, stop = 0, first = cells->cell_columns, last = -1;
+        int sound = 1;
+        while ((sound = next_piece(&runs, total, &line, &start, &stop)) == 1) {
+            int64_t x = start / height;
+            if (cells->cell_of_column[x] < first) first = cells->cell_of_column[x];
+            for (; start < stop; x++, start = x * height) {
+                const int64_t end = stop < (x + 1) * height ? stop : (x + 1) * height;
+                last = cells->cell_of_column[x];
+                count_piece(cells, pixels + last * rows, (int32_t)(start - x * height), (int32_t)(end - x * height));
+            }
+        }
+        for (int64_t i = first; i <= last; i++) {
+            const uint32_t columns = (uint32_t)(cells->first_column[i + 1] - cells->first_column[i]);
+            for (int64_t j = 0; j < rows; j++) {
+                const uint32_t size = columns * (uint32_t)(cells->first_row[j + 1] - cells->first_row[j]);
+                out[mask * mask_step + j * row_step + i] = 2 * (uint64_t)pixels[i * rows + j] >= size;
+            }
+        }
+        if (first <= last) memset(pixels + first * rows, 0, (size_t)((last - first + 1) * rows) * sizeof *pixels);
+        if (sound < 0) return mask;
+    }
+    return -1;
+}

@@ -1,0 +1,57 @@
+"""The C library that turns run lengths into pixels: what it is built from, and where it is.
+
+No imports but the standard library's: setup.py builds with what stands here.
+"""
+
+import ctypes
+import functools
+import platform
+import sys
+import zlib
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("rle_kernel.c")
+FLAGS = ("-std=c11", "-O3", "-shared", "-fPIC")
+# the oldest CPU of each architecture: the work is bound by memory, wider vectors gain nothing
+TARGET_CPUS = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "generic", "arm64": "generic"}
+
+
+class Window(ctypes.Structure):
+    """Window of rle_kernel.c: an image's size, and the part of it that is wanted."""
+
+    _fields_ = tuple((name, ctypes.c_int32) for name in ("height", "width", "x0", "y0", "x1", "y1"))
+
+
+class Cells(ctypes.Structure):
+    """Cells of rle_kernel.c: an image's size, and the grid of cells that it is reduced to."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("height", "width", "cell_rows", "cell_columns")),
+        *((name, ctypes.c_void_p) for name in ("cell_of_row", "first_row", "cell_of_column", "first_column")),
+    )
+
+
+def build_flags() -> list[str] | None:
+    """The compiler's flags for this kind of machine; None if the library is not built for it."""
+    cpu = TARGET_CPUS.get(platform.machine().lower())
+    return [*FLAGS, f"-mcpu={cpu}", f"-DRLE_SOURCES={digest()}"] if cpu else None
+
+
+def digest() -> int:
+    """A number of 31 bits that changes with the source or the flags."""
+    return zlib.crc32(SOURCE.read_bytes(), zlib.crc32(repr((FLAGS, TARGET_CPUS)).encode())) & 0x7FFFFFFF
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The library; None if it was not built here, cannot be loaded, or has another source."""
+    try:
+        loaded = ctypes.CDLL(str(SOURCE.with_suffix(".dll" if sys.platform == "win32" else ".so")))
+        is_current = loaded.rle_sources() == digest()
+    except (OSError, AttributeError):  # no such file, or another platform's; no such function
+        return None
+    if not is_current:
+        return None
+    for name in ("rle_masks", "rle_labels", "rle_reduced"):
+        getattr(loaded, name).restype = ctypes.c_int64
+    return loaded

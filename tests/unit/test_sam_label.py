@@ -1,0 +1,68 @@
+"""The face for programs: its names, and what they bring along."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from demo_dataset import write_demo
+
+import sam_core
+import sam_label
+from pipeline.reading.dataset import Dataset
+
+NAMES = [
+    "Dataset",
+    "ImageError",
+    "MaskOptions",
+    "MaskSampling",
+    "Record",
+    "ResizeLongestSide",
+    "RunConfig",
+    "SamAutomaticMaskGenerator",
+    "SamLabelError",
+    "SamPredictor",
+    "UsageError",
+    "__version__",
+    "build_sam",
+    "build_sam_vit_b",
+    "build_sam_vit_h",
+    "build_sam_vit_l",
+    "build_sam_vit_t",
+    "run",
+    "sam_model_registry",
+]
+
+
+def test_the_names_are_these() -> None:
+    assert sam_label.__all__ == NAMES
+    assert dir(sam_label) == NAMES
+    assert set(sam_core.__all__) <= set(NAMES), "a name of the original is missing"
+    assert sam_label.Dataset is Dataset
+    for name in NAMES:
+        assert getattr(sam_label, name) is not None
+    with pytest.raises(AttributeError, match="module 'sam_label' has no attribute 'Datset'"):
+        _ = sam_label.Datset
+
+
+def loaded_after(code: str) -> set[str]:
+    """Which of the heavy packages are loaded by then."""
+    program = f"import sys, sam_label\n{code}\nprint(*({{'ray', 'torch', 'pyarrow'}} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(answer.stdout.split())
+
+
+def test_heavy_packages_are_loaded_by_what_needs_them(demo: str) -> None:
+    assert loaded_after("") == set()
+    assert loaded_after("sam_label.__version__, sam_label.RunConfig, sam_label.MaskOptions") == set()
+    reading = f"[record.mask(0).any() for record in sam_label.Dataset.open({demo!r})]"
+    assert loaded_after(reading) == {"pyarrow"}
+    training = f"sam_label.Dataset.open({demo!r}).to_torch().loader()"
+    assert loaded_after(f"{training}, sam_label.SamPredictor") == {"pyarrow", "torch"}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
+    output: Path = tmp_path_factory.mktemp("demo")
+    write_demo(str(output))
+    return str(output)

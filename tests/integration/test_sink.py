@@ -66,7 +66,7 @@ def test_write_tasks_that_die_after_shard_or_commit_lose_and_double_nothing(
     (tmp_path / "marks").mkdir()
     with open_output(store, photos.identity, "file:///photos", photos.listing) as output:
         sink = output.sink()
-        mortal = MortalSink(sink.store, sink.generation, sink.metadata, sink.rows_a_shard, tmp_path / "marks")
+        mortal = MortalSink(**{**vars(sink), "marks": tmp_path / "marks"})
         labelled(photos, output).write_datasink(mortal)
         assert sink.rows_a_shard == MIN_ROWS
     assert len(list((tmp_path / "marks").iterdir())) == len(NAMES) / MIN_ROWS

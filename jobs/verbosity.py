@@ -13,12 +13,8 @@ from typing import TextIO
 from pipeline.errors import UsageError
 from pipeline.suggestion import suggestion
 
-LOGGERS = (
-    "sam_label",
-    "sam_core",
-    "pipeline",
-    "jobs",
-)  # of this program; libraries keep theirs to themselves
+# Those of this program; the loggers of libraries stay as they are.
+LOGGERS = ("sam_label", "sam_core", "pipeline", "jobs")
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 

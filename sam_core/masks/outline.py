@@ -59,9 +59,8 @@ def _corners(region_HW: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     is_south = np.concatenate([is_south_with_west, ~is_south_with_west[saddle]])
     by_row, by_column = np.lexsort((is_east, x, y)), np.lexsort((is_south, y, x))
     along_row, along_column = _partners(by_row), _partners(by_column)
-    place = start = int(
-        by_row[0]
-    )  # the topmost row's leftmost corner: from there the region lies on the right
+    # From the topmost row's leftmost corner on the region lies on the right.
+    place = start = int(by_row[0])
     places = []
     while True:
         places.append(place)

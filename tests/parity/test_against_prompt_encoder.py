@@ -24,9 +24,8 @@ def both(
 
 
 def points() -> tuple[Tensor, Tensor]:
-    labels = torch.tensor(
-        [[1, 0, -1], [0, 1, 1], [1, 1, 0], [-1, 0, 2]]
-    )  # 2: no kind of point, position alone
+    # Label 2 is no kind of point: its position counts alone.
+    labels = torch.tensor([[1, 0, -1], [0, 1, 1], [1, 1, 0], [-1, 0, 2]])
     return torch.rand(4, 3, 2) * 96, labels.int()
 
 

@@ -18,10 +18,8 @@ DIM = HEADS * HEAD_DIM
 PROMPTS_A_CALL = 8
 SCRATCH = (25 + PROMPTS_A_CALL * 37) * 1024  # floats
 FEATURES = 99  # rows of a tile of features
-FIRST_ROWS, SECOND_ROWS = (
-    4 * DIM + 1,
-    6 * DIM + 2,
-)  # rows of a tile of the image in the two layers: attention.c
+# rows of a tile of the image in the two layers: attention.c
+FIRST_ROWS, SECOND_ROWS = 4 * DIM + 1, 6 * DIM + 2
 SECOND_OUTPUTS = 12  # tiles of 64 outputs of the second layer's weights: tokens.c
 HIDDEN, OUTPUTS = 64, 32  # channels after the first and the second transposed convolution
 

@@ -31,9 +31,9 @@ class Counts:
         return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> "Counts":
+    def from_json(cls, fields: Mapping[str, Any]) -> "Counts":
         """The counts that `as_json` made. Raises: TypeError."""
         values: dict[str, Any] = {
-            name: Counter(value) if isinstance(value, dict) else value for name, value in said.items()
+            name: Counter(value) if isinstance(value, dict) else value for name, value in fields.items()
         }
         return cls(**values)

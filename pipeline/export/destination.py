@@ -141,19 +141,19 @@ class Destination:
             yield from (name for name in names if not name.startswith(self.state("")))
 
     def _write_mark(self, name: str, mark: Mark) -> None:
-        said = {"counts": mark.counts.as_json(), "kept": mark.kept}
-        self.store.publish(self.state(name), json.dumps(said).encode())
+        fields = {"counts": mark.counts.as_json(), "kept": mark.kept}
+        self.store.publish(self.state(name), json.dumps(fields).encode())
 
     def _mark(self, name: str) -> Mark:
-        said = self._json(self.state(name))
-        return self._parsed(name, lambda: Mark(Counts.from_json(said["counts"]), said["kept"]))
+        fields = self._json(self.state(name))
+        return self._parsed(name, lambda: Mark(Counts.from_json(fields["counts"]), fields["kept"]))
 
     def _json(self, name: str) -> dict[str, Any]:
         data = self.store.read(name)
 
         def parsed() -> dict[str, Any]:
-            said = json.loads(data)
-            return dict(said)
+            fields = json.loads(data)
+            return dict(fields)
 
         return self._parsed(name, parsed)
 

@@ -82,5 +82,5 @@ def _members(image: ExportedImage) -> Iterator[tuple[str, bytes]]:
     record, data = image.record, image.data or b""
     suffix = SUFFIXES.get(image_format(data[:HEADER_BYTES]) or "", ".img")
     yield f"{record.image_id}{suffix}", data
-    said = {**sa1b_json(record, record.name), "uri": record.uri}
-    yield f"{record.image_id}.json", json.dumps(said).encode()
+    fields = {**sa1b_json(record, record.name), "uri": record.uri}
+    yield f"{record.image_id}.json", json.dumps(fields).encode()

@@ -121,17 +121,17 @@ class AnswerFacts:
 
 def checked_facts(answer: bytes) -> AnswerFacts | ImageError:
     """A decoder's answer, checked. Raises: ValueError, LookupError, TypeError or RecursionError."""
-    said = json.loads(answer)
-    if "reason" in said:
-        if said["reason"] not in REASONS_OF_A_DECODER:
+    facts = json.loads(answer)
+    if "reason" in facts:
+        if facts["reason"] not in REASONS_OF_A_DECODER:
             raise ValueError("a reason that is no decoder's")
-        return ImageError(Reason(said["reason"]), str(said["message"]))
-    numbers = [said[name] for name in ("height", "width", "exif_orientation", "frames")]
-    if not all(type(number) is int and number > 0 for number in numbers) or said["exif_orientation"] > 8:
+        return ImageError(Reason(facts["reason"]), str(facts["message"]))
+    numbers = [facts[name] for name in ("height", "width", "exif_orientation", "frames")]
+    if not all(type(number) is int and number > 0 for number in numbers) or facts["exif_orientation"] > 8:
         raise ValueError("a size, an orientation or a count that is none")
-    if not all(isinstance(said[name], str | None) for name in ("pixel_scale", "pixel_range")):
+    if not all(isinstance(facts[name], str | None) for name in ("pixel_scale", "pixel_range")):
         raise ValueError("a range that is no text")
-    return AnswerFacts(said["height"], said["width"], {name: said[name] for name in FACTS})
+    return AnswerFacts(facts["height"], facts["width"], {name: facts[name] for name in FACTS})
 
 
 class _Decoder:

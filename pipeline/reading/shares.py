@@ -94,10 +94,10 @@ def _batches(lane: Spans, batch_rows: int, drop_last: bool) -> int:
 
 def _slice(spans: Spans, start: int, stop: int) -> Spans:
     """The places from the start-th to the stop-th of the spans."""
-    found, before = [], 0
+    inside, before = [], 0
     for first, last in spans:
         a, b = max(start - before, 0), min(stop - before, last - first)
         if a < b:
-            found.append((first + a, first + b))
+            inside.append((first + a, first + b))
         before += last - first
-    return tuple(found)
+    return tuple(inside)

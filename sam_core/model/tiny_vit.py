@@ -31,7 +31,7 @@ class Conv2d_BN(nn.Module):  # noqa: N801  TinyViT's own name
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         variance, mean = self.bn.running_var, self.bn.running_mean
-        assert variance is not None  # noqa: S101  BatchNorm2d tracks its statistics unless told not to
+        assert variance is not None  # noqa: S101  BatchNorm2d tracks its statistics unless it is switched off
         assert mean is not None  # noqa: S101
         gain = self.bn.weight * torch.rsqrt(variance + self.bn.eps)
         weight = self.c.weight * gain[:, None, None, None]

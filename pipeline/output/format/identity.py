@@ -47,14 +47,14 @@ class Identity:
         }
 
     @classmethod
-    def from_described(cls, said: Mapping[str, Any]) -> "Identity":
+    def from_described(cls, described: Mapping[str, Any]) -> "Identity":
         """The identity that `described` wrote down. Raises: KeyError, ValueError."""
         return cls(
-            said["model"]["type"],
-            said["model"]["sha256"],
-            MaskOptions.of_record(said["mask_options"]),
-            said["schema_version"],
-            said.get("scale", DEFAULT_SCALE),
+            described["model"]["type"],
+            described["model"]["sha256"],
+            MaskOptions.of_record(described["mask_options"]),
+            described["schema_version"],
+            described.get("scale", DEFAULT_SCALE),
         )
 
     def differences(self, other: "Identity") -> list[str]:

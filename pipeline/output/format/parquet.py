@@ -42,7 +42,7 @@ def parquet_table(
     Columns of `may_lack` that the file has not are null.
     Raises: DamagedFile.
     """
-    with _damage_told(uri):
+    with _damage_reported(uri):
         opened = _opened(file)
         # read_table's threads can abort a process that exits
         table = opened.read(columns=columns) if groups is None else opened.read_row_groups(groups, columns)
@@ -55,20 +55,20 @@ def parquet_table(
 
 def parquet_metadata(file: bytes | io.RawIOBase, uri: str) -> Mapping[bytes, bytes]:
     """The key-value metadata of a Parquet file that is called `uri`. Raises: DamagedFile."""
-    with _damage_told(uri):
+    with _damage_reported(uri):
         return dict(_opened(file).schema_arrow.metadata or {})
 
 
 def parquet_memory_bytes(file: bytes | io.RawIOBase, uri: str) -> int:
     """About what a Parquet file's rows take in memory: its pages, unpacked. Raises: DamagedFile."""
-    with _damage_told(uri):
+    with _damage_reported(uri):
         footer = _opened(file).metadata
         return sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
 
 
 def group_rows(file: bytes | io.RawIOBase, uri: str) -> list[int]:
     """How many rows each row group of a Parquet file has that is called `uri`. Raises: DamagedFile."""
-    with _damage_told(uri):
+    with _damage_reported(uri):
         about = _opened(file).metadata
         return [about.row_group(group).num_rows for group in range(about.num_row_groups)]
 
@@ -79,7 +79,7 @@ def _opened(file: bytes | io.RawIOBase) -> pq.ParquetFile:
 
 
 @contextmanager
-def _damage_told(uri: str) -> Iterator[None]:
+def _damage_reported(uri: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as fault:

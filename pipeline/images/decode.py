@@ -19,6 +19,7 @@ from pipeline.errors import ImageError, Reason
 from pipeline.images.image_format import DECODED_FORMATS, HEADER_BYTES, image_format, is_cut_off
 from pipeline.images.jpeg_end import ended_jpeg, lacks_end
 from pipeline.images.netpbm import netpbm_samples
+from pipeline.images.pillow_limit import NONE, pillow_limit
 from pipeline.images.png_chunks import bare_png
 from pipeline.images.png_samples import png_samples
 from pipeline.images.rgb import UnknownModeError, rgb_image
@@ -99,8 +100,9 @@ def _ended(data: bytes, max_pixels: int) -> bytes:
 
 
 def _decoded(data: bytes, name: str, max_pixels: int, scale: str) -> DecodedImage:
-    Image.MAX_IMAGE_PIXELS = max_pixels // 2 + 1  # Pillow refuses at twice this; it guards frames too
-    with _fault_of_file(data, name):
+    # Pillow's limit guards the frames too. A TIFF's page is measured, and its bytes may pass as a wider one.
+    limit = NONE if name == "TIFF" else max_pixels
+    with _fault_of_file(data, name), pillow_limit(limit):
         stored = _stored_tiff(data, max_pixels) if name == "TIFF" else _stored(data, name, max_pixels)
         pixel_scale = pixel_range = None
         rgb = stored.pixels
@@ -133,7 +135,6 @@ def _stored_tiff(data: bytes, max_pixels: int) -> _Stored:
     tags = TiffTags.of(data)
     _refuse_size(tags.integers(WIDTH)[0], tags.integers(HEIGHT)[0], max_pixels)
     tags.refuse_unread()
-    Image.MAX_IMAGE_PIXELS = None  # the page has been measured, and its bytes may pass as a wider one
     orientation, frames = tags.ifd.get(EXIF_ORIENTATION, 1), tags.pages(data)
     orientation = orientation if orientation in UPRIGHT_BY_ORIENTATION else 1
     try:

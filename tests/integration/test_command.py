@@ -2,8 +2,6 @@
 
 import json
 import os
-import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -130,19 +128,6 @@ def test_a_dry_run_counts_and_writes_nothing(photos: Path, tmp_path: Path) -> No
     planned = json.loads(done.stdout)
     assert (planned["images"], planned["pending"]) == (4, 4)
     assert not (tmp_path / "masks").exists()
-
-
-def test_the_readme_reads_the_masks(
-    first_run: tuple[Path, dict[str, object]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    snippet = re.search(r"```python\n(import pyarrow.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert snippet is not None
-    script = tmp_path / "read.py"
-    script.write_text(snippet[1].replace("demo-output", str(first_run[0])))
-    runpy.run_path(str(script))
-    printed = capsys.readouterr().out
-    assert len(printed.splitlines()) == 2
-    assert "(160, 240, " in printed
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,9 +12,17 @@ import pytest
 import torch
 from torch import nn
 
-# Last in the path, so that the real torchvision is used where there is one. segment-anything imports it, and
-# needs no more of it than the four functions in there.
-sys.path.append(str(Path(__file__).parent / "stand_in"))
+# segment-anything imports torchvision and OpenCV, and needs no more of them than the functions in there. They
+# stand last in the path, so that the real ones are used if there are any, and only for a moment: other
+# packages look whether torchvision is there, and would take the stand-in for all of it.
+STAND_IN = str(Path(__file__).parent / "stand_in")
+sys.path.append(STAND_IN)
+for name in ("cv2", "segment_anything"):
+    import_module(name)
+sys.path.remove(STAND_IN)
+for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+    if STAND_IN in str(sys.modules[name].__spec__):
+        del sys.modules[name]
 
 Twins = Callable[[nn.Module, nn.Module], None]
 

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -167,6 +168,18 @@ def test_size_limit_is_read_from_the_header(size: tuple[int, int]) -> None:
         + struct.pack("<IiiHHIIiiII", 40, *size, 1, 24, 0, 0, 0, 0, 0, 0)
     )
     assert reason_of(bmp) is Reason.TOO_LARGE
+
+
+def test_pillow_has_its_own_limit_again() -> None:
+    usual = Image.MAX_IMAGE_PIXELS
+    with ThreadPoolExecutor(4) as threads:
+        limits = [MOST_PIXELS + number for number in range(40)]
+        list(
+            threads.map(lambda limit: decoded_image(encoded("PNG", Image.new("L", (50, 50))), limit), limits)
+        )
+    with pytest.raises(ImageError):
+        decoded_image(b"\x89PNG\r\n\x1a\n", MOST_PIXELS)
+    assert usual == Image.MAX_IMAGE_PIXELS
 
 
 def test_size_limit_is_inclusive() -> None:

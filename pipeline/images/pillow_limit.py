@@ -1,0 +1,36 @@
+"""Pillow's limit on pixels, raised or lowered while images are decoded.
+
+It belongs to the whole process, whose threads may decode at once: the largest of their limits holds, and in
+the end it is what it was.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from PIL import Image
+
+NONE = 1 << 62  # for an image that has been measured already
+
+_lock = Lock()
+_limits: list[int] = []  # of the images that are being decoded
+_usual: int | None = None
+
+
+@contextmanager
+def pillow_limit(pixels: int) -> Iterator[None]:
+    """Pillow takes images of at most this many pixels for the while."""
+    global _usual
+    # Pillow warns of more pixels than its limit, and refuses twice as many.
+    limit = pixels // 2 + 1
+    with _lock:
+        if not _limits:
+            _usual = Image.MAX_IMAGE_PIXELS
+        _limits.append(limit)
+        Image.MAX_IMAGE_PIXELS = max(_limits)
+    try:
+        yield
+    finally:
+        with _lock:
+            _limits.remove(limit)
+            Image.MAX_IMAGE_PIXELS = max(_limits) if _limits else _usual

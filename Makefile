@@ -4,8 +4,8 @@ BIN := .venv/bin
 BUILD_INPUTS := pyproject.toml constraints.txt setup.py sam_core/decoding/native/sources.py sam_core/masks/rle_library.py $(wildcard sam_core/decoding/native/*.c sam_core/decoding/native/*.h sam_core/masks/*.c)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 # On all cores, which pip does on one. Where PYTHONDONTWRITEBYTECODE is set, as in many images, each of Ray's processes
-# would else compile all that it imports again. Some packages carry templates that are no Python: their faults are silent.
-COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
+# would otherwise compile all that it imports again, our own files too. Some packages carry templates that are no Python: their faults are silent.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib sam_label sam_core pipeline jobs tests || true
 SOURCES := sam_label sam_core pipeline jobs tests setup.py
 
 .PHONY: demo test check fix bench bench-reading chaos clean

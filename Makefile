@@ -13,10 +13,10 @@ SOURCES := sam_label sam_core pipeline jobs tests setup.py
 demo: .venv/installed
 	$(BIN)/sam-label run jobs/demo/photos demo-output --config jobs/demo/demo.toml
 
-# Half of the tests wait (for Ray, for servers, for heartbeats), so three at a time keep two cores busy, with one
-# torch thread each. Files go in order: the long ones, in chaos/, begin first.
+# Half of the tests wait (for Ray, for servers, for heartbeats), so two at a time keep two cores busy, with one
+# torch thread each. Three take as long: the cores are busy. Files go in order: the long ones, in chaos/, begin first.
 test: .venv/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from pipeline.errors import UsageError
+from pipeline.program_log import logged_by
 from pipeline.suggestion import suggestion
 
-# Those of this program; the loggers of libraries stay as they are.
-LOGGERS = ("sam_label", "sam_core", "pipeline", "jobs")
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -53,17 +52,8 @@ def logged_to_stderr(level: int) -> Iterator[None]:
     """The program's log from `level` on, a line a record, on stderr for the while."""
     handler = _Stderr()
     handler.setFormatter(_OneLine("sam-label: %(levelname)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(level)
-    try:
+    with logged_by(handler, level):
         yield
-    finally:
-        for logger, before in zip(loggers, levels, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(before)
 
 
 def _level(name: str) -> int:

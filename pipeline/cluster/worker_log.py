@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 import ray
 
-LOGGERS = ("sam_label", "sam_core", "pipeline")  # of this program
+from pipeline.program_log import logged_by
+
 MOST_LINES = 500  # kept between two looks of the driver: a fault of every image is to cost no memory
 
 # `logged_to`, bound to a run: what a step of the chain does its work in.
@@ -66,18 +67,8 @@ class LogRelay:
 @contextmanager
 def logged_to(ledger: Any, level: int) -> Iterator[None]:
     """In a worker: what this program logs at `level` or above goes to the ledger, for the while."""
-    handler = _ToLedger(ledger)
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(level)
-    try:
+    with logged_by(_ToLedger(ledger), level):
         yield
-    finally:
-        for logger, before in zip(loggers, levels, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(before)
 
 
 class _ToLedger(logging.Handler):

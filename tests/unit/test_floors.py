@@ -21,7 +21,7 @@ FLOORS = {
         {"__init__"},
     ],
     "pipeline": [
-        {"errors", "suggestion"},
+        {"errors", "program_log", "suggestion"},
         {"shutdown"},
         {"store"},
         {"config", "output/format"},

@@ -80,7 +80,8 @@ class Runs:
     """A pickle that would run code."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return print, ("run",)
+        # Not print: a Ray session of the same process may have replaced that one.
+        return exec, ("",)
 
 
 def test_damaged_files_of_every_form_are_refused_or_read_and_never_crash(tmp_path: Path) -> None:
@@ -156,9 +157,9 @@ def write_bad_file(kind: str, state: dict[str, Tensor], path: Path) -> None:
         ("zip", "is damaged or cut off at 104 bytes"),
         (
             "code",
-            "holds print beside tensors and plain values, and is not loaded because that could run code",
+            "holds exec beside tensors and plain values, and is not loaded because that could run code",
         ),
-        ("old code", "holds print beside tensors and plain values, and is not loaded"),
+        ("old code", "holds exec beside tensors and plain values, and is not loaded"),
         ("list", "expected a dictionary of tensors; save the model's state_dict()"),
         ("other model", "found 1 tensors such as conv1.weight"),
         ("no tensors", "found 0 tensors; choose a SAM or MobileSAM checkpoint"),

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.output.commands.compact import compact
 from pipeline.output.commands.gc import collect
+from pipeline.output.commands.merge import merge
 from pipeline.output.commands.retry import retry
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
@@ -179,3 +180,15 @@ def test_a_run_that_goes_on_after_a_killed_compact(tmp_path: Path, rehearsal, ki
         photos.run(Store.at(str(output)))
 
     survives(tmp_path, killed_before, first, put_together, run, photos.rows())
+
+
+def test_a_merge(tmp_path: Path, rehearsal, killed_before) -> None:
+    halves = rehearsal(NAMES[:4]), rehearsal(NAMES[3:])
+    places = [str(tmp_path / name) for name in ("one", "other")]
+    for photos, place in zip(halves, places, strict=True):
+        photos.run(Store.at(place))
+
+    def put_together(output: Path) -> None:
+        assert merge(places, str(output)).held_twice == 1
+
+    survives(tmp_path, killed_before, nothing, put_together, put_together, rehearsal(NAMES).rows())

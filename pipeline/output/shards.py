@@ -24,6 +24,8 @@ from pipeline.store.range_file import RangeFile
 from pipeline.store.storage import Store
 
 SHARD_BYTES = 128 << 20  # in memory; readers stream shards of 64-128 MB well, and one put carries it
+# In memory, of a row group: whoever wants one image reads no more than that.
+ROW_GROUP_BYTES = 16 << 20
 _FEW_VALUES = ["status", "error"]  # a dictionary saves bytes only in these: no two masks are alike
 
 
@@ -71,7 +73,7 @@ def _write_shard(
     store: Store, name: str, rows: pa.Table, metadata: Mapping[bytes, bytes]
 ) -> tuple[Commit, pa.ChunkedArray]:
     table = rows.replace_schema_metadata(dict(metadata))
-    data = parquet_bytes(table, dictionaries=_FEW_VALUES)
+    data = parquet_bytes(table, _FEW_VALUES, _rows_within(ROW_GROUP_BYTES, table))
     if not store.create(shard_name(name), data):
         data = store.read(shard_name(name))
         table = parquet_table(data, store.uri(shard_name(name)))
@@ -81,6 +83,10 @@ def _write_shard(
 
 
 def _head(rows: pa.Table) -> pa.Table:
-    """The first rows that fit SHARD_BYTES, by their mean size; at least one."""
-    fitting = rows.num_rows * SHARD_BYTES // max(rows.nbytes, 1)
-    return rows.slice(0, max(1, fitting))
+    """The first rows that fit SHARD_BYTES."""
+    return rows.slice(0, _rows_within(SHARD_BYTES, rows))
+
+
+def _rows_within(size: int, rows: pa.Table) -> int:
+    """How many of the rows fit `size` bytes of memory, by their mean size; at least one."""
+    return max(1, rows.num_rows * size // max(rows.nbytes, 1))

@@ -16,12 +16,16 @@ from pipeline.errors import DamagedFile
 ZSTD_LEVEL = 3  # 29 % smaller than Snappy, and levels above gain next to nothing on RLE
 
 
-def parquet_bytes(table: pa.Table, dictionaries: Sequence[str]) -> bytes:
-    """The table as a Parquet file; `dictionaries` names the columns of few distinct values."""
+def parquet_bytes(table: pa.Table, dictionaries: Sequence[str], rows_in_group: int | None = None) -> bytes:
+    """The table as a Parquet file; `dictionaries` names the columns of few distinct values.
+
+    Without `rows_in_group`, a row group holds a million rows.
+    """
     body = io.BytesIO()
     pq.write_table(
         table,
         body,
+        row_group_size=rows_in_group,
         compression="zstd",
         compression_level=ZSTD_LEVEL,
         use_dictionary=list(dictionaries),

@@ -9,7 +9,7 @@ from pipeline.output import shards
 from pipeline.output.format.manifest import manifest_row
 from pipeline.output.format.names import commit_name, shard_name
 from pipeline.output.format.schema import table_of
-from pipeline.output.shards import read_shard, write_shards
+from pipeline.output.shards import read_shard, shard_group_rows, write_shards
 from pipeline.store.storage import Store
 
 TASK = "r00001-000007"
@@ -74,6 +74,15 @@ def test_a_shard_is_bounded_in_bytes_and_holds_at_least_one_row(
     commits = write_shards(store, TASK, rows, {})
     assert [commit.rows for commit in commits] == [1] * 9
     assert sorted(ids(store, commits)) == sorted(rows["image_id"].to_pylist())
+
+
+def test_a_shard_is_read_by_small_row_groups(
+    store: Store, rows: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", rows.nbytes // 4)
+    (commit,) = write_shards(store, TASK, rows, {})
+    assert shard_group_rows(store, commit) == [2, 2, 2, 2, 1]
+    assert read_shard(store, commit, groups=[1]).equals(rows.slice(2, 2))
 
 
 def test_no_rows_no_shard(store: Store, rows: pa.Table) -> None:

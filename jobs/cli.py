@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from jobs.dataset_commands import gc, retry, status, validate
+from jobs.doctor_command import doctor
 from jobs.export_command import export
 from jobs.filter_command import filter_masks
 from jobs.models_command import models
@@ -32,7 +33,7 @@ app = typer.Typer(
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, status, validate, retry, gc, compact, merge, export):
+for command in (run, status, validate, retry, gc, compact, merge, export, doctor):
     app.command()(command)
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")

@@ -114,7 +114,7 @@ def held_lock(
 
     Raises: OutputLocked while another run beats; UsageError for a store that cannot put if absent.
     """
-    _refuse_without_put_if_absent(store)
+    refuse_without_put_if_absent(store)
     lock = Lock(store, _taken(store, beat_s, expiry_s, wait, clock), beat_s)
     try:
         yield lock
@@ -215,7 +215,7 @@ def _lock_files(store: Store) -> Iterator[tuple[Entry, OwnFile]]:
                 yield entry, file
 
 
-def _refuse_without_put_if_absent(store: Store) -> None:
+def refuse_without_put_if_absent(store: Store) -> None:
     """Raises UsageError after a trial: some stores accept If-None-Match and overwrite all the same."""
     name = probe_name(uuid.uuid4().hex)
     try:

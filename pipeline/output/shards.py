@@ -89,4 +89,4 @@ def _head(rows: pa.Table) -> pa.Table:
 
 def _rows_within(size: int, rows: pa.Table) -> int:
     """How many of the rows fit `size` bytes of memory, by their mean size; at least one."""
-    return max(1, rows.num_rows * size // max(rows.nbytes, 1))
+    return max(1, int(rows.num_rows * size // max(rows.nbytes, 1)))

@@ -26,7 +26,7 @@ FLOORS = {
         {"store"},
         {"config", "output/format"},
         {"cluster", "images", "weights", "output"},
-        {"labelling", "plan", "output/commands", "export", "reading"},
+        {"labelling", "plan", "output/commands", "export", "reading", "doctor"},
         {"run"},
     ],
     "jobs": [
@@ -34,6 +34,7 @@ FLOORS = {
         {"options", "progress", "run_text", "status_text", "export_text"},
         {
             "dataset_commands",
+            "doctor_command",
             "filter_command",
             "models_command",
             "run_command",

@@ -1,0 +1,142 @@
+"""What this machine has for a run: Python, torch, the kernel, GPUs, memory, disks, limits and weights."""
+
+import os
+import platform
+import resource
+import shutil
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline.cluster.labeler_pool import THREADS_A_LABELER, cores
+from pipeline.cluster.ray_internals import TRIED_WITH, gpus_here, require_internals
+from pipeline.cluster.start import OBJECT_STORE_BYTES
+from pipeline.doctor.finding import Finding, fault, ok, warning
+from pipeline.weights.models import cache_folder, known_models
+
+LEAST_PYTHON = (3, 11)
+LEAST_FREE_BYTES = 5 << 30  # of Ray's folder, which takes its logs and what it spills
+FULLEST_DISK = 0.95  # Ray refuses to spill to a disk that is fuller
+LEAST_OPEN_FILES = 4096  # a local run takes some hundreds; a head of a cluster takes thousands
+RAY_BYTES = 2 << 30  # of Ray and its object store, by tests/bench/bench_memory.py
+LABELER_BYTES = 1 << 30  # of a labeler with the bundled model
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # Ray's object store lives there
+CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
+
+
+def python() -> Finding:
+    says = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < LEAST_PYTHON:
+        return fault("Python", says, "install Python 3.11 or newer, and sam-label in it")
+    return ok("Python", says)
+
+
+def torch() -> Finding:
+    import torch
+
+    build = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "for CPUs"
+    says = f"{torch.__version__}, built {build}"
+    if torch.version.cuda is None and (gpus := gpus_here()):
+        return warning(
+            "torch",
+            f"{says}, while this machine has {gpus} GPUs",
+            "install torch's build for CUDA, which is what a plain `pip install torch` takes on Linux",
+        )
+    return ok("torch", says)
+
+
+def gpus() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        if count := gpus_here():
+            return fault(
+                "GPUs",
+                f"torch cannot use the {count} GPUs of this machine",
+                "install a driver that is as new as torch's CUDA, or label with --device cpu",
+            )
+        return ok("GPUs", "none; labelers run on the CPU")
+    cards = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    named = ", ".join(f"{card.name} ({card.total_memory / 1e9:.0f} GB)" for card in cards)
+    return ok("GPUs", f"{named}; one labeler each")
+
+
+def kernel() -> Finding:
+    from sam_core.decoding.native.built import opened
+    from sam_core.decoding.native.library import names
+
+    for name in names():
+        if opened(name) is not None:
+            return ok("C kernel", name)
+    if names():
+        return warning(
+            "C kernel",
+            "none could be loaded, so that masks take some times as long",
+            "install sam-label again from its wheel, or with `pip install .` from its sources",
+        )
+    return warning(
+        "C kernel", f"there is none for {platform.machine()} without AVX2", "label on a newer CPU or a GPU"
+    )
+
+
+def ray() -> Finding:
+    require_internals()
+    if (installed := version("ray")) not in TRIED_WITH:
+        return warning(
+            "Ray", f"{installed}, which was not tried", f"install ray[data]=={TRIED_WITH[-1]} if a run fails"
+        )
+    return ok("Ray", installed)
+
+
+def memory() -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = CGROUP_MEMORY.read_text().strip() if CGROUP_MEMORY.exists() else "max"
+    usable = min(total, int(limit)) if limit.isdecimal() else total
+    labelers = max(1, cores() // THREADS_A_LABELER)
+    needed = RAY_BYTES + labelers * LABELER_BYTES
+    says = f"{usable / 1e9:.1f} GB for {cores()} cores"
+    if usable < needed:
+        fix = f"give it {needed / 1e9:.0f} GB, or run with fewer --workers than {labelers}"
+        return warning("memory", f"{says}; {labelers} labelers and Ray take about {needed / 1e9:.0f} GB", fix)
+    return ok("memory", says)
+
+
+def disk() -> Finding:
+    folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    usage = shutil.disk_usage(folder)
+    says = f"{usage.free / 1e9:.1f} GB free in {folder}"
+    fix = "free some room, or name another folder in RAY_TMPDIR"
+    if 1 - usage.free / usage.total > FULLEST_DISK:
+        return fault("disk", f"{says}; the disk is so full that Ray writes nothing more to it", fix)
+    if usage.free < LEAST_FREE_BYTES:
+        return warning("disk", says, fix)
+    return ok("disk", says)
+
+
+def shared_memory() -> Finding:
+    if not SHARED_MEMORY.is_dir():
+        return ok("shared memory", f"no {SHARED_MEMORY} on this system")
+    total = shutil.disk_usage(SHARED_MEMORY).total
+    says = f"{total / 1e9:.1f} GB in {SHARED_MEMORY}"
+    if total < OBJECT_STORE_BYTES:
+        return warning(
+            "shared memory",
+            f"{says}; Ray's object store would go to a disk",
+            "start the container with --shm-size=2g, or mount an emptyDir of medium Memory there",
+        )
+    return ok("shared memory", says)
+
+
+def open_files() -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    if soft != unlimited and soft < LEAST_OPEN_FILES:
+        most = "65536" if hard == unlimited else str(min(hard, 65536))
+        return warning("open files", f"at most {soft}", f"run `ulimit -n {most}` first")
+    return ok("open files", "no limit" if soft == unlimited else f"at most {soft}")
+
+
+def weights() -> Finding:
+    here = [model.checkpoint.model_type for model in known_models() if model.path is not None]
+    return ok("weights", f"{', '.join(here)}; downloads go to {cache_folder()}")

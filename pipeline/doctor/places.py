@@ -1,0 +1,104 @@
+"""The places that a run reads from and writes to, tried as the run would: input, output, cluster."""
+
+import os
+import shutil
+from itertools import islice
+from pathlib import Path
+
+from pipeline.cluster.start import wait_for_cluster
+from pipeline.doctor.finding import Finding, fault, ok, warning
+from pipeline.images.source import Source
+from pipeline.output.lock import refuse_without_put_if_absent
+from pipeline.shutdown import answer
+from pipeline.store.storage import Store
+from pipeline.store.uri import redacted
+
+STORE_S = 60.0  # a store that hangs is given up after that
+CLUSTER_S = 5.0
+LEAST_OUTPUT_BYTES = 1 << 30
+FIRST_BYTES = 16
+
+
+def credentials() -> Finding:
+    """Where the credentials for s3:// come from; their values are not looked at."""
+    from botocore.session import Session
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+    known = answer(lambda: Session().get_credentials(), STORE_S, "the service that gives S3 credentials")
+    if known is None:
+        return warning(
+            "S3 credentials",
+            f"none for {redacted(endpoint)}",
+            "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass --anonymous if the "
+            "input is public",
+        )
+    return ok("S3 credentials", f"for {redacted(endpoint)}, from {known.method}")
+
+
+def readable_input(url: str, anonymous: bool) -> Finding:
+    """Whether the input has images and the first one can be read. Raises: UsageError, StoreError."""
+
+    def first() -> str:
+        source = Source.at(url, anonymous=anonymous)
+        (row,) = islice(source.rows(), 1)
+        store, name = Store.of_uri(row.uri, anonymous)
+        store.read_range(name, 0, FIRST_BYTES)
+        return row.uri
+
+    return ok("input", f"{redacted(answer(first, STORE_S, redacted(url)))} can be read")
+
+
+def writable_output(url: str) -> Finding:
+    """Whether a dataset can live there, by a file that is created, read and removed again.
+
+    Raises: UsageError, StoreError.
+    """
+
+    def probed() -> Finding:
+        store = Store.at(url)
+        if not store.is_writable:
+            return fault("output", f"{redacted(url)} can be read only", "name a folder or an s3:// URL")
+        folders = _folders_to_make(store)
+        try:
+            refuse_without_put_if_absent(store)
+        finally:
+            for folder in folders:
+                folder.rmdir()
+        return _with_room(store)
+
+    return answer(probed, STORE_S, redacted(url))
+
+
+def _folders_to_make(store: Store) -> list[Path]:
+    """The folders that the probe makes on a disk, the innermost first."""
+    if not store.is_local:
+        return []
+    lock = Path(store.location.root, "_lock")
+    return [folder for folder in (lock, *lock.parents) if not folder.exists()]
+
+
+def _with_room(store: Store) -> Finding:
+    says = f"{redacted(store.url)} takes a dataset"
+    if not store.is_local:
+        return ok("output", says)
+    place = Path(store.location.root)
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    says = f"{says}; {free / 1e9:.1f} GB free"
+    if free < LEAST_OUTPUT_BYTES:
+        return warning("output", says, "free some room: a million images take some 10 to 30 GB")
+    return ok("output", says)
+
+
+def reachable_cluster(address: str) -> Finding:
+    """Whether a Ray cluster listens at HOST:PORT. Raises: UsageError, SamLabelError."""
+    wait_for_cluster(address, CLUSTER_S)
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        return warning(
+            "cluster",
+            f"{address} answers; no token is set here",
+            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on the cluster: without it, whoever reaches the "
+            "cluster runs code on it",
+        )
+    return ok("cluster", f"{address} answers")

@@ -1,0 +1,67 @@
+"""`sam-label doctor` on the machine at hand, and on places that a run could not use."""
+
+import json
+import resource
+import socket
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import main
+from pipeline.doctor import machine
+from pipeline.doctor.examination import MACHINE
+from pipeline.doctor.finding import State
+
+PHOTOS = Path(__file__).parents[4] / "jobs" / "demo" / "photos"
+
+
+def findings(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, dict[str, str]]]:
+    """Exit code, and the findings by what they are about."""
+    with pytest.raises(SystemExit) as end:
+        main(["doctor", *map(str, arguments), "--json"])
+    return int(end.value.code or 0), {one["what"]: one for one in json.loads(capsys.readouterr().out)}
+
+
+def test_a_machine_that_runs_the_tests_has_no_fault(tmp_path: Path, capsys) -> None:
+    output = tmp_path / "some" / "masks"
+    code, seen = findings(capsys, PHOTOS, output)
+    assert code == 0
+    assert list(seen) == [*MACHINE, "input", "output"]
+    assert "fault" not in {one["state"] for one in seen.values()}
+    assert seen["C kernel"]["says"].startswith("kernel_")
+    assert seen["input"]["says"] == f"{PHOTOS.as_uri()}/astronaut.jpg can be read"
+    assert not (tmp_path / "some").exists(), "the probe and its folders are gone"
+
+
+def test_an_output_that_is_there_stays_as_it_was(tmp_path: Path, rehearsal, capsys) -> None:
+    from pipeline.store.storage import Store
+
+    rehearsal(["a", "b"]).run(Store.at(str(tmp_path / "out")))
+    before = sorted((tmp_path / "out").rglob("*"))
+    assert findings(capsys, PHOTOS, tmp_path / "out")[0] == 0
+    assert sorted((tmp_path / "out").rglob("*")) == before
+
+
+def test_each_fault_says_what_to_do(tmp_path: Path, capsys) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        gone = f"127.0.0.1:{unused.getsockname()[1]}"
+        code, seen = findings(capsys, tmp_path / "gone", tmp_path / "file" / "out", "--address", gone)
+    assert code == 1
+    faults = {what: one["says"] for what, one in seen.items() if one["state"] == State.FAULT}
+    assert faults.keys() == {"input", "output", "cluster"}
+    assert "there is no file or folder" in faults["input"]
+    assert str(tmp_path / "file") in faults["output"]
+    assert "start it, or correct --address" in faults["cluster"]
+
+
+def test_few_open_files_are_a_warning_with_the_command_that_allows_more() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    try:
+        found = machine.open_files()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (found.state, found.says) == (State.WARNING, "at most 1024")
+    assert found.fix.startswith("run `ulimit -n ")

@@ -55,16 +55,6 @@ def test_a_run_labels_what_it_can_and_says_what_failed(first_run: tuple[Path, di
     assert summary["output"] == output.as_uri()
 
 
-def test_a_run_with_too_many_failures_says_what_it_did(photos: Path, tmp_path: Path) -> None:
-    done = sam_label("run", photos, tmp_path / "masks", *COARSE, "--max-failures", "0", "--json")
-    assert done.returncode == 3, done.stderr
-    summary = json.loads(done.stdout)
-    dataset = Dataset.at(str(tmp_path / "masks"))
-    assert (summary["labelled"], summary["failed"]) == (dataset.labelled, dataset.failed)
-    assert summary["failed"] > 0
-    assert summary["total"] == 4
-
-
 def test_an_interrupted_run_says_what_it_did(photos: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from jobs.cli import main; main()"]
     options = ("--points-per-side", "64", "--workers", "1", "--json")  # long enough to be interrupted
@@ -103,15 +93,37 @@ def test_other_options_on_the_same_dataset_are_refused(
     assert "Traceback" not in done.stderr
 
 
-def test_a_filtered_dataset_is_that_of_a_run_with_the_tighter_options(
-    photos: Path, first_run: tuple[Path, dict[str, object]], tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def loose_run(
+    photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
+    """The dataset of a run that keeps every mask and allows no failure, and its process."""
+    output = tmp_path_factory.mktemp("output") / "loose"
     loose = ("--pred-iou-thresh", "0", "--stability-score-thresh", "0", "--box-nms-thresh", "1")
-    done = sam_label("run", photos, tmp_path / "loose", *COARSE, *loose, "--crop-nms-thresh", "1")
-    assert done.returncode == 0, done.stderr
+    options = (*COARSE, *loose, "--crop-nms-thresh", "1", "--max-failures", "0", "--json")
+    return output, sam_label("run", photos, output, *options)
+
+
+def test_a_run_with_too_many_failures_says_what_it_did(
+    loose_run: tuple[Path, "subprocess.CompletedProcess[str]"],
+) -> None:
+    output, done = loose_run
+    assert done.returncode == 3, done.stderr
+    summary = json.loads(done.stdout)
+    dataset = Dataset.at(str(output))
+    assert (summary["labelled"], summary["failed"]) == (dataset.labelled, dataset.failed)
+    assert summary["failed"] > 0
+    assert summary["total"] == 4
+
+
+def test_a_filtered_dataset_is_that_of_a_run_with_the_tighter_options(
+    first_run: tuple[Path, dict[str, object]],
+    loose_run: tuple[Path, "subprocess.CompletedProcess[str]"],
+    tmp_path: Path,
+) -> None:
     default = ("--pred-iou-thresh", "0.88", "--stability-score-thresh", "0.95", "--box-nms-thresh", "0.7")
     done = sam_label(
-        "filter", tmp_path / "loose", tmp_path / "tight", *default, "--crop-nms-thresh", "0.7", "--json"
+        "filter", loose_run[0], tmp_path / "tight", *default, "--crop-nms-thresh", "0.7", "--json"
     )
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout)

@@ -1,4 +1,7 @@
-"""Runs that are ended from outside, in processes of their own, and finished by the next one."""
+"""Runs that are ended from outside, in processes of their own, and finished by the next one.
+
+A SIGTERM ends the run of chaos/test_outages.py, whose store hangs meanwhile.
+"""
 
 import json
 import os
@@ -48,7 +51,7 @@ def wait_for_commits(output: Path, process: "subprocess.Popen[str]", count: int)
         time.sleep(0.05)
 
 
-def test_a_run_that_is_ended_in_three_ways_is_finished_by_the_fourth(photos: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_interrupted_and_killed_is_finished_by_the_third(photos: Path, tmp_path: Path) -> None:
     output, log = tmp_path / "out", tmp_path / "log"
 
     process = started(photos, output, 0.2)
@@ -56,17 +59,10 @@ def test_a_run_that_is_ended_in_three_ways_is_finished_by_the_fourth(photos: Pat
     os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal's Ctrl-C does
     refuse_unclean(process)
     begun = len(log.read_text().split())
-    assert Dataset.at(str(output)).rows == begun < IMAGES, "what was begun was finished and committed"
+    assert Dataset.at(str(output)).rows == begun < IMAGES, "what was begun was finished and committed, once"
 
     process = started(photos, output, 0.2)
     wait_for_commits(output, process, 4)
-    process.send_signal(signal.SIGTERM)
-    refuse_unclean(process)
-    begun = len(log.read_text().split())
-    assert Dataset.at(str(output)).rows == begun < IMAGES, "and nothing twice"
-
-    process = started(photos, output, 0.2)
-    wait_for_commits(output, process, 6)
     process.kill()
     process.wait()
     assert begun < Dataset.at(str(output)).rows < IMAGES

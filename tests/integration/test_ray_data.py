@@ -6,14 +6,22 @@ from pathlib import Path
 
 from demo_dataset import write_demo
 
-PROGRAM = """
+SESSION = """
 import sys
+from pathlib import Path
 
 import ray
+import ray.data
 import sam_label
+from ray.train import DataConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
 
-ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-dataset = sam_label.Dataset.open(sys.argv[1])
+ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
+url, out = sys.argv[1:]
+"""
+
+DATA = """
+dataset = sam_label.Dataset.open(url)
 options = dict(shuffle=True, seed=3, window_rows=1, sampling=sam_label.MaskSampling(max_masks=2))
 expected = {
     rank: [sample["uri"] for sample in dataset.to_torch(rank=rank, ranks=2, **options)] for rank in (0, 1)
@@ -32,24 +40,11 @@ assert sorted(row["uri"] for row in second) == [record.uri for record in dataset
 assert row["image"].shape == (row["height"], row["width"], 3)
 whole = ray.data.read_parquet(dataset.files(), columns=["uri", "num_masks"]).take_all()
 assert sorted(row["uri"] for row in whole) == [record.uri for record in dataset]
-print("as expected")
 """
 
 TRAINING = """
-import sys
-from pathlib import Path
-
-import ray
-import ray.data
-import sam_label
-from ray.train import DataConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
-
-ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
-url, out = sys.argv[1:]
 options = dict(shuffle=True, seed=3, window_rows=1)
 in_order = ray.data.ExecutionOptions(preserve_order=True)
-dataset = sam_label.Dataset.open(url)
 expected = [[s["uri"] for s in dataset.to_torch(rank=rank, ranks=2, **options)] for rank in (0, 1)]
 
 
@@ -73,20 +68,11 @@ print(*sorted(path.name for path in Path(out).glob("rank-*")))
 """
 
 
-def test_an_epoch_through_ray_is_the_epoch(tmp_path: Path) -> None:
-    write_demo(str(tmp_path / "out"))
-    assert printed(PROGRAM, str(tmp_path / "out")) == "as expected"
-
-
-def test_the_ranks_of_ray_train_have_their_shares(tmp_path: Path) -> None:
+def test_an_epoch_through_ray_and_the_shares_of_ray_train(tmp_path: Path) -> None:
     write_demo(str(tmp_path / "out"))
     (tmp_path / "train").mkdir()
-    assert printed(TRAINING, str(tmp_path / "out"), str(tmp_path / "train")) == "rank-0 rank-1"
-
-
-def printed(program: str, *arguments: str) -> str:
-    """The last line of what the program prints."""
-    command = [sys.executable, "-c", program, *arguments]
+    program = SESSION + DATA + TRAINING
+    command = [sys.executable, "-c", program, str(tmp_path / "out"), str(tmp_path / "train")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.strip().splitlines()[-1]
+    assert done.stdout.strip().splitlines()[-1] == "rank-0 rank-1"

@@ -1,31 +1,81 @@
-"""The whole way from s3:// to s3://, with the real model, on two real object stores."""
+"""The whole way from s3:// to s3://, with the real model, on a real store with rights for each user.
+
+The input is a public bucket, read without credentials; the output belongs to the user.
+"""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
+import pytest
+from object_stores import SECRET, login_at, seaweedfs_server
 from PIL import Image
 
+from pipeline.config import RunConfig
+from pipeline.errors import Reason, StoreError
+from pipeline.images.fetch import FetchSettings, image_bytes
+from pipeline.images.source import Source
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
+from pipeline.plan import plan
+from pipeline.store import s3
+from pipeline.store.storage import Store
 
 PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
 NAMES = ["in/coffee.jpg", "in/sub folder/coins #1 50%+?&=\u00fc.jpg"]
+USERS = [
+    {"name": "anonymous", "actions": ["Read:photos", "List:photos"]},
+    {
+        "name": "labels only",
+        "credentials": [{"accessKey": "labels-key", "secretKey": SECRET}],
+        "actions": [f"{action}:labels" for action in ("Read", "Write", "List")],
+    },
+]
 
 
-def put_photos(bucket: str, folder: Path) -> None:
-    store = boto3.client("s3")
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with the buckets `photos`, which everybody may read, and `labels`, which one user may use."""
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    with seaweedfs_server(folder, USERS) as endpoint:
+        login = login_at(endpoint)
+        admin = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            aws_access_key_id=login["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=login["AWS_SECRET_ACCESS_KEY"],
+            region_name=login["AWS_DEFAULT_REGION"],
+        )
+        for bucket in ("photos", "labels"):
+            admin.create_bucket(Bucket=bucket)
+        put_photos(admin, folder)
+        yield endpoint
+
+
+def put_photos(store: Any, folder: Path) -> None:
     for source, name in zip(("coffee.jpg", "coins.jpg"), NAMES, strict=True):
         with Image.open(PHOTOS / source) as image:
             image.resize((240, 160)).save(folder / "photo.jpg")
-        store.put_object(Bucket=bucket, Key=name, Body=(folder / "photo.jpg").read_bytes())
-    store.put_object(Bucket=bucket, Key="in/text.jpg", Body=b"not an image")
-    store.put_object(Bucket=bucket, Key="in/cut.jpg", Body=(PHOTOS / "chelsea.jpg").read_bytes()[:20_000])
-    store.put_object(Bucket=bucket, Key="in/notes.json", Body=b"{}")
-    store.put_object(Bucket=bucket, Key="input_of_others/other.jpg", Body=b"not ours")
+        store.put_object(Bucket="photos", Key=name, Body=(folder / "photo.jpg").read_bytes())
+    store.put_object(Bucket="photos", Key="in/text.jpg", Body=b"not an image")
+    store.put_object(Bucket="photos", Key="in/cut.jpg", Body=(PHOTOS / "chelsea.jpg").read_bytes()[:20_000])
+    store.put_object(Bucket="photos", Key="in/notes.json", Body=b"{}")
+    store.put_object(Bucket="photos", Key="input_of_others/other.jpg", Body=b"not ours")
+
+
+@pytest.fixture
+def user(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environment of the user who may use `labels` and nothing else."""
+    for name, value in (login_at(endpoint) | {"AWS_ACCESS_KEY_ID": "labels-key"}).items():
+        monkeypatch.setenv(name, value)
+    s3.client.cache_clear()
+    yield
+    s3.client.cache_clear()
 
 
 def sam_label(*arguments: str) -> dict[str, object]:
@@ -33,26 +83,48 @@ def sam_label(*arguments: str) -> dict[str, object]:
     command = [sys.executable, "-c", "from jobs.cli import main; main()", *arguments, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ.copy())
     assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout)
-    return found
+    summary: dict[str, object] = json.loads(done.stdout)
+    return summary
 
 
-def test_from_s3_to_s3(object_store: str, tmp_path: Path) -> None:
-    bucket = object_store.removeprefix("s3://")
-    put_photos(bucket, tmp_path)
-    command = ("run", f"{object_store}/in", f"{object_store}/out", "--points-per-side", "3")
+def test_from_a_public_bucket_to_the_users_own(user: None) -> None:
+    with pytest.raises(StoreError) as refused:
+        plan(RunConfig(input="s3://photos/in", output="s3://labels/out"))
+    assert refused.value.reason is Reason.FORBIDDEN
+
+    command = ("run", "s3://photos/in", "s3://labels/out", "--points-per-side", "3", "--anonymous")
     summary = sam_label(*command)
     assert (summary["labelled"], summary["failed_by_reason"]) == (2, {"NOT_AN_IMAGE": 1, "TRUNCATED": 1})
+    with pytest.raises(StoreError):
+        Store.at("s3://labels/out", anonymous=True).read("dataset.json")
 
-    found = validate(f"{object_store}/out")
-    assert found.problems == []
-    rows = Dataset.at(f"{object_store}/out").table(["uri", "status", "width", "num_masks"]).to_pylist()
+    assert validate("s3://labels/out").problems == []
+    rows = Dataset.at("s3://labels/out").table(["uri", "status", "width", "num_masks"]).to_pylist()
     ok = {row["uri"]: row for row in rows if row["status"] == "ok"}
-    assert set(ok) == {f"{object_store}/{name}" for name in NAMES}
+    assert set(ok) == {f"s3://photos/{name}" for name in NAMES}
     assert all(row["width"] == 240 and row["num_masks"] > 0 for row in ok.values())
 
     again = sam_label(*command)
     assert (again["labelled"], again["skipped_done"]) == (0, 4)
 
-    one = sam_label("run", f"{object_store}/{NAMES[1]}", f"{object_store}/one", "--dry-run")
+    one = sam_label("run", f"s3://photos/{NAMES[1]}", "s3://labels/one", "--dry-run", "--anonymous")
     assert (one["images"], one["pending"]) == (1, 1)
+
+
+def test_without_any_credentials(user: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    s3.client.cache_clear()
+    with pytest.raises(StoreError, match="pass --anonymous if the input is public"):
+        Source.at("s3://photos/in")
+    rows = list(Source.at("s3://photos/in", anonymous=True).rows())
+    assert [row.uri.rpartition("/")[2] for row in rows] == [
+        "coffee.jpg",
+        "cut.jpg",
+        NAMES[1][14:],
+        "text.jpg",
+    ]
+    settings = FetchSettings(None, anonymous=True, max_pixels=1 << 20)
+    assert image_bytes(rows[-1]._asdict(), settings) == b"not an image"

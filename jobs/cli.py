@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.bench_command import bench
 from jobs.dataset_commands import gc, retry, status, validate
 from jobs.doctor_command import doctor
 from jobs.export_command import export
@@ -33,7 +34,7 @@ app = typer.Typer(
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, status, validate, retry, gc, compact, merge, export, doctor):
+for command in (run, status, validate, retry, gc, compact, merge, export, doctor, bench):
     app.command()(command)
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")

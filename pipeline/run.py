@@ -23,7 +23,6 @@ from pipeline.cluster.supervise import INTERRUPTED, supervised
 from pipeline.cluster.worker_log import Logged, logged_to
 from pipeline.config import RunConfig
 from pipeline.errors import Interrupted, SamLabelError
-from pipeline.images.decode_pool import DecodeLimits
 from pipeline.images.fetch import FetchSettings
 from pipeline.images.source import Source
 from pipeline.labelling.fetch import fetched_block
@@ -167,6 +166,7 @@ class _Labelling:
     def label_images(self, ledger: LedgerHandle) -> None:
         """The whole pipeline: the manifest, less what is done, fetched, labelled, into committed shards."""
         config, pool, parts = self.config, self.pool, self.output.parts
+        settings = LabelerSettings.of(config, self.weights, pool)
         done_ids = ray.put(self.output.done_ids)
         logged = partial(logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel())
         (
@@ -187,7 +187,7 @@ class _Labelling:
             )
             .map_batches(
                 Labeler,
-                fn_constructor_args=(self._labeler_settings(), self.load, ledger, logged),
+                fn_constructor_args=(settings, self.load, ledger, logged),
                 batch_size=config.images_per_block,
                 batch_format="pyarrow",
                 compute=ray.data.ActorPoolStrategy(size=pool.workers),
@@ -202,21 +202,6 @@ class _Labelling:
 
     def _fetch_settings(self) -> FetchSettings:
         return FetchSettings(self.root, self.config.anonymous, self.config.max_image_pixels)
-
-    def _labeler_settings(self) -> LabelerSettings:
-        return LabelerSettings(
-            model=self.config.model,
-            checkpoint=self.config.checkpoint,
-            sha256=self.weights.sha256,
-            device=self.pool.device,
-            threads=self.pool.threads,
-            mask=self.config.mask,
-            images_at_once=self.pool.images_at_once,
-            decoders=self.pool.decoders,
-            decode_limits=DecodeLimits(
-                self.config.max_image_pixels, self.config.decode_timeout_s, self.config.scale
-            ),
-        )
 
 
 def pending_images(

@@ -17,11 +17,14 @@ import pyarrow as pa
 import ray
 
 from pipeline.cluster.attempts import MOST_ATTEMPTS, LedgerHandle
+from pipeline.cluster.labeler_pool import LabelerPool
 from pipeline.cluster.worker_log import Logged
+from pipeline.config import RunConfig
 from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode import DecodedImage
 from pipeline.images.decode_pool import DecodeLimits, DecodePool
 from pipeline.output.format.schema import failed_row, ok_row, table_of
+from pipeline.weights.models import Weights
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
 
@@ -47,6 +50,21 @@ class LabelerSettings:
     images_at_once: int
     decoders: int
     decode_limits: DecodeLimits
+
+    @classmethod
+    def of(cls, config: RunConfig, weights: Weights, pool: LabelerPool) -> "LabelerSettings":
+        """Those of a run's labelers."""
+        return cls(
+            model=config.model,
+            checkpoint=config.checkpoint,
+            sha256=weights.sha256,
+            device=pool.device,
+            threads=pool.threads,
+            mask=config.mask,
+            images_at_once=pool.images_at_once,
+            decoders=pool.decoders,
+            decode_limits=DecodeLimits(config.max_image_pixels, config.decode_timeout_s, config.scale),
+        )
 
 
 LoadGenerator = Callable[[LabelerSettings], MaskGenerator]

@@ -27,12 +27,13 @@ FLOORS = {
         {"config", "output/format"},
         {"cluster", "images", "weights", "output"},
         {"labelling", "plan", "output/commands", "export", "reading", "doctor"},
-        {"run"},
+        {"run", "rates"},
     ],
     "jobs": [
         {"wording"},
-        {"options", "progress", "run_text", "status_text", "export_text"},
+        {"options", "progress", "run_text", "status_text", "export_text", "bench_text"},
         {
+            "bench_command",
             "dataset_commands",
             "doctor_command",
             "filter_command",

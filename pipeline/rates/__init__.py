@@ -1,0 +1,1 @@
+"""How fast images are labelled here, and what that comes to for a whole input."""

@@ -1,0 +1,59 @@
+"""From the rates of a sample to the time and the room that a whole input takes."""
+
+from dataclasses import dataclass
+
+from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
+from pipeline.cluster.ray_internals import gpus_here
+from pipeline.cluster.start import local_cpus
+from pipeline.config import RunConfig
+from pipeline.images.source import Source
+from pipeline.labelling.labeler import LoadGenerator
+from pipeline.labelling.sam_generator import sam_generator
+from pipeline.rates.rates import Rates, measured
+from pipeline.rates.sample import Sample, sampled
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A run over the whole input by labelers like the one that was measured, side by side."""
+
+    sample: Sample
+    rates: Rates
+    pool: LabelerPool
+
+    @property
+    def seconds_an_image(self) -> float:
+        """Of one labeler. A GPU is fed meanwhile; a CPU labeler's cores also decode and write."""
+        stages = {stage: self.rates.an_image(total) for stage, total in self.rates.seconds.items()}
+        if self.pool.gpus:
+            return max(stages["label"], stages["decode"] / self.pool.decoders)
+        return stages["label"] + stages["decode"] + stages["write"]
+
+    @property
+    def images_per_s(self) -> float:
+        """Of all labelers; 0 if no image of the sample could be labelled."""
+        return self.pool.workers / self.seconds_an_image if self.rates.images else 0.0
+
+    @property
+    def hours(self) -> float:
+        """From the first image to the last, without the start."""
+        return self.sample.images / self.images_per_s / 3600 if self.images_per_s else 0.0
+
+    @property
+    def gpu_hours(self) -> float:
+        return self.hours * self.pool.workers * self.pool.gpus
+
+    @property
+    def output_bytes(self) -> float:
+        return self.rates.an_image(self.rates.output_bytes) * self.sample.images
+
+
+def estimate(config: RunConfig, images: int, seed: int, load: LoadGenerator = sam_generator) -> Estimate:
+    """The estimate for `config.input`, from at most `images` of its images; nothing is written there.
+
+    Raises: UsageError, SamLabelError.
+    """
+    source = Source.at(config.input, config.follow_links, config.anonymous)
+    pool = labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
+    sample = sampled(source.rows(), images, seed)
+    return Estimate(sample, measured(config, source, sample.rows, pool, load), pool)

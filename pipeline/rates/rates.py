@@ -1,0 +1,104 @@
+"""What a labeler takes for a few images, stage after stage, in this process and without Ray."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pipeline.cluster.labeler_pool import LabelerPool
+from pipeline.config import RunConfig
+from pipeline.errors import ImageError
+from pipeline.images.decode import DecodedImage, decoded_image
+from pipeline.images.fetch import FetchSettings, image_bytes
+from pipeline.images.source import Source
+from pipeline.labelling.labeler import LabelerSettings, LoadGenerator
+from pipeline.output.format.manifest import ManifestRow
+from pipeline.output.format.schema import ok_row, table_of
+from pipeline.output.shards import write_shards
+from pipeline.store.storage import Store
+from pipeline.weights.models import weights_of
+
+STAGES = ("fetch", "decode", "label", "write")
+Rows = list[dict[str, Any]]
+
+
+@dataclass
+class Rates:
+    """The sums over the images that were labelled."""
+
+    images: int = 0
+    failed: int = 0
+    masks: int = 0
+    output_bytes: int = 0
+    load_s: float = 0.0  # the model, once
+    first_s: float = 0.0  # on a GPU: the first images, for which it compiles its kernels
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - begun
+
+    def an_image(self, total: float) -> float:
+        """The mean over the labelled images; 0 if there are none."""
+        return total / self.images if self.images else 0.0
+
+
+def measured(
+    config: RunConfig, source: Source, rows: Sequence[ManifestRow], pool: LabelerPool, load: LoadGenerator
+) -> Rates:
+    """The rates of one of the pool's labelers over the rows. An image that fails is counted, and left out.
+
+    Raises: UsageError for the weights, SamLabelError.
+    """
+    rates, settings = Rates(), LabelerSettings.of(config, weights_of(config), pool)
+    begun = time.perf_counter()
+    generator = load(settings)
+    rates.load_s = time.perf_counter() - begun
+    decoded = list(_decoded(rates, config, source, rows))
+    groups = [
+        decoded[start : start + pool.images_at_once] for start in range(0, len(decoded), pool.images_at_once)
+    ]
+    labelled: Rows = []
+    for number, group in enumerate(groups):
+        images = [image.image_HW3 for _, image in group]
+        if number == 0 and pool.gpus:
+            begun = time.perf_counter()
+            generator.generate_batch(images)
+            rates.first_s = time.perf_counter() - begun
+        with rates.timed("label"):
+            masks = generator.generate_batch(images)
+        labelled += [ok_row(row, image, each) for (row, image), each in zip(group, masks, strict=True)]
+        rates.masks += sum(map(len, masks))
+    rates.images = len(labelled)
+    with rates.timed("write"):
+        rates.output_bytes = _written_bytes(labelled)
+    return rates
+
+
+def _decoded(
+    rates: Rates, config: RunConfig, source: Source, rows: Sequence[ManifestRow]
+) -> Iterator[tuple[dict[str, Any], DecodedImage]]:
+    settings = FetchSettings(source.root, config.anonymous, config.max_image_pixels)
+    for row in rows:
+        try:
+            with rates.timed("fetch"):
+                data = image_bytes(row._asdict(), settings)
+            with rates.timed("decode"):
+                image = decoded_image(data, config.max_image_pixels, config.scale)
+        except ImageError:
+            rates.failed += 1
+        else:
+            yield row._asdict(), image
+
+
+def _written_bytes(rows: Rows) -> int:
+    """The size of the rows as shards."""
+    with TemporaryDirectory() as folder:
+        commits = write_shards(Store.at(folder), "r00001-000000", table_of(rows), {})
+    return sum(commit.bytes for commit in commits)

@@ -1,0 +1,31 @@
+"""A few images that stand for an input, chosen by seed while it is listed once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+
+from pipeline.output.format.manifest import ManifestRow
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The chosen rows, in listing order, and how many there are to choose from."""
+
+    rows: list[ManifestRow]
+    images: int
+    size_bytes: int  # of all images
+
+
+def sampled(rows: Iterable[ManifestRow], count: int, seed: int) -> Sample:
+    """At most `count` of the rows, each as likely as any other; memory holds no more than these."""
+    chosen: list[tuple[int, ManifestRow]] = []
+    rng, images, size_bytes = Random(seed), 0, 0
+    for row in rows:
+        place = images if images < count else rng.randrange(images + 1)
+        if place < len(chosen):
+            chosen[place] = (images, row)
+        elif place < count:
+            chosen.append((images, row))
+        images += 1
+        size_bytes += row.size
+    return Sample([row for _, row in sorted(chosen)], images, size_bytes)

@@ -20,6 +20,7 @@ from jobs.filter_command import filter_masks
 from jobs.models_command import models
 from jobs.rewrite_commands import compact, merge
 from jobs.run_command import run
+from jobs.stats_command import stats
 from jobs.verbosity import logged_to_stderr, verbosity_of
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.shutdown import exit_process, sigterm_interrupts
@@ -34,7 +35,7 @@ app = typer.Typer(
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, status, validate, retry, gc, compact, merge, export, doctor, bench):
+for command in (run, status, stats, validate, retry, gc, compact, merge, export, doctor, bench):
     app.command()(command)
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")

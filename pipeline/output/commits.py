@@ -132,6 +132,12 @@ def current_record(store: Store) -> RunRecord | None:
     return _parsed(store, record_name(newest.stem), RunRecord.from_json) if newest else None
 
 
+def run_records(store: Store) -> list[RunRecord]:
+    """The records of all runs that the output has seen, in no order. Raises: DamagedFile."""
+    names = [record_name(file.stem) for file in _whole_files(store, "_runs", Kind.RECORD)]
+    return side_by_side(lambda name: _parsed(store, name, RunRecord.from_json), names)
+
+
 def live_commits(store: Store, record: RunRecord, known: Iterable[Commit] = ()) -> list[Commit]:
     """The commits that count under a record, by name; those that are `known` are not read again.
 

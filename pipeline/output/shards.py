@@ -15,6 +15,7 @@ from pipeline.output.format.names import shard_name
 from pipeline.output.format.parquet import (
     group_rows,
     parquet_bytes,
+    parquet_columns,
     parquet_memory_bytes,
     parquet_metadata,
     parquet_table,
@@ -55,6 +56,11 @@ def read_shard(
 def shard_group_rows(store: Store, commit: Commit) -> list[int]:
     """How many rows each row group of a shard has; reads its footer. Raises: DamagedFile."""
     return group_rows(RangeFile(store, commit.shard, commit.bytes), store.uri(commit.shard))
+
+
+def shard_columns(store: Store, commit: Commit) -> list[str]:
+    """The columns that a shard has; reads its footer. Raises: DamagedFile."""
+    return parquet_columns(RangeFile(store, commit.shard, commit.bytes), store.uri(commit.shard))
 
 
 def shard_metadata(store: Store, commit: Commit) -> Mapping[bytes, bytes]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import OutputLocked, StoreError, UsageError
+from pipeline.output.card import publish_card
 from pipeline.output.commits import Commit, RunRecord, now
 from pipeline.output.dataset import Dataset, Ids
 from pipeline.output.forget import forget_rows
@@ -268,3 +269,4 @@ def _close(store: Store, lock: Lock, record: RunRecord, how: str, known: Sequenc
     store.publish(
         record_name(record.run), replace(record, ended={"how": how, "at": now(), **counts}).to_json()
     )
+    publish_card(end)

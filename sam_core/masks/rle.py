@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+_MOST_BITS = 50  # of a run length in compressed counts: ten groups of five
+
 
 def runs_of_mask(mask_HW: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
     """Column-major run lengths of a mask; uint32, summing to H x W."""
@@ -78,24 +80,28 @@ def compressed_counts(runs: npt.NDArray[np.uint32], height: int, width: int) -> 
 def compressed_counts_runs(counts: bytes) -> npt.NDArray[np.uint32]:
     """The run lengths of COCO's compressed counts: groups of six bits, from the fourth on as a difference.
 
-    Raises: ValueError if the counts are cut off or hold another character.
+    Raises: ValueError if the counts are cut off or hold another character, OverflowError if a run is negative
+        or too long.
     Source: cocoapi, rleFrString in common/maskApi.c, commit 8c9bcc3.
     """
     groups = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
     if len(groups) and (groups.min() < 0 or groups.max() > 63 or groups[-1] & 0x20):
         raise ValueError("compressed RLE counts are cut off or contain a character that COCO does not use")
-    values: list[int] = []
-    value = shift = 0
-    for group in groups.tolist():
-        value |= (group & 0x1F) << shift
-        shift += 5
-        if group & 0x20:
-            continue
-        if group & 0x10:
-            value -= 1 << shift
-        values.append(value + values[-2] if len(values) > 2 else value)
-        value = shift = 0
-    return np.array(values, dtype=np.uint32)
+    if not len(groups):
+        return np.zeros(0, np.uint32)
+    ends = np.flatnonzero(groups & 0x20 == 0)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    bits = 5 * (ends - starts + 1)  # of each value
+    if bits.max() > _MOST_BITS:
+        raise OverflowError("a run length has more digits than any image has pixels")
+    shifts = 5 * (np.arange(len(groups)) - np.repeat(starts, bits // 5))
+    values = np.add.reduceat((groups & 0x1F) << shifts, starts)
+    values -= np.where(groups[ends] & 0x10, np.int64(1) << bits, 0)
+    # from the fourth on each is the difference to the one two before it
+    values[1::2], values[2::2] = np.cumsum(values[1::2]), np.cumsum(values[2::2])
+    if values.min() < 0 or values.max() > np.iinfo(np.uint32).max:
+        raise OverflowError("a run length is negative or exceeds 32 bits")
+    return values.astype(np.uint32)
 
 
 def area_of_runs(runs: npt.NDArray[np.uint32]) -> int:

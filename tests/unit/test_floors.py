@@ -27,11 +27,11 @@ FLOORS = {
         {"config", "output/format"},
         {"cluster", "images", "weights", "output"},
         {"labelling", "plan", "output/commands", "export", "reading", "doctor"},
-        {"run", "rates"},
+        {"run", "rates", "statistics"},
     ],
     "jobs": [
         {"wording"},
-        {"options", "progress", "run_text", "status_text", "export_text", "bench_text"},
+        {"options", "progress", "run_text", "status_text", "export_text", "bench_text", "stats_text"},
         {
             "bench_command",
             "dataset_commands",
@@ -42,6 +42,7 @@ FLOORS = {
             "verbosity",
             "export_command",
             "rewrite_commands",
+            "stats_command",
         },
         {"cli"},
         {"entry"},

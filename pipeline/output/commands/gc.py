@@ -4,6 +4,7 @@ It takes the output's lock, so it never removes what a live run is writing. It b
 that later commits of a run that only seemed dead do not count.
 """
 
+from pipeline.output.card import publish_card
 from pipeline.output.dataset import Dataset
 from pipeline.output.lock import held_lock
 from pipeline.output.sweep import WHOLE_OUTPUT, Swept, orphans, sweep
@@ -12,7 +13,7 @@ from pipeline.store.storage import Store
 
 
 def collect(output: str) -> Swept:
-    """What was removed; if there is nothing to remove, nothing is written.
+    """What was removed; if there is nothing to remove, nothing is written but a card that is not true.
 
     Raises: UsageError if there is no dataset, OutputLocked.
     """
@@ -21,6 +22,7 @@ def collect(output: str) -> Swept:
     with held_lock(store) as lock:
         before = Dataset.in_store(store)
         if next(orphans(store, before.record, before.commit_names, WHOLE_OUTPUT), None) is None:
+            publish_card(before)  # a killed run has not
             return Swept(0, 0)
         record = before.record.next(lock.run, "gc", before.commit_names)
         with switched(store, lock, record, before.commits):

@@ -63,6 +63,12 @@ def parquet_metadata(file: bytes | io.RawIOBase, uri: str) -> Mapping[bytes, byt
         return dict(_opened(file).schema_arrow.metadata or {})
 
 
+def parquet_columns(file: bytes | io.RawIOBase, uri: str) -> list[str]:
+    """The names of the columns of a Parquet file that is called `uri`. Raises: DamagedFile."""
+    with _damage_reported(uri):
+        return list(_opened(file).schema_arrow.names)
+
+
 def parquet_memory_bytes(file: bytes | io.RawIOBase, uri: str) -> int:
     """About what a Parquet file's rows take in memory: its pages, unpacked. Raises: DamagedFile."""
     with _damage_reported(uri):

@@ -36,6 +36,36 @@ def test_counts_are_read_back(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(compressed_counts_runs(compressed_counts(runs, *mask.shape)), runs)
 
 
+@given(st.binary(max_size=40).map(lambda drawn: bytes(48 + byte % 64 for byte in drawn)))
+def test_any_counts_are_read_as_the_format_says(counts: bytes) -> None:
+    try:
+        expected = np.array(plain_runs(counts), np.uint32)
+    except (ValueError, OverflowError):
+        with pytest.raises((ValueError, OverflowError)):
+            compressed_counts_runs(counts)
+    else:
+        np.testing.assert_array_equal(compressed_counts_runs(counts), expected)
+
+
+def plain_runs(counts: bytes) -> list[int]:
+    """The run lengths, character by character."""
+    values: list[int] = []
+    value = shift = 0
+    for byte in counts:
+        group = byte - 48
+        value |= (group & 0x1F) << shift
+        shift += 5
+        if group & 0x20:
+            continue
+        if group & 0x10:
+            value -= 1 << shift
+        values.append(value + values[-2] if len(values) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise ValueError("cut off")
+    return values
+
+
 @given(masks)
 def test_area_and_box_are_those_of_the_pixels(mask: np.ndarray) -> None:
     runs = runs_of_mask(mask)

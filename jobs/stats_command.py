@@ -1,0 +1,48 @@
+"""`sam-label stats`: what is in a dataset, as figures and histograms."""
+
+import json
+import shutil
+import sys
+from typing import Annotated
+
+import typer
+
+from jobs.progress import images_progress
+from jobs.stats_text import Page, stats_next, stats_text
+
+Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
+Sampled = Annotated[
+    int,
+    typer.Option(
+        "--sample", metavar="N", min=0, help="Images of which coverage, overlap and nesting are computed."
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Which images are sampled.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def stats(output: Output, sample: Sampled = 1000, seed: Seed = 0, json_: Json = False) -> int:
+    """Masks an image, areas, scores, coverage, overlap, duplicates, time and bytes; also during a run.
+
+    All images count for what stands in columns; what has to be computed from masks is of a sample.
+    """
+    from pipeline.statistics.statistics import statistics
+
+    with images_progress() as progress:
+        figures = statistics(output, sample, seed, progress)
+    if json_:
+        print(json.dumps(figures.as_json()))
+        return 0
+    print(stats_text(figures, _page()))
+    print(f"next: {stats_next(figures, output)}", file=sys.stderr)
+    return 0
+
+
+def _page() -> Page:
+    """As wide as the terminal, 80 columns elsewhere; with blocks if the encoding has them."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+    try:
+        "█▏".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return Page(width, has_blocks=False)
+    return Page(width)

@@ -1,0 +1,37 @@
+"""README.md and croissant.json: what a dataset is, for people, hubs and tools that meet the folder.
+
+They are copies, made of the run record and the commits alone, so that they cost the same for any number of
+images. They are written wherever a dataset's change ends, by its one writer. A file of the same name that
+does not carry the marker is the user's, and stays.
+"""
+
+import logging
+
+from pipeline.output.card_text import card_text
+from pipeline.output.croissant import croissant_text
+from pipeline.output.dataset import Dataset
+from pipeline.output.format.names import CROISSANT, README
+from pipeline.output.marker import MARKER
+from pipeline.store.storage import Store
+
+_log = logging.getLogger("sam_label.output")
+_TEXTS = {README: card_text, CROISSANT: croissant_text}
+
+
+def publish_card(dataset: Dataset) -> None:
+    """Brings both files up to the dataset; a fault is a warning, since the dataset is whole without them."""
+    for name, text in _TEXTS.items():
+        try:
+            _publish(dataset.store, name, text(dataset).encode())
+        except Exception as fault:  # noqa: BLE001  no run may fail for its description
+            _log.warning("%s could not be written: %s", dataset.store.uri(name), fault)
+
+
+def _publish(store: Store, name: str, data: bytes) -> None:
+    before = store.read(name) if store.info(name) is not None else None
+    if before == data:
+        return
+    if before is not None and MARKER.encode() not in before:
+        _log.info("%s is not sam-label's: it stays as it is", store.uri(name))
+        return
+    store.publish(name, data)

@@ -1,0 +1,98 @@
+"""The text of a dataset's croissant.json: its files, columns and types in the Croissant format, version 1.1.
+
+Columns that were added to the schema later are left out: shards may lack them, for which its readers have no
+word.
+
+Source: the format's specification, https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
+"""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.output.dataset import Dataset
+from pipeline.output.description import CITATION, LICENCE, changed_on, name, summary, version
+from pipeline.output.format.schema import ADDED_LATER, SCHEMA
+from pipeline.output.marker import MARKER
+from pipeline.store.uri import redacted
+
+# All terms of the format, also those that are not used here: readers warn of a context that lacks some.
+_TERMS = """
+    arrayShape citeAs column containedIn equivalentProperty extract field fileObject fileProperty fileSet
+    format includes isArray isLiveDataset jsonPath key md5 parentField path recordSet references regex
+    repeated replace samplingRate separator source subField transform
+"""
+_CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "sc": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "dct": "http://purl.org/dc/terms/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    **{term: f"cr:{term}" for term in _TERMS.split()},
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+}
+_TYPES = {
+    pa.string(): "sc:Text",
+    pa.int8(): "cr:Int8",
+    pa.int32(): "cr:Int32",
+    pa.int64(): "cr:Int64",
+    pa.float16(): "cr:Float16",
+    pa.float32(): "cr:Float32",
+}
+_FILES = "shards"
+
+
+def croissant_text(dataset: Dataset) -> str:
+    """The whole file: JSON-LD."""
+    description = {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "name": name(dataset),
+        "description": f"{summary(dataset)}. (This file is {MARKER}.)",
+        "url": redacted(dataset.store.url),
+        "license": LICENCE,
+        "version": version(dataset),
+        "datePublished": changed_on(dataset),
+        "citeAs": CITATION,
+        "distribution": [
+            {
+                "@type": "cr:FileSet",
+                "@id": _FILES,
+                "name": _FILES,
+                "description": "one row an image",
+                "encodingFormat": "application/x-parquet",
+                "includes": "data/*.parquet",
+            }
+        ],
+        "recordSet": [
+            {
+                "@type": "cr:RecordSet",
+                "@id": "images",
+                "name": "images",
+                "description": "An image a record, its masks as lists of one length; null where it failed.",
+                "field": [_field(column) for column in SCHEMA if column not in ADDED_LATER],
+            }
+        ],
+    }
+    return json.dumps(description, indent=1) + "\n"
+
+
+def _field(column: pa.Field) -> dict[str, Any]:
+    kind, shape = column.type, []
+    while pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        shape.append(kind.list_size if pa.types.is_fixed_size_list(kind) else -1)
+        kind = kind.value_type
+    return {
+        "@type": "cr:Field",
+        "@id": f"images/{column.name}",
+        "name": column.name,
+        "dataType": _TYPES[kind],
+        **({"isArray": True, "arrayShape": ",".join(map(str, shape))} if shape else {}),
+        "source": {"fileSet": {"@id": _FILES}, "extract": {"column": column.name}},
+    }

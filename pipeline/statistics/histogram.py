@@ -1,0 +1,113 @@
+"""A distribution in bounded memory: counts between fixed edges, and the exact mean, least and greatest value.
+
+Two histograms of the same edges add up to that of all their values.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Edges = NDArray[np.float64]
+# Rising by a third or less from one to the next, whole numbers: 0, 1, 2, ... 10, 13, 16, 20, 25, ...
+COUNTS: Edges = np.array(
+    [
+        *range(10),
+        *(step * 10**power for power in range(1, 6) for step in (1, 1.3, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8)),
+    ]
+)
+SHARES_BY_SIZE: Edges = np.array(
+    [0, *(float(f"{step}e{power}") for power in range(-6, 0) for step in (1, 2, 5)), 1]
+)
+SHARES: Edges = np.arange(0, 21) / 20
+SCORES: Edges = np.arange(0, 101) / 100
+ESTIMATES: Edges = np.arange(0, 111) / 100  # the model's estimate of an IoU may be a little above 1
+
+
+@dataclass
+class Histogram:
+    """Values by size: counts[i] of them lie at edges[i] or above, and below edges[i + 1].
+
+    What lies outside of all edges counts in the first or the last place.
+    """
+
+    edges: Edges
+    counts: NDArray[np.int64] = field(init=False)
+    number: int = 0
+    total: float = 0.0
+    least: float = math.inf
+    most: float = -math.inf
+
+    def __post_init__(self) -> None:
+        self.counts = np.zeros(len(self.edges) - 1, np.int64)
+
+    def add(self, values: ArrayLike) -> None:
+        """Counts the values; NaN is none."""
+        array = np.asarray(values)
+        array = array[~np.isnan(array)]
+        if not array.size:
+            return
+        # in the values' own precision: the float32 that is nearest to 0.95 belongs to 0.95
+        kind = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
+        places = np.searchsorted(self.edges.astype(kind), array, side="right") - 1
+        self.counts += np.bincount(places.clip(0, len(self.counts) - 1), minlength=len(self.counts))
+        self.number += array.size
+        self.total += float(array.sum(dtype=np.float64))
+        self.least = min(self.least, float(array.min()))
+        self.most = max(self.most, float(array.max()))
+
+    def merge(self, other: "Histogram") -> None:
+        """Counts the other's values too."""
+        self.counts += other.counts
+        self.number += other.number
+        self.total += other.total
+        self.least, self.most = min(self.least, other.least), max(self.most, other.most)
+
+    @property
+    def mean(self) -> float:
+        """0 of no values."""
+        return self.total / self.number if self.number else 0.0
+
+    @property
+    def median(self) -> float:
+        """To the width of a bin, within which the values are taken as spread evenly; 0 of no values."""
+        if not self.number:
+            return 0.0
+        below = np.concatenate([[0], np.cumsum(self.counts)])
+        place = int(np.searchsorted(below, self.number / 2, side="left")) - 1
+        share = (self.number / 2 - below[place]) / self.counts[place]
+        middle = self.edges[place] + share * (self.edges[place + 1] - self.edges[place])
+        return float(np.clip(middle, self.least, self.most))
+
+    def bins(self, most: int) -> list[tuple[float, float, int]]:
+        """Low and high edge and count of at most so many bins, which reach as far as there are values."""
+        used = np.flatnonzero(self.counts)
+        if not used.size:
+            return []
+        first, last = int(used[0]), int(used[-1])
+        together = -(-(last + 1 - first) // most)
+        first -= first % together  # on round edges
+        together = -(-(last + 1 - first) // most)
+        first -= first % together
+        return [
+            (
+                float(self.edges[start]),
+                float(self.edges[min(start + together, len(self.counts))]),
+                int(self.counts[start : start + together].sum()),
+            )
+            for start in range(first, last + 1, together)
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values; least and most are null of no values."""
+        return {
+            "number": self.number,
+            "mean": self.mean,
+            "median": self.median,
+            "least": self.least if self.number else None,
+            "most": self.most if self.number else None,
+            "edges": self.edges.tolist(),
+            "counts": self.counts.tolist(),
+        }

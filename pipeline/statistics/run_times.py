@@ -1,0 +1,51 @@
+"""How long the runs took that labelled a dataset, by what their records and commits say."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.output.commits import Commit, RunRecord, run_records
+from pipeline.output.dataset import Dataset
+
+_LABELLING = ("label", "refresh", "overwrite")
+
+
+@dataclass(frozen=True)
+class RunTimes:
+    """Seconds of all labelling runs since the dataset was begun.
+
+    Of a run that was killed, or goes on, up to its last commit that counts; nothing of one without.
+    """
+
+    runs: int
+    total_s: float
+    first_shard_s: float  # from a run's start to its first shard: Ray, the models, the first images
+    further_shards_s: float
+    closing_s: float  # after the last shard
+    not_told_s: float  # of runs whose shards were put together, or retried, since
+
+
+def run_times(dataset: Dataset) -> RunTimes:
+    """The times of a dataset's runs. Raises: DamagedFile."""
+    records = sorted(run_records(dataset.store), key=lambda record: record.started_at)
+    begun = max((place for place, one in enumerate(records) if one.purpose == "overwrite"), default=0)
+    runs = [record for record in records[begun:] if record.purpose in _LABELLING]
+    parts = [_parts(record, dataset.commits) for record in runs]
+    first, further, closing, not_told = (round(sum(stage), 3) for stage in zip(*parts, strict=True))
+    total = round(first + further + closing + not_told, 3)
+    return RunTimes(len(runs), total, first, further, closing, not_told)
+
+
+def _parts(record: RunRecord, commits: Iterable[Commit]) -> tuple[float, float, float, float]:
+    own = [commit for commit in commits if commit.name.startswith(f"{record.run}-")]
+    written = [_time(commit.written_at) for commit in own if "kept" not in commit.name]
+    start = _time(record.started_at)
+    end = _time(record.ended["at"]) if record.ended else max(written, default=start)
+    if not written:
+        return 0.0, 0.0, 0.0, max(end - start, 0.0)
+    first, last = min(written), max(written)
+    return max(first - start, 0.0), last - first, max(end - last, 0.0), 0.0
+
+
+def _time(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

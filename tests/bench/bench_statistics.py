@@ -1,0 +1,82 @@
+"""What statistics of a large dataset cost: seconds and peak memory of `sam-label stats`.
+
+The dataset is made by the real writer (bench_export.py). Usage: bench_statistics.py [--images N] [--masks N]
+[--sample N] [--folder DIR]. Prints a line and JSON.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from bench_export import write_dataset
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of the command, a process of its own."""
+
+    images: int
+    masks: int
+    sampled: int
+    dataset_mb: int
+    seconds: float
+    peak_mb: int
+
+
+def bench_statistics(folder: Path, images: int, masks: int, sample: int) -> Cost:
+    """The cost over a dataset that is made first if it is not there."""
+    output = folder / f"masks-{images}-{masks}"
+    if not output.exists():
+        # In a process of its own: Linux counts what a process held when it began another one as the other's.
+        asked = (folder / "photos", output, images, masks)
+        writer = multiprocessing.get_context("spawn").Process(target=write_dataset, args=asked)
+        writer.start()
+        writer.join()
+    command = [
+        Path(sys.executable).with_name("sam-label"),
+        "stats",
+        output,
+        "--sample",
+        str(sample),
+        "--json",
+    ]
+    began = time.monotonic()
+    child = subprocess.Popen(command, stdout=subprocess.PIPE)
+    said = child.stdout.read() if child.stdout else b""
+    _, status, used = os.wait4(child.pid, 0)
+    seconds = round(time.monotonic() - began, 1)
+    assert status == 0, said
+    figures = json.loads(said)
+    assert figures["masks"] == images * masks
+    sampled, size_mb = figures["pixels"]["sampled"], figures["bytes"] >> 20
+    return Cost(images, figures["masks"], sampled, size_mb, seconds, used.ru_maxrss >> 10)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("--images", type=int, default=100_000)
+    options.add_argument("--masks", type=int, default=100)
+    options.add_argument("--sample", type=int, default=1000)
+    options.add_argument("--folder", type=Path)
+    asked = options.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = asked.folder or Path(temporary)
+        cost = bench_statistics(folder, asked.images, asked.masks, asked.sample)
+    print(
+        f"{cost.images:,} images, {cost.masks:,} masks, {cost.dataset_mb} MB; pixels of "
+        f"{cost.sampled:,} images: {cost.seconds} s, {cost.peak_mb} MB at its peak"
+    )
+    print(json.dumps(asdict(cost)))
+
+
+if __name__ == "__main__":
+    main()

@@ -103,7 +103,7 @@ def _made(dataset: Dataset) -> str:
     }
     options = identity.described()["mask_options"]
     for option, value in options.items():
-        facts[option] = json.dumps(value) + ("  (not the default)" if option in changed else "")
+        facts[option] = json.dumps(value) + (" (not the default)" if option in changed else "")
     longest = max(map(len, facts))
     lines = [f"    {key:<{longest}}  {' '.join(value.split())}" for key, value in facts.items()]
     return "\n".join(lines)

@@ -12,7 +12,9 @@ from pipeline.output.shards import shard_columns
 from pipeline.statistics.sample import sample_of
 
 COLUMN = "image_embedding"
-SIMILAR = 0.98  # cosine
+# Cosine. Measured with vit_t on the six sample photos: copies recompressed, cropped by 5 % or mirrored are at
+# 0.994 or above, copies of half the size at 0.979 or above, two different photos at 0.969 at the most.
+SIMILAR = 0.99
 MOST_IMAGES = 10_000  # 10 MB of vectors; every pair is compared
 _AT_ONCE = 1024
 

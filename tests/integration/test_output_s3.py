@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import islice
 
 import pytest
+from labelled_photos import labelled_photos, photo
 from strangers import live_names, lost, own_names, plant
 
 from pipeline.config import FilterConfig
@@ -17,6 +18,7 @@ from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
 from pipeline.output.lock import current_holder, held_lock
+from pipeline.statistics.statistics import statistics
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 
@@ -96,3 +98,13 @@ def test_of_many_that_want_an_output_one_gets_it(object_store: str) -> None:
 def test_a_bucket_that_is_not_there_is_told_before_any_work(object_store: str, rehearsal) -> None:
     with pytest.raises(UsageError, match=r"cannot .* s3://no-such-bucket-anywhere.* name a place"):
         rehearsal(NAMES).run(Store.at("s3://no-such-bucket-anywhere/out"))
+
+
+def test_statistics_know_the_same_content_twice_and_leave_a_card(object_store: str) -> None:
+    photos, masks = f"{object_store}/photos", f"{object_store}/masks"
+    Store.at(photos).publish("copy of a.jpg", photo(0, "a.jpg"))
+    labelled_photos(photos, masks)
+    found = statistics(masks, 1000, 0).as_json()
+    assert found["duplicates"]["etag"] == {"images": 1, "of": 8, "counted_one_in": 1}
+    assert (found["labelled"], found["pixels"]["images"]) == (8, 8)
+    assert "| images | 9 |" in Store.at(masks).read("README.md").decode()

@@ -1,5 +1,8 @@
 """The figures of a dataset are those that its rows and pixels have."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,15 +108,46 @@ def test_what_no_dataset_is_and_bad_numbers_are_one_sentence(tmp_path: Path, out
         statistics(str(output), -1, 0)
 
 
-def test_unsound_counts_name_their_file(tmp_path: Path) -> None:
+def rewritten(output: Path, name: str, column: Callable[[pa.Table], pa.Array]) -> None:
+    """Gives each shard another column, and its commit the new size."""
+    for shard in output.glob("data/*.parquet"):
+        table = pq.ParquetFile(shard).read()
+        kept = [one for one in table.column_names if one != name]
+        pq.write_table(table.select(kept).append_column(name, column(table)), shard)
+        commit = output / "_commits" / f"{shard.stem}.json"
+        commit.write_text(json.dumps({**json.loads(commit.read_text()), "bytes": shard.stat().st_size}))
+
+
+def test_unsound_counts_name_their_file_and_image(tmp_path: Path) -> None:
     labelled_photos(str(tmp_path / "photos"), str(tmp_path / "masks"), shards=1)
-    shard = next(tmp_path.glob("masks/data/*.parquet"))
-    table = pq.read_table(shard)
-    column = [["0"] * len(counts or []) for counts in table["mask_counts"].to_pylist()]
-    place = table.column_names.index("mask_counts")
-    pq.write_table(table.set_column(place, "mask_counts", pa.array(column, pa.list_(pa.string()))), shard)
-    with pytest.raises(DamagedFile, match=shard.name):
+    rewritten(
+        tmp_path / "masks",
+        "mask_counts",
+        lambda table: pa.array([["0"] * (number or 0) for number in table["num_masks"].to_pylist()]),
+    )
+    with pytest.raises(DamagedFile, match=r"r00001-000000.parquet .*a.jpg: the counts b'0' are no mask of"):
         statistics(str(tmp_path / "masks"), 10, 0)
+
+
+def test_vectors_of_images_tell_near_duplicates(tmp_path: Path, output: Path) -> None:
+    assert statistics(str(output), 0, 0).near is None
+    shutil.copytree(output, tmp_path / "masks")
+    kind = pa.list_(pa.float16(), 256)
+
+    def vectors(table: pa.Table) -> pa.Array:
+        """The same for a.jpg and sub/a.jpg; failed images have none."""
+        names, ids, states = (table[name].to_pylist() for name in ("uri", "image_id", "status"))
+        seeds = [0 if uri.endswith("/a.jpg") else int(name, 16) for uri, name in zip(names, ids, strict=True)]
+        return pa.array(
+            [vector(seed) if state == "ok" else None for seed, state in zip(seeds, states, strict=True)], kind
+        )
+
+    def vector(seed: int) -> np.ndarray:
+        return np.random.default_rng(seed).normal(size=kind.list_size).astype(np.float16)
+
+    rewritten(tmp_path / "masks", "image_embedding", vectors)
+    found = statistics(str(tmp_path / "masks"), 0, 0).as_json()["near_duplicates"]
+    assert found == {"images": 2, "sampled": 7, "similarity": 0.99}
 
 
 def test_a_retry_moves_its_time_to_what_is_not_told(tmp_path: Path) -> None:

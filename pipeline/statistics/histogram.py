@@ -12,11 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Edges = NDArray[np.float64]
 # Rising by a third or less from one to the next, whole numbers: 0, 1, 2, ... 10, 13, 16, 20, 25, ...
+_STEPS = (10, 13, 16, 20, 25, 32, 40, 50, 64, 80)
 COUNTS: Edges = np.array(
-    [
-        *range(10),
-        *(step * 10**power for power in range(1, 6) for step in (1, 1.3, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8)),
-    ]
+    [*range(10), *(step * 10**power for power in range(5) for step in _STEPS)], np.float64
 )
 SHARES_BY_SIZE: Edges = np.array(
     [0, *(float(f"{step}e{power}") for power in range(-6, 0) for step in (1, 2, 5)), 1]

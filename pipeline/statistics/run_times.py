@@ -30,7 +30,7 @@ def run_times(dataset: Dataset) -> RunTimes:
     records = sorted(run_records(dataset.store), key=lambda record: record.started_at)
     begun = max((place for place, one in enumerate(records) if one.purpose == "overwrite"), default=0)
     runs = [record for record in records[begun:] if record.purpose in _LABELLING]
-    parts = [_parts(record, dataset.commits) for record in runs]
+    parts = [(0.0, 0.0, 0.0, 0.0), *(_parts(record, dataset.commits) for record in runs)]
     first, further, closing, not_told = (round(sum(stage), 3) for stage in zip(*parts, strict=True))
     total = round(first + further + closing + not_told, 3)
     return RunTimes(len(runs), total, first, further, closing, not_told)

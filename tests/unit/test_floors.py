@@ -27,7 +27,7 @@ FLOORS = {
         {"config", "output/format"},
         {"cluster", "images", "weights", "output"},
         {"labelling", "plan", "output/commands", "export", "reading", "doctor"},
-        {"run", "rates"},
+        {"run", "rates", "report"},
     ],
     "jobs": [
         {"wording"},

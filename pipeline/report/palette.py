@@ -38,7 +38,8 @@ def colours(count: int) -> NDArray[np.uint8]:
     lab_N3 = np.stack([lightness_N, _CHROMA * np.cos(hue_N), _CHROMA * np.sin(hue_N)], axis=1)
     light_N3 = np.clip((lab_N3 @ _LMS_OF_LAB.T) ** 3 @ _RGB_OF_LMS.T, 0, 1)
     curved_N3 = np.where(light_N3 <= 0.0031308, 12.92 * light_N3, 1.055 * light_N3 ** (1 / 2.4) - 0.055)
-    return np.rint(curved_N3 * 255).astype(np.uint8)
+    rgb_N3: NDArray[np.uint8] = np.rint(curved_N3 * 255).astype(np.uint8)
+    return rgb_N3
 
 
 def css_colours(count: int) -> list[str]:

@@ -40,6 +40,7 @@ FLOORS = {
             "models_command",
             "run_command",
             "verbosity",
+            "draw_command",
             "export_command",
             "rewrite_commands",
         },

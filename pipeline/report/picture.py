@@ -16,7 +16,7 @@ from pipeline.store.uri import Location, location, refuse_overlap
 from pipeline.suggestion import suggestion
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-_QUALITY = 90  # of JPEG and WebP: outlines of one pixel keep their colour
+_QUALITY = 90  # of JPEG and WebP; with every pixel's own colour, for outlines of one pixel
 _LONGEST_STEM = 200  # bytes; file systems take 255 for a name
 
 
@@ -69,7 +69,7 @@ def picture_bytes(picture_HW3: NDArray[np.uint8], kind: str = "PNG", size: int |
     if size is not None:
         picture.thumbnail((size, size), Image.Resampling.LANCZOS)
     body = io.BytesIO()
-    picture.save(body, kind, quality=_QUALITY)
+    picture.save(body, kind, quality=_QUALITY, subsampling=0)
     return body.getvalue()
 
 

@@ -59,14 +59,15 @@ def draw(
     if not 0 <= alpha <= 1 or (outline is not None and outline < 0):
         raise ValueError(f"alpha is {alpha} and outline {outline}; alpha is 0 to 1, outline 0 or more pixels")
     image_HW3 = image.image if isinstance(image, Record) else _checked(image)
-    shapes = _shapes(image, masks, *image_HW3.shape[:2])
+    height, width, _ = image_HW3.shape
+    shapes = _shapes(image, masks, height, width)
     picture_HW3 = _filled(image_HW3, shapes, alpha)
-    width = max(1, round(max(image_HW3.shape[:2]) / _OUTLINE_SHARE)) if outline is None else outline
+    line = max(1, round(max(height, width) / _OUTLINE_SHARE)) if outline is None else outline
     colour_N3 = colours(1 + max((shape.place for shape in shapes), default=-1))
-    for shape in shapes if width else ():
+    for shape in shapes if line else ():
         x0, y0, x1, y1 = shape.box_xyxy
-        (mask_HW,) = decoded_masks([shape.counts], *image_HW3.shape[:2], shape.box_xyxy)
-        picture_HW3[y0:y1, x0:x1][_rim(mask_HW, width)] = colour_N3[shape.place]
+        (mask_HW,) = decoded_masks([shape.counts], height, width, shape.box_xyxy)
+        picture_HW3[y0:y1, x0:x1][_rim(mask_HW, line)] = colour_N3[shape.place]
     return picture_HW3
 
 

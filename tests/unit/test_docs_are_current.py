@@ -21,6 +21,14 @@ def test_every_reason_is_documented() -> None:
     assert [reason for reason in Reason if f"| `{reason}` |" not in page] == []
 
 
+def test_sentences_that_are_quoted_are_those_of_the_code() -> None:
+    page = (DOCS / "errors.md").read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in (DOCS.parent / "pipeline").rglob("*.py"))
+    quoted = re.findall(r'^\| "([^"]+)"', page, re.MULTILINE)
+    assert len(quoted) == 3
+    assert [words for words in quoted if words not in code] == []
+
+
 def test_the_columns_are_documented_row_by_row(tmp_path: Path) -> None:
     section = (
         (DOCS / "dataset.md").read_text(encoding="utf-8").partition("## Schema")[2].partition("\n## ")[0]

@@ -15,6 +15,7 @@ import typer
 from jobs.bench_command import bench
 from jobs.dataset_commands import gc, retry, status, validate
 from jobs.doctor_command import doctor
+from jobs.draw_command import draw
 from jobs.export_command import export
 from jobs.filter_command import filter_masks
 from jobs.models_command import models
@@ -35,7 +36,7 @@ app = typer.Typer(
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, status, stats, validate, retry, gc, compact, merge, export, doctor, bench):
+for command in (run, status, stats, validate, retry, gc, compact, merge, export, draw, doctor, bench):
     app.command()(command)
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")

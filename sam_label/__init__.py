@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.reading.dataset import Dataset
     from pipeline.reading.record import Record
     from pipeline.reading.sampling import MaskSampling
+    from pipeline.report.overlay import draw
     from pipeline.run import run
     from sam_core import ResizeLongestSide, SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
     from sam_core.model.sam import Sam
@@ -46,6 +47,7 @@ __all__ = [
     "build_sam_vit_h",
     "build_sam_vit_l",
     "build_sam_vit_t",
+    "draw",
     "run",
     "sam_model_registry",
 ]
@@ -59,6 +61,7 @@ _HOMES = {
     "RunConfig": "pipeline.config",
     "SamLabelError": "pipeline.errors",
     "UsageError": "pipeline.errors",
+    "draw": "pipeline.report.overlay",
     "run": "pipeline.run",
 }
 

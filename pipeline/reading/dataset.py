@@ -69,6 +69,11 @@ class Dataset:
         return self._rows.snapshot.identity.described()
 
     @property
+    def inputs(self) -> list[str]:
+        """The folders or prefixes whose images were listed; several after a merge."""
+        return self._rows.snapshot.record.inputs
+
+    @property
     def is_complete(self) -> bool:
         """Whether every image of the input has its row by now."""
         return self._rows.snapshot.is_complete

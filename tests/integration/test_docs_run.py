@@ -1,37 +1,87 @@
-"""The snippets of docs/reading.md do what the page says, the plain tools among them."""
+"""Every command and snippet of the docs does what its page says; a block that nobody checks is an error.
+
+A block's language says how it is checked (tests/stand_in/doc_blocks.py). Each page is gone through from
+top to bottom in a folder with what its reader has by then: `photos` and their `masks`, `monday` and
+`tuesday`, and the `demo-output` of `make demo`.
+"""
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from demo_dataset import write_demo
-from snippets import __file__ as program
-from snippets import snippets
+from doc_blocks import LANGUAGES, blocks, commands, inline_commands
+from doc_commands import check_command, check_mention, registered
+from doc_snippets import __file__ as snippets_program
+from doc_snippets import run_snippet
+from labelled_photos import labelled_photos
+
+from jobs.options.fields import config_fields, config_from
+from jobs.options.job_file import job_values
+from pipeline.config import RunConfig
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "reading.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+READING = ROOT / "docs" / "reading.md"
 RAY = "ray.init"
+# Its tools bring threads and processes of their own, so its snippets have a process of their own.
+APART = [READING]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a reader has, made once; nobody writes to it."""
+    folder = tmp_path_factory.mktemp("reader")
+    for photos, output in (("photos", "masks"), ("1", "monday"), ("2", "tuesday")):
+        labelled_photos(str(folder / photos), str(folder / output))
+    write_demo(str(folder / "demo-output"))
+    return folder
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with the demo's output."""
-    write_demo(str(tmp_path / "demo-output"))
+def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, as the working directory."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("page", "words"),
-    [(PAGE, ("", RAY)), (PAGE, (RAY,)), (ROOT / "README.md", ("Dataset.open",))],
-    ids=["reading", "reading with Ray", "README"],
-)
-def test_every_snippet_runs(folder: Path, page: Path, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_a_page(page: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for block in blocks(page):
+        assert block.language in LANGUAGES, (
+            f"{block}: say what the block is, one of {LANGUAGES}, after its first ```"
+        )
+        if block.language == "python" and page not in APART:
+            run_snippet(block)
+        if block.language in ("sh", "console"):
+            for command in commands(block):
+                check_command(command.line, command.shown, capsys)
+        if block.language == "toml":
+            name = block.text.splitlines()[0].removeprefix("# ")
+            (folder / name).write_text(block.text, encoding="utf-8")
+            check_job_file(name)
+    for command in inline_commands(page):
+        check_mention(command)
+
+
+def check_job_file(name: str) -> None:
+    """Raises: UsageError if an option is unknown or out of its range."""
+    values = {"input": "photos", "output": "masks", **job_values(name, RunConfig)}
+    known = {field.name for field in config_fields(RunConfig)}
+    assert values.keys() <= known
+    config_from(RunConfig, values, lambda field: field.name)
+
+
+@pytest.mark.parametrize("words", [("", RAY), (RAY,)], ids=["plain tools", "Ray"])
+def test_the_snippets_of_the_page_for_readers(folder: Path, words: tuple[str, ...]) -> None:
     offline = {"HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, program, str(page), *words],
+        [sys.executable, snippets_program, str(READING), *words],
         cwd=folder,
         env={**os.environ, **offline},
         capture_output=True,
@@ -39,14 +89,20 @@ def test_every_snippet_runs(folder: Path, page: Path, words: tuple[str, ...]) ->
         timeout=280,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    holding, lacking = [*words, ""][:2]
-    texts = [text for _, text in snippets(page.read_text(encoding="utf-8"))]
-    expected = [text for text in texts if holding in text and (not lacking or lacking not in text)]
+    is_ray = [RAY in block.text for block in blocks(READING) if block.language == "python"]
+    expected = is_ray.count(words == (RAY,))
     assert expected
-    assert done.stdout.strip().endswith(f"{len(expected)} snippets were run")
+    assert done.stdout.strip().endswith(f"{expected} snippets were run")
 
 
 def test_every_tool_is_shown() -> None:
-    page = PAGE.read_text(encoding="utf-8")
+    page = READING.read_text(encoding="utf-8")
     for tool in ("pyarrow", "pandas", "polars", "duckdb", "datasets", "supervision", r"ray\.data"):
         assert re.search(rf"^(import|from) {tool}|{tool}\.read_parquet", page, re.MULTILINE), tool
+
+
+def test_every_command_is_in_the_synopsis_and_every_page_is_named_in_the_readme() -> None:
+    synopsis = blocks(ROOT / "docs" / "command-line.md")[0].text
+    assert [name for name in registered() if f"sam-label {name} " not in synopsis] == []
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("## More")[2]
+    assert [page.name for page in PAGES[1:] if f"(docs/{page.name})" not in readme] == []

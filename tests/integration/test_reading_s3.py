@@ -1,12 +1,39 @@
 """A dataset and its images in a store: read at random, in order, by workers of a DataLoader."""
 
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from demo_dataset import PHOTOS, write_demo
+from PIL import Image
 
+from jobs.cli import main
 from pipeline.reading.dataset import Dataset
+from pipeline.report.overlay import draw
 from pipeline.store.storage import Store
+
+
+def test_a_picture_is_drawn_from_a_store_to_a_store(
+    seaweedfs: str, use_store: Callable[[str], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket = use_store(seaweedfs)
+    photos = Store.at(f"{bucket}/photos")
+    photos.publish("coins.jpg", (PHOTOS / "coins.jpg").read_bytes())
+    write_demo(f"{bucket}/masks", f"{bucket}/photos")
+    with pytest.raises(SystemExit) as ended:
+        main(["draw", f"{bucket}/masks", "coins.jpg", "-o", f"{bucket}/pictures/"])
+    assert (ended.value.code, capsys.readouterr().out) == (
+        0,
+        f"35 masks drawn\npicture: {bucket}/pictures/coins-masks.png\n",
+    )
+    picture = Image.open(io.BytesIO(Store.at(f"{bucket}/pictures").read("coins-masks.png")))
+    (record,) = Dataset.open(f"{bucket}/masks")
+    assert np.array_equal(np.asarray(picture), draw(record))
+    with pytest.raises(SystemExit) as ended:
+        main(["draw", f"{bucket}/masks", "coins.jpg", "-o", f"{bucket}/photos/"])
+    assert ended.value.code == 2
 
 
 def test_a_dataset_in_a_store_is_read_as_from_a_disk(object_store: str, tmp_path: Path) -> None:

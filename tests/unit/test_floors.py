@@ -27,7 +27,7 @@ FLOORS = {
         {"config", "output/format"},
         {"cluster", "images", "weights", "output"},
         {"labelling", "plan", "output/commands", "export", "reading", "doctor"},
-        {"run", "rates", "statistics"},
+        {"run", "rates", "report", "statistics"},
     ],
     "jobs": [
         {"wording"},
@@ -40,6 +40,7 @@ FLOORS = {
             "models_command",
             "run_command",
             "verbosity",
+            "draw_command",
             "export_command",
             "rewrite_commands",
             "stats_command",

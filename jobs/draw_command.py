@@ -1,0 +1,93 @@
+"""`sam-label draw`: one image with its masks drawn over it."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.wording import counted
+from pipeline.errors import ImageError, SamLabelError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.reading.record import Record
+
+Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
+Named = Annotated[
+    str, typer.Argument(metavar="IMAGE", help="Its image_id, uri, path or file name, or the end of its uri.")
+]
+File = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="A new .png, .jpg or .webp, path or URL, or - for standard output; else NAME-masks.png.",
+    ),
+]
+Where = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Only these masks, as for export: 'predicted_iou > 0.9'.")
+]
+Alpha = Annotated[
+    float, typer.Option(min=0, max=1, help="How much of the colours covers the photo; 0 leaves the outlines.")
+]
+Outline = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="N", help="Pixels of the outlines; else a 300th of the longer side."),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Pixels of the picture's longer side; else those of the image."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")]
+
+
+def draw(
+    output: Output,
+    image: Named,
+    out: File = None,
+    where: Where = None,
+    alpha: Alpha = 0.4,
+    outline: Outline = None,
+    size: Size = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Draw the masks of IMAGE over it: a colour and an outline for each, smaller ones on larger ones.
+
+    The image is fetched as it was labelled; one that has changed since is refused.
+    """
+    if out == "-" and sys.stdout.isatty():
+        raise UsageError(
+            "a picture is nothing for a terminal; name a file with -o, or send it on: -o - > FILE"
+        )
+    from pipeline.export.where import parsed_where
+    from pipeline.reading.dataset import Dataset
+    from pipeline.reading.named import record_named
+    from pipeline.report.overlay import draw as drawn
+    from pipeline.report.picture import PictureFile, picture_bytes
+
+    chosen = parsed_where(where) if where is not None else None
+    dataset = Dataset.open(output)
+    record = record_named(dataset, image)
+    if not record.is_ok:
+        raise UsageError(f"{record.uri} has no masks: labelling it failed ({record['error']})")
+    file = None if out == "-" else PictureFile.at(out or ".", record, dataset, overwrite)
+    shown = record if chosen is None else record.select(chosen(record.image_masks))
+    try:
+        picture_HW3 = drawn(shown, alpha=alpha, outline=outline)
+    except ImageError as fault:
+        raise SamLabelError(str(fault)) from fault
+    if file is None:
+        sys.stdout.buffer.write(picture_bytes(picture_HW3, size=size))
+        return 0
+    file.write(picture_HW3, size)
+    print(_masks(record, shown))
+    print(f"picture: {file.url.removeprefix('file://')}")
+    print(f"next: sam-label preview {output}", file=sys.stderr)
+    return 0
+
+
+def _masks(record: "Record", shown: "Record") -> str:
+    """What is to be seen."""
+    if len(shown) == len(record):
+        return f"{counted(len(record), 'mask')} drawn"
+    return f"{len(shown):,} of {counted(len(record), 'mask')} drawn"

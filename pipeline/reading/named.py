@@ -1,0 +1,86 @@
+"""An image as people name it: by its id, its uri or path, or as much of its end as tells it apart."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import UsageError
+from pipeline.output.format.manifest import image_id
+from pipeline.reading.dataset import Dataset
+from pipeline.reading.record import Record
+from pipeline.store.uri import location, redacted
+from pipeline.suggestion import suggestion
+
+_SHOWN = 3  # of the images that a name fits
+_COMPARED = 5000  # file names that a misspelt one is compared with: a second at most
+
+
+def record_named(dataset: Dataset, name: str) -> Record:
+    """The record of the image that `name` means.
+
+    An id, a uri or a path means that image alone. Anything else is the end of one image's uri: whole parts of
+    it (`a.jpg`, `2026/a.jpg`) before parts cut in the middle (`7.jpg` for `img_0007.jpg`).
+    Raises: UsageError if there is no such image, or several.
+    """
+    for whole in (name, image_id(name), image_id(_uri_of_path(name))):
+        if whole in dataset:
+            return dataset[whole]
+    whole_parts, ends = _Fits(), _Fits()
+    for uris in _uris(dataset):
+        whole_parts.add(uris.filter(pc.ends_with(uris, f"/{name}")))
+        ends.add(uris.filter(pc.ends_with(uris, name)))
+    fits = whole_parts if whole_parts.count else ends
+    if fits.count == 1:
+        return dataset[image_id(fits.first[0])]
+    if fits.count:
+        listed = ", ".join(map(redacted, fits.first)) + (", ..." if fits.count > _SHOWN else "")
+        raise UsageError(
+            f"{fits.count:,} images of {dataset.url} end in {name!r}: {listed}; give more of the uri, or the "
+            "image_id"
+        )
+    raise UsageError(f"{dataset.url} has no image {name!r}{_hint(dataset, name)}")
+
+
+class _Fits:
+    """How many uris fit a name, and the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[str] = []
+
+    def add(self, uris: pa.ChunkedArray) -> None:
+        self.count += len(uris)
+        self.first += uris[: _SHOWN - len(self.first)].to_pylist()
+
+
+def _uris(dataset: Dataset) -> Iterator[pa.ChunkedArray]:
+    return (table["uri"] for table in dataset.select(columns=[]).tables())
+
+
+def _uri_of_path(name: str) -> str:
+    try:
+        return str(location(name))
+    except UsageError:  # it is no place, and may still be the end of one
+        return name
+
+
+def _hint(dataset: Dataset, name: str) -> str:
+    """What may have been meant."""
+    file = name.rpartition("/")[2]
+    holding: list[str] = []
+    for uris in _uris(dataset):
+        holding += _file_names(uris.filter(pc.match_substring(uris, file, ignore_case=True)))
+        if len(holding) >= _SHOWN:
+            break
+    if holding:
+        return f"; did you mean {' or '.join(map(redacted, holding[:_SHOWN]))}?"
+    names = islice((one for uris in _uris(dataset) for one in _file_names(uris)), _COMPARED)
+    near = suggestion(file, names)
+    rest = "" if dataset.is_complete else ", or it is not labelled yet"
+    return near or f"; name it by its image_id, its uri, or the end of its uri{rest}"
+
+
+def _file_names(uris: pa.ChunkedArray) -> Sequence[str]:
+    return [uri.rpartition("/")[2] for uri in uris.to_pylist()]

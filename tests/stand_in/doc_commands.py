@@ -1,0 +1,83 @@
+"""The commands in the docs: run where they can be, else held against the real options of `sam-label`."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from jobs.cli import app, main
+from jobs.verbosity import verbosity_of
+
+MAKEFILE = Path(__file__).parents[2] / "Makefile"
+# Why such a command is not run here; its name, its options and the number of its arguments are checked.
+NOT_RUN = {
+    r"\w+://": "there is no such bucket here",
+    r"^sam-label run ": "it starts Ray: tests/integration/test_run_local.py",
+    r"^sam-label filter ": "it needs a loosely labelled dataset: tests/unit/pipeline/output/commands/",
+    r"^sam-label models pull ": "it downloads gigabytes: tests/unit/pipeline/weights/test_models.py",
+    r"^sam-label (submit|schedule|doctor|bench) ": "it needs a cluster or a whole machine",
+}
+# What is not ours, by its first words.
+OTHERS = ("export PATH=", "pip install ")
+
+
+def check_command(line: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs the command, or holds it against what there is; `shown` is what the page shows below it.
+
+    Raises: AssertionError, and whatever parsing it raises.
+    """
+    words = shlex.split(line, comments=True)
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words.pop(0)
+    if words[0] == "make":
+        targets = MAKEFILE.read_text(encoding="utf-8")
+        assert all(re.search(rf"^{word}:", targets, re.MULTILINE) for word in words[1:]), line
+    elif words[0] != "sam-label":
+        assert line.startswith(OTHERS), f"{line!r} is no command that is known here; see {__file__}"
+    elif shown.startswith("sam-label: "):  # the page shows a mistake
+        code, output = _run(words[1:], capsys)
+        assert code != 0
+        assert output.strip() == shown
+    elif any(re.search(pattern, shlex.join(words)) for pattern in NOT_RUN):
+        parse(words[1:])
+    else:
+        code, output = _run(words[1:], capsys)
+        assert code == 0, f"{line}: {output}"
+
+
+def parse(arguments: list[str]) -> None:
+    """Nothing, if the command takes such arguments. Raises: Typer's error."""
+    command: typer.core.TyperCommand | typer.core.TyperGroup = typer.main.get_command(app)
+    rest, name, context = verbosity_of(arguments)[1], "sam-label", None
+    while isinstance(command, typer.core.TyperGroup):
+        context = command.make_context(name, rest, parent=context)
+        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+    command.make_context(name, rest, parent=context)
+
+
+def check_mention(text: str) -> None:
+    """For a command that a sentence names: it is there, and so are its options; arguments may be left out."""
+    words = text.split()[1:]
+    command = typer.main.get_command(app)
+    while words and isinstance(command, typer.core.TyperGroup):
+        assert words[0] in command.commands or words[0].startswith("-"), f"there is no {text}"
+        command = command.commands.get(words.pop(0), command)
+    known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+    for word in words:
+        flag = word.partition("=")[0].rstrip(".,")
+        assert not flag.startswith("-") or flag in known, f"{text}: there is no {flag}"
+
+
+def _run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    written = capsys.readouterr()
+    return ended.value.code, written.out + written.err
+
+
+def registered() -> set[str]:
+    """The names of all commands."""
+    return set(typer.main.get_command(app).commands)

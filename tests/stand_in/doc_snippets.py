@@ -1,0 +1,41 @@
+"""The Python snippets of a page, each in names of its own: `python doc_snippets.py PAGE [WITH [WITHOUT]]`.
+
+WITH and WITHOUT are words that the snippets contain, or do not.
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+from doc_blocks import Block, blocks
+
+# Of a snippet with these words only the imports are run.
+IMPORTS_ALONE = {"sam_model_registry[": "a model's minute at an image: tests/integration/test_library_use.py"}
+# A snippet with these words is only compiled.
+COMPILED_ALONE = {"import fiftyone": "its pins cannot be had beside ours"}
+
+
+def run_snippet(block: Block) -> None:
+    """Runs it. An error's traceback names the page and the line in it."""
+    tree = ast.parse("\n" * (block.line - 1) + block.text, str(block.page))
+    if any(words in block.text for words in COMPILED_ALONE):
+        tree.body = []
+    if any(words in block.text for words in IMPORTS_ALONE):
+        tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    exec(compile(tree, str(block.page), "exec"), {"__name__": "__main__"})  # noqa: S102  the page's own text
+
+
+def run_snippets(page: Path, holding: str = "", lacking: str = "") -> int:
+    """How many were run."""
+    chosen = [
+        block
+        for block in blocks(page)
+        if block.language == "python" and holding in block.text and not (lacking and lacking in block.text)
+    ]
+    for block in chosen:
+        run_snippet(block)
+    return len(chosen)
+
+
+if __name__ == "__main__":
+    print(f"{run_snippets(Path(sys.argv[1]), *sys.argv[2:])} snippets were run")

@@ -1,0 +1,121 @@
+"""What is drawn over a photo: against a slow way to the same picture, and by hand on small ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from demo_dataset import PHOTOS, recorded_masks, write_demo
+from PIL import Image
+from scipy import ndimage
+
+from pipeline.reading.dataset import Dataset
+from pipeline.reading.record import Record
+from pipeline.report.overlay import draw
+from pipeline.report.palette import colours
+from sam_core.masks.image_masks import ImageMasks
+
+
+@pytest.fixture(scope="module")
+def coffee(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    output: Path = tmp_path_factory.mktemp("demo")
+    write_demo(str(output))
+    return next(record for record in Dataset.open(str(output)) if "coffee" in record.uri)
+
+
+def slowly(image_HW3: np.ndarray, masks_NHW: np.ndarray, alpha: float, width: int) -> np.ndarray:
+    """Every mask painted whole over the ones before; outlines by scipy, last."""
+    colour_N3 = colours(len(masks_NHW)).astype(float)
+    picture = image_HW3.astype(float)
+    largest_first = np.argsort(-masks_NHW.sum((1, 2)), kind="stable")
+    for index in largest_first:
+        tinted = (1 - alpha) * image_HW3 + alpha * colour_N3[index]
+        picture[masks_NHW[index]] = tinted[masks_NHW[index]]
+    four, eight = ndimage.generate_binary_structure(2, 1), ndimage.generate_binary_structure(2, 2)
+    for index in largest_first:
+        core = masks_NHW[index]
+        for step in range(width):
+            core = ndimage.binary_erosion(core, eight if step % 2 else four)
+        picture[masks_NHW[index] & ~core] = colour_N3[index]
+    return picture
+
+
+@pytest.mark.parametrize(("alpha", "outline"), [(0.4, 2), (0.0, 3), (1.0, 0)])
+def test_a_photo_is_drawn_as_the_slow_way_draws_it(coffee: Record, alpha: float, outline: int) -> None:
+    expected = slowly(coffee.image, coffee.masks(), alpha, outline)
+    drawn = draw(coffee, alpha=alpha, outline=outline)
+    assert drawn.dtype == np.uint8
+    assert np.abs(drawn - expected).max() <= 1
+
+
+def test_the_default_is_seen_and_leaves_the_photo_alone(coffee: Record) -> None:
+    before = coffee.image.copy()
+    assert np.array_equal(draw(coffee), draw(coffee, alpha=0.4, outline=2))
+    assert np.array_equal(coffee.image, before)
+    assert np.array_equal(draw(coffee, alpha=0, outline=0), before)
+
+
+def test_masks_come_in_every_form_that_sa_and_this_package_give(coffee: Record) -> None:
+    photo = np.asarray(Image.open(PHOTOS / "coffee.jpg"))
+    masks = recorded_masks("coffee")
+    expected = draw(coffee)
+    for form in (
+        masks,
+        masks.records("binary_mask"),
+        masks.records("uncompressed_rle"),
+        masks.records("coco_rle"),
+        [{"segmentation": {"size": [400, 600], "counts": counts}} for counts in masks.counts],
+        coffee.masks(),
+    ):
+        assert np.array_equal(draw(photo, form), expected)
+    assert np.array_equal(draw(coffee, masks.select(np.arange(3))), draw(photo, masks.select(np.arange(3))))
+
+
+def test_a_mask_keeps_its_colour_when_others_are_left_out(coffee: Record) -> None:
+    place = int(np.argmin(coffee.area))
+    (alone,) = np.unique(draw(coffee.select(np.array([place])), alpha=1)[coffee.mask(place)], axis=0)
+    assert np.array_equal(alone, colours(place + 1)[place])
+
+
+def test_a_mask_that_smaller_ones_cover_keeps_its_outline() -> None:
+    grey = np.full((8, 8, 3), 128, np.uint8)
+    whole, halves = np.ones((8, 8), bool), np.zeros((2, 8, 8), bool)
+    halves[0, :, :4] = halves[1, :, 4:] = True
+    drawn = draw(grey, np.stack([whole, *halves]), alpha=1, outline=0)
+    assert not (drawn == colours(1)[0]).all(axis=2).any()
+    inside = np.zeros((8, 8), bool)
+    inside[2:6, 2:6] = True
+    drawn = draw(grey, np.stack([inside, inside, whole]), alpha=0, outline=1)
+    assert np.array_equal(drawn[2, 2], colours(2)[1]), "of equal masks the later one is on top"
+    assert np.array_equal(drawn[0, 0], colours(3)[2])
+    assert np.array_equal(drawn[3, 3], grey[3, 3])
+
+
+def test_no_masks_and_masks_without_a_pixel_draw_nothing(coffee: Record) -> None:
+    grey = np.full((5, 7, 3), 128, np.uint8)
+    assert np.array_equal(draw(grey, []), grey)
+    assert np.array_equal(draw(grey, np.zeros((2, 5, 7), bool)), grey)
+    assert draw(grey, []) is not grey
+    assert np.array_equal(draw(coffee.select(np.zeros(0, np.int64))), coffee.image)
+
+
+@pytest.mark.parametrize(
+    ("image", "masks", "options", "sentence"),
+    [
+        (np.zeros((4, 5, 3), np.uint8), np.ones((1, 5, 4), bool), {}, r"\[5, 4\] does not fit .* \[4, 5\]"),
+        (np.zeros((4, 5, 3), np.uint8), np.ones((5, 4), bool), {}, r"\[4\] does not fit .* \[4, 5\]"),
+        (np.zeros((4, 5, 3), np.uint8), None, {}, "an image without masks"),
+        (np.zeros((4, 5, 3), np.uint8), [], {"alpha": 1.5}, "alpha is 1.5"),
+        (np.zeros((4, 5, 3), np.uint8), [], {"outline": -1}, "outline -1"),
+        (np.zeros((4, 5), np.uint8), [], {}, "repeat a grey image"),
+        ("photo.jpg", [], {}, "read the file with"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told(image: object, masks: object, options: dict, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        draw(image, masks, **options)  # type: ignore[arg-type]
+
+
+def test_masks_of_another_size_are_told(coffee: Record) -> None:
+    other: ImageMasks = recorded_masks("rocket")
+    with pytest.raises(ValueError, match=r"\[427, 640\] does not fit the image of \[400, 600\]"):
+        draw(coffee, other)

@@ -48,8 +48,12 @@ def parquet_table(
     """
     with _damage_reported(uri):
         opened = _opened(file)
-        # read_table's threads can abort a process that exits
-        table = opened.read(columns=columns) if groups is None else opened.read_row_groups(groups, columns)
+        # In this thread: one of Arrow's own may let go of the file only after the answer, and a Python that is
+        # exiting then aborts.
+        if groups is None:
+            table = opened.read(columns=columns, use_threads=False)
+        else:
+            table = opened.read_row_groups(groups, columns, use_threads=False)
         table.validate(full=True)
         for field in may_lack:
             if field.name not in table.column_names and (columns is None or field.name in columns):

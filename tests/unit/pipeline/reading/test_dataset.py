@@ -241,15 +241,18 @@ def test_another_row_count_than_the_commit_says_is_damage(small: Dataset) -> Non
         list(Dataset.open(small.url))
 
 
-def test_reading_needs_neither_ray_nor_torch(small: Dataset) -> None:
+def test_reading_needs_neither_ray_nor_torch_and_leaves_no_thread_behind(small: Dataset) -> None:
     code = (
-        "import sys\nfrom pipeline.reading.dataset import Dataset\n"
+        "import os, sys, time\nimport pyarrow.parquet\nfrom pipeline.reading.dataset import Dataset\n"
+        "def threads(): return len(os.listdir('/proc/self/task'))\n"
+        "before, deadline = threads(), time.monotonic() + 10\n"
         "records = [record for record in Dataset.open(sys.argv[1]) if len(record)]\n"
         "assert records[0].masks().any() and records[0].label_map().any()\n"
-        "print({'ray', 'torch'} & set(sys.modules))"
+        "while threads() > before and time.monotonic() < deadline: pass\n"  # ours are about to end
+        "print({'ray', 'torch'} & set(sys.modules), threads() - before)"
     )
     command = [sys.executable, "-c", code, small.url]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "set()"
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "set() 0"
 
 
 def test_a_column_of_a_small_shard_costs_one_request(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,16 @@
 """A stored object as a file that fetches only the bytes it is asked for: one column costs one column."""
 
 import io
+from collections.abc import Iterable
 
-from pipeline.store.storage import Store
+from pipeline.store.storage import Store, side_by_side
 
 # Parquet readers start at the end: the footer of a shard fits into one request.
 _TAIL = 64 << 10
+# Less than this between two ranges costs less than a second request.
+_GAP = 64 << 10
+
+Range = tuple[int, int]  # from the first byte to the one after the last
 
 
 class RangeFile(io.RawIOBase):
@@ -17,6 +22,14 @@ class RangeFile(io.RawIOBase):
         self._position = 0
         self._tail_start = max(0, size - _TAIL)
         self._tail: bytes | None = None
+        self._fetched: dict[int, bytes] = {}  # by the first byte's place
+
+    def fetch(self, ranges: Iterable[Range]) -> None:
+        """Fetches the ranges side by side, near ones in one request, so that `read` finds them here."""
+        before_the_tail = [one for one in ranges if one[0] < self._tail_start]
+        wanted = _joined(before_the_tail)
+        data = side_by_side(lambda one: self._store.read_range(self._name, *one), wanted)
+        self._fetched = {start: part for (start, _), part in zip(wanted, data, strict=True)}
 
     def readable(self) -> bool:
         return True
@@ -41,8 +54,22 @@ class RangeFile(io.RawIOBase):
     def _bytes(self, start: int, end: int) -> bytes:
         if start >= end:
             return b""
+        for first, part in self._fetched.items():
+            if first <= start and end <= first + len(part):
+                return part[start - first : end - first]
         if start < self._tail_start:
             return self._store.read_range(self._name, start, end)
         if self._tail is None:
             self._tail = self._store.read_range(self._name, self._tail_start, self._size)
         return self._tail[start - self._tail_start : end - self._tail_start]
+
+
+def _joined(ranges: Iterable[Range]) -> list[Range]:
+    """The ranges in order, those with less than _GAP between them as one."""
+    joined: list[Range] = []
+    for start, end in sorted(ranges):
+        if joined and start - joined[-1][1] < _GAP:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((start, end))
+    return joined

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import DamagedFile
+from pipeline.store.range_file import RangeFile
 
 ZSTD_LEVEL = 3  # 29 % smaller than Snappy, and levels above gain next to nothing on RLE
 
@@ -48,8 +49,8 @@ def parquet_table(
     """
     with _damage_reported(uri):
         opened = _opened(file)
-        # In this thread: one of Arrow's own may let go of the file only after the answer, and a Python that is
-        # exiting then aborts.
+        if isinstance(file, RangeFile):
+            file.fetch(_ranges(opened.metadata, columns, groups))
         if groups is None:
             table = opened.read(columns=columns, use_threads=False)
         else:
@@ -88,8 +89,23 @@ def group_rows(file: bytes | io.RawIOBase, uri: str) -> list[int]:
 
 
 def _opened(file: bytes | io.RawIOBase) -> pq.ParquetFile:
+    """All of it is read in the caller's thread: one of Arrow's may let go of the file after the answer, and
+    abort a Python that exits. So RangeFile fetches ahead, and not `pre_buffer`.
+    """
     source = pa.BufferReader(file) if isinstance(file, bytes) else pa.PythonFile(file, mode="r")
-    return pq.ParquetFile(source, page_checksum_verification=True)
+    return pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
+
+
+def _ranges(
+    about: pq.FileMetaData, columns: Sequence[str] | None, groups: Sequence[int] | None
+) -> Iterator[tuple[int, int]]:
+    """Where in the file the columns of the row groups are."""
+    for group in range(about.num_row_groups) if groups is None else groups:
+        chunks = about.row_group(group)
+        for chunk in map(chunks.column, range(chunks.num_columns)):
+            if columns is None or chunk.path_in_schema.partition(".")[0] in columns:
+                start = chunk.dictionary_page_offset or chunk.data_page_offset
+                yield start, start + chunk.total_compressed_size
 
 
 @contextmanager

@@ -38,6 +38,7 @@ wheel: .venv/installed-dev
 	for platform in linux-x86_64 linux-aarch64; do \
 		_PYTHON_HOST_PLATFORM=$$platform $(BIN)/python -m build --no-isolation --outdir dist . || exit 1; \
 	done
+	cp constraints.txt dist/
 
 bench: .venv/installed-dev
 	$(BIN)/python tests/bench/bench_generator.py

@@ -1,5 +1,6 @@
 """The Dockerfile, and clusters by compose, on EC2 and under Slurm: each against its tool's own rules."""
 
+import json
 import os
 import re
 import subprocess
@@ -72,6 +73,15 @@ def test_the_image_asks_for_the_extras_that_there_are() -> None:
     dockerfile = (INFRA / "Dockerfile").read_text()
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(re.findall(r"extras\['(\w+)'\]", dockerfile)) == {"cluster", "gcs"} <= extras.keys()
+
+
+def test_the_image_lists_its_requirements(tmp_path: Path) -> None:
+    """By the Dockerfile's own line of Python, run here."""
+    [line] = re.findall(r'^RUN (\["python".*\])$', (INFRA / "Dockerfile").read_text(), re.MULTILINE)
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    subprocess.run([sys.executable, *json.loads(line)[1:]], cwd=tmp_path, check=True, timeout=60)
+    listed = (tmp_path / "requirements.txt").read_text().splitlines()
+    assert {"ray[data]>=2.60,<3", "ray[default]>=2.60,<3", "gcsfs>=2024.6"} <= set(listed)
 
 
 def test_the_image_runs_as_any_user_but_root_from_pinned_bases() -> None:

@@ -185,6 +185,12 @@ def test_slurm_spreads_one_ray_over_the_nodes(tmp_path: Path) -> None:
     assert "sam-label run --config job.toml --address 10.0.0.7:20042" in calls
 
 
+def test_the_python_of_the_batch_script_is_python() -> None:
+    script = (INFRA / "slurm" / "sam-label.sbatch").read_text()
+    [waiting] = re.findall(r"<<'PYTHON'.*?\n(.*?)^PYTHON$", script, re.MULTILINE | re.DOTALL)
+    compile(waiting, "sam-label.sbatch", "exec")
+
+
 def test_slurm_without_a_job_file_says_how(tmp_path: Path) -> None:
     script = INFRA / "slurm" / "sam-label.sbatch"
     done = subprocess.run(["bash", script], capture_output=True, text=True, timeout=60)

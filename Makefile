@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-v
 COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib sam_label sam_core pipeline jobs tests || true
 SOURCES := sam_label sam_core pipeline jobs tests setup.py
 
-.PHONY: demo test check fix bench bench-reading chaos clean
+.PHONY: demo test check fix bench bench-reading chaos wheel clean
 
 demo: .venv/installed
 	$(BIN)/sam-label run jobs/demo/photos demo-output --config jobs/demo/demo.toml
@@ -33,6 +33,13 @@ fix: .venv/installed-dev
 chaos: .venv/installed-dev
 	$(BIN)/python tests/chaos/figures.py
 
+# An sdist, and a wheel for every Python on each architecture of Linux; zig compiles for both on either.
+wheel: .venv/installed-dev
+	for platform in linux-x86_64 linux-aarch64; do \
+		_PYTHON_HOST_PLATFORM=$$platform $(BIN)/python -m build --no-isolation --outdir dist . || exit 1; \
+	done
+	cp constraints.txt dist/
+
 bench: .venv/installed-dev
 	$(BIN)/python tests/bench/bench_generator.py
 
@@ -40,7 +47,7 @@ bench-reading: .venv/installed-dev
 	$(BIN)/python tests/bench/bench_reading.py
 
 clean:
-	rm -rf .venv build demo-output *.egg-info sam_core/decoding/native/*.so sam_core/masks/*.so
+	rm -rf .venv build dist demo-output *.egg-info sam_core/decoding/native/*.so sam_core/masks/*.so
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sam-label needs Python 3.11 or newer; name one with: make PYTHON=python3.11" >&2; exit 1; }

@@ -4,15 +4,20 @@ The C compiler is the one that ziglang carries; everything else about the packag
 libraries are plain C without Python's API; `sam_core.decoding.native` and `sam_core.masks.rle_library` load
 them. If one cannot be built, the installation continues without it, and plain torch and numpy give the same
 masks in more time.
+
+So one wheel serves every Python of a platform (infra/adr/0018). For another architecture:
+`_PYTHON_HOST_PLATFORM=linux-aarch64 python -m build --wheel`.
 """
 
 import platform
 import runpy
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
@@ -20,9 +25,14 @@ NATIVE = runpy.run_path("sam_core/decoding/native/sources.py")
 SOURCES = [f"sam_core/decoding/native/{name}" for name in NATIVE["UNITS"]]
 COMPILER = [sys.executable, "-m", "ziglang", "cc"]
 FLAGS = [*NATIVE["FLAGS"], f"-DSAM_SOURCES={NATIVE['digest']()}"]
-TARGET_CPUS = NATIVE["INSTRUCTION_SETS"].get(platform.machine().lower(), {})
+# linux-x86_64, linux-aarch64, macosx-11.0-universal2, win-amd64
+SYSTEM, *_, MACHINE = sysconfig.get_platform().lower().split("-")
+MACHINE = MACHINE if SYSTEM == "linux" else platform.machine().lower()
+TARGET_CPUS = NATIVE["INSTRUCTION_SETS"].get(MACHINE, {})
 RLE_SOURCES = ["sam_core/masks/rle_kernel.c"]
-RLE_FLAGS = runpy.run_path("sam_core/masks/rle_library.py")["build_flags"]()
+RLE_FLAGS = runpy.run_path("sam_core/masks/rle_library.py")["build_flags"](MACHINE)
+GLIBC = (2, 17)  # the oldest that zig links for by name; the libraries call memcpy and memset alone
+TARGET = ["-target", f"{MACHINE}-linux-gnu.{GLIBC[0]}.{GLIBC[1]}"] if SYSTEM == "linux" else []
 
 
 class BuildKernel(build_ext):
@@ -32,9 +42,17 @@ class BuildKernel(build_ext):
     def build_extension(self, ext: Extension) -> None:
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        command = [*COMPILER, *ext.extra_compile_args, "-o", str(target), *ext.sources]
+        command = [*COMPILER, *TARGET, *ext.extra_compile_args, "-o", str(target), *ext.sources]
         if subprocess.run(command).returncode:  # noqa: S603 - fixed words
             raise CompileError(f"{target.name} was not built: is ziglang installed?")
+
+
+class AnyPythonsWheel(bdist_wheel):
+    def get_tag(self) -> tuple[str, str, str]:
+        # Elsewhere zig links for the system that it runs on, which a tag for all Pythons would deny.
+        if SYSTEM != "linux":
+            return super().get_tag()
+        return "py3", "none", f"manylinux_{GLIBC[0]}_{GLIBC[1]}_{MACHINE}"
 
 
 def _library(name: str, sources: list[str], flags: list[str]) -> Extension:
@@ -49,5 +67,5 @@ setup(
         ),
         *([_library("sam_core.masks.rle_kernel", RLE_SOURCES, RLE_FLAGS)] if RLE_FLAGS else []),
     ],
-    cmdclass={"build_ext": BuildKernel},
+    cmdclass={"build_ext": BuildKernel, "bdist_wheel": AnyPythonsWheel},
 )

@@ -5,7 +5,6 @@ No imports but the standard library's: setup.py builds with what stands here.
 
 import ctypes
 import functools
-import platform
 import sys
 import zlib
 from pathlib import Path
@@ -31,9 +30,9 @@ class Cells(ctypes.Structure):
     )
 
 
-def build_flags() -> list[str] | None:
-    """The compiler's flags for this kind of machine; None if the library is not built for it."""
-    cpu = TARGET_CPUS.get(platform.machine().lower())
+def build_flags(machine: str) -> list[str] | None:
+    """The compiler's flags for this kind of machine (`x86_64`); None if the library is not built for it."""
+    cpu = TARGET_CPUS.get(machine)
     return [*FLAGS, f"-mcpu={cpu}", f"-DRLE_SOURCES={digest()}"] if cpu else None
 
 

@@ -30,7 +30,7 @@ FLOORS = {
         {"run", "rates", "report", "statistics"},
     ],
     "jobs": [
-        {"wording"},
+        {"wording", "kubernetes"},
         {"options", "progress", "run_text", "status_text", "export_text", "bench_text", "stats_text"},
         {
             "bench_command",

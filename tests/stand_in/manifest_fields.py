@@ -1,0 +1,108 @@
+"""The fields of custom resources that our manifests use, with their types; any other field is refused.
+
+A schema of ours, much smaller than the projects' own, so that a slip is caught where those are not at hand.
+test_kuberay_crds.py holds our manifests against KubeRay's. Pods are left to `kubernetes-validate`.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Quantity = str
+PodTemplate = dict[str, Any]
+
+
+class Fields(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Metadata(Fields):
+    name: str = Field(max_length=47)
+    namespace: str | None = None
+    labels: dict[str, str] = {}
+
+
+class HeadGroup(Fields):
+    rayStartParams: dict[str, str]
+    template: PodTemplate
+
+
+class WorkerGroup(HeadGroup):
+    groupName: str
+    replicas: int = Field(ge=0)
+    minReplicas: int = Field(ge=0)
+    maxReplicas: int = Field(ge=0)
+
+
+class AuthOptions(Fields):
+    mode: Literal["token"]
+    secretName: str | None = None
+
+
+class RayClusterSpec(Fields):
+    rayVersion: str
+    authOptions: AuthOptions
+    headGroupSpec: HeadGroup
+    workerGroupSpecs: list[WorkerGroup]
+
+
+class RayJobSpec(Fields):
+    entrypoint: str
+    entrypointNumCpus: float
+    submissionMode: Literal["K8sJobMode"]
+    suspend: bool
+    shutdownAfterJobFinishes: bool
+    ttlSecondsAfterFinished: int = Field(gt=0)
+    activeDeadlineSeconds: int = Field(gt=0)
+    backoffLimit: int = Field(ge=0)
+    submitterPodTemplate: PodTemplate
+    rayClusterSpec: RayClusterSpec
+
+
+class RayJob(Fields):
+    apiVersion: Literal["ray.io/v1"]
+    kind: Literal["RayJob"]
+    metadata: Metadata
+    spec: RayJobSpec
+
+
+class Requirement(Fields):
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: list[str] = []
+
+
+class Selector(Fields):
+    matchLabels: dict[str, str]
+    matchExpressions: list[Requirement]
+
+
+class Relabeling(Fields):
+    sourceLabels: list[str]
+    targetLabel: str
+
+
+class Endpoint(Fields):
+    port: str
+    interval: str = Field(pattern=r"\d+s")
+    relabelings: list[Relabeling]
+
+
+class PodMonitorSpec(Fields):
+    selector: Selector
+    podMetricsEndpoints: list[Endpoint]
+
+
+class PodMonitor(Fields):
+    apiVersion: Literal["monitoring.coreos.com/v1"]
+    kind: Literal["PodMonitor"]
+    metadata: Metadata
+    spec: PodMonitorSpec
+
+
+CUSTOM = {"RayJob": RayJob, "PodMonitor": PodMonitor}
+
+
+def checked(manifest: dict[str, Any]) -> None:
+    """Raises pydantic.ValidationError for a field that we do not use, or one of another type."""
+    CUSTOM[manifest["kind"]].model_validate(manifest)

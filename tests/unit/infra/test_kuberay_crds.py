@@ -1,0 +1,62 @@
+"""Our RayJobs against KubeRay's own schemas, in which unknown fields are refused here too.
+
+They are KubeRay's data and not part of this project: KUBERAY_CRDS names a folder with its file
+`ray.io_rayjobs.yaml.gz`, else `../shared/kuberay` is looked at. Without either manifest_fields.py is alone.
+"""
+
+import gzip
+import os
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from kustomized import KUBERNETES, Manifest, composed, rendered
+
+CRDS = Path(os.environ.get("KUBERAY_CRDS", Path(__file__).parents[4] / "shared" / "kuberay"))
+RAYJOBS = CRDS / "ray.io_rayjobs.yaml.gz"
+
+
+@pytest.fixture(scope="module")
+def schema() -> jsonschema.Draft7Validator:
+    if not RAYJOBS.is_file():
+        pytest.skip("KubeRay's schemas are not here; KUBERAY_CRDS names their folder")
+    # The C parser reads these five megabytes in seconds, Python's in half a minute.
+    definition = yaml.load(gzip.decompress(RAYJOBS.read_bytes()), Loader=yaml.CSafeLoader)
+    [version] = [version for version in definition["spec"]["versions"] if version["name"] == "v1"]
+    return jsonschema.Draft7Validator(closed(version["schema"]["openAPIV3Schema"]))
+
+
+def closed(node: Any) -> Any:
+    """The schema with fields that it does not name refused; ObjectMeta is open in a CRD, and stays so."""
+    if isinstance(node, list):
+        return [closed(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: closed(value) for key, value in node.items()}
+    if "properties" in node and "additionalProperties" not in node:
+        node["additionalProperties"] = False
+    if node.get("x-kubernetes-int-or-string"):
+        node.pop("type", None)
+    return node
+
+
+def ray_job(manifests: list[Manifest]) -> Manifest:
+    [found] = [manifest for manifest in manifests if manifest["kind"] == "RayJob"]
+    return found
+
+
+def test_kuberay_knows_every_field(schema: jsonschema.Draft7Validator) -> None:
+    overlays = [rendered(folder) for folder in sorted(KUBERNETES.glob("overlays/*"))]
+    for manifests in [*overlays, composed("token-authentication"), composed("kueue")]:
+        assert [error.message for error in schema.iter_errors(ray_job(manifests))] == []
+
+
+@pytest.mark.parametrize(
+    ("group", "change"), [("headGroupSpec", {"raystartparams": {}}), ("authOptions", {"mode": 3})]
+)
+def test_a_slip_is_found(schema: jsonschema.Draft7Validator, group: str, change: dict[str, Any]) -> None:
+    wrong = ray_job(composed())
+    wrong["spec"]["rayClusterSpec"][group] |= change
+    assert not schema.is_valid(wrong)

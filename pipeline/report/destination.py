@@ -46,7 +46,9 @@ class Destination:
     def refuse_foreign(self) -> None:
         """Raises: UsageError if a file is there that is no report, or a folder."""
         if self.path is not None and self.path.is_dir():
-            raise UsageError(f"{self.path} is a folder; name the report's file in it: -o {self.path}/{REPORT}")
+            raise UsageError(
+                f"{self.path} is a folder; name the report's file in it: -o {self.path}/{REPORT}"
+            )
         if self.store.info(self.name) is None:
             return
         if MARKER.encode() not in self.store.read_range(self.name, 0, _MARKED_WITHIN):

@@ -84,7 +84,5 @@ class Distributions:
 
 
 def _flat(table: pa.Table, column: str) -> NDArray[np.float64]:
-    flat: NDArray[np.float64] = (
-        pc.list_flatten(table[column]).to_numpy().astype(np.float64)
-    )
+    flat: NDArray[np.float64] = pc.list_flatten(table[column]).to_numpy().astype(np.float64)
     return flat

@@ -38,14 +38,12 @@ _COLUMNS = (
 
 
 def records_at(dataset: Dataset, places: Iterable[Place]) -> Iterator[tuple[Place, Record]]:
-    """The rows at the places with all that a report shows, a shard after the other; its other rows are let go."""
+    """The rows at the places with all that a report shows, a shard after the other."""
     of_shards: defaultdict[str, list[Place]] = defaultdict(list)
     for place in places:
         of_shards[place.commit].append(place)
     commits = {commit.name: commit for commit in dataset.commits}
-    settings = ImageSettings(
-        dataset.identity.scale, bool(dataset.record.settings.get("anonymous", False))
-    )
+    settings = ImageSettings(dataset.identity.scale, bool(dataset.record.settings.get("anonymous", False)))
     for name, of_shard in of_shards.items():
         wanted = [place.row for place in of_shard]
         table = dataset.rows_of(commits[name], _COLUMNS).take(pa.array(wanted, pa.int64()))

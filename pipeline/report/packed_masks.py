@@ -5,6 +5,7 @@ LEB128 numbers that add up to the cells of the grid.
 """
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipeline.reading.record import Record
 from sam_core.masks.rle import runs_of_mask
 
 SIDES = (640, 480, 320, 240, 160, 112, 80)  # longest side of the grid, the finest that fits is taken
-_NUMBERS_BYTES = 16  # of text, for the three numbers of a mask
+NUMBERS_BYTES = 38  # of text: the three numbers of a mask, and its counterpart in another dataset
 AT_ONCE = 32  # masks decoded together: 10 MB on the finest grid
 
 
@@ -50,10 +51,8 @@ class PackedMasks:
 def packed_masks(record: Record, most_bytes: int) -> PackedMasks:
     """The record's masks within `most_bytes` of text.
 
-    Many masks are on a coarser grid, then the last ones have no pixels, then they are left out.
+    Many masks are on a coarser grid, then the last ones have no pixels. `fitting` leaves room for all numbers.
     """
-    whole = len(record)
-    record = record.select(np.arange(min(whole, most_bytes // (2 * _NUMBERS_BYTES))))
     numbers = {
         "iou": _base64(record.predicted_iou.astype("<f4").tobytes()),
         "stability": _base64(record.stability_score.astype("<f4").tobytes()),
@@ -62,12 +61,17 @@ def packed_masks(record: Record, most_bytes: int) -> PackedMasks:
     room = 3 * (most_bytes - sum(map(len, numbers.values()))) // 4
     for side in SIDES:
         height, width = grid_size(record, side)
-        runs = [run for start in range(0, len(record), AT_ONCE) for run in _runs(record, start, height, width)]
-        if sum(map(len, runs)) <= room:
+        runs = _fitting_runs(record, height, width, room)
+        if len(runs) == len(record):
             break
-    sizes = np.cumsum([len(run) for run in runs], dtype=np.int64)
-    drawn = int(np.searchsorted(sizes, room, side="right"))
-    return PackedMasks(len(record), whole - len(record), numbers, b"".join(runs[:drawn]), drawn, height, width)
+    return PackedMasks(
+        len(record), record["num_masks"] - len(record), numbers, b"".join(runs), len(runs), height, width
+    )
+
+
+def fitting(record: Record, most_bytes: int) -> Record:
+    """The record with its first masks: so many that their numbers take a third of `most_bytes` at most."""
+    return record.select(np.arange(min(len(record), most_bytes // (3 * NUMBERS_BYTES))))
 
 
 def grid_size(record: Record, side: int) -> tuple[int, int]:
@@ -76,16 +80,26 @@ def grid_size(record: Record, side: int) -> tuple[int, int]:
     return max(1, round(record.height * scale)), max(1, round(record.width * scale))
 
 
-def _runs(record: Record, start: int, height: int, width: int) -> list[bytes]:
-    """The runs of some masks from `start` on."""
-    some = record.select(np.arange(start, min(start + AT_ONCE, len(record))))
-    masks_NHW = some.masks((height, width))
-    for mask_HW, box in zip(masks_NHW, some.bbox_xywh, strict=True):
+def _fitting_runs(record: Record, height: int, width: int, room: int) -> list[bytes]:
+    """The runs of the first masks, as many as fit into `room` bytes."""
+    fitting: list[bytes] = []
+    for start in range(0, len(record), AT_ONCE):
+        for runs in _runs(record.select(np.arange(start, min(start + AT_ONCE, len(record)))), height, width):
+            room -= len(runs)
+            if room < 0:
+                return fitting
+            fitting.append(runs)
+    return fitting
+
+
+def _runs(record: Record, height: int, width: int) -> Iterator[bytes]:
+    """The runs of each mask along the rows of the grid."""
+    for mask_HW, box_xywh in zip(record.masks((height, width)), record.bbox_xywh, strict=True):
         if not mask_HW.any():  # too small for the grid: the cell of its middle stands for it
-            x, y = box[:2] + box[2:] / 2
+            x, y = box_xywh[:2] + box_xywh[2:] / 2
             mask_HW[_cell(y, record.height, height), _cell(x, record.width, width)] = True
-    # along the rows is down the columns of the transposed mask
-    return [varints(runs_of_mask(mask_HW.T)) for mask_HW in masks_NHW]
+        # along the rows is down the columns of the transposed mask
+        yield varints(runs_of_mask(mask_HW.T))
 
 
 def _cell(pixel: float, pixels: int, cells: int) -> int:
@@ -94,7 +108,7 @@ def _cell(pixel: float, pixels: int, cells: int) -> int:
 
 def varints(values_N: NDArray[np.uint32]) -> bytes:
     """Numbers below 2**28 as LEB128: seven bits a byte, the lowest first, the top bit set if more follow."""
-    sizes_N = 1 + sum((values_N >= 1 << bits).astype(np.int64) for bits in (7, 14, 21))
+    sizes_N = 1 + np.searchsorted([1 << 7, 1 << 14, 1 << 21], values_N, side="right")
     starts_N = np.cumsum(sizes_N) - sizes_N
     out = np.zeros(int(sizes_N.sum()), np.uint8)
     for place in range(4):

@@ -64,7 +64,9 @@ def written_report(asked: Preview, progress: Progress = lambda done, whole: None
     other = opened_snapshot(asked.compare) if asked.compare is not None else None
     destination.refuse_foreign()
     if not dataset.rows:
-        raise UsageError(f"{dataset.store.url} has no rows yet; run it to its end, or wait for its first shard")
+        raise UsageError(
+            f"{dataset.store.url} has no rows yet; run it to its end, or wait for its first shard"
+        )
     sample = sampled(dataset, asked.images, asked.seed)
     seen = _seen(dataset, other, sample)
     images = _shown_images(seen, dataset, other is not None, progress)

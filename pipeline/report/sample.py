@@ -164,9 +164,7 @@ def _groups(
             groups[place] = ["random"]
         else:
             break
-    return {
-        place: names for group in GROUPS for place, names in groups.items() if _first_of(names) == group
-    }
+    return {place: names for group in GROUPS for place, names in groups.items() if _first_of(names) == group}
 
 
 def _first_of(names: Sequence[str]) -> str:

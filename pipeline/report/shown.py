@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ImageError, Reason
 from pipeline.reading.record import Record
 from pipeline.report.matching import matched
-from pipeline.report.packed_masks import packed_masks
+from pipeline.report.packed_masks import fitting, packed_masks
 from pipeline.report.photo import photo_uri
 from pipeline.store.uri import redacted
 
@@ -50,7 +50,9 @@ class Seen:
     other: Record | None = None
 
 
-def shown_image(seen: Seen, photos: Photos, folder: str, most_bytes: int, is_compared: bool) -> dict[str, Any]:
+def shown_image(
+    seen: Seen, photos: Photos, folder: str, most_bytes: int, is_compared: bool
+) -> dict[str, Any]:
     """JSON values of at most about `most_bytes`; `folder` is what names are relative to."""
     record = seen.record
     shown: dict[str, Any] = {
@@ -59,10 +61,12 @@ def shown_image(seen: Seen, photos: Photos, folder: str, most_bytes: int, is_com
         "uri": _text(record.uri),
         "groups": seen.groups,
     }
-    sides = [seen.other, record] if is_compared else [record]
+    room = most_bytes - sum(len(str(shown[name]).encode("unicode_escape")) for name in shown) - 2000
+    rows = [seen.other, record] if is_compared else [record]
+    of_side = room // (2 * len(rows))
+    sides = [fitting(row, of_side) if row is not None and row.is_ok else row for row in rows]
     labelled = [side for side in sides if side is not None and side.is_ok]
-    room = most_bytes - 4 * _LONGEST_TEXT
-    shown["sides"] = [_side(side, room // (2 * len(sides))) for side in sides]
+    shown["sides"] = [_side(side, of_side) for side in sides]
     if seen.other is not None and len(labelled) == 2:
         for side, matches in zip(shown["sides"], matched(*labelled), strict=True):
             side["matches"] = matches

@@ -45,7 +45,8 @@ class Plot:
         most = max(self.columns, key=lambda column: column.count)
         total = sum(column.count for column in self.columns)
         return (
-            f"{self.title}: histogram of {total:,} {self.of}, from {self.ticks[0][1]} to {self.ticks[-1][1]}; "
+            f"{self.title}: histogram of {total:,} {self.of}, "
+            f"from {self.ticks[0][1]} to {self.ticks[-1][1]}; "
             f"most lie at {most.values}, {most.count:,}"
         )
 

@@ -43,10 +43,10 @@ class Card {
     if (last.matches) return changesOf(this).map(([number, name]) => `${whole(number)} ${name}`).join(" · ");
     const { all, shown } = this.count;
     const leftOut = last.leftOut ? ` (${whole(last.leftOut)} more are left out)` : "";
-    const best = Math.max(...last.iou);
     if (all === 0) return `no masks${leftOut}`;
     const some = shown === all ? counted(all, "mask") : `${whole(shown)} of ${counted(all, "mask")}`;
-    return `${some}${leftOut} · best IoU ${best.toFixed(2)}`;
+    const mean = last.iou.reduce((sum, one) => sum + one, 0) / all;
+    return `${some}${leftOut} · mean IoU ${mean.toFixed(2)}`;
   }
 
   /** Takes over what the sliders say; drawn only when it is on the screen. */

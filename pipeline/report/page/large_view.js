@@ -22,10 +22,10 @@ class LargeView {
     const readout = element("p", { class: "readout", "aria-hidden": "true" });
     const told = (text) => (readout.textContent = text || "Point at a mask, or step through them with the arrow keys.");
     this.stages = stagesOf(card, told);
-    const isTall = image.height > image.width * 1.2;
     for (const [place, stage] of this.stages.entries()) {
       stage.element.classList.add("is-large");
       stage.element.style.aspectRatio = `${image.width} / ${image.height}`;
+      stage.element.style.maxWidth = `calc(72vh * ${image.width / image.height})`;
       stage.shown = card.stages[place].shown;
       stage.draw();
     }
@@ -48,9 +48,10 @@ class LargeView {
       element("h2", { id: "large-name", class: "name", title: image.uri }, image.name),
       element("div", { class: "buttons" }, turn("Previous", -1), turn("Next", 1), close),
     );
-    const pair = element("div", { class: `stages${isTall ? " is-tall" : ""}` }, ...framed(this.stages, page.names));
+    const pair = element("div", { class: "stages" }, ...framed(this.stages, page.names));
     const table = this.table(this.stages.at(-1), card);
-    this.dialog.replaceChildren(head, pair, readout, table);
+    const body = element("div", { class: "large-body" }, element("div", {}, pair, readout), table);
+    this.dialog.replaceChildren(head, body);
   }
 
   table(stage, card) {

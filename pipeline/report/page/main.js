@@ -24,6 +24,7 @@ const watcher = new IntersectionObserver(
   { rootMargin: "300px" },
 );
 page.cards.forEach((card) => watcher.observe(card.element));
+addEventListener("beforeprint", () => page.cards.forEach((card) => card.near(true)));
 
 let announcement = 0;
 

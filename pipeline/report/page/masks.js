@@ -68,7 +68,7 @@ class Masks {
   /** What a person is told of a mask. */
   described(mask) {
     const values = [
-      `mask ${mask + 1} of ${this.count}`,
+      `Mask ${mask + 1} of ${this.count}`,
       `IoU ${this.iou[mask].toFixed(3)}`,
       `stability ${this.stability[mask].toFixed(3)}`,
       `${percent(this.share(mask))} of the image (${whole(this.area[mask])} px)`,

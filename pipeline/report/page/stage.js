@@ -22,9 +22,8 @@ class Stage {
     this.onEnter = null;
     this.canvas = element("canvas", { class: "masks" });
     this.element = element("div", { class: "stage" }, this.photo(), this.canvas);
-    if (masks.why) {
-      this.element.append(element("p", { class: "stage-note" }, element("b", {}, masks.why), ` ${masks.message}`));
-    }
+    const note = this.note();
+    if (note) this.element.append(note);
     if (masks.count === 0) return;
     this.label = label;
     this.asSlider();
@@ -38,13 +37,19 @@ class Stage {
     this.canvas.addEventListener("blur", () => this.choose(-1));
   }
 
-  /** The photo, or a plain ground that says why there is none. */
+  /** The photo, or a plain ground. */
   photo() {
     const { image } = this;
     if (image.photo) return element("img", { src: image.photo, alt: `Photo ${image.name}`, decoding: "async" });
-    if (!image.gone) return element("div", { class: "ground" });
-    const why = `The photo cannot be shown: ${image.gone}`;
-    return element("div", { class: "ground", title: image.gone_why }, element("p", { class: "gone" }, why));
+    return element("div", { class: "ground" });
+  }
+
+  /** Why there is no photo, or no mask; null if there are both. */
+  note() {
+    const { image, masks } = this;
+    if (masks.why) return element("p", { class: "stage-note" }, element("b", {}, masks.why), ` ${masks.message}`);
+    if (!image.gone) return null;
+    return element("p", { class: "gone", title: image.gone_why }, `The photo cannot be had any more: ${image.gone}`);
   }
 
   // Stepping through masks is what a slider does, and screen readers say its value as it changes.
@@ -67,7 +72,10 @@ class Stage {
   }
 
   draw() {
-    if (this.masks.count) paint(this.canvas, this.masks, this.shown, (mask) => this.colourOf(mask), this.chosen);
+    if (this.masks.count === 0) return;
+    const { matches } = this.masks;
+    const isQuiet = (mask) => matches !== null && KINDS[matches[mask][0]] === "same";
+    paint(this.canvas, this.masks, this.shown, (mask) => this.colourOf(mask), isQuiet, this.chosen);
   }
 
   show(shown) {

@@ -69,7 +69,8 @@ function commandOf(thresholds, commands) {
 function sliderRow(threshold, changed) {
   const id = `slider-${threshold.key}`;
   const input = element("input", { type: "range", id, min: 0, max: SLIDER_STEPS, step: 1, value: 0 });
-  const output = element("output", { for: id });
+  // the slider says its value itself
+  const output = element("span", { class: "value", "aria-hidden": "true" });
   const tell = () => {
     output.textContent = threshold.text;
     input.setAttribute("aria-valuetext", threshold.text);

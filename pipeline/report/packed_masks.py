@@ -51,7 +51,7 @@ class PackedMasks:
 def packed_masks(record: Record, most_bytes: int) -> PackedMasks:
     """The record's masks within `most_bytes` of text.
 
-    Many masks are on a coarser grid, then the last ones have no pixels. `fitting` leaves room for all numbers.
+    Many masks are on a coarser grid, then the last ones have no pixels. `fitting` leaves room for numbers.
     """
     numbers = {
         "iou": _base64(record.predicted_iou.astype("<f4").tobytes()),

@@ -21,7 +21,7 @@ from pipeline.store.storage import side_by_side
 ENOUGH_ROWS = 3000
 # A shard holds neighbours in the listing, so that one alone would show one folder.
 LEAST_SHARDS = 4
-MOST_SHARDS = 64  # of few rows each: some hundred requests to a store
+MOST_SHARDS = 64  # some hundred requests to a store; more only if they have too few rows
 MOST_FAILED_SHARDS = 8  # besides those, to find failed rows in
 _COLUMNS = (
     "status",
@@ -70,7 +70,7 @@ def sampled(dataset: Dataset, images: int, seed: int) -> Sample:
     """At most `images` rows of the dataset; the same for the same seed and commits. Raises: DamagedFile."""
     random = np.random.default_rng(seed)
     order = [dataset.commits[place] for place in random.permutation(len(dataset.commits)).tolist()]
-    shards = _shards_to_read(order)
+    shards = _shards_to_read(order, images)
     facts = _joined(side_by_side(lambda commit: _facts_of(dataset, commit), shards))
     wanted = int(np.ceil(images * _SHARES["failed"]))
     others = _shards_with_failed(order, shards, wanted)
@@ -80,11 +80,12 @@ def sampled(dataset: Dataset, images: int, seed: int) -> Sample:
     return Sample(groups, facts.distributions, len(facts.places), len(shards))
 
 
-def _shards_to_read(order: Sequence[Commit]) -> list[Commit]:
+def _shards_to_read(order: Sequence[Commit], images: int) -> list[Commit]:
     chosen: list[Commit] = []
     rows = 0
-    for commit in order[:MOST_SHARDS]:
-        if rows >= ENOUGH_ROWS and len(chosen) >= LEAST_SHARDS:
+    for commit in order:
+        are_enough = rows >= ENOUGH_ROWS and len(chosen) >= LEAST_SHARDS
+        if are_enough or (rows >= 2 * images and len(chosen) >= MOST_SHARDS):
             break
         chosen.append(commit)
         rows += commit.rows
@@ -164,6 +165,10 @@ def _groups(
             groups[place] = ["random"]
         else:
             break
+    for place in failed:
+        if len(groups) >= images:  # else there are not enough others
+            break
+        groups.setdefault(place, ["failed"])
     return {place: names for group in GROUPS for place, names in groups.items() if _first_of(names) == group}
 
 

@@ -31,7 +31,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def opened(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Call it with a file: its page, opened from the disk. The test fails if the page complains or asks a network."""
+    """Call it with a file: its page, opened from the disk. It may neither complain nor ask a network."""
     contexts, faults = [], []
 
     def asked(url: str) -> None:

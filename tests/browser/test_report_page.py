@@ -66,7 +66,8 @@ def pixels(canvas: Locator) -> int:
     """How many pixels of a canvas are painted."""
     count: int = canvas.evaluate(
         """c => {
-            const copy = new OffscreenCanvas(c.width, c.height).getContext("2d", { willReadFrequently: true });
+            const small = new OffscreenCanvas(c.width, c.height);
+            const copy = small.getContext("2d", { willReadFrequently: true });
             copy.drawImage(c, 0, 0);
             const { data } = copy.getImageData(0, 0, c.width, c.height);
             return data.filter((value, place) => place % 4 === 3 && value).length;

@@ -4,7 +4,6 @@ Of a large dataset only a few shards may hold an image: each Parquet footer says
 rows go, so that the others are left unread.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
@@ -13,8 +12,9 @@ import pyarrow.compute as pc
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.parquet import text_range
-from pipeline.reading.block import Block, ImageSettings
+from pipeline.reading.block import Block
 from pipeline.reading.record import Record
+from pipeline.reading.rows import Rows
 from pipeline.report.sample import Place
 from pipeline.store.range_file import RangeFile
 from pipeline.store.storage import side_by_side
@@ -38,17 +38,13 @@ _COLUMNS = (
 
 
 def records_at(dataset: Dataset, places: Iterable[Place]) -> Iterator[tuple[Place, Record]]:
-    """The rows at the places with all that a report shows, a shard after the other."""
-    of_shards: defaultdict[str, list[Place]] = defaultdict(list)
-    for place in places:
-        of_shards[place.commit].append(place)
-    commits = {commit.name: commit for commit in dataset.commits}
-    settings = ImageSettings(dataset.identity.scale, bool(dataset.record.settings.get("anonymous", False)))
-    for name, of_shard in of_shards.items():
-        wanted = [place.row for place in of_shard]
-        table = dataset.rows_of(commits[name], _COLUMNS).take(pa.array(wanted, pa.int64()))
-        block = Block(table, settings)
-        yield from ((place, Record(block, row)) for row, place in enumerate(of_shard))
+    """The rows at the places with all that a report shows, in the dataset's order."""
+    rows = Rows(dataset, _COLUMNS)
+    first = dict(zip(dataset.commit_names, rows.starts.tolist(), strict=False))
+    for place in sorted(places, key=lambda place: first[place.commit] + place.row):
+        record = rows.record(first[place.commit] + place.row)
+        # by itself: its row group is let go
+        yield place, Record(Block(record.block.table.take([record.row]), record.block.images), 0)
 
 
 def places_of(dataset: Dataset, uris: Sequence[str]) -> dict[str, Place]:

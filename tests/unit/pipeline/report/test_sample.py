@@ -88,7 +88,7 @@ def test_a_large_dataset_is_not_read_whole(dataset: Dataset, monkeypatch: pytest
         return rows_of(self, commit, columns, groups)
 
     monkeypatch.setattr(Dataset, "rows_of", watched)
-    sample = sampled(dataset, 20, 0)
+    sample = sampled(dataset, 15, 0)
     assert sample.shards == 10
     assert sample.rows == 30
     assert len(read) <= 10 + sample_module.MOST_FAILED_SHARDS

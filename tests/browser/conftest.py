@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+PATIENCE_MS = 30_000  # no test fails because a machine is busy
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -23,6 +24,7 @@ ARGUMENTS = [
 def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium")
     assert path, "the tests of the report need a browser: apt-get install chromium"
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
@@ -44,7 +46,7 @@ def opened(chromium: Browser) -> Iterator[Callable[..., Page]]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("console", lambda message: faults.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: asked(request.url))

@@ -20,7 +20,8 @@ function paint(canvas, masks, shown, colourOf, isQuiet, chosen) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(masks.width, masks.height);
   const cells = new Uint32Array(image.data.buffer);
-  const drawn = masks.largestFirst.filter((mask) => shown[mask] && mask < masks.drawn);
+  const visible = masks.largestFirst.filter((mask) => shown[mask] && mask < masks.drawn);
+  const drawn = [...visible.filter(isQuiet), ...visible.filter((mask) => !isQuiet(mask))];
   const isAside = (mask) => chosen >= 0 && mask !== chosen;
   for (const mask of drawn) {
     const fill = colourNumber(colourOf(mask), isAside(mask) ? FILL_ASIDE : isQuiet(mask) ? FILL_QUIET : FILL);

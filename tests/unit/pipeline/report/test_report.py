@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tomllib
+import webbrowser
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,20 @@ def test_json_and_a_file_of_ones_own(labelled, tmp_path: Path, capsys) -> None:
     assert told["bytes"] == page.stat().st_size
     assert len(data_of(page)["images"]) == 3
     assert not (masks / "report.html").exists()
+
+
+@pytest.mark.parametrize("is_found", [True, False])
+def test_the_page_is_opened_if_there_is_a_browser(
+    labelled, capsys, monkeypatch: pytest.MonkeyPatch, is_found: bool
+) -> None:
+    _, masks = labelled()
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or is_found)
+    code, out, err = command(capsys, masks, "--open")
+    assert code == 0
+    assert f"report: {masks / 'report.html'}" in out
+    assert opened == [(masks / "report.html").as_uri()]
+    assert ("no browser was found" in err) == (not is_found)
 
 
 def test_each_mistake_is_one_sentence(labelled, tmp_path: Path, capsys) -> None:

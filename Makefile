@@ -8,15 +8,27 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-v
 COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib sam_label sam_core pipeline jobs tests || true
 SOURCES := sam_label sam_core pipeline jobs tests setup.py
 
-.PHONY: demo test check fix bench bench-reading chaos wheel clean
+.PHONY: demo test chromium check fix bench bench-reading chaos wheel clean
 
 demo: .venv/installed
 	$(BIN)/sam-label run jobs/demo/photos demo-output --config jobs/demo/demo.toml
+	$(BIN)/sam-label preview demo-output
 
 # Half of the tests wait (for Ray, for servers, for heartbeats), so two at a time keep two cores busy, with one
 # torch thread each. Three take as long: the cores are busy. Files go in order: the long ones, in chaos/, begin first.
-test: .venv/installed-dev
+test: .venv/installed-dev chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# The browser that the report's page is tested in, Debian's own.
+chromium:
+	@command -v chromium > /dev/null || { \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; } \
+	    || { echo "the tests need the package chromium: sudo apt-get install chromium" >&2; exit 1; }; \
+	  echo "installing chromium"; \
+	  apt-get install -y -qq --no-install-recommends chromium > /dev/null 2>&1 \
+	    || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium > /dev/null; } \
+	    || { echo "chromium cannot be installed: try apt-get install chromium" >&2; exit 1; }; \
+	}
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)

@@ -19,6 +19,7 @@ from jobs.draw_command import draw
 from jobs.export_command import export
 from jobs.filter_command import filter_masks
 from jobs.models_command import models
+from jobs.preview_command import preview
 from jobs.rewrite_commands import compact, merge
 from jobs.run_command import run
 from jobs.stats_command import stats
@@ -36,7 +37,8 @@ app = typer.Typer(
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, status, stats, validate, retry, gc, compact, merge, export, draw, doctor, bench):
+COMMANDS = (run, status, stats, validate, retry, gc, compact, merge, export, draw, preview, doctor, bench)
+for command in COMMANDS:
     app.command()(command)
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")

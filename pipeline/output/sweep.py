@@ -57,4 +57,4 @@ def _is_left_behind(file: OwnFile) -> bool:
     """Whether a file that no record names is of no use; locks are removed by who takes the next one."""
     if file.kind in (Kind.LOCK, Kind.PROBE):
         return False
-    return not file.is_whole or file.kind not in (Kind.RECORD, Kind.DATASET, Kind.CARD)
+    return not file.is_whole or file.kind not in (Kind.RECORD, Kind.DATASET, Kind.CARD, Kind.REPORT)

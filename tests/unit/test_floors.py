@@ -38,6 +38,7 @@ FLOORS = {
             "doctor_command",
             "filter_command",
             "models_command",
+            "preview_command",
             "run_command",
             "verbosity",
             "draw_command",

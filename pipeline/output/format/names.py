@@ -12,6 +12,7 @@ from pipeline.store.disk import whole_name
 FOLDERS = ("_lock", "_runs", "_commits", "data", "manifest")
 DATASET = "dataset.json"
 README, CROISSANT = "README.md", "croissant.json"
+REPORT = "report.html"
 
 # 00007 and 123456, but neither 7 nor 000007
 _NUMBER = r"(?:[0-9]{5}|[1-9][0-9]{5,})"
@@ -25,6 +26,7 @@ class Kind(StrEnum):
 
     DATASET = "dataset"
     CARD = "card"  # ours only if it says so (pipeline/output/card.py)
+    REPORT = "report"  # of sam-label preview
     LOCK = "lock"
     PROBE = "probe"  # whether the store can put if absent
     RECORD = "record"
@@ -36,6 +38,7 @@ class Kind(StrEnum):
 _PATTERNS = {
     Kind.DATASET: re.compile(r"(?P<stem>dataset)\.json"),
     Kind.CARD: re.compile(r"(?P<stem>README\.md|croissant\.json)"),
+    Kind.REPORT: re.compile(r"(?P<stem>report)\.html"),
     Kind.LOCK: re.compile(rf"_lock/(?P<stem>(?P<generation>{_NUMBER}))\.json"),
     Kind.PROBE: re.compile(r"_lock/(?P<stem>probe-[0-9a-f]{32})"),
     Kind.RECORD: re.compile(rf"_runs/(?P<stem>{_RUN})\.json"),

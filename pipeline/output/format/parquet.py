@@ -88,6 +88,20 @@ def group_rows(file: bytes | io.RawIOBase, uri: str) -> list[int]:
         return [about.row_group(group).num_rows for group in range(about.num_row_groups)]
 
 
+def text_range(file: bytes | io.RawIOBase, uri: str, column: str) -> tuple[str, str] | None:
+    """The first and the last text of a column, by the footer of a Parquet file that is called `uri`.
+
+    None if the footer does not say. Raises: DamagedFile.
+    """
+    with _damage_reported(uri):
+        about = _opened(file).metadata
+        place = about.schema.names.index(column)
+        known = [about.row_group(group).column(place).statistics for group in range(about.num_row_groups)]
+        if not all(one is not None and one.has_min_max for one in known):
+            return None
+        return min((one.min for one in known), default=""), max((one.max for one in known), default="")
+
+
 def _opened(file: bytes | io.RawIOBase) -> pq.ParquetFile:
     """All of it is read in the caller's thread: one of Arrow's may let go of the file after the answer, and
     abort a Python that exits. So RangeFile fetches ahead, and not `pre_buffer`.

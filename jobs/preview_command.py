@@ -1,0 +1,76 @@
+"""`sam-label preview`: a page that shows a dataset's masks over its photos."""
+
+import json
+import sys
+import webbrowser
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from jobs.progress import images_progress
+from jobs.wording import counted, size
+from pipeline.errors import UsageError
+
+MOST_IMAGES = 500  # they share the page's 15 MB, and more of them would be too small to judge
+
+Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
+File = Annotated[
+    str | None,
+    typer.Option(
+        "--file",
+        "-o",
+        metavar="FILE",
+        help="Where to write the page: a file or an s3:// object. Default: OUTPUT/report.html.",
+    ),
+]
+Compare = Annotated[
+    str | None,
+    typer.Option(
+        "--compare",
+        metavar="OTHER",
+        help="A dataset of the same images from before: which masks appear, vanish and change.",
+    ),
+]
+Images = Annotated[
+    int, typer.Option("--images", min=1, max=MOST_IMAGES, help="Show at most this many images.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Another seed is another sample.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def preview(
+    output: Output,
+    file: File = None,
+    compare: Compare = None,
+    images: Images = 60,
+    seed: Seed = 0,
+    open_: Open = False,
+    json_: Json = False,
+) -> int:
+    """Write one page that shows the masks of a dataset: best, worst, random and failed images, with sliders.
+
+    It holds all it needs, opens from a disk and asks no network. Of a large dataset it shows a sample.
+    """
+    from pipeline.report.destination import Destination
+    from pipeline.report.report import Preview, written_report
+
+    path = Destination.of(output, file).path
+    if open_ and path is None:
+        raise UsageError("--open needs a page on this machine; name a local file with -o")
+    with images_progress() as progress:
+        report = written_report(Preview(output, file, compare, images, seed), progress)
+    if open_ and path is not None and not webbrowser.open(path.as_uri()):
+        print("no browser was found on this machine; open the page in one of yours", file=sys.stderr)
+    if json_:
+        print(json.dumps(asdict(report)))
+        return 0
+    shown = f"{report.images:,} of {counted(report.images_of, 'image')}"
+    print(f"{shown} shown, with {counted(report.masks, 'mask')}, in {size(report.bytes)}")
+    if report.unreadable:
+        photos = counted(report.unreadable, "photo")
+        print(f"{photos} could not be had any more: masks without a photo stand on a plain ground")
+    print(f"report: {report.report}")
+    print("next: open it in a browser" if not open_ else f"next: sam-label status {output}", file=sys.stderr)
+    return 0

@@ -1,0 +1,126 @@
+"""A report of a dataset: one HTML page with everything in it, to look at and to send around.
+
+The dataset is read, and nothing of it is changed. Of a dataset of any size it shows a sample (sample.py).
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from pipeline.errors import UsageError
+from pipeline.export.record import common_folder
+from pipeline.output.dataset import Dataset
+from pipeline.reading.opened import opened_snapshot
+from pipeline.report.destination import Destination
+from pipeline.report.lookup import places_of, records_at
+from pipeline.report.page import page
+from pipeline.report.palette import css_colours
+from pipeline.report.sample import Sample, sampled
+from pipeline.report.shown import Photos, Seen, shown_image
+from pipeline.report.sliders import as_json, commands, sliders
+from pipeline.report.summary import summary
+from pipeline.store.uri import redacted
+
+# The page as it is sent by mail and opened on a phone: images share this, whatever is in them.
+MOST_BYTES = 14_000_000
+_MOST_BYTES_AN_IMAGE = 200_000  # more is not seen at 640 pixels
+_AT_ONCE = 4  # images in memory at their full size
+Progress = Callable[[int, int], None]  # images that are done, and all
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a report is to show, as it was asked for."""
+
+    output: str
+    file: str | None = None
+    compare: str | None = None
+    images: int = 60
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that was written."""
+
+    report: str  # its path or URL
+    bytes: int
+    images: int
+    images_of: int  # rows of the dataset
+    masks: int  # of the images that are shown
+    unreadable: int  # images whose photo could not be had
+
+
+def written_report(asked: Preview, progress: Progress = lambda done, whole: None) -> Report:
+    """The report, which is written.
+
+    Raises: UsageError if there is no dataset, nothing to show, or a foreign file in the way; StoreError,
+        DamagedFile.
+    """
+    destination = Destination.of(asked.output, asked.file)
+    dataset = opened_snapshot(asked.output)
+    other = opened_snapshot(asked.compare) if asked.compare is not None else None
+    destination.refuse_foreign()
+    if not dataset.rows:
+        raise UsageError(
+            f"{dataset.store.url} has no rows yet; run it to its end, or wait for its first shard"
+        )
+    sample = sampled(dataset, asked.images, asked.seed)
+    seen = _seen(dataset, other, sample)
+    images = _shown_images(seen, dataset, other is not None, progress)
+    data = {
+        "names": [_name(asked.compare), _name(asked.output)] if asked.compare else [_name(asked.output)],
+        "colours": css_colours(max(side["masks"] for image in images for side in image["sides"])),
+        "sliders": as_json(sliders(dataset.identity.mask_options)),
+        "commands": commands(asked.output),
+        "images": images,
+    }
+    about = summary(dataset, other, sample, asked)
+    html = page(about, data).encode()
+    destination.store.publish(destination.name, html)
+    return Report(
+        report=str(destination.path or destination.url),
+        bytes=len(html),
+        images=len(images),
+        images_of=dataset.rows,
+        masks=sum(image["sides"][-1]["masks"] for image in images),
+        unreadable=sum("gone" in image for image in images),
+    )
+
+
+def _seen(dataset: Dataset, other: Dataset | None, sample: Sample) -> list[Seen]:
+    """The rows to show in the sample's order, each with its row in the other dataset."""
+    order = {place: number for number, place in enumerate(sample.groups_of)}
+    mine = sorted(records_at(dataset, sample.groups_of), key=lambda pair: order[pair[0]])
+    if other is None:
+        return [Seen(record, sample.groups_of[place]) for place, record in mine]
+    places = places_of(other, [record.uri for _, record in mine])
+    if not places:
+        raise UsageError(
+            f"{other.store.url} has none of the {len(mine)} images that are shown of {dataset.store.url}; "
+            "compare datasets of the same images, or name the one with fewer images first"
+        )
+    theirs = {record.uri: record for _, record in records_at(other, places.values())}
+    return [Seen(record, sample.groups_of[place], theirs.get(record.uri)) for place, record in mine]
+
+
+def _shown_images(
+    seen: list[Seen], dataset: Dataset, is_compared: bool, progress: Progress
+) -> list[dict[str, Any]]:
+    photos, folder = Photos(), common_folder(dataset.record.inputs)
+    most_bytes = min(MOST_BYTES // len(seen), _MOST_BYTES_AN_IMAGE)
+    done = count(1)
+
+    def shown(one: Seen) -> dict[str, Any]:
+        image = shown_image(one, photos, folder, most_bytes, is_compared)
+        progress(next(done), len(seen))
+        return image
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return list(threads.map(shown, seen))
+
+
+def _name(output: str) -> str:
+    return redacted(output.rstrip("/").rpartition("/")[2] or output)

@@ -1,0 +1,99 @@
+"""What the page knows of one image: its photo, or why there is none, and the masks of one dataset or two."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ImageError, Reason
+from pipeline.reading.record import Record
+from pipeline.report.matching import matched
+from pipeline.report.packed_masks import fitting, packed_masks
+from pipeline.report.photo import photo_uri
+from pipeline.store.uri import redacted
+
+# After so many images that their store did not give in time the others are not asked for.
+MOST_UNAVAILABLE = 3
+_LONGEST_TEXT = 1000  # of a name or a message; a path has 4096 bytes
+
+
+@dataclass
+class Photos:
+    """The photos, fetched by several threads, until their store is taken for dead."""
+
+    _unavailable: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def pixels(self, record: Record) -> NDArray[np.uint8]:
+        """The image as it was labelled. Raises: ImageError."""
+        if self._unavailable >= MOST_UNAVAILABLE:
+            raise ImageError(
+                Reason.SOURCE_UNAVAILABLE, f"not asked for: {self._unavailable} images before did not come"
+            )
+        try:
+            return record.image
+        except ImageError as fault:
+            if fault.reason is Reason.SOURCE_UNAVAILABLE:
+                with self._lock:
+                    self._unavailable += 1
+            raise
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An image of the sample: its row here, and its row in the dataset that is compared, if there is one."""
+
+    record: Record
+    groups: list[str]
+    other: Record | None = None
+
+
+def shown_image(
+    seen: Seen, photos: Photos, folder: str, most_bytes: int, is_compared: bool
+) -> dict[str, Any]:
+    """JSON values of at most about `most_bytes`; `folder` is what names are relative to."""
+    record = seen.record
+    shown: dict[str, Any] = {
+        "id": record.image_id,
+        "name": _text(record.uri.removeprefix(f"{folder}/")),
+        "uri": _text(record.uri),
+        "groups": seen.groups,
+    }
+    room = most_bytes - sum(len(str(shown[name]).encode("unicode_escape")) for name in shown) - 2000
+    rows = [seen.other, record] if is_compared else [record]
+    of_side = room // (2 * len(rows))
+    sides = [fitting(row, of_side) if row is not None and row.is_ok else row for row in rows]
+    labelled = [side for side in sides if side is not None and side.is_ok]
+    shown["sides"] = [_side(side, of_side) for side in sides]
+    if seen.other is not None and len(labelled) == 2:
+        for side, matches in zip(shown["sides"], matched(*labelled), strict=True):
+            side["matches"] = matches
+            room -= 20 * len(matches)
+    if labelled:
+        shown |= {"width": labelled[-1].width, "height": labelled[-1].height}
+        room -= sum(side.pop("text_bytes", 0) for side in shown["sides"])
+        shown |= _photo(labelled[-1], photos, room)
+    return shown
+
+
+def _side(record: Record | None, most_bytes: int) -> dict[str, Any]:
+    """The masks of one dataset, or why there are none."""
+    if record is None:
+        return {"masks": 0, "why": "this dataset has no row of the image"}
+    if not record.is_ok:
+        return {"masks": 0, "error": record["error"], "why": _text(str(record["error_message"] or ""))}
+    packed = packed_masks(record, most_bytes)
+    return {**packed.as_json(), "text_bytes": packed.text_bytes}
+
+
+def _photo(record: Record, photos: Photos, most_bytes: int) -> dict[str, Any]:
+    try:
+        return {"photo": photo_uri(photos.pixels(record), most_bytes)}
+    except ImageError as fault:
+        return {"photo": None, "gone": fault.reason.value, "gone_why": _text(str(fault))}
+
+
+def _text(text: str) -> str:
+    return redacted(text if len(text) <= _LONGEST_TEXT else f"…{text[-_LONGEST_TEXT:]}")

@@ -1,0 +1,54 @@
+"""The page's three sliders: where each begins, and whether `sam-label filter` can do what it shows."""
+
+import shlex
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sam_core.masks.refilter import check_refilter
+from sam_core.options import MaskOptions
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A threshold of the mask options; `refused` says why `sam-label filter` cannot tighten it here."""
+
+    key: str
+    option: str
+    start: float  # what the masks were made with: at this end none is cut
+    end: float
+    refused: str | None
+
+
+def sliders(made_with: MaskOptions) -> list[Slider]:
+    """Predicted IoU, stability and the largest area, each from its loosest value to its tightest."""
+    # the predicted IoU of a good mask is a little above 1
+    top_iou = max(1.05, made_with.pred_iou_thresh)
+    return [
+        _slider(made_with, "iou", "pred_iou_thresh", top_iou),
+        _slider(made_with, "stability", "stability_score_thresh", 1.0),
+        _slider(made_with, "area", "max_mask_area", 1e-4),
+    ]
+
+
+def commands(output: str) -> dict[str, Any]:
+    """How the commands begin that give the masks which the sliders leave."""
+    folder = output.rstrip("/") or output
+    return {
+        "filter": shlex.join(["sam-label", "filter", output, f"{folder}-filtered"]),
+        "export": shlex.join(["sam-label", "export", output, f"{folder}-export", "--where"]),
+    }
+
+
+def _slider(made_with: MaskOptions, key: str, option: str, end: float) -> Slider:
+    start = float(getattr(made_with, option))
+    tighter = made_with.model_copy(update={option: (start + end) / 2})
+    refused = None
+    try:
+        check_refilter(made_with, tighter)
+    except ValueError as why:
+        refused = str(why)
+    return Slider(key, f"--{option.replace('_', '-')}", start, end, refused)
+
+
+def as_json(every: list[Slider]) -> list[dict[str, Any]]:
+    return [asdict(slider) for slider in every]

@@ -1,0 +1,28 @@
+"""Datasets to report on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from demo_dataset import write_demo
+from labelled_photos import labelled_photos
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The dataset of the six sample photos; nobody writes to it."""
+    output = str(tmp_path_factory.mktemp("demo"))
+    write_demo(output)
+    return output
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """Call it: photos and their dataset, which the test may change. It takes options of `labelled_photos`."""
+
+    def of(**options: int) -> tuple[Path, Path]:
+        photos, masks = tmp_path / "photos", tmp_path / "masks"
+        labelled_photos(str(photos), str(masks), **options)
+        return photos, masks
+
+    return of

@@ -21,6 +21,7 @@ from jobs.filter_command import filter_masks
 from jobs.models_command import models
 from jobs.rewrite_commands import compact, merge
 from jobs.run_command import run
+from jobs.similar_command import similar
 from jobs.stats_command import stats
 from jobs.verbosity import logged_to_stderr, verbosity_of
 from pipeline.errors import SamLabelError, UsageError
@@ -36,7 +37,7 @@ app = typer.Typer(
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, status, stats, validate, retry, gc, compact, merge, export, draw, doctor, bench):
+for command in (run, status, stats, validate, retry, gc, compact, merge, export, draw, doctor, bench, similar):
     app.command()(command)
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")

@@ -3,16 +3,16 @@
 The encoder answers with a grid of cells, C features each: 64 x 64 with 256, 16 x 16 pixels of the model's
 square input a cell. The image lies in the square's upper left, and the rest is padding.
 
-The vector of a mask is the mean of its cells' features, each weighted by the area that the mask covers of it.
-In other words, every pixel of the mask counts alike, with the features of the cell in which it lies; one that
-lies over an edge counts on both sides with the part of it that lies there. So padding has no weight, and a mask
-smaller than a cell has a vector too. A mask without a pixel has zeros. The image's vector is that of a mask of
-all its pixels.
+The vector of a mask is the mean of its cells' features, each weighted by the area that the mask covers of
+it. In other words, every pixel of the mask counts alike, with the features of the cell in which it lies; one
+that lies over an edge counts on both sides with the part of it that lies there. So padding has no weight, and
+a mask smaller than a cell has a vector too. A mask without a pixel has zeros. The image's vector is that of a
+mask of all its pixels.
 
 Which grid: of the whole image, also for masks that were found in crops of it, so that all vectors of an image
-come from one view. Tiles are labelled without a view of the whole: a mask has its tile's, and the image the mean
-over its tiles, weighted by their pixels. Vectors are made before small regions are cleaned, as the scores are.
-Reasons: infra/adr/0017.
+come from one view. Tiles are labelled without a view of the whole: a mask has its tile's, and the image the
+mean over its tiles, weighted by their pixels. Vectors, as the scores, are of a mask before small regions are
+cleaned. Reasons: infra/adr/0017.
 """
 
 from collections.abc import Sequence
@@ -43,9 +43,7 @@ class View:
         """The cells over the part of the image."""
         _, _, rows, columns = self.embedding.features_1Chw.shape
         height, width = self.embedding.input_size
-        return CellGrid(
-            self.xyxy, rows, columns, height * rows / self.square, width * columns / self.square
-        )
+        return CellGrid(self.xyxy, rows, columns, height * rows / self.square, width * columns / self.square)
 
 
 def with_embeddings(masks: ImageMasks, view: View) -> ImageMasks:

@@ -1,6 +1,6 @@
 """How much of each cell of a coarse grid a mask covers, where cells need not end between two pixels.
 
-N masks, h x w cells. As in decode.py the C library does it from the run lengths, and without it numpy gives the
+N masks, h x w cells. As in decode.py the C library does it from the run lengths; without it numpy gives the
 same numbers, slower.
 """
 
@@ -74,4 +74,5 @@ def _overlaps(cells: int, pixels: int, cells_a_pixel: float) -> npt.NDArray[np.f
     """How much of each pixel's length lies in each cell, in cells; float64 [cells, pixels]."""
     edges = np.arange(pixels + 1) * cells_a_pixel
     cell = np.arange(cells)[:, None]
-    return np.clip(np.minimum(edges[1:], cell + 1) - np.maximum(edges[:-1], cell), 0, None)
+    overlaps_CP: npt.NDArray[np.float64] = np.minimum(edges[1:], cell + 1) - np.maximum(edges[:-1], cell)
+    return overlaps_CP.clip(min=0)

@@ -69,7 +69,7 @@ class ImageMasks:
     ) -> list[dict[str, Any]]:
         """SA's record dictionaries, one a mask, with `segmentation` in the form that `output_mode` names.
 
-        With `embeddings` each has one key more than SA's, `embedding`: float16 [C], or None if there are none.
+        With `embeddings` each has one key more than SA's, `embedding`: float16 [C], None if there are none.
         """
         records = [
             {

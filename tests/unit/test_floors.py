@@ -27,7 +27,7 @@ FLOORS = {
         {"config", "output/format"},
         {"cluster", "images", "weights", "output"},
         {"labelling", "plan", "output/commands", "export", "reading", "doctor"},
-        {"run", "rates", "report", "statistics"},
+        {"run", "rates", "report", "similarity", "statistics"},
     ],
     "jobs": [
         {"wording"},
@@ -39,6 +39,7 @@ FLOORS = {
             "filter_command",
             "models_command",
             "run_command",
+            "similar_command",
             "verbosity",
             "draw_command",
             "export_command",

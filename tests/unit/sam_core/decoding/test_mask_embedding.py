@@ -148,9 +148,7 @@ def test_masks_of_a_tile_are_described_by_it_and_the_image_by_all(sam: Sam) -> N
     assert_close(masks.image_embedding, np.mean([part.image_embedding for part in parts], axis=0))
 
 
-def test_vectors_follow_their_masks_and_records_name_them_only_if_asked(
-    sam: Sam, image: np.ndarray
-) -> None:
+def test_vectors_follow_their_masks_and_records_name_them_only_if_asked(sam: Sam, image: np.ndarray) -> None:
     generator = SamAutomaticMaskGenerator(sam, **LOOSE, mask_embeddings=True, output_mode="coco_rle")
     masks = generator.generate_masks(image)
     last_first = masks.select(np.arange(len(masks))[::-1])

@@ -1,17 +1,14 @@
-"""Vectors as records, samples and exports have them; and what is said if there are none."""
+"""Vectors as records and samples have them; and what is said if there are none."""
 
 import pickle
 from pathlib import Path
 from typing import Any
 
-import lance
 import numpy as np
 import pytest
 import torch
 
-from pipeline.config import ExportConfig
 from pipeline.errors import UsageError
-from pipeline.export.export import exported
 from pipeline.output.format.identity import Identity
 from pipeline.reading.dataset import Dataset
 from pipeline.reading.sampling import MaskSampling
@@ -62,7 +59,6 @@ def test_a_record_has_the_vectors_of_its_masks(output: str, photos) -> None:
 
 def test_columns_that_were_not_read_or_written_are_named(output: str, tmp_path: Path, rehearsal) -> None:
     record = next(record for record in Dataset.open(output, columns=["mask_counts"]) if record.is_ok)
-    assert record.image_masks is not None if len(record) == 0 else True
     with pytest.raises(UsageError, match="mask_embedding was not read: name it"):
         _ = record.mask_embedding
     rehearsal(NAMES).run(Store.at(str(tmp_path / "plain")))
@@ -88,20 +84,3 @@ def test_samples_of_torch_have_them(output: str, indexed: bool) -> None:
         output, columns=["mask_counts", "mask_bbox", "mask_predicted_iou", "mask_stability_score"]
     )
     assert not {"mask_embedding", "image_embedding"} & next(iter(plain.to_torch())).keys()
-
-
-def test_lance_has_them_and_the_other_forms_do_without(output: str, tmp_path: Path, photos) -> None:
-    where = {"where": "area > 30"}
-    exported(ExportConfig(output=output, dest=str(tmp_path / "x.lance"), format="lance", **where))
-    found = {row["image_id"]: row for row in lance.dataset(str(tmp_path / "x.lance")).to_table().to_pylist()}
-    assert found
-    for row in photos.rows():
-        chosen = [index for index, area in enumerate(row["mask_area"] or ()) if area > 30]
-        if chosen:
-            one = found.pop(row["image_id"])
-            assert one["mask_embedding"] == [row["mask_embedding"][index] for index in chosen]
-            assert one["image_embedding"] == row["image_embedding"]
-    assert found == {}
-    counts = exported(ExportConfig(output=output, dest=str(tmp_path / "coco.json"))).counts
-    assert counts.masks == sum(row["num_masks"] or 0 for row in photos.rows())
-    assert "embedding" not in (tmp_path / "coco.json").read_text().partition('"images"')[2]

@@ -149,7 +149,7 @@ def _query_of(dataset: Dataset, commit: Commit, place: int, mask: int | None) ->
     if vectors is None:
         raise UsageError(f"{said['uri']} has no vectors: labelling it failed ({said['error']})")
     if mask is not None and not 0 <= mask < len(vectors):
-        there_are = f"its {len(vectors)} masks count from 0" if len(vectors) else "it has none"
+        there_are = f"they count from 0, the last is {len(vectors) - 1}" if len(vectors) else "it has none"
         raise UsageError(f"{said['uri']} has no mask {mask}; {there_are}")
     vector_C = vectors if mask is None else vectors[mask]
     if not vector_C.any():

@@ -126,7 +126,7 @@ def test_what_cannot_be_asked_is_a_sentence(output: str, tmp_path: Path, rehears
     for image, mask, sentence in (
         (failed, None, "has no vectors: labelling it failed"),
         (failed, 0, "has no vectors: labelling it failed"),
-        (few, 1, "has no mask 1; its 1 masks count from 0"),
+        (few, 1, "has no mask 1; they count from 0, the last is 0"),
         (few, -1, "has no mask -1"),
         (none, 0, "has no mask 0; it has none"),
         ("file:///photos/other.jpg", None, "has no row of an image file:///photos/other.jpg; name its"),

@@ -130,7 +130,12 @@ def failed_row(manifest_row: Mapping[str, Any], reason: Reason, message: str) ->
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema = SCHEMA) -> pa.Table:
-    """The rows under the schema, keys that a row lacks as null; no rows give an empty table."""
+    """The rows under the schema, keys that a row lacks as null; no rows give an empty table.
+
+    Raises: KeyError for a key that the schema lacks, which would be lost without a word.
+    """
+    if unknown := set().union(*rows) - set(schema.names):
+        raise KeyError(f"the schema has no {', '.join(sorted(unknown))}")
     return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
 
 

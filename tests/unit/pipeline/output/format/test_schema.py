@@ -89,3 +89,9 @@ def test_images_that_use_a_tenth_of_their_scale_are_counted() -> None:
     ranges = [None, "0:4095", "0:65535", None, "5:5", "0:1"]
     table = pa.table({"pixel_scale": scales, "pixel_range": ranges})
     assert deep_and_narrow(table) == (5, 4)
+
+
+def test_a_key_that_the_schema_lacks_is_not_lost_without_a_word(rehearsal) -> None:
+    row = rehearsal([]).row(manifest_row("file:///a", 1, "e"))
+    with pytest.raises(KeyError, match="the schema has no image_embedding"):
+        table_of([row, row | {"image_embedding": [0.0] * 256}])

@@ -37,7 +37,21 @@ app = typer.Typer(
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, status, stats, validate, retry, gc, compact, merge, export, draw, doctor, bench, similar):
+for command in (
+    run,
+    status,
+    stats,
+    validate,
+    retry,
+    gc,
+    compact,
+    merge,
+    export,
+    draw,
+    doctor,
+    bench,
+    similar,
+):
     app.command()(command)
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")

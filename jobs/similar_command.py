@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pipeline.similarity.similar import Similar
 
 Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
-Image = Annotated[str, typer.Option("--image", metavar="IMAGE", help="An image_id, a uri or a path.")]
+Image = Annotated[
+    str, typer.Option("--image", metavar="IMAGE", help="An image_id, a uri, a path, or the end of one.")
+]
 Mask = Annotated[
     int | None,
     typer.Option(

@@ -124,14 +124,14 @@ def test_what_cannot_be_asked_is_a_sentence(output: str, tmp_path: Path, rehears
     few = next(row for row in rows if row["num_masks"] == 1)["uri"]
     none = next(row for row in rows if row["num_masks"] == 0)["uri"]
     for image, mask, sentence in (
-        (failed, None, "has no vectors: labelling it failed"),
-        (failed, 0, "has no vectors: labelling it failed"),
+        (failed, None, "has no masks: labelling it failed"),
+        (failed, 0, "has no masks: labelling it failed"),
         (few, 1, "has no mask 1; they count from 0, the last is 0"),
         (few, -1, "has no mask -1"),
         (none, 0, "has no mask 0; it has none"),
-        ("file:///photos/other.jpg", None, "has no row of an image file:///photos/other.jpg; name its"),
-        ("0" * 32, None, "has no row of an image"),
-        ("other.jpg", None, "has no row of an image other.jpg"),
+        ("file:///photos/other.jpg", None, "has no image 'file:///photos/other.jpg'"),
+        ("0" * 32, None, "has no image"),
+        ("other.jpg", None, "has no image 'other.jpg'"),
     ):
         with pytest.raises(UsageError, match=sentence):
             similar(output, image, mask)
@@ -146,9 +146,10 @@ def test_what_cannot_be_asked_is_a_sentence(output: str, tmp_path: Path, rehears
         similar(str(tmp_path / "nothing"), few)
 
 
-def test_a_path_names_its_image(output: str) -> None:
+def test_a_path_or_a_name_means_its_image(output: str) -> None:
     uri = next(row for row in rows_of(output) if row["num_masks"])["uri"]
     assert similar(output, uri.removeprefix("file://")).uri == uri
+    assert similar(output, uri.rpartition("/")[2]).uri == uri
 
 
 def test_the_command_prints_the_nearest(output: str, capsys: pytest.CaptureFixture[str]) -> None:

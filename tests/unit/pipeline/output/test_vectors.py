@@ -17,6 +17,7 @@ from pipeline.output.commands.merge import merge
 from pipeline.output.commands.retry import retry
 from pipeline.output.commands.row_check import row_faults
 from pipeline.output.commands.validate import validate
+from pipeline.output.croissant import croissant_text
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.schema import SCHEMA, SCHEMA_WITH_VECTORS, rows_of_batch
@@ -54,6 +55,14 @@ def test_the_columns_are_there_only_if_asked_for(tmp_path: Path, photos, rehears
     vector = pa.list_(pa.float16(), 256)
     assert schemas["with"].field("mask_embedding").type == pa.list_(vector)
     assert schemas["with"].field("image_embedding").type == vector
+
+
+def test_the_metadata_names_them(tmp_path: Path, photos) -> None:
+    photos.run(Store.at(str(tmp_path)), shards=1)
+    (images,) = json.loads(croissant_text(Dataset.at(str(tmp_path))))["recordSet"]
+    fields = {field["name"]: (field["dataType"], field.get("arrayShape")) for field in images["field"]}
+    assert fields["mask_embedding"] == ("cr:Float16", "-1,256")
+    assert fields["image_embedding"] == ("cr:Float16", "256")
 
 
 @pytest.mark.parametrize("begun_with", [True, False])

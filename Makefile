@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-v
 COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib sam_label sam_core pipeline jobs tests || true
 SOURCES := sam_label sam_core pipeline jobs tests setup.py
 
-.PHONY: demo test chromium check fix bench bench-reading chaos wheel clean
+.PHONY: demo test chromium check fix bench bench-embeddings bench-reading chaos wheel clean
 
 demo: .venv/installed
 	$(BIN)/sam-label run jobs/demo/photos demo-output --config jobs/demo/demo.toml
@@ -54,6 +54,9 @@ wheel: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python tests/bench/bench_generator.py
+
+bench-embeddings: .venv/installed-dev
+	$(BIN)/python tests/bench/bench_embeddings.py
 
 bench-reading: .venv/installed-dev
 	$(BIN)/python tests/bench/bench_reading.py

@@ -22,6 +22,7 @@ from jobs.models_command import models
 from jobs.preview_command import preview
 from jobs.rewrite_commands import compact, merge
 from jobs.run_command import run
+from jobs.similar_command import similar
 from jobs.stats_command import stats
 from jobs.verbosity import logged_to_stderr, verbosity_of
 from pipeline.errors import SamLabelError, UsageError
@@ -37,7 +38,23 @@ app = typer.Typer(
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (run, status, stats, validate, retry, gc, compact, merge, export, draw, preview, doctor, bench)
+# In the order of --help.
+COMMANDS = (
+    run,
+    status,
+    stats,
+    preview,
+    draw,
+    similar,
+    export,
+    validate,
+    retry,
+    gc,
+    compact,
+    merge,
+    doctor,
+    bench,
+)
 for command in COMMANDS:
     app.command()(command)
 app.command("filter")(filter_masks)

@@ -10,7 +10,7 @@ number for each pixel of each mask.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import torch
 from sam_core.crop_streams import mapped
 from sam_core.decoding.crop_decoder import CropDecoder, crop_decoder
 from sam_core.decoding.crop_frame import CropFrame
+from sam_core.decoding.mask_embedding import View, image_embedding_of, with_embeddings
 from sam_core.decoding.precision import product_dtype
 from sam_core.mask_data import MaskData, without_small_regions_of_data
 from sam_core.masks.crops import Crop, labelled_crops
@@ -51,6 +52,7 @@ class _EncodedCrop:
     image_size: tuple[int, int]
     crop: Crop
     embedding: ImageEmbedding
+    described_by: View  # whose features describe the masks: of the whole image, or of the tile
 
 
 class SamAutomaticMaskGenerator(OptionAttributes):
@@ -125,7 +127,9 @@ class SamAutomaticMaskGenerator(OptionAttributes):
             embeddings = self._embeddings(pixels)
             for (index, crop), embedding in zip(batch, embeddings, strict=True):
                 height, width, _ = images[index].shape
-                yield _EncodedCrop(index, (height, width), crop, embedding)
+                if crop.layer == 0:  # the first one of an image is
+                    view = View(crop.xyxy, embedding, self.model.image_encoder.img_size)
+                yield _EncodedCrop(index, (height, width), crop, embedding, view)
 
     def _embeddings(self, crops: list[Image]) -> list[ImageEmbedding]:
         """The crops' embeddings from one batch, or from two halves if the device lacks the memory for it."""
@@ -146,6 +150,8 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         points_N2 = self.point_grids[crop.layer] * np.array([width, height])
         candidates = self._decoder(self.model, features, frame, self.options).candidates(points_N2)
         masks = masks_of_crop(candidates, points_N2, crop.xyxy, encoded.image_size, self.options)
+        if self.options.mask_embeddings:
+            masks = with_embeddings(masks, encoded.described_by)
         return encoded.image_index, masks
 
     @staticmethod
@@ -155,6 +161,8 @@ class SamAutomaticMaskGenerator(OptionAttributes):
 
     def _masks_of_image(self, crops: Sequence[Crop], parts: Sequence[ImageMasks]) -> ImageMasks:
         masks = masks_across_crops(crops, parts, self.options)
+        if self.options.mask_embeddings:
+            masks = replace(masks, image_embedding=image_embedding_of(crops, parts))
         return (
             masks_without_small_regions(masks, self.options) if self.options.min_mask_region_area else masks
         )

@@ -105,6 +105,10 @@ class MaskOptions(BaseModel):
         False,
         description="Do as SA does where sam-label decides otherwise (infra/adr/0004): crops, small regions.",
     )
+    mask_embeddings: bool = Field(
+        False,
+        description="Keep a vector for each mask and one for the image: the encoder's features, averaged.",
+    )
 
     @classmethod
     def checked(cls, values: Mapping[str, Any]) -> Self:

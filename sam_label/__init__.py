@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.reading.sampling import MaskSampling
     from pipeline.report.overlay import draw
     from pipeline.run import run
+    from pipeline.similarity.similar import similar
     from sam_core import ResizeLongestSide, SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
     from sam_core.model.sam import Sam
     from sam_core.options import MaskOptions
@@ -50,6 +51,7 @@ __all__ = [
     "draw",
     "run",
     "sam_model_registry",
+    "similar",
 ]
 
 _HOMES = {
@@ -63,6 +65,7 @@ _HOMES = {
     "UsageError": "pipeline.errors",
     "draw": "pipeline.report.overlay",
     "run": "pipeline.run",
+    "similar": "pipeline.similarity.similar",
 }
 
 

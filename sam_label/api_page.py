@@ -24,6 +24,8 @@ GIVEN = {
     "Loader": "pipeline.reading.loader",
     "FeedOptions": "pipeline.reading.feed",
     "ImageMasks": "sam_core.masks.image_masks",
+    "Similar": "pipeline.similarity.similar",
+    "Neighbour": "pipeline.similarity.similar",
 }
 # nobody makes these by calling the class
 _NOT_CALLED = {"Dataset", "Record", *GIVEN}

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -59,14 +59,18 @@ class Rehearsal:
         digest = blake2b(f"{image.uri} {image.etag}".encode()).digest()
         if digest[0] < 50:
             return failed_row(said, Reason.CORRUPT if digest[1] % 2 else Reason.EMPTY, "as rehearsed")
-        return ok_row(said, UprightImage(), masks_of(np.frombuffer(digest, np.uint8), digest[1] % 4))
+        seed = np.frombuffer(digest, np.uint8)
+        masks = masks_of(seed, digest[1] % 4)
+        if self.identity.mask_options.mask_embeddings:
+            masks = with_vectors(masks, seed)
+        return ok_row(said, UprightImage(), masks)
 
     def label(self, output: OutputRun, shards: int | None = None) -> None:
         """Writes what is left, or the first few shards of it."""
         rows = [self.row(image) for image in rows_of(output.dataset.pending())]
         starts = range(0, len(rows), self.shard_rows)
         for task, start in enumerate(starts[:shards]):
-            table = table_of(rows[start : start + self.shard_rows])
+            table = table_of(rows[start : start + self.shard_rows], self.identity.schema)
             write_shards(output.store, f"{output.run}-{task:06d}", table, output.sink().metadata)
 
     def run(self, store: Store, shards: int | None = None, **kwargs: Any) -> None:
@@ -77,7 +81,7 @@ class Rehearsal:
     def rows(self) -> list[dict[str, Any]]:
         """What the dataset holds in the end, by uri."""
         images = sorted(self.listing(), key=lambda image: image.uri)
-        return table_of([self.row(image) for image in images]).to_pylist()
+        return table_of([self.row(image) for image in images], self.identity.schema).to_pylist()
 
 
 def masks_of(seed: np.ndarray, count: int) -> ImageMasks:
@@ -99,6 +103,12 @@ def masks_of(seed: np.ndarray, count: int) -> ImageMasks:
         point_coords=np.full((count, 2), 3.5, np.float32),
         crop_box_xywh=np.tile(np.array([0, 0, SIDE, SIDE], np.float32), (count, 1)),
     )
+
+
+def with_vectors(masks: ImageMasks, seed: np.ndarray) -> ImageMasks:
+    """The masks with vectors of their own, as the option mask_embeddings gives them."""
+    vectors = np.random.default_rng(seed).normal(size=(len(masks) + 1, 256)).astype(np.float16)
+    return replace(masks, embedding=vectors[:-1], image_embedding=vectors[-1])
 
 
 @pytest.fixture

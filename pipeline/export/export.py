@@ -5,7 +5,7 @@ unfinished export of it cannot go on.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
@@ -17,7 +17,7 @@ from pipeline.export.counts import Counts
 from pipeline.export.destination import Destination, Mark
 from pipeline.export.form import Form, Part
 from pipeline.export.images import placed, refuse_impossible
-from pipeline.export.lance import Lance
+from pipeline.export.lance import Lance, lance_schema
 from pipeline.export.png import Png
 from pipeline.export.record import Record, Selection, common_folder
 from pipeline.export.sa1b import Sa1b
@@ -26,6 +26,7 @@ from pipeline.export.where import parsed_where
 from pipeline.export.yolo import Yolo
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
+from pipeline.output.format.schema import SCHEMA
 from pipeline.store.uri import Location, redacted, refuse_overlap
 from sam_core import __version__
 
@@ -63,12 +64,15 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
     if done is not None:
         destination.tidy(form.claim())
         return Exported(destination.url, config.format, images_as, done, dataset.left, is_new=False)
+    # Vectors are most of a shard's bytes, and only Lance has columns for them.
+    has_vectors = dataset.identity.mask_options.mask_embeddings
+    columns = SCHEMA.names if has_vectors and config.format != "lance" else None
     selection = Selection(common_folder(inputs), where, config.shares, config.seed)
     rows = dataset.rows
     marks = destination.marks()
     for part, commit, first_row, first_mask in _parts(dataset, destination):
         if part.number not in marks:
-            (table,) = replace(dataset, commits=(commit,)).tables()
+            table = dataset.rows_of(commit, columns)
             records = selection.records(table, first_row, first_mask, part.counts)
             shown = _shown(records, progress, first_row, rows)
             form.write(part, placed(shown, part, form, images_as, dataset.identity.scale))
@@ -107,7 +111,7 @@ def _form(config: ExportConfig, dataset: Dataset, destination: Destination) -> F
         case "webdataset":
             return WebDataset()
         case "lance":
-            return Lance(destination)
+            return Lance(destination, lance_schema(dataset.identity.schema))
 
 
 def _asked(config: ExportConfig, dataset: Dataset, images_as: str) -> dict[str, Any]:

@@ -18,21 +18,25 @@ from pipeline.errors import UsageError
 from pipeline.export.destination import Claim, Destination
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record
-from pipeline.output.format.schema import SCHEMA, mask_columns
+from pipeline.output.format.schema import mask_columns
 
-_MASKS = [SCHEMA.field(name) for name in SCHEMA.names if name == "num_masks" or name.startswith("mask_")]
-LANCE_SCHEMA = pa.schema(
-    [
-        pa.field("image_id", pa.string()),
-        pa.field("uri", pa.string()),
-        pa.field("name", pa.string()),
-        pa.field("split", pa.string()),  # null if there is no split
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("image", pa.large_binary()),  # the image file, upright; null if it is only referred to
-        *_MASKS,
-    ]
-)
+
+def lance_schema(dataset: pa.Schema) -> pa.Schema:
+    """The columns: those of the dataset's masks, and its vectors if it has them."""
+    masks = [name for name in dataset.names if name == "num_masks" or name.startswith("mask_")]
+    vectors = [name for name in dataset.names if name == "image_embedding"]
+    return pa.schema(
+        [
+            pa.field("image_id", pa.string()),
+            pa.field("uri", pa.string()),
+            pa.field("name", pa.string()),
+            pa.field("split", pa.string()),  # null if there is no split
+            pa.field("width", pa.int32()),
+            pa.field("height", pa.int32()),
+            pa.field("image", pa.large_binary()),  # the image file, upright; null if it is only referred to
+            *(dataset.field(name) for name in (*masks, *vectors)),
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Lance:
     """One Lance dataset, with the split as a column."""
 
     destination: Destination
+    schema: pa.Schema
 
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("reference", "copy")
     takes_image_in: ClassVar[bool] = True
@@ -54,8 +59,8 @@ class Lance:
         return record.name + suffix
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
-        reader = pa.RecordBatchReader.from_batches(LANCE_SCHEMA, _batches(images))
-        written = _lance().fragment.write_fragments(reader, self._uri, schema=LANCE_SCHEMA)
+        reader = pa.RecordBatchReader.from_batches(self.schema, _batches(images, self.schema))
+        written = _lance().fragment.write_fragments(reader, self._uri, schema=self.schema)
         part.kept["fragments"] = [json.dumps(fragment.to_json()) for fragment in written]
         part.counts.files += len(written)
 
@@ -63,7 +68,7 @@ class Lance:
         lance = _lance()
         texts = [text for _, part in sorted(kept.items()) for text in part["fragments"]]
         fragments = [lance.FragmentMetadata.from_json(text) for text in texts]
-        lance.LanceDataset.commit(self._uri, lance.LanceOperation.Overwrite(LANCE_SCHEMA, fragments))
+        lance.LanceDataset.commit(self._uri, lance.LanceOperation.Overwrite(self.schema, fragments))
 
     @property
     def _uri(self) -> str:
@@ -71,7 +76,7 @@ class Lance:
         return location.root if location.scheme == "file" else str(location)
 
 
-def _batches(images: Iterable[list[ExportedImage]]) -> Iterator[pa.RecordBatch]:
+def _batches(images: Iterable[list[ExportedImage]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for batch in images:
         rows = [
             {
@@ -83,10 +88,11 @@ def _batches(images: Iterable[list[ExportedImage]]) -> Iterator[pa.RecordBatch]:
                 "height": image.record.masks.height,
                 "image": image.data,
                 **mask_columns(image.record.masks),
+                "image_embedding": image.record.masks.image_embedding,
             }
             for image in batch
         ]
-        yield pa.RecordBatch.from_pylist(rows, schema=LANCE_SCHEMA)
+        yield pa.RecordBatch.from_pylist(rows, schema=schema)
 
 
 def _lance() -> ModuleType:

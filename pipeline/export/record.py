@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipeline.export.counts import Counts
 from pipeline.export.where import Where
+from pipeline.output.format.schema import rows_of_batch
 from pipeline.output.row_masks import masks_of_row
 from sam_core.masks.image_masks import ImageMasks
 
@@ -59,7 +60,7 @@ class Selection:
         number, mask_number = first_row, first_mask
         for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
             records = []
-            for row in batch.to_pylist():
+            for row in rows_of_batch(batch):
                 number += 1
                 record = self._record(row, number, mask_number, counts)
                 mask_number += row["num_masks"] or 0

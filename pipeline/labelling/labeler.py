@@ -23,7 +23,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode import DecodedImage
 from pipeline.images.decode_pool import DecodeLimits, DecodePool
-from pipeline.output.format.schema import failed_row, ok_row, table_of
+from pipeline.output.format.schema import failed_row, ok_row, schema_of, table_of
 from pipeline.weights.models import Weights
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
@@ -89,13 +89,14 @@ class Labeler:
         except Exception as fault:  # noqa: BLE001
             why = str(fault) if isinstance(fault, SamLabelError) else describe(fault)
             ray.get(ledger.give_up.remote(why))
+        self._schema = schema_of(settings.mask)
         self._images_at_once = settings.images_at_once
         self._decoders = DecodePool(settings.decoders, settings.decode_limits)
         self._threads = ThreadPoolExecutor(settings.decoders)
 
     def __call__(self, images: pa.Table) -> pa.Table:
         with self._logged():
-            return table_of(list(self._rows(images.to_pylist())))
+            return table_of(list(self._rows(images.to_pylist())), self._schema)
 
     def _rows(self, images: list[Row]) -> Iterator[Row]:
         group: list[tuple[Row, DecodedImage]] = []

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipeline.output.dataset import Dataset
 from pipeline.output.description import CITATION, LICENCE, changed_on, name, summary, version
-from pipeline.output.format.schema import ADDED_LATER, SCHEMA
+from pipeline.output.format.schema import ADDED_LATER
 from pipeline.output.marker import MARKER
 from pipeline.store.uri import redacted
 
@@ -76,7 +76,7 @@ def croissant_text(dataset: Dataset) -> str:
                 "@id": "images",
                 "name": "images",
                 "description": "An image a record, its masks as lists of one length; null where it failed.",
-                "field": [_field(column) for column in SCHEMA if column not in ADDED_LATER],
+                "field": [_field(column) for column in dataset.identity.schema if column not in ADDED_LATER],
             }
         ],
     }

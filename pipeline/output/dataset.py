@@ -20,7 +20,6 @@ from pipeline.errors import DamagedFile, Reason, SamLabelError, StoreError, Usag
 from pipeline.output.commits import Commit, RunRecord, current_record, failed_by_reason, live_commits
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import read_manifest
-from pipeline.output.format.schema import SCHEMA
 from pipeline.output.shards import read_shard, shard_group_rows
 from pipeline.store.storage import Store, side_by_side
 
@@ -135,7 +134,8 @@ class Dataset:
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows at once; for datasets that fit in memory."""
-        empty = SCHEMA.empty_table().select(columns or SCHEMA.names)
+        schema = self.identity.schema
+        empty = schema.empty_table().select(columns or schema.names)
         return pa.concat_tables(
             [empty, *(table.select(empty.column_names) for table in self.tables(columns))]
         )

@@ -5,11 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.output.format.schema import VECTOR_SIZE
 from sam_core.masks.image_masks import ImageMasks
 
 
 def masks_of_row(row: Mapping[str, Any]) -> ImageMasks:
-    """The masks of a row whose status is ok, as `schema.ok_row` was given them."""
+    """The masks of a row whose status is ok, as `schema.ok_row` was given them.
+
+    Without vectors if the row has none, or they were not read.
+    """
+    of_masks, of_image = row.get("mask_embedding"), row.get("image_embedding")
     return ImageMasks(
         height=row["height"],
         width=row["width"],
@@ -20,4 +25,6 @@ def masks_of_row(row: Mapping[str, Any]) -> ImageMasks:
         stability_score=np.array(row["mask_stability_score"], np.float32),
         point_coords=np.array(row["mask_point_coords"], np.float32).reshape(-1, 2),
         crop_box_xywh=np.array(row["mask_crop_box"], np.float32).reshape(-1, 4),
+        embedding=None if of_masks is None else np.asarray(of_masks, np.float16).reshape(-1, VECTOR_SIZE),
+        image_embedding=None if of_image is None else np.asarray(of_image, np.float16),
     )

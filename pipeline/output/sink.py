@@ -16,7 +16,7 @@ from ray.data.datasource import Datasink
 
 from pipeline.output.commits import Commit
 from pipeline.output.format.names import labelled, run_id
-from pipeline.output.format.schema import SCHEMA, conformed
+from pipeline.output.format.schema import conformed
 from pipeline.output.lock import refuse_if_overtaken
 from pipeline.output.shards import write_shards
 from pipeline.store.storage import Store
@@ -36,6 +36,7 @@ class ShardSink(Datasink[list[Commit]]):
     store: Store
     generation: int
     metadata: Mapping[bytes, bytes]
+    schema: pa.Schema
     rows_a_shard: int
     logged: Callable[[], AbstractContextManager[None]] = nullcontext  # around each write
 
@@ -43,7 +44,10 @@ class ShardSink(Datasink[list[Commit]]):
         """The commits of this task's rows. Raises: OutputLocked, StoreError."""
         tables = (BlockAccessor.for_block(block).to_arrow() for block in blocks)
         rows = pa.concat_tables(
-            [SCHEMA.empty_table(), *(conformed(table) for table in tables if table.num_rows)]
+            [
+                self.schema.empty_table(),
+                *(conformed(table, self.schema) for table in tables if table.num_rows),
+            ]
         )
         name = labelled(run_id(self.generation), ctx.task_idx)
         with self.logged():

@@ -73,9 +73,10 @@ class OutputRun:
         # Imports Ray, which the commands that only rewrite shards do not need.
         from pipeline.output.sink import ShardSink, rows_a_shard
 
-        metadata = file_metadata(self.dataset.identity.described(), self.run)
+        identity = self.dataset.identity
+        metadata = file_metadata(identity.described(), self.run)
         left = self.dataset.left if images is None else images
-        return ShardSink(self.store, self.lock.generation, metadata, rows_a_shard(left))
+        return ShardSink(self.store, self.lock.generation, metadata, identity.schema, rows_a_shard(left))
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
+
 from pipeline.cluster.labeler_pool import LabelerPool
 from pipeline.config import RunConfig
 from pipeline.errors import ImageError
@@ -15,7 +17,7 @@ from pipeline.images.fetch import FetchSettings, image_bytes
 from pipeline.images.source import Source
 from pipeline.labelling.labeler import LabelerSettings, LoadGenerator
 from pipeline.output.format.manifest import ManifestRow
-from pipeline.output.format.schema import ok_row, table_of
+from pipeline.output.format.schema import ok_row, schema_of, table_of
 from pipeline.output.shards import write_shards
 from pipeline.store.storage import Store
 from pipeline.weights.models import weights_of
@@ -77,7 +79,7 @@ def measured(
         rates.masks += sum(map(len, masks))
     rates.images = len(labelled)
     with rates.timed("write"):
-        rates.output_bytes = _written_bytes(labelled)
+        rates.output_bytes = _written_bytes(table_of(labelled, schema_of(config.mask)))
     return rates
 
 
@@ -97,8 +99,8 @@ def _decoded(
             yield row._asdict(), image
 
 
-def _written_bytes(rows: Rows) -> int:
+def _written_bytes(rows: pa.Table) -> int:
     """The size of the rows as shards."""
     with TemporaryDirectory() as folder:
-        commits = write_shards(Store.at(folder), "r00001-000000", table_of(rows), {})
+        commits = write_shards(Store.at(folder), "r00001-000000", rows, {})
     return sum(commit.bytes for commit in commits)

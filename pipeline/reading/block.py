@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
+from pipeline.output.format.schema import VECTORS, vectors_of
 
 _NUMBERS: dict[str, type] = {
     "mask_area": np.int64,
@@ -18,6 +19,7 @@ _NUMBERS: dict[str, type] = {
     "mask_stability_score": np.float32,
     "mask_point_coords": np.float32,
     "mask_crop_box": np.float32,
+    "mask_embedding": np.float16,
 }
 
 
@@ -42,7 +44,7 @@ class Block:
         return self._array(column)[row].as_py()
 
     def numbers(self, column: str, row: int) -> NDArray[Any]:
-        """A mask column of one row, as numpy: [N], or [N, 2] and [N, 4] for points and boxes."""
+        """A mask column of one row, as numpy: [N], or [N, 2] and more for points, boxes and vectors."""
         if column not in self._lists:
             lists = self._array(column)
             values = lists.values
@@ -52,6 +54,14 @@ class Block:
             self._lists[column] = _offsets(lists), array.reshape(-1, per_mask) if per_mask else array
         offsets, array = self._lists[column]
         return array[offsets[row] : offsets[row + 1]]
+
+    def has(self, column: str) -> bool:
+        """Whether the column was read."""
+        return column in self.table.column_names
+
+    def image_vector(self, row: int) -> NDArray[np.float16]:
+        """The image_embedding of one row. Raises: UsageError if it was not read."""
+        return cast("NDArray[np.float16]", vectors_of(self._array("image_embedding")[row]))
 
     def counts(self, row: int) -> list[bytes]:
         """The compressed run lengths of one row's masks."""
@@ -75,6 +85,11 @@ class Block:
         try:
             return self._arrays[column]
         except KeyError:
+            if column in VECTORS:
+                raise UsageError(
+                    f"the column {column} was not read: name it among the columns; if the dataset has none, "
+                    "label the images into a new output with --mask-embeddings"
+                ) from None
             read = ", ".join(self.table.column_names)
             raise UsageError(
                 f"the column {column} was not read, only {read}; name it among the columns"

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
-from pipeline.output.format.schema import SCHEMA
+from pipeline.output.format.schema import VECTORS
 
 # what a record needs to be one: some bytes a row
 ALWAYS = ("image_id", "uri", "etag", "width", "height", "status", "error", "num_masks")
@@ -17,22 +17,22 @@ ALWAYS = ("image_id", "uri", "etag", "width", "height", "status", "error", "num_
 Where: TypeAlias = pc.Expression | Sequence[Any]
 
 
-def read_columns(columns: Sequence[str] | None) -> list[str]:
+def read_columns(columns: Sequence[str] | None, schema: pa.Schema) -> list[str]:
     """The named columns and those that are always read, in the schema's order; all of them for None.
 
     Raises: UsageError for a column that there is not.
     """
     if columns is None:
-        return list(SCHEMA.names)
+        return list(schema.names)
     if isinstance(columns, str):
         raise UsageError(f"columns is the text {columns!r}; give a list of names, as [{columns!r}]")
     for name in columns:
-        if name not in SCHEMA.names:
-            raise UsageError(_no_such_column(name))
-    return [name for name in SCHEMA.names if name in ALWAYS or name in columns]
+        if name not in schema.names:
+            raise UsageError(_no_such_column(name, schema))
+    return [name for name in schema.names if name in ALWAYS or name in columns]
 
 
-def expression_of(where: Where | None) -> pc.Expression | None:
+def expression_of(where: Where | None, schema: pa.Schema) -> pc.Expression | None:
     """The condition as an Arrow expression: one already, or tuples as `pyarrow.parquet` takes them.
 
     Raises: UsageError for a column that there is not, or a condition that cannot be.
@@ -41,29 +41,31 @@ def expression_of(where: Where | None) -> pc.Expression | None:
         return None
     try:
         expression = where if isinstance(where, pc.Expression) else pq.filters_to_expression(list(where))
-        SCHEMA.empty_table().filter(expression)
+        schema.empty_table().filter(expression)
     except (pa.ArrowException, ValueError, TypeError, KeyError) as fault:
         raise UsageError(
-            f"the condition {where!s:.200} cannot be applied to the columns {', '.join(SCHEMA.names)}: "
+            f"the condition {where!s:.200} cannot be applied to the columns {', '.join(schema.names)}: "
             f"{' '.join(str(fault).split())[:200]}"
         ) from fault
     return expression
 
 
-def columns_of(expression: pc.Expression) -> list[str]:
+def columns_of(expression: pc.Expression, schema: pa.Schema) -> list[str]:
     """The columns that an expression looks at: those without which it cannot be applied."""
-    return [name for name in SCHEMA.names if not _applies_without(expression, name)]
+    return [name for name in schema.names if not _applies_without(expression, name, schema)]
 
 
-def _applies_without(expression: pc.Expression, column: str) -> bool:
+def _applies_without(expression: pc.Expression, column: str, schema: pa.Schema) -> bool:
     try:
-        SCHEMA.empty_table().drop_columns([column]).filter(expression)
+        schema.empty_table().drop_columns([column]).filter(expression)
     except pa.ArrowException:
         return False
     return True
 
 
-def _no_such_column(name: str) -> str:
-    near = get_close_matches(name, SCHEMA.names, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SCHEMA.names)}"
+def _no_such_column(name: str, schema: pa.Schema) -> str:
+    if name in VECTORS:
+        return f"this dataset has no column {name!r}; sam-label run --mask-embeddings writes one"
+    near = get_close_matches(name, schema.names, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(schema.names)}"
     return f"a dataset has no column {name!r}; {hint}"

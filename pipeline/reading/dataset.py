@@ -51,7 +51,8 @@ class Dataset:
             DamagedFile.
         """
         snapshot = pinned_snapshot(url, pinned) if pinned else opened_snapshot(url)
-        return cls(Rows(snapshot, tuple(read_columns(columns)), expression_of(where)))
+        schema = snapshot.identity.schema
+        return cls(Rows(snapshot, tuple(read_columns(columns, schema)), expression_of(where, schema)))
 
     @property
     def url(self) -> str:
@@ -116,8 +117,9 @@ class Dataset:
 
     def select(self, columns: Sequence[str] | None = None, where: Where | None = None) -> "Dataset":
         """The same moment of the dataset with other columns, and only the rows that also meet `where`."""
-        both = [one for one in (self._rows.where, expression_of(where)) if one is not None]
-        named = self.columns if columns is None else tuple(read_columns(columns))
+        schema = self._rows.snapshot.identity.schema
+        both = [one for one in (self._rows.where, expression_of(where, schema)) if one is not None]
+        named = self.columns if columns is None else tuple(read_columns(columns, schema))
         condition = both[0] & both[1] if len(both) == 2 else both[0] if both else None
         return Dataset(Rows(self._rows.snapshot, named, condition, self._rows.only_ok))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import ray.data
 
+from pipeline.output.format.schema import VECTORS
 from pipeline.reading.feed import Feed
 from pipeline.reading.record import Record
 from pipeline.reading.shares import rows_in
@@ -12,6 +13,7 @@ from pipeline.reading.shares import rows_in
 
 def arrays(record: Record) -> dict[str, Any]:
     """A sample if no transform is named: names and masks' run lengths, which are small; pixels come later."""
+    vectors = {name: getattr(record, name) for name in VECTORS if record.block.has(name)}
     return {
         "image_id": record.image_id,
         "uri": record.uri,
@@ -21,6 +23,7 @@ def arrays(record: Record) -> dict[str, Any]:
         "mask_bbox": record.bbox_xywh.tolist(),
         "mask_predicted_iou": record.predicted_iou.tolist(),
         "mask_stability_score": record.stability_score.tolist(),
+        **vectors,
     }
 
 

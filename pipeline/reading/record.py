@@ -93,6 +93,20 @@ class Record:
         """IoU of each mask cut at a higher and a lower threshold; float32 [N]."""
         return self._numbers("mask_stability_score")
 
+    @property
+    def mask_embedding(self) -> NDArray[np.float16]:
+        """A vector for each mask (docs/embeddings.md); float16 [N, 256].
+
+        Raises: UsageError if they were not read, or the run did not write them (--mask-embeddings).
+        """
+        return self._numbers("mask_embedding")
+
+    @property
+    def image_embedding(self) -> NDArray[np.float16]:
+        """The image's own vector; float16 [256]. Raises: as `mask_embedding`."""
+        self._refuse_failed()
+        return self.block.image_vector(self.row)
+
     @cached_property
     def counts(self) -> list[bytes]:
         """COCO's compressed run lengths of each mask."""
@@ -113,6 +127,8 @@ class Record:
             stability_score=self.stability_score,
             point_coords=self._numbers("mask_point_coords"),
             crop_box_xywh=self._numbers("mask_crop_box"),
+            embedding=self.mask_embedding if self.block.has("mask_embedding") else None,
+            image_embedding=self.image_embedding if self.block.has("image_embedding") else None,
         )
 
     def select(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> "Record":

@@ -100,7 +100,7 @@ class Rows:
         if not conditions:
             return None
         condition = conditions[0] if len(conditions) == 1 else conditions[0] & conditions[1]
-        table = self.snapshot.rows_of(commit, columns_of(condition))
+        table = self.snapshot.rows_of(commit, columns_of(condition, self.snapshot.identity.schema))
         numbered = table.append_column("row", pa.array(np.arange(table.num_rows)))
         places: Places = numbered.filter(condition)["row"].to_numpy()
         return None if len(places) == commit.rows else places

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
+from pipeline.output.format.schema import VECTORS
 from pipeline.reading.feed import Feed
 from pipeline.reading.loader import Loader
 from pipeline.reading.record import Record
@@ -18,6 +19,11 @@ from pipeline.reading.shares import Shares, Spans
 
 def tensors(record: Record) -> dict[str, Any]:
     """A sample if no transform is named: the masks as tensors, and what is known of them."""
+    vectors = {
+        name: torch.tensor(getattr(record, name))  # float16 [N, 256], and [256] of the image
+        for name in VECTORS
+        if record.block.has(name)
+    }
     return {
         "image_id": record.image_id,
         "uri": record.uri,
@@ -25,6 +31,7 @@ def tensors(record: Record) -> dict[str, Any]:
         "bbox_xywh": torch.tensor(record.bbox_xywh),
         "predicted_iou": torch.tensor(record.predicted_iou),
         "stability_score": torch.tensor(record.stability_score),
+        **vectors,
     }
 
 

@@ -37,7 +37,7 @@ def decoded_masks(
         for mask_HW, one in zip(masks_NHW, counts, strict=True):
             mask_HW[:] = _plain(one, height, width)[y0:y1, x0:x1]
         return masks_NHW
-    packed, offsets = _packed(counts)
+    packed, offsets = packed_counts(counts)
     marks = np.zeros((y1 - y0, BAND), np.uint8)
     unsound = kernel.rle_masks(
         packed,
@@ -48,7 +48,7 @@ def decoded_masks(
         *_steps(masks_NHW),
         _address(marks),
     )
-    _refuse_unsound(unsound, counts, height, width)
+    refuse_unsound(unsound, counts, height, width)
     return masks_NHW
 
 
@@ -75,7 +75,7 @@ def reduced_masks(
     cells = Cells(
         height, width, *size, *map(_address, (cell_of_row, first_row, cell_of_column, first_column))
     )
-    packed, offsets = _packed(counts)
+    packed, offsets = packed_counts(counts)
     pixels = np.zeros((size[1], size[0]), np.uint32)
     unsound = kernel.rle_reduced(
         packed,
@@ -86,7 +86,7 @@ def reduced_masks(
         *_steps(masks_NHW),
         _address(pixels),
     )
-    _refuse_unsound(unsound, counts, height, width)
+    refuse_unsound(unsound, counts, height, width)
     return masks_NHW
 
 
@@ -106,7 +106,7 @@ def drawn_labels(
         for index in order.tolist():
             labels_HW[_plain(counts[index], height, width)[y0:y1, x0:x1]] = index + 1
         return labels_HW
-    packed, offsets = _packed(counts)
+    packed, offsets = packed_counts(counts)
     order = np.ascontiguousarray(order, np.int64)
     marks = np.zeros((y1 - y0, BAND), np.uint8)
     unsound = kernel.rle_labels(
@@ -119,7 +119,7 @@ def drawn_labels(
         ctypes.c_int64(x1 - x0),
         _address(marks),
     )
-    _refuse_unsound(unsound, counts, height, width)
+    refuse_unsound(unsound, counts, height, width)
     return labels_HW
 
 
@@ -151,7 +151,7 @@ def _zeros(shape: tuple[int, int, int], out_NHW: Masks | None) -> Masks:
     return out_NHW
 
 
-def _packed(counts: Counts) -> tuple[bytes, npt.NDArray[np.int64]]:
+def packed_counts(counts: Counts) -> tuple[bytes, npt.NDArray[np.int64]]:
     """All counts in one piece, and where each begins; the last number is where they end."""
     offsets = np.zeros(len(counts) + 1, np.int64)
     np.cumsum([len(one) for one in counts], out=offsets[1:])
@@ -173,7 +173,7 @@ def _steps(masks_NHW: Masks) -> tuple[ctypes.c_int64, ctypes.c_int64]:
     return ctypes.c_int64(masks_NHW.strides[0]), ctypes.c_int64(masks_NHW.strides[1])
 
 
-def _refuse_unsound(mask: int, counts: Counts, height: int, width: int) -> None:
+def refuse_unsound(mask: int, counts: Counts, height: int, width: int) -> None:
     if mask >= 0:
         raise ValueError(
             f"the counts {counts[mask][:40]!r} of mask {mask} are no mask of {height} x {width} pixels"

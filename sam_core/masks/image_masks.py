@@ -31,6 +31,9 @@ class ImageMasks:
     stability_score: npt.NDArray[np.float32]
     point_coords: npt.NDArray[np.float32]  # x, y of the prompt
     crop_box_xywh: npt.NDArray[np.float32]
+    # with the option mask_embeddings (decoding/mask_embedding.py)
+    embedding: npt.NDArray[np.float16] | None = None  # [N, C]
+    image_embedding: npt.NDArray[np.float16] | None = None  # [C], of the whole image
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -48,6 +51,8 @@ class ImageMasks:
             self.stability_score[positions],
             self.point_coords[positions],
             self.crop_box_xywh[positions],
+            None if self.embedding is None else self.embedding[positions],
+            self.image_embedding,
         )
 
     def box_xyxy(self) -> npt.NDArray[np.float32]:
@@ -59,9 +64,14 @@ class ImageMasks:
         mask_HW: npt.NDArray[np.bool_] = decoded_masks([self.counts[index]], self.height, self.width)[0]
         return mask_HW
 
-    def records(self, output_mode: OutputMode = "binary_mask") -> list[dict[str, Any]]:
-        """SA's record dictionaries, one a mask, with `segmentation` in the form that `output_mode` names."""
-        return [
+    def records(
+        self, output_mode: OutputMode = "binary_mask", embeddings: bool = False
+    ) -> list[dict[str, Any]]:
+        """SA's record dictionaries, one a mask, with `segmentation` in the form that `output_mode` names.
+
+        With `embeddings` each has one key more than SA's, `embedding`: float16 [C], None if there are none.
+        """
+        records = [
             {
                 "segmentation": self._segmentation(index, output_mode),
                 "area": int(self.area[index]),
@@ -73,6 +83,9 @@ class ImageMasks:
             }
             for index in range(len(self))
         ]
+        for index, record in enumerate(records if embeddings else ()):
+            record["embedding"] = None if self.embedding is None else self.embedding[index]
+        return records
 
     def _segmentation(self, index: int, output_mode: OutputMode) -> npt.NDArray[np.bool_] | dict[str, Any]:
         if output_mode == "binary_mask":
@@ -84,7 +97,11 @@ class ImageMasks:
 
 
 def joined_masks(parts: Sequence[ImageMasks]) -> ImageMasks:
-    """The masks of several parts of one image, one after the other; there is at least one part."""
+    """The masks of several parts of one image, one after the other; there is at least one part.
+
+    The image's own vector is that of the first part.
+    """
+    embeddings = [part.embedding for part in parts if part.embedding is not None]
     return ImageMasks(
         parts[0].height,
         parts[0].width,
@@ -95,4 +112,6 @@ def joined_masks(parts: Sequence[ImageMasks]) -> ImageMasks:
         np.concatenate([part.stability_score for part in parts]),
         np.concatenate([part.point_coords for part in parts]),
         np.concatenate([part.crop_box_xywh for part in parts]),
+        np.concatenate(embeddings) if embeddings else None,
+        parts[0].image_embedding,
     )

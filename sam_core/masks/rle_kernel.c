@@ -207,3 +207,46 @@ int64_t rle_reduced(const uint8_t *counts, const int64_t *offsets, int64_t masks
     }
     return -1;
 }
+
+/* A grid over a part of the image, whose cells need not end where pixels do: the cell of pixel (x, y) is
+ * (y - y0) * cells_a_row down and (x - x0) * cells_a_column to the right, with fractions. */
+typedef struct {
+    int32_t height, width, x0, y0, cell_rows, cell_columns;
+    double cells_a_row, cells_a_column;
+} Grid;
+
+static double least(double one, double other) { return one < other ? one : other; }
+static double most(double one, double other) { return one > other ? one : other; }
+
+/* Adds what rows y..y_end of a column of pixels cover of each cell. */
+static void cover_piece(const Grid *grid, float *cells, int64_t x, int64_t y, int64_t y_end) {
+    const double left = (double)x * grid->cells_a_column, right = (double)(x + 1) * grid->cells_a_column;
+    const double top = (double)y * grid->cells_a_row, bottom = (double)y_end * grid->cells_a_row;
+    for (int32_t j = (int32_t)left; j < grid->cell_columns && j < right; j++) {
+        const double across = least(right, j + 1) - most(left, j);
+        for (int32_t i = (int32_t)top; i < grid->cell_rows && i < bottom; i++)
+            cells[(int64_t)i * grid->cell_columns + j] += (float)(across * (least(bottom, i + 1) - most(top, i)));
+    }
+}
+
+/* How much of each cell each mask covers, into out [mask][cell row][cell column], zeros before. The masks lie within
+ * the grid's part of the image: returns as rle_masks, also for one that begins before it. */
+int64_t rle_covered(const uint8_t *counts, const int64_t *offsets, int64_t masks, const Grid *grid, float *out) {
+    const int64_t height = grid->height, total = height * grid->width;
+    for (int64_t mask = 0; mask < masks; mask++) {
+        float *cells = out + mask * grid->cell_rows * grid->cell_columns;
+        Counts runs = counts_of(counts, offsets, mask);
+        int64_t line = 0, start = 0, stop = 0;
+        int sound = 1;
+        while ((sound = next_piece(&runs, total, &line, &start, &stop)) == 1) {
+            for (int64_t x = start / height; start < stop; x++, start = x * height) {
+                const int64_t end = stop < (x + 1) * height ? stop : (x + 1) * height;
+                const int64_t y = start - x * height - grid->y0;
+                if (x < grid->x0 || y < 0) return mask;
+                cover_piece(grid, cells, x - grid->x0, y, end - x * height - grid->y0);
+            }
+        }
+        if (sound < 0) return mask;
+    }
+    return -1;
+}

@@ -30,6 +30,15 @@ class Cells(ctypes.Structure):
     )
 
 
+class Grid(ctypes.Structure):
+    """Grid of rle_kernel.c: an image's size, and the cells that lie over a part of it."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("height", "width", "x0", "y0", "cell_rows", "cell_columns")),
+        *((name, ctypes.c_double) for name in ("cells_a_row", "cells_a_column")),
+    )
+
+
 def build_flags(machine: str) -> list[str] | None:
     """The compiler's flags for this kind of machine (`x86_64`); None if the library is not built for it."""
     cpu = TARGET_CPUS.get(machine)
@@ -51,6 +60,6 @@ def library() -> ctypes.CDLL | None:
         return None
     if not is_current:
         return None
-    for name in ("rle_masks", "rle_labels", "rle_reduced"):
+    for name in ("rle_masks", "rle_labels", "rle_reduced", "rle_covered"):
         getattr(loaded, name).restype = ctypes.c_int64
     return loaded

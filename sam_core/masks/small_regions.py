@@ -20,7 +20,7 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 def masks_without_small_regions(masks: ImageMasks, options: MaskOptions) -> ImageMasks:
-    """The masks cleaned, less those that now repeat another; scores are still those of the model's masks.
+    """The masks cleaned, less those that now repeat another; scores and vectors stay the model's masks'.
 
     NMS prefers masks that needed no cleaning, then higher predicted IoU. A cleaned mask under the minimal
     area is dropped. SA (`reference`) keeps it, and prefers by the cleaning alone.

@@ -1,8 +1,8 @@
 """Every command and snippet of the docs does what its page says; a block that nobody checks is an error.
 
 A block's language says how it is checked (tests/stand_in/doc_blocks.py). Each page is gone through from
-top to bottom in a folder with what its reader has by then: `photos` and their `masks`, `monday` and
-`tuesday`, and the `demo-output` of `make demo`.
+top to bottom in a folder with what its reader has by then: `photos` and their `masks`, the same `described`
+by vectors, `monday` and `tuesday`, and the `demo-output` of `make demo`.
 """
 
 import os
@@ -38,6 +38,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reader")
     for photos, output in (("photos", "masks"), ("1", "monday"), ("2", "tuesday")):
         labelled_photos(str(folder / photos), str(folder / output))
+    labelled_photos(str(folder / "photos"), str(folder / "described"), has_vectors=True)
     write_demo(str(folder / "demo-output"))
     return folder
 

@@ -1,6 +1,7 @@
 """The labeler as Ray calls it, with its ledger as a plain object behind Ray's way of calling."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline.cluster.attempts import AttemptLedger
 from pipeline.images.decode_pool import DecodeLimits
 from pipeline.labelling.fetch import FETCHED_SCHEMA
 from pipeline.labelling.labeler import Labeler, LabelerSettings
+from pipeline.output.format.schema import SCHEMA_WITH_VECTORS
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
 
@@ -39,6 +41,15 @@ class Groups(StandInGenerator):
     def generate_batch(self, images: Any) -> list[ImageMasks]:
         self.sizes.append(len(images))
         return super().generate_batch(images)
+
+
+class Described(StandInGenerator):
+    """Gives each mask a vector of its place, and the image one of its height."""
+
+    def generate_masks(self, image: np.ndarray) -> ImageMasks:
+        masks = super().generate_masks(image)
+        vectors = np.repeat(np.arange(len(masks), dtype=np.float16)[:, None], 256, axis=1)
+        return replace(masks, embedding=vectors, image_embedding=np.full(256, masks.height, np.float16))
 
 
 def settings(images_at_once: int) -> LabelerSettings:
@@ -97,6 +108,18 @@ def test_nothing_begins_once_the_run_stops(ledger: Any) -> None:
     ray.get(ledger.stop.remote())
     labelled = Labeler(settings(4), stand_in(), ledger)(fetched([photo(0), photo(1)]))
     assert labelled.num_rows == 0
+
+
+def test_vectors_become_columns_if_the_run_asks_for_them(ledger: Any) -> None:
+    asked = replace(settings(2), mask=MaskOptions(mask_embeddings=True))
+    table = fetched([photo(0), b"text", photo(1)])
+    labelled = Labeler(asked, lambda _: Described(0.0, None), ledger)(table)
+    assert labelled.schema.equals(SCHEMA_WITH_VECTORS)
+    rows = {row["uri"][-1]: row for row in labelled.to_pylist()}
+    assert rows["1"]["mask_embedding"] is rows["1"]["image_embedding"] is None
+    for name in ("0", "2"):
+        assert rows[name]["mask_embedding"] == [[float(place)] * 256 for place in range(3)]
+        assert rows[name]["image_embedding"] == [24.0] * 256
 
 
 def test_masks_are_those_of_the_upright_pixels(ledger: Any) -> None:

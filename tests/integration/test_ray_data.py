@@ -6,6 +6,10 @@ from pathlib import Path
 
 from demo_dataset import write_demo
 
+from pipeline.output.format.identity import Identity
+from pipeline.store.storage import Store
+from sam_core.options import MaskOptions
+
 SESSION = """
 import sys
 from pathlib import Path
@@ -17,7 +21,7 @@ from ray.train import DataConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
-url, out = sys.argv[1:]
+url, vectors_url, out = sys.argv[1:]
 """
 
 DATA = """
@@ -40,6 +44,21 @@ assert sorted(row["uri"] for row in second) == [record.uri for record in dataset
 assert row["image"].shape == (row["height"], row["width"], 3)
 whole = ray.data.read_parquet(dataset.files(), columns=["uri", "num_masks"]).take_all()
 assert sorted(row["uri"] for row in whole) == [record.uri for record in dataset]
+"""
+
+VECTORS = """
+vectors = sam_label.Dataset.open(vectors_url)
+described = {record.uri: record for record in vectors if record.is_ok}
+rows = vectors.to_ray().take_all()
+assert sorted(row["uri"] for row in rows) == sorted(described)
+for row in rows:
+    assert row["mask_embedding"].dtype == row["image_embedding"].dtype == "float16"
+    assert (row["mask_embedding"] == described[row["uri"]].mask_embedding).all()
+    assert (row["image_embedding"] == described[row["uri"]].image_embedding).all()
+plain = ray.data.read_parquet(vectors.files(), columns=["uri", "mask_embedding"]).take_all()
+for row in plain:
+    if row["uri"] in described:
+        assert [list(one) for one in row["mask_embedding"]] == described[row["uri"]].mask_embedding.tolist()
 """
 
 TRAINING = """
@@ -68,11 +87,15 @@ print(*sorted(path.name for path in Path(out).glob("rank-*")))
 """
 
 
-def test_an_epoch_through_ray_and_the_shares_of_ray_train(tmp_path: Path) -> None:
+def test_an_epoch_through_ray_and_the_shares_of_ray_train(tmp_path: Path, rehearsal) -> None:
     write_demo(str(tmp_path / "out"))
     (tmp_path / "train").mkdir()
-    program = SESSION + DATA + TRAINING
-    command = [sys.executable, "-c", program, str(tmp_path / "out"), str(tmp_path / "train")]
+    photos = rehearsal([f"{number:02d}" for number in range(9)])
+    photos.identity = Identity("vit_t", "0" * 64, MaskOptions(mask_embeddings=True))
+    photos.run(Store.at(str(tmp_path / "vectors")))
+    program = SESSION + DATA + VECTORS + TRAINING
+    places = (str(tmp_path / name) for name in ("out", "vectors", "train"))
+    command = [sys.executable, "-c", program, *places]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip().splitlines()[-1] == "rank-0 rank-1"

@@ -10,9 +10,12 @@ from demo_dataset import PHOTOS, write_demo
 from PIL import Image
 
 from jobs.cli import main
+from pipeline.output.format.identity import Identity
 from pipeline.reading.dataset import Dataset
 from pipeline.report.overlay import draw
+from pipeline.similarity.similar import similar
 from pipeline.store.storage import Store
+from sam_core.options import MaskOptions
 
 
 def test_a_picture_is_drawn_from_a_store_to_a_store(
@@ -53,3 +56,17 @@ def test_a_dataset_in_a_store_is_read_as_from_a_disk(object_store: str, tmp_path
     loader = stored.to_torch(images=True, shuffle=True).loader(batch_size=2, num_workers=2, timeout=60)
     uris = [sample["uri"] for batch in loader for sample in batch]
     assert sorted(uris) == [record.uri for record in stored]
+
+
+def test_what_is_similar_is_found_in_a_store_as_on_a_disk(
+    object_store: str, tmp_path: Path, rehearsal
+) -> None:
+    photos = rehearsal([f"{number:02d}" for number in range(9)])
+    photos.identity = Identity("vit_t", "0" * 64, MaskOptions(mask_embeddings=True))
+    photos.shard_rows = 5
+    stored, local = f"{object_store}/masks", str(tmp_path)
+    for output in (stored, local):
+        photos.run(Store.at(output))
+    image = next(record.image_id for record in Dataset.open(local) if len(record))
+    assert similar(stored, image, 0) == similar(local, image, 0)
+    assert similar(stored, image).nearest

@@ -14,11 +14,13 @@ import ray.data
 
 from pipeline.errors import OutputLocked
 from pipeline.output.commands.validate import validate
+from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.schema import table_of
 from pipeline.output.sink import MAX_ROWS, MIN_ROWS, ShardSink, rows_a_shard
 from pipeline.output.writer import open_output
 from pipeline.store.storage import Store
+from sam_core.options import MaskOptions
 
 NAMES = [
     f"{number:03d}" for number in range(16)
@@ -55,7 +57,8 @@ class MortalSink(ShardSink):
 
 
 def labelled(rehearsal: Any, output: Any) -> ray.data.Dataset:
-    tables = [table_of([rehearsal.row(image)]) for image in rows_of(output.dataset.pending())]
+    schema = rehearsal.identity.schema
+    tables = [table_of([rehearsal.row(image)], schema) for image in rows_of(output.dataset.pending())]
     return ray.data.from_arrow(tables)
 
 
@@ -63,6 +66,7 @@ def test_write_tasks_that_die_after_shard_or_commit_lose_and_double_nothing(
     tmp_path: Path, rehearsal
 ) -> None:
     photos, store = rehearsal(NAMES), Store.at(str(tmp_path / "out"))
+    photos.identity = Identity("vit_t", "0" * 64, MaskOptions(mask_embeddings=True))  # the widest rows
     (tmp_path / "marks").mkdir()
     with open_output(store, photos.identity, "file:///photos", photos.listing) as output:
         sink = output.sink()

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,16 +27,16 @@ WIDTH, HEIGHT = 48, 32
 SHARD_ROWS = 3
 
 
-def labelled_photos(photos: str, output: str, shards: int | None = None) -> Store:
+def labelled_photos(photos: str, output: str, shards: int | None = None, has_vectors: bool = False) -> Store:
     """The store of the photos, and their dataset at `output`; `none.png` has no mask, `broken.jpg` failed."""
     store = Store.at(photos)
     for number, name in enumerate([*NAMES, FAILED]):
         store.publish(name, photo(number, name))
-    identity = Identity("vit_t", "0" * 64, MaskOptions())
+    identity = Identity("vit_t", "0" * 64, MaskOptions(mask_embeddings=has_vectors))
     with open_output(Store.at(output), identity, store.url, lambda: _listing(store)) as run:
-        rows = [_row(store, image) for image in rows_of(run.dataset.pending())]
+        rows = [_row(store, image, has_vectors) for image in rows_of(run.dataset.pending())]
         for task, start in enumerate(range(0, len(rows), SHARD_ROWS)[:shards]):
-            table = table_of(rows[start : start + SHARD_ROWS])
+            table = table_of(rows[start : start + SHARD_ROWS], identity.schema)
             write_shards(run.store, f"{run.run}-{task:06d}", table, run.sink().metadata)
     return store
 
@@ -85,7 +86,7 @@ def _listing(store: Store) -> Iterator[ManifestRow]:
         yield from (manifest_row(store.uri(entry.name), entry.size, entry.etag) for entry in page)
 
 
-def _row(store: Store, image: ManifestRow) -> dict[str, Any]:
+def _row(store: Store, image: ManifestRow, has_vectors: bool) -> dict[str, Any]:
     try:
         decoded: DecodedImage = decoded_image(store.read(image.uri.removeprefix(f"{store.url}/")), 1 << 20)
     except ImageError as fault:
@@ -93,4 +94,8 @@ def _row(store: Store, image: ManifestRow) -> dict[str, Any]:
     height, width, _ = decoded.image_HW3.shape
     seed = int(image.image_id[:8], 16)
     count = 0 if "none" in image.uri else 1 + seed % 5
-    return ok_row(image._asdict(), decoded, image_masks(blobs(seed, count, height, width), height, width))
+    masks = image_masks(blobs(seed, count, height, width), height, width)
+    if has_vectors:
+        vectors = np.random.default_rng(seed).normal(size=(count + 1, 256)).astype(np.float16)
+        masks = replace(masks, embedding=vectors[:-1], image_embedding=vectors[-1])
+    return ok_row(image._asdict(), decoded, masks)

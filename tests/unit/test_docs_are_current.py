@@ -10,7 +10,7 @@ from labelled_photos import labelled_photos
 from jobs.options.option_table import option_page
 from pipeline.errors import Reason
 from pipeline.output.dataset import Dataset
-from pipeline.output.format.schema import SCHEMA
+from pipeline.output.format.schema import SCHEMA, SCHEMA_WITH_VECTORS
 from sam_label.api_page import api_page
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -30,11 +30,12 @@ def test_sentences_that_are_quoted_are_those_of_the_code() -> None:
 
 
 def test_the_columns_are_documented_row_by_row(tmp_path: Path) -> None:
-    section = (
-        (DOCS / "dataset.md").read_text(encoding="utf-8").partition("## Schema")[2].partition("\n## ")[0]
-    )
+    page = (DOCS / "dataset.md").read_text(encoding="utf-8")
+    section = page.partition("## Schema")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| `(\S+)` \|.*\| ([^|]+) \|$", section, re.MULTILINE)
     assert [(name, kind) for name, kind, _ in rows] == [(field.name, _kind(field.type)) for field in SCHEMA]
+    added = re.findall(r"^\| `(\w+)` \| `(\S*halffloat\S*)` \|.*\| if failed \|$", page, re.MULTILINE)
+    assert added == [(field.name, _kind(field.type)) for field in list(SCHEMA_WITH_VECTORS)[len(SCHEMA) :]]
     labelled_photos(str(tmp_path / "photos"), str(tmp_path / "masks"))
     table = Dataset.at(str(tmp_path / "masks")).table()
     is_failed = np.array(table["status"].to_pylist()) == "failed"

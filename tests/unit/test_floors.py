@@ -27,7 +27,7 @@ FLOORS = {
         {"config", "output/format"},
         {"cluster", "images", "weights", "output"},
         {"labelling", "plan", "output/commands", "export", "reading", "doctor"},
-        {"run", "rates", "report", "statistics"},
+        {"run", "rates", "report", "similarity", "statistics"},
     ],
     "jobs": [
         {"wording", "kubernetes"},
@@ -40,6 +40,7 @@ FLOORS = {
             "models_command",
             "preview_command",
             "run_command",
+            "similar_command",
             "verbosity",
             "draw_command",
             "export_command",

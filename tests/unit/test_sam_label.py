@@ -32,6 +32,7 @@ NAMES = [
     "draw",
     "run",
     "sam_model_registry",
+    "similar",
 ]
 
 

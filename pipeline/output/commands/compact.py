@@ -6,7 +6,7 @@ stay as they are. Nothing else changes: rows, manifest and identity are the same
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -83,7 +83,7 @@ def _groups(dataset: Dataset) -> Iterator[Group]:
 
 def _tables(dataset: Dataset, group: Group) -> Iterator[pa.Table]:
     for commit in group:
-        yield from map(conformed, replace(dataset, commits=(commit,)).tables())
+        yield conformed(dataset.rows_of(commit), dataset.identity.schema)
 
 
 def _bytes(commits: Iterable[Commit]) -> int:

@@ -16,7 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.output.dataset import Dataset, Ids, is_among, packed_ids
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.names import labelled
-from pipeline.output.format.schema import file_metadata, mask_columns, table_of
+from pipeline.output.format.schema import file_metadata, mask_columns, rows_of_batch, table_of
 from pipeline.output.row_masks import masks_of_row
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
@@ -68,7 +68,7 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
         for number, table in enumerate(before.tables()):
             output.check()
             rows = list(_filtered_rows(_among(table, left), made_with, options))
-            write_shards(store, labelled(output.run, number), table_of(rows), metadata)
+            write_shards(store, labelled(output.run, number), table_of(rows, identity.schema), metadata)
     after = output.dataset.again()
     return Filtered(after.rows, before.masks, after.masks, store.url)
 
@@ -79,7 +79,7 @@ def _among(table: pa.Table, ids: Ids) -> pa.Table:
 
 def _filtered_rows(table: pa.Table, made_with: MaskOptions, options: MaskOptions) -> Iterator[dict[str, Any]]:
     for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
-        for row in batch.to_pylist():
+        for row in rows_of_batch(batch):
             if row["status"] == "ok":
                 row |= mask_columns(refiltered_masks(masks_of_row(row), made_with, options))
             yield row

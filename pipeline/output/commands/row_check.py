@@ -4,8 +4,11 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from pipeline.errors import Reason
 from pipeline.output.format.manifest import image_id
+from pipeline.output.format.schema import VECTORS
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts_runs
 
 _MASK_COLUMNS = (
@@ -34,7 +37,7 @@ def row_faults(row: Mapping[str, Any]) -> Iterator[str]:
 def _failed_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
     if row["error"] not in set(Reason):
         yield f"its error {row['error']!r} is none of the known reasons"
-    if any(row[column] is not None for column in (*_MASK_COLUMNS, "num_masks")):
+    if any(row.get(column) is not None for column in (*_MASK_COLUMNS, "num_masks", *VECTORS)):
         yield "it failed, and has masks"
 
 
@@ -48,10 +51,24 @@ def _ok_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
     if set(lengths.values()) != {row["num_masks"]}:
         yield f"num_masks is {row['num_masks']}, but its lists have the lengths {lengths}"
         return
+    yield from _vector_faults(row)
     for index in range(row["num_masks"]):
         mask = {column: row[column][index] for column in _MASK_COLUMNS}
         for fault in _mask_faults(mask, row["height"], row["width"]):
             yield f"mask {index}: {fault}"
+
+
+def _vector_faults(row: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the vectors of a row, if its dataset has them."""
+    if "mask_embedding" not in row:
+        return
+    of_masks, of_image = (row[name] for name in VECTORS)
+    if of_masks is None or of_image is None or len(of_masks) != row["num_masks"]:
+        vectors = "no vectors" if of_masks is None else f"{len(of_masks)} vectors"
+        own = "none" if of_image is None else "one"
+        yield f"it has {vectors} for {row['num_masks']} masks, and {own} for the image"
+    elif not (np.isfinite(of_masks).all() and np.isfinite(of_image).all()):
+        yield "a vector holds a value that is no number"
 
 
 def _mask_faults(mask: Mapping[str, Any], height: int, width: int) -> Iterator[str]:

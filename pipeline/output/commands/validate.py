@@ -15,7 +15,7 @@ from pipeline.errors import DamagedFile, SamLabelError, StoreError
 from pipeline.output.commands.row_check import row_faults
 from pipeline.output.commits import Commit, current_record
 from pipeline.output.dataset import Dataset, Ids, is_among, packed_ids
-from pipeline.output.format.schema import SCHEMA
+from pipeline.output.format.schema import rows_of_batch
 from pipeline.output.lock import current_holder
 from pipeline.output.shards import read_shard, shard_metadata
 from pipeline.output.sweep import orphans
@@ -82,7 +82,7 @@ def _dataset_json_faults(dataset: Dataset) -> Iterator[str]:
 def _shard_faults(dataset: Dataset, commit: Commit, shards: Shards) -> Iterator[str]:
     """What is wrong within one shard; it joins `shards` if its ids can be read."""
     table = read_shard(dataset.store, commit)
-    if not table.schema.equals(SCHEMA):
+    if not table.schema.equals(dataset.identity.schema):
         yield f"{commit.shard} does not have the schema of version {dataset.identity.schema_version}"
         return
     try:
@@ -96,7 +96,7 @@ def _shard_faults(dataset: Dataset, commit: Commit, shards: Shards) -> Iterator[
     if (counted.rows, counted.failed, counted.masks) != (commit.rows, commit.failed, commit.masks):
         yield f"{commit.shard} has {counted.rows} rows and {counted.masks} masks, its commit says otherwise"
     for batch in table.to_batches(max_chunksize=64):  # as Python values the masks of a shard are large
-        for row in batch.to_pylist():
+        for row in rows_of_batch(batch):
             for clause in row_faults(row):
                 yield f"{row['uri']} in {commit.shard}: {clause}"
 

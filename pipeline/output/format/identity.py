@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from pipeline.output.format.schema import SCHEMA_VERSION
+import pyarrow as pa
+
+from pipeline.output.format.schema import SCHEMA_VERSION, schema_of
 from sam_core.options import MaskOptions
 
 DEFAULT_SCALE = "full"  # of datasets that do not name theirs, too
+# Written down only where it is not the default, so that a dataset without it has the same bytes as ever.
+_NAMED_IF_CHANGED = {"mask_embeddings"}
 _SPEED_ONLY = {"points_per_batch", "compile_decoder"}  # may differ between two runs over one dataset
 
 
@@ -30,9 +34,14 @@ class Identity:
     scale: str = DEFAULT_SCALE  # RunConfig.scale: which samples of more than 8 bits become black and white
 
     @property
+    def schema(self) -> pa.Schema:
+        """The columns of the dataset's shards."""
+        return schema_of(self.mask_options)
+
+    @property
     def fingerprint(self) -> str:
         """16 hex characters, equal for equal identities."""
-        parts: list[Any] = [self.schema_version, self.model_sha256, self._options(only_changed=True)]
+        parts: list[Any] = [self.schema_version, self.model_sha256, self._changed_options()]
         parts += [{"scale": self.scale}] if self.scale != DEFAULT_SCALE else []
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -41,7 +50,11 @@ class Identity:
         return {
             "schema_version": self.schema_version,
             "model": {"type": self.model_type, "sha256": self.model_sha256},
-            "mask_options": self._options(only_changed=False),
+            "mask_options": {
+                name: value
+                for name, value in self._options().items()
+                if name not in _NAMED_IF_CHANGED or name in self._changed_options()
+            },
             "scale": self.scale,
             "fingerprint": self.fingerprint,
         }
@@ -66,9 +79,12 @@ class Identity:
         return {
             "schema_version": self.schema_version,
             "model sha256": f"{self.model_sha256[:12]} ({self.model_type})",
-            **self._options(only_changed=False),
+            **self._options(),
             "scale": self.scale,
         }
 
-    def _options(self, only_changed: bool) -> dict[str, Any]:
-        return self.mask_options.model_dump(mode="json", exclude=_SPEED_ONLY, exclude_defaults=only_changed)
+    def _options(self) -> dict[str, Any]:
+        return self.mask_options.model_dump(mode="json", exclude=_SPEED_ONLY)
+
+    def _changed_options(self) -> dict[str, Any]:
+        return self.mask_options.model_dump(mode="json", exclude=_SPEED_ONLY, exclude_defaults=True)

@@ -5,16 +5,19 @@ failed image is a row too: its mask columns are null, which no reader mistakes f
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline.errors import Reason
 from sam_core import __version__
 
 if TYPE_CHECKING:  # readers of a dataset need no torch
     from sam_core.masks.image_masks import ImageMasks
+    from sam_core.options import MaskOptions
 
 SCHEMA_VERSION = 1
 _XYWH = pa.list_(pa.float32(), 4)
@@ -48,6 +51,17 @@ SCHEMA: pa.Schema = pa.schema(
 )
 # Shards of earlier releases lack them; a reader takes them for null.
 ADDED_LATER = [SCHEMA.field(name) for name in ("pixel_scale", "pixel_range")]
+VECTOR_SIZE = 256  # features of every SAM's image encoder
+_VECTOR = pa.list_(pa.float16(), VECTOR_SIZE)
+# Only in datasets that are labelled with the option mask_embeddings.
+SCHEMA_WITH_VECTORS: pa.Schema = pa.schema(
+    [
+        *SCHEMA,
+        pa.field("mask_embedding", pa.list_(_VECTOR)),
+        pa.field("image_embedding", _VECTOR),
+    ]
+)
+VECTORS = ("mask_embedding", "image_embedding")
 NARROW = 0.1  # of the scale: 12-bit samples in 16 bits use 6 % of it
 
 
@@ -67,8 +81,14 @@ class Decoded(Protocol):
     def pixel_range(self) -> str | None: ...
 
 
+def schema_of(options: "MaskOptions") -> pa.Schema:
+    """The columns of a dataset that is labelled with these options."""
+    return SCHEMA_WITH_VECTORS if options.mask_embeddings else SCHEMA
+
+
 def ok_row(manifest_row: Mapping[str, Any], decoded: Decoded, masks: "ImageMasks") -> dict[str, Any]:
     """The row of a labelled image; an image without masks has empty lists."""
+    vector = {} if masks.image_embedding is None else {"image_embedding": masks.image_embedding.tolist()}
     return {
         **_identity(manifest_row),
         "width": masks.width,
@@ -79,11 +99,13 @@ def ok_row(manifest_row: Mapping[str, Any], decoded: Decoded, masks: "ImageMasks
         **mask_columns(masks),
         "pixel_scale": decoded.pixel_scale,
         "pixel_range": decoded.pixel_range,
+        **vector,
     }
 
 
 def mask_columns(masks: "ImageMasks") -> dict[str, Any]:
     """The masks as a row's columns."""
+    vectors = {} if masks.embedding is None else {"mask_embedding": masks.embedding.tolist()}
     return {
         "num_masks": len(masks.counts),
         "mask_counts": [counts.decode("ascii") for counts in masks.counts],
@@ -93,6 +115,7 @@ def mask_columns(masks: "ImageMasks") -> dict[str, Any]:
         "mask_stability_score": masks.stability_score.tolist(),
         "mask_point_coords": masks.point_coords.tolist(),
         "mask_crop_box": masks.crop_box_xywh.tolist(),
+        **vectors,
     }
 
 
@@ -106,14 +129,38 @@ def failed_row(manifest_row: Mapping[str, Any], reason: Reason, message: str) ->
     }
 
 
-def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """The rows under SCHEMA, keys that a row lacks as null; no rows give an empty table."""
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)
+def table_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema = SCHEMA) -> pa.Table:
+    """The rows under the schema, keys that a row lacks as null; no rows give an empty table.
+
+    Raises: KeyError for a key that the schema lacks, which would be lost without a word.
+    """
+    if unknown := set().union(*rows) - set(schema.names):
+        raise KeyError(f"the schema has no {', '.join(sorted(unknown))}")
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
 
 
-def conformed(table: pa.Table) -> pa.Table:
-    """The same rows cast to SCHEMA: a block of images without masks infers list<null>."""
-    return table.select(SCHEMA.names).cast(SCHEMA)
+def rows_of_batch(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """The rows as Python values, but vectors as arrays: as values they would take most of the time."""
+    vectors = {name: batch.column(name) for name in VECTORS if name in batch.schema.names}
+    for place, row in enumerate(batch.drop_columns(list(vectors)).to_pylist()):
+        for name, column in vectors.items():
+            row[name] = vectors_of(column[place])
+        yield row
+
+
+def vectors_of(cell: pa.Scalar) -> NDArray[np.float16] | None:
+    """The vectors of one cell of VECTORS: float16 [N, 256], or [256] of the image; None for null."""
+    if not cell.is_valid:
+        return None
+    values = cell.values
+    is_nested = pa.types.is_fixed_size_list(values.type)
+    flat: NDArray[np.float16] = (values.flatten() if is_nested else values).to_numpy(zero_copy_only=False)
+    return flat.reshape(-1, VECTOR_SIZE) if is_nested else flat
+
+
+def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The same rows cast to the schema: a block of images without masks infers list<null>."""
+    return table.select(schema.names).cast(schema)
 
 
 def deep_and_narrow(table: pa.Table) -> tuple[int, int]:

@@ -26,6 +26,7 @@ OFF = {
     "compile_decoder": False,
     "precision": "float32",
     "reference": False,
+    "mask_embeddings": False,
 }
 
 

@@ -44,8 +44,8 @@ def test_a_failed_row_has_no_masks_rather_than_zero_masks() -> None:
 def test_rows_without_masks_are_cast_to_the_schema(rehearsal) -> None:
     table = table_of([rehearsal([]).row(manifest_row("file:///none/7", 1, "e"))])
     inferred = pa.Table.from_pylist(table.to_pylist())
-    assert conformed(inferred).schema.equals(SCHEMA)
-    assert conformed(inferred).equals(table)
+    assert conformed(inferred, SCHEMA).schema.equals(SCHEMA)
+    assert conformed(inferred, SCHEMA).equals(table)
 
 
 def test_an_ok_row_keeps_what_the_generator_said(rehearsal) -> None:
@@ -74,7 +74,7 @@ def test_an_empty_table_has_the_schema() -> None:
 
 def test_a_required_column_may_not_be_missing() -> None:
     with pytest.raises(KeyError):
-        conformed(pa.table({"image_id": ["x"]}))
+        conformed(pa.table({"image_id": ["x"]}), SCHEMA)
 
 
 def test_the_files_metadata_says_what_the_columns_mean() -> None:
@@ -89,3 +89,9 @@ def test_images_that_use_a_tenth_of_their_scale_are_counted() -> None:
     ranges = [None, "0:4095", "0:65535", None, "5:5", "0:1"]
     table = pa.table({"pixel_scale": scales, "pixel_range": ranges})
     assert deep_and_narrow(table) == (5, 4)
+
+
+def test_a_key_that_the_schema_lacks_is_not_lost_without_a_word(rehearsal) -> None:
+    row = rehearsal([]).row(manifest_row("file:///a", 1, "e"))
+    with pytest.raises(KeyError, match="the schema has no image_embedding"):
+        table_of([row, row | {"image_embedding": [0.0] * 256}])

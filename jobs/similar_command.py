@@ -1,0 +1,54 @@
+"""`sam-label similar`: what in a dataset is most like one of its masks or images."""
+
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.progress import images_progress
+from jobs.wording import counted
+
+if TYPE_CHECKING:
+    from pipeline.similarity.similar import Similar
+
+Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
+Image = Annotated[
+    str, typer.Option("--image", metavar="IMAGE", help="An image_id, a uri, a path, or the end of one.")
+]
+Mask = Annotated[
+    int | None,
+    typer.Option(
+        "--mask", metavar="N", help="Which of its masks, from 0 on; without it images are compared."
+    ),
+]
+Top = Annotated[int, typer.Option("--top", metavar="K", help="How many.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def similar(output: Output, image: Image, mask: Mask = None, top: Top = 10, json_: Json = False) -> int:
+    """Show the masks that are most like one of IMAGE's, or the images most like IMAGE; nearest first.
+
+    OUTPUT has to be labelled with --mask-embeddings. 1 is the likest there is.
+    """
+    from pipeline.similarity.similar import similar as most_similar
+
+    with images_progress() as progress:
+        found = most_similar(output, image, mask, top, progress)
+    print(json.dumps(asdict(found)) if json_ else _text(found))
+    if found.nearest and not json_:
+        first = found.nearest[0]
+        print(f"next: sam-label draw {shlex.quote(output)} {first.image_id}", file=sys.stderr)
+    return 0
+
+
+def _text(found: "Similar") -> str:
+    """A line for each: similarity, mask, uri."""
+    kind = "image" if found.mask is None else "mask"
+    lines = [
+        f"{one.similarity:.4f}  " + (f"mask {one.mask:<4} " if one.mask is not None else "") + one.uri
+        for one in found.nearest
+    ]
+    return "\n".join([*lines, f"of {counted(found.compared, f'other {kind}')}"])

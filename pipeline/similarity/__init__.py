@@ -1,0 +1,1 @@
+"""What in a dataset looks alike, by the vectors that the option mask_embeddings has written."""

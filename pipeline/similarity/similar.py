@@ -1,0 +1,129 @@
+"""The masks of a dataset that are most like one of them, or the images most like one.
+
+Every vector is compared, a shard at a time, so that the answer is exact and memory holds two shards. Of
+equally near ones those come first that stand first in the dataset.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.errors import UsageError
+from pipeline.reading.dataset import Dataset
+from pipeline.reading.named import record_named
+from pipeline.reading.record import Record
+from pipeline.similarity.vectors import cosines, shard_vectors
+
+Progress = Callable[[int, int], None]  # images that were looked at, and all
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A mask, or an image, and how near it is."""
+
+    image_id: str
+    uri: str
+    mask: int | None  # its position among the image's masks, from 0; None if images are compared
+    similarity: float  # cosine of the angle between the two vectors, -1 to 1
+
+
+@dataclass(frozen=True)
+class Similar:
+    """What is most like a mask or an image; nearest first."""
+
+    image_id: str
+    uri: str
+    mask: int | None  # None if images are compared
+    compared: int  # how many others there are
+    nearest: list[Neighbour]
+
+
+@dataclass(frozen=True)
+class _Query:
+    """What the others are compared with."""
+
+    image_id: str
+    uri: str
+    mask: int | None
+    vector_C: NDArray[np.float16]
+
+    @property
+    def column(self) -> str:
+        return "image_embedding" if self.mask is None else "mask_embedding"
+
+
+def similar(
+    output: str,
+    image: str,
+    mask: int | None = None,
+    top: int = 10,
+    progress: Progress = lambda done, all_: None,
+) -> Similar:
+    """The `top` masks in the dataset at a path or URL that are most like one, others of its image included.
+
+    image: an image_id, a uri, a path, or as much of the uri's end as tells it apart. mask: its position among
+    the image's masks, from 0; without it images are compared. Vectors of zeros, of masks
+    without a pixel, are left out.
+    Raises: UsageError if the dataset has no vectors (the run option --mask-embeddings writes them), or no
+        such image or mask.
+    """
+    dataset = Dataset.open(output, columns=[])
+    if not dataset.made_with["mask_options"].get("mask_embeddings"):
+        raise UsageError(
+            f"{dataset.url} has no vectors; sam-label run INPUT OUTPUT --mask-embeddings writes them, "
+            "into a new output"
+        )
+    if top < 1:
+        raise UsageError(f"the {top} nearest are asked for; it takes 1 or more")
+    dataset = dataset.select(columns=["image_embedding" if mask is None else "mask_embedding"])
+    query = _query(record_named(dataset, image), mask)
+    nearest: list[Neighbour] = []
+    compared = done = 0
+    for table in dataset.tables():
+        count, of_shard = _nearest(table, query, top)
+        # sorted() keeps the order of equals: what stands first in the dataset stays first
+        nearest = sorted([*nearest, *of_shard], key=lambda neighbour: -neighbour.similarity)[:top]
+        compared, done = compared + count, done + table.num_rows
+        progress(done, len(dataset))
+    return Similar(query.image_id, query.uri, mask, compared, nearest)
+
+
+def _nearest(table: pa.Table, query: _Query, top: int) -> tuple[int, list[Neighbour]]:
+    """How many vectors a shard has to compare, and the nearest of them."""
+    vectors = shard_vectors(table[query.column])
+    cosine_N = cosines(vectors.vectors_NC, query.vector_C)
+    is_other_N = ~np.isnan(cosine_N)
+    own_row = pc.index(table["image_id"], query.image_id).as_py()
+    is_other_N &= (vectors.row_N != own_row) | (vectors.mask_N != (query.mask or 0))
+    others = np.flatnonzero(is_other_N)
+    chosen = others[np.argsort(-cosine_N[others], kind="stable")[:top]]
+    return len(others), [
+        Neighbour(
+            table["image_id"][row].as_py(),
+            table["uri"][row].as_py(),
+            None if query.mask is None else place,
+            similarity,
+        )
+        for row, place, similarity in zip(
+            vectors.row_N[chosen].tolist(),
+            vectors.mask_N[chosen].tolist(),
+            cosine_N[chosen].tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _query(record: Record, mask: int | None) -> _Query:
+    if mask is None:
+        return _Query(record.image_id, record.uri, None, record.image_embedding)
+    vectors_NC = record.mask_embedding
+    if not 0 <= mask < len(record):
+        there_are = f"they count from 0, the last is {len(record) - 1}" if len(record) else "it has none"
+        raise UsageError(f"{record.uri} has no mask {mask}; {there_are}")
+    if not vectors_NC[mask].any():
+        raise UsageError(f"mask {mask} of {record.uri} has no pixel, and so nothing is like it")
+    return _Query(record.image_id, record.uri, mask, vectors_NC[mask])

@@ -1,0 +1,78 @@
+"""How much of each cell of a coarse grid a mask covers, where cells need not end between two pixels.
+
+N masks, h x w cells. As in decode.py the C library does it from the run lengths; without it numpy gives the
+same numbers, slower.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sam_core.masks.crops import XYXY
+from sam_core.masks.decode import packed_counts, refuse_unsound
+from sam_core.masks.rle import compressed_counts_runs, mask_of_runs
+from sam_core.masks.rle_library import Grid, library
+
+Cells = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CellGrid:
+    """`rows` x `columns` cells, of which the first `rows_shown` and `columns_shown` lie over `xyxy`.
+
+    These two may be fractions: the cell in which the part of the image ends lies over it in part.
+    """
+
+    xyxy: XYXY  # the part of the image, in its pixels
+    rows: int
+    columns: int
+    rows_shown: float
+    columns_shown: float
+
+    def shown(self) -> Cells:
+        """How much of each cell lies over the part of the image, 0 to 1; float32 [h, w]."""
+        down, across = (
+            np.clip(shown - np.arange(cells), 0, 1)
+            for cells, shown in ((self.rows, self.rows_shown), (self.columns, self.columns_shown))
+        )
+        return np.outer(down, across).astype(np.float32)
+
+
+def covered_cells(counts: Sequence[bytes], height: int, width: int, grid: CellGrid) -> Cells:
+    """How much of each cell each mask of a height x width image covers, 0 to 1; float32 [N, h, w].
+
+    A pixel that lies over several cells counts in each with the part of it that lies there.
+    Raises: ValueError if counts do not describe a mask of that size, or one begins before the grid.
+    """
+    covered_Nhw = np.zeros((len(counts), grid.rows, grid.columns), np.float32)
+    x0, y0, x1, y1 = grid.xyxy
+    cells_a_row, cells_a_column = grid.rows_shown / (y1 - y0), grid.columns_shown / (x1 - x0)
+    kernel = library()
+    if kernel is None:
+        rows_hH = _overlaps(grid.rows, y1 - y0, cells_a_row)
+        columns_wW = _overlaps(grid.columns, x1 - x0, cells_a_column)
+        for covered_hw, one in zip(covered_Nhw, counts, strict=True):
+            mask_HW = mask_of_runs(compressed_counts_runs(one), height, width)[y0:y1, x0:x1]
+            covered_hw[:] = rows_hH @ mask_HW @ columns_wW.T
+        return covered_Nhw
+    packed, offsets = packed_counts(counts)
+    unsound = kernel.rle_covered(
+        packed,
+        ctypes.c_void_p(offsets.ctypes.data),
+        ctypes.c_int64(len(counts)),
+        ctypes.byref(Grid(height, width, x0, y0, grid.rows, grid.columns, cells_a_row, cells_a_column)),
+        ctypes.c_void_p(covered_Nhw.ctypes.data),
+    )
+    refuse_unsound(unsound, counts, height, width)
+    return covered_Nhw
+
+
+def _overlaps(cells: int, pixels: int, cells_a_pixel: float) -> npt.NDArray[np.float64]:
+    """How much of each pixel's length lies in each cell, in cells; float64 [cells, pixels]."""
+    edges = np.arange(pixels + 1) * cells_a_pixel
+    cell = np.arange(cells)[:, None]
+    overlaps_CP: npt.NDArray[np.float64] = np.minimum(edges[1:], cell + 1) - np.maximum(edges[:-1], cell)
+    return overlaps_CP.clip(min=0)

@@ -1,0 +1,71 @@
+"""Coverage of cells: by the C library and by numpy, against pixels cut into as many parts as cells need."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as coco
+
+from sam_core.masks import cells
+from sam_core.masks.cells import CellGrid, covered_cells
+from sam_core.masks.rle_library import library
+
+
+@pytest.fixture(params=["library", "numpy"], autouse=True)
+def _by_library_or_numpy(request: pytest.FixtureRequest) -> object:
+    """Every test runs twice."""
+    if request.param == "library":
+        assert library() is not None, "the library was not built: install again"
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells, "library", lambda: None)
+        yield
+
+
+def encoded(mask_HW: np.ndarray) -> bytes:
+    counts: bytes = coco.encode(np.asfortranarray(mask_HW.astype(np.uint8)))["counts"]
+    return counts
+
+
+def coverage(part_HW: np.ndarray, axis: int, shown: Fraction, count: int) -> np.ndarray:
+    """The mask with one axis turned to cells: each pixel is cut into so many that none lies over an edge."""
+    pixels_a_cell = part_HW.shape[axis] / shown
+    fine = np.repeat(part_HW, pixels_a_cell.denominator, axis)
+    a_cell = pixels_a_cell.numerator
+    missing = [(0, 0), (0, 0)]
+    missing[axis] = (0, count * a_cell - fine.shape[axis])
+    padded = np.moveaxis(np.pad(fine, missing), axis, -1)
+    return np.moveaxis(padded.reshape(*padded.shape[:-1], count, a_cell).mean(-1), -1, axis)
+
+
+SHOWN = st.fractions(Fraction(1, 4), 6, max_denominator=4)
+
+
+@given(st.integers(0, 2**32 - 1), st.tuples(*[st.integers(1, 30)] * 4), SHOWN, SHOWN)
+def test_a_cell_is_covered_by_the_area_of_the_pixels_in_it(
+    seed: int, sizes: tuple[int, int, int, int], down: Fraction, across: Fraction
+) -> None:
+    rng = np.random.default_rng(seed)
+    height, width, y0, x0 = sizes
+    part_HW = rng.random((height, width)) < rng.random()
+    image_HW = np.pad(part_HW, ((y0, 2), (x0, 1)))
+    rows, columns = math.ceil(down), math.ceil(across) + 1
+    grid = CellGrid((x0, y0, x0 + width, y0 + height), rows, columns, float(down), float(across))
+    covered = covered_cells([encoded(image_HW), encoded(image_HW & False)], *image_HW.shape, grid)
+    expected = coverage(coverage(part_HW.astype(float), 0, down, rows), 1, across, columns)
+    np.testing.assert_allclose(covered[0], expected, atol=1e-6)
+    assert not covered[1].any()
+    whole = np.pad(np.ones((height, width), bool), ((y0, 2), (x0, 1)))
+    np.testing.assert_allclose(
+        covered_cells([encoded(whole)], *image_HW.shape, grid)[0], grid.shown(), atol=1e-6
+    )
+
+
+def test_counts_that_are_no_mask_of_the_image_are_refused() -> None:
+    grid = CellGrid((0, 0, 4, 4), 2, 2, 2.0, 2.0)
+    with pytest.raises(ValueError, match=r"4 x 4|16"):
+        covered_cells([encoded(np.ones((3, 3), bool))], 4, 4, grid)

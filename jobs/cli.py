@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from jobs.bench_command import bench
+from jobs.config_command import config
 from jobs.dataset_commands import gc, retry, status, validate
 from jobs.doctor_command import doctor
 from jobs.draw_command import draw
@@ -40,6 +41,7 @@ for command in (run, status, stats, validate, retry, gc, compact, merge, export,
     app.command()(command)
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")
+app.add_typer(config, name="config")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -34,6 +34,7 @@ FLOORS = {
         {"options", "progress", "run_text", "status_text", "export_text", "bench_text", "stats_text"},
         {
             "bench_command",
+            "config_command",
             "dataset_commands",
             "doctor_command",
             "filter_command",

@@ -23,6 +23,8 @@ from jobs.models_command import models
 from jobs.rewrite_commands import compact, merge
 from jobs.run_command import run
 from jobs.stats_command import stats
+from jobs.schedule_command import schedule
+from jobs.submit_command import jobs, submit
 from jobs.verbosity import logged_to_stderr, verbosity_of
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.shutdown import exit_process, sigterm_interrupts
@@ -37,11 +39,13 @@ app = typer.Typer(
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, status, stats, validate, retry, gc, compact, merge, export, draw, doctor, bench):
+OF_DATASETS = (status, stats, validate, retry, gc, compact, merge, export, draw)
+for command in (run, *OF_DATASETS, submit, schedule, doctor, bench):
     app.command()(command)
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
+app.add_typer(jobs, name="jobs")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 from ray.job_config import JobConfig
+from ray.job_submission import JobSubmissionClient
 
 from pipeline.errors import SamLabelError
 
@@ -43,6 +44,11 @@ def gpus_here() -> int:
 def running_address() -> str:
     """The GCS address of the Ray that `auto` stands for. Raises: ConnectionError if there is none."""
     return str(_internal(_ADDRESS)("auto", None))
+
+
+def version_of_server(client: JobSubmissionClient) -> str | None:
+    """The Ray of the cluster whose job server a client has reached; None if it does not say."""
+    return getattr(client, "_server_ray_version", None)
 
 
 def forget_token() -> None:

@@ -32,6 +32,7 @@ FLOORS = {
     "jobs": [
         {"wording"},
         {"options", "progress", "run_text", "status_text", "export_text", "bench_text", "stats_text"},
+        {"submission"},
         {
             "bench_command",
             "config_command",
@@ -45,6 +46,8 @@ FLOORS = {
             "export_command",
             "rewrite_commands",
             "stats_command",
+            "schedule_command",
+            "submit_command",
         },
         {"cli"},
         {"entry"},

@@ -15,7 +15,7 @@ from jobs.options.job_file_text import commented_job_file, job_file_of, job_file
 from jobs.options.variables import escaped
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
-from pipeline.store.uri import redacted
+from pipeline.store.uri import has_secret, redacted
 
 config = typer.Typer(help="Show, check and begin job files.", no_args_is_help=True)
 
@@ -96,4 +96,4 @@ def _value(checked: RunConfig, field: ConfigField) -> Any:
     value: Any = checked
     for name in field.path:
         value = getattr(value, name)
-    return redacted(value) if isinstance(value, str) else value
+    return redacted(value) if isinstance(value, str) and has_secret(value) else value

@@ -29,7 +29,9 @@ CronLine = Annotated[
     str, typer.Option("--cron", metavar="LINE", help="When, in UTC: five fields ('0 2 * * *'), or @daily.")
 ]
 TargetName = Annotated[str, typer.Option("--target", metavar="|".join(TARGETS), help="For which scheduler.")]
-Name = Annotated[str | None, typer.Option("--name", help="Name of the schedule; else made of the job file's.")]
+Name = Annotated[
+    str | None, typer.Option("--name", help="Name of the schedule; else made of the job file's.")
+]
 Image = Annotated[str | None, typer.Option("--image", help="Container image, for kubernetes and rayjob.")]
 Nodes = Annotated[
     int | None, typer.Option("--nodes", min=1, help="Nodes with labelers, for rayjob and slurm. Default: 1.")
@@ -40,7 +42,9 @@ Gpus = Annotated[
 ]
 Address = Annotated[
     str | None,
-    typer.Option("--address", metavar="URL", help="Cluster that airflow submits to; else its worker runs it."),
+    typer.Option(
+        "--address", metavar="URL", help="Cluster that airflow submits to; else its worker runs it."
+    ),
 ]
 
 
@@ -57,11 +61,13 @@ def schedule(
 ) -> int:
     """Print what makes a scheduler run the job file; its first comment says how to apply it.
 
-    Two runs of a schedule never go on at once. One that lost a node or a store is tried again and goes on from
-    the output; one whose options are wrong is not.
+    Two runs of a schedule never go on at once. One that lost a node or a store is tried again and goes on
+    from the output; one whose options are wrong is not.
     """
     if target not in TARGETS:
-        raise UsageError(f"--target is {target!r}: give one of {', '.join(TARGETS)}{suggestion(target, TARGETS)}")
+        raise UsageError(
+            f"--target is {target!r}: give one of {', '.join(TARGETS)}{suggestion(target, TARGETS)}"
+        )
     refuse_unused_settings(
         target,
         [
@@ -103,5 +109,3 @@ def _text(target: str, planned: Schedule) -> str:
         "airflow": airflow_dag,
     }
     return texts[target](planned)
-
-

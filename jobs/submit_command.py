@@ -1,4 +1,4 @@
-"""`sam-label submit`: a run handed to the job server of a Ray cluster, and `sam-label jobs` for what became of it."""
+"""`sam-label submit`: a run handed to a Ray cluster's job server; `sam-label jobs`: what became of it."""
 
 import json
 import shlex
@@ -27,7 +27,8 @@ jobs = typer.Typer(help="List, follow and stop what was submitted to a cluster."
 
 JobFile = Annotated[str, typer.Argument(metavar="JOB", help="Job file (TOML).")]
 RunOptions = Annotated[
-    list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="Options of `run`, which win over the file.")
+    list[str] | None,
+    typer.Argument(metavar="[-- OPTIONS]", help="Options of `run`, which win over the file."),
 ]
 Address = Annotated[
     str,

@@ -1,7 +1,7 @@
 """Job files: TOML with the option names of the command line, a group (`[mask]`) in a table of its name.
 
-A job file holds no secrets: credentials come from the environment, a profile or a role. A preset is a job file
-of ours, told by its name; its first line is a comment that says what it is for.
+A job file holds no secrets: credentials come from the environment, a profile or a role. A preset is a job
+file of ours, told by its name; its first line is a comment that says what it is for.
 """
 
 import tomllib

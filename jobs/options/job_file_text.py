@@ -9,12 +9,12 @@ from pipeline.config import RunConfig
 
 INIT_HEAD = """\
 # A job file of sam-label: `sam-label run --config {name}`. Flags and SAM_LABEL_* variables win over it.
-# What is commented out has its default. No secret may stand here: credentials come from the environment or a role.
+# What is commented out has its default. No secret may stand here: credentials come from the environment.
 # `sam-label config schema > sam-label.schema.json` lets an editor check it; its first line then is
 # #:schema ./sam-label.schema.json
 """
 EXAMPLES = {
-    "input": '"s3://photos/${DATE-1d}"  # yesterday\'s folder, by UTC; also YEAR, MONTH, DAY, HOUR and --var NAME=VALUE',
+    "input": '"s3://photos/${DATE-1d}"  # yesterday\'s; also YEAR, MONTH, DAY, HOUR, and --var NAME=VALUE',
     "output": '"s3://masks/${DATE-1d}"',
     "max_failures": '"5%"',
     "checkpoint": '"weights/sam.safetensors"',
@@ -40,7 +40,7 @@ def commented_job_file(name: str) -> str:
 
 
 def job_file_of(values: Mapping[str, Any], notes: Mapping[str, str]) -> str:
-    """A job file that sets these values by option name; None stands as a comment. A note follows its value."""
+    """A job file that sets these values by option name, each with its note; None stands as a comment."""
 
     def lines(field: ConfigField) -> Iterator[str]:
         value, note = values[field.name], notes.get(field.name)

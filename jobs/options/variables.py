@@ -1,8 +1,8 @@
 """Variables in INPUT and OUTPUT, for runs by schedule: `s3://photos/${DATE-1d}`.
 
-DATE, YEAR, MONTH, DAY and HOUR are those of the command's start in UTC; `${DATE-1d}` and `${HOUR+2h}` are days
-and hours away from it. `--var DATE=2026-11-01` (or 2026-11-01T05) sets that moment, to do a day again. Other
-names come from `--var NAME=VALUE`. `$${` stands for `${`; any other `$` for itself.
+DATE, YEAR, MONTH, DAY and HOUR are those of the command's start in UTC; `${DATE-1d}` and `${HOUR+2h}` are
+days and hours away from it. `--var DATE=2026-11-01` (or 2026-11-01T05) sets that moment, to do a day again.
+Other names come from `--var NAME=VALUE`. `$${` stands for `${`; any other `$` for itself.
 """
 
 import re
@@ -109,7 +109,7 @@ def _moment(text: str) -> datetime:
         return datetime.fromisoformat(f"{parts['date']}T{parts['hour'] or '00'}:00:00+00:00")
     except ValueError:
         raise UsageError(
-            f"--var sets DATE to {redacted(text)!r}: give a day as 2026-11-01, or with an hour as 2026-11-01T05"
+            f"--var sets DATE to {redacted(text)!r}: give a day as 2026-11-01, or its hour as 2026-11-01T05"
         ) from None
 
 

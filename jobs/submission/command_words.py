@@ -40,6 +40,6 @@ def refuse_relative(values: dict[str, Any], where: str) -> None:
         is_url = isinstance(place, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", place)
         if isinstance(place, str) and not is_url and not PurePosixPath(place).is_absolute():
             raise UsageError(
-                f"{name} is {place!r}, a path that means nothing {where}; give a URL, or an absolute path that "
-                "is there too"
+                f"{name} is {place!r}, a path that means nothing {where}; give a URL, or an absolute path "
+                "that is there too"
             )

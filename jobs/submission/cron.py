@@ -1,7 +1,7 @@
 """Cron lines, checked here so that a wrong one is not found by a scheduler that nobody watches.
 
-Five fields as in crontab(5), or @hourly, @daily, @weekly, @monthly, @yearly. Times are UTC. The text that comes out
-is understood by cron, Kubernetes, Slurm and Airflow alike: numbers in place of names, Sunday as 0.
+Five fields as in crontab(5), or @hourly, @daily, @weekly, @monthly, @yearly. Times are UTC. The text that
+comes out is understood by cron, Kubernetes, Slurm and Airflow alike: numbers in place of names, Sunday as 0.
 """
 
 import re
@@ -76,8 +76,8 @@ class Cron:
         cron = cls(*(_values(field, word, line) for field, word in zip(FIELDS, words, strict=True)))
         if cron.days and cron.weekdays and "*" in words[2] + words[4]:
             raise UsageError(
-                f"--cron is {line!r}, which cron and Kubernetes read differently: days of the month and of the "
-                "week together take lists and ranges, without *"
+                f"--cron is {line!r}, which cron and Kubernetes read differently: days of the month and of "
+                "the week together take lists and ranges, without *"
             )
         if cron._never_comes():
             raise UsageError(f"--cron is {line!r}, a day that no month has; correct the day or the month")
@@ -90,7 +90,7 @@ class Cron:
 
     @property
     def calendars(self) -> list[str]:
-        """The same for systemd's OnCalendar=, one line or two: cron runs on days of the month OR of the week."""
+        """The same for systemd's OnCalendar=; two, if days of the month OR of the week start a run."""
         time = f"{_two(self.hours)}:{_two(self.minutes)}:00 UTC"
         weekdays = ",".join(DAYS[day].capitalize() for day in self.weekdays or ())
         date, any_date = f"*-{_two(self.months)}-{_two(self.days)}", f"*-{_two(self.months)}-*"
@@ -141,8 +141,8 @@ def _number(field: Field, text: str, line: str) -> int:
 def _wrong(field: Field, item: str, line: str) -> UsageError:
     names = f" or {field.names[0]} to {field.names[-1]}" if field.names else ""
     return UsageError(
-        f"--cron is {line!r}, whose {field.title} has {item!r}: give *, {field.least} to {field.most}{names}, "
-        "lists (1,15), ranges (1-5) and steps (*/10)"
+        f"--cron is {line!r}, whose {field.title} has {item!r}: give *, {field.least} to {field.most}{names}"
+        ", lists (1,15), ranges (1-5) and steps (*/10)"
     )
 
 

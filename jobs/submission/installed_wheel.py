@@ -1,7 +1,7 @@
 """What is installed here as a wheel again, for a cluster to install: also that of a checkout, as it is now.
 
-Its version ends in a digest of the contents (`0.1.0+5f3c...`): Ray keeps what it has installed by name, and would
-not notice that a checkout has changed.
+Its version ends in a digest of the contents (`0.1.0+5f3c...`): Ray keeps what it has installed by name, and
+would not notice that a checkout has changed.
 """
 
 import sysconfig
@@ -11,12 +11,18 @@ from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZipFile
 
 from pipeline.errors import SamLabelError
 
 PACKAGES = ("sam_label", "sam_core", "pipeline", "jobs")
-KEPT = ("METADATA", "entry_points.txt", "top_level.txt", "licenses/LICENSE", "licenses/NOTICE")  # of what the installation knows about itself
+KEPT = (
+    "METADATA",
+    "entry_points.txt",
+    "top_level.txt",
+    "licenses/LICENSE",
+    "licenses/NOTICE",
+)  # of what the installation knows about itself
 
 
 def installed_wheel(folder: Path) -> Path:
@@ -44,7 +50,7 @@ def installed_wheel(folder: Path) -> Path:
     record = "".join(f"{name},sha256={_hash(data)},{len(data)}\n" for name, data in files.items())
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
     wheel = folder / f"sam_label-{version}-{tag}.whl"
-    with ZipFile(wheel, "w", ZIP_DEFLATED, compresslevel=1) as archive:
+    with ZipFile(wheel, "w") as archive:  # stored: nearly all of it is weights, which do not get smaller
         for name, data in files.items():
             archive.writestr(name, data)
     return wheel

@@ -36,7 +36,11 @@ def scheduled_ray_job(schedule: Schedule) -> str:
     cluster = ray_job["spec"]["rayClusterSpec"]
     (workers,) = cluster["workerGroupSpecs"]
     workers |= dict.fromkeys(("replicas", "minReplicas", "maxReplicas"), schedule.nodes)
-    pods = [cluster["headGroupSpec"]["template"], workers["template"], ray_job["spec"]["submitterPodTemplate"]]
+    pods = [
+        cluster["headGroupSpec"]["template"],
+        workers["template"],
+        ray_job["spec"]["submitterPodTemplate"],
+    ]
     for pod in pods:
         pod["spec"]["serviceAccountName"] = _account_name(schedule)
         for container in pod["spec"]["containers"]:
@@ -50,9 +54,7 @@ def scheduled_ray_job(schedule: Schedule) -> str:
     starter = spec["jobTemplate"]["spec"]["template"]["spec"]
     starter["serviceAccountName"] = f"{schedule.name}-schedule"
     starter["containers"][0] |= {"image": schedule.image, "args": [schedule.name]}
-    return _manifest(
-        schedule, [_job_file(schedule), *_account(schedule), *_access(schedule), ray_job, job]
-    )
+    return _manifest(schedule, [_job_file(schedule), *_account(schedule), *_access(schedule), ray_job, job])
 
 
 def _scheduled(job: dict[str, Any], schedule: Schedule) -> dict[str, Any]:
@@ -125,10 +127,11 @@ def _unshared(value: Any) -> Any:
 
 def _manifest(schedule: Schedule, documents: list[Any]) -> str:
     text = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    return f"# Apply: save this as {schedule.name}.yaml, then: kubectl apply -n NAMESPACE -f {schedule.name}.yaml\n{text}"
+    file = f"{schedule.name}.yaml"
+    return f"# Apply: save this as {file}, then: kubectl apply -n NAMESPACE -f {file}\n{text}"
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML states no types
     """Writes texts of several lines as such, where YAML can."""
 
 

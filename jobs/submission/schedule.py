@@ -83,7 +83,7 @@ def slurm_script(schedule: Schedule) -> str:
     """An sbatch script, one Ray over the nodes of its allocation."""
     dated = r" --var DATE=$(date -u +\%FT\%H)" if schedule.is_dated else ""
     apply = (
-        f"# Apply: save this as {schedule.name}.sbatch on a login node, and add to `crontab -e` (times in UTC): "
+        f"# Apply: save this as {schedule.name}.sbatch on a login node, and add to `crontab -e` (in UTC): "
         f"{schedule.cron} sbatch --parsable $HOME/{schedule.name}.sbatch{dated}"
     )
     return _filled(
@@ -103,8 +103,8 @@ def airflow_dag(schedule: Schedule) -> str:
     submit = ["sam-label", "submit", job, "--follow", "--address", schedule.address or ""]
     command = submit if schedule.address else ["sam-label", "run", "--config", job]
     apply = (
-        f"# Apply: save this as {schedule.name}.py in the DAG folder of Airflow (2.9 or newer), whose workers have "
-        "sam-label and this job file"
+        f"# Apply: save this as {schedule.name}.py in the DAG folder of Airflow 2.9 or newer, whose workers "
+        "have sam-label and this job file"
     )
     return _filled(
         "airflow.py.txt",
@@ -134,7 +134,7 @@ Print = Callable[[Schedule], str]
 
 
 def refuse_unused_settings(target: str, given: Sequence[tuple[str, object, Sequence[str]]]) -> None:
-    """Raises UsageError for an option that says nothing to the target: `given` is flag, value, its targets."""
+    """Raises UsageError for an option that says nothing to the target; `given`: flag, value, targets."""
     for flag, value, targets in given:
         if value is not None and target not in targets:
             raise UsageError(f"{flag} says nothing to --target {target}; it is for {' and '.join(targets)}")

@@ -1,25 +1,27 @@
 """Jobs on a Ray cluster, over the HTTP of its dashboard, without being part of the cluster.
 
-Every call has a limit, for Ray's own client has none. It is given the address that the user named, which it would
-overrule by RAY_ADDRESS. Whoever reaches a job server runs code on the cluster, so one without token
+Every call has a limit, for Ray's own client has none. It is given the address that the user named, which it
+would overrule by RAY_ADDRESS. Whoever reaches a job server runs code on the cluster, so one without token
 authentication is refused unless it listens on this machine.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import requires
+from importlib.metadata import metadata
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
 from pipeline.cluster.quiet import environment
-from pipeline.cluster.ray_internals import version_of_server
+from pipeline.cluster.ray_internals import CLIENT_LOGGERS, versions_of_server
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.shutdown import answer
 from pipeline.store.uri import redacted
@@ -33,7 +35,7 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 @dataclass(frozen=True)
 class ClusterJob:
-    """A job as its cluster knows it; `exit_code` is its command's, None while it runs or if it never began."""
+    """A job as its cluster knows it; `exit_code` is its command's, None if it runs or never began."""
 
     id: str
     status: str  # PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED
@@ -52,11 +54,15 @@ class JobServer:
     """The job server at an address. Raises: UsageError, SamLabelError if it does not answer."""
 
     def __init__(self, address: str, allow_unauthenticated: bool = False) -> None:
+        for name in CLIENT_LOGGERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
         self.url = _url(address)
         _refuse_unsafe(self.url, allow_unauthenticated)
         with environment({"RAY_API_SERVER_ADDRESS": self.url}):
             self._client = self._bounded(lambda: JobSubmissionClient(self.url))
-        _refuse_other_ray(self.url, version_of_server(self._client))
+        versions = self._bounded(lambda: versions_of_server(self._client))
+        if versions is not None:
+            _refuse_other_versions(self.url, *versions)
 
     def submit(self, command: str, runtime_env: Mapping[str, Any], metadata: Mapping[str, str]) -> str:
         """The id of a new job that runs the command in a shell on the cluster."""
@@ -112,13 +118,13 @@ class JobServer:
             await asyncio.sleep(1)
         return written
 
-    def _bounded(self, call: Callable[[], T], limit_s: float = ANSWER_S, job_id: str = "") -> T:
+    def _bounded(self, call: Callable[[], T], limit_s: float | None = None, job_id: str = "") -> T:
         try:
-            return answer(call, limit_s, f"the job server at {self.url}")
+            return answer(call, limit_s or ANSWER_S, f"the job server at {self.url}")
         except AuthenticationError as refused:
             raise UsageError(
-                f"the Ray cluster at {self.url} asks for its token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
-                "(or RAY_AUTH_TOKEN_PATH) to the cluster's"
+                f"the Ray cluster at {self.url} asks for its token; set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's"
             ) from refused
         except OSError as fault:  # every fault of the connection, that of `requests` too
             raise SamLabelError(
@@ -128,7 +134,7 @@ class JobServer:
         except RuntimeError as fault:
             if job_id and "status code 404" in str(fault):
                 raise UsageError(
-                    f"there is no job {job_id} at {self.url}; `sam-label jobs list` shows those that there are"
+                    f"there is no job {job_id} at {self.url}; `sam-label jobs list` shows those there are"
                 ) from fault
             raise SamLabelError(f"the job server at {self.url} refused: {_first_line(fault)}") from fault
 
@@ -153,20 +159,25 @@ def _refuse_unsafe(url: str, allowed: bool) -> None:
     is_here = urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
     if not (allowed or is_here) and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
         raise UsageError(
-            f"the Ray cluster at {url} would be used without token authentication; set RAY_AUTH_MODE=token on it "
-            "and here, or allow_unauthenticated_cluster = true in the job file"
+            f"the Ray cluster at {url} would be used without token authentication; set RAY_AUTH_MODE=token "
+            "on it and here, or allow_unauthenticated_cluster = true in the job file"
         )
 
 
-def _refuse_other_ray(url: str, version: str | None) -> None:
-    """Raises UsageError for a Ray that sam-label does not run with."""
-    for line in requires("sam-label") or ():
-        needed = Requirement(line)
-        if version and needed.name == "ray" and not needed.specifier.contains(version, prereleases=True):
-            raise UsageError(
-                f"the cluster at {url} runs Ray {version}, and sam-label needs Ray {needed.specifier}; use a "
-                "cluster with such a Ray"
-            )
+def _refuse_other_versions(url: str, ray: str, python: str) -> None:
+    """Raises UsageError for a cluster on which sam-label does not run, by what its package asks for."""
+    package = metadata("sam-label")
+    needs_ray = next(
+        needed.specifier
+        for needed in map(Requirement, package.get_all("Requires-Dist") or ())
+        if needed.name == "ray"
+    )
+    needs_python = SpecifierSet(package["Requires-Python"])
+    if not needs_ray.contains(ray, prereleases=True) or not needs_python.contains(python, prereleases=True):
+        raise UsageError(
+            f"the cluster at {url} has Ray {ray} and Python {python}, and sam-label needs Ray {needs_ray} "
+            f"and Python {needs_python}; use a cluster that has"
+        )
 
 
 def _cluster_job(details: Any) -> ClusterJob:
@@ -182,7 +193,11 @@ def _cluster_job(details: Any) -> ClusterJob:
 
 
 def _time(milliseconds: int | None) -> str | None:
-    return datetime.fromtimestamp(milliseconds / 1e3, UTC).isoformat(timespec="seconds") if milliseconds else None
+    return (
+        datetime.fromtimestamp(milliseconds / 1e3, UTC).isoformat(timespec="seconds")
+        if milliseconds
+        else None
+    )
 
 
 def _first_line(message: object) -> str:

@@ -22,7 +22,7 @@ GIT_S = 10.0  # a matter of milliseconds, but for a slow network disk
 
 @cache
 def made_with() -> dict[str, str]:
-    """Version by name, of this process; `revision` only if it is known, `-dirty` if the checkout has changes."""
+    """Version by name, of this process; `revision` if it is known, with `-dirty` if files are changed."""
     versions = {"sam_label": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -24,7 +24,7 @@ from jobs.rewrite_commands import compact, merge
 from jobs.run_command import run
 from jobs.stats_command import stats
 from jobs.schedule_command import schedule
-from jobs.submit_command import jobs, submit
+from jobs.submit_command import submit, submitted
 from jobs.verbosity import logged_to_stderr, verbosity_of
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.shutdown import exit_process, sigterm_interrupts
@@ -45,7 +45,7 @@ for command in (run, *OF_DATASETS, submit, schedule, doctor, bench):
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
-app.add_typer(jobs, name="jobs")
+app.add_typer(submitted, name="jobs")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """`sam-label schedule`: a job file on a schedule, as the text that a scheduler takes."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
 
 import typer
@@ -13,7 +14,6 @@ from jobs.submission.schedule import (
     Schedule,
     airflow_dag,
     checked_name,
-    refuse_unused_settings,
     slurm_script,
     systemd_units,
 )
@@ -68,7 +68,7 @@ def schedule(
         raise UsageError(
             f"--target is {target!r}: give one of {', '.join(TARGETS)}{suggestion(target, TARGETS)}"
         )
-    refuse_unused_settings(
+    _refuse_unused_settings(
         target,
         [
             ("--image", image, ("kubernetes", "rayjob")),
@@ -89,10 +89,10 @@ def schedule(
         job_file=file,
         places=(str(values["input"]), str(values["output"])),
         variables=tuple(var or ()),
+        own_image=image,
         nodes=nodes or 1,
         gpus=gpus or 0,
         address=address,
-        **({"image": image} if image else {}),
     )
     print(_text(target, planned), end="")
     return 0
@@ -109,3 +109,10 @@ def _text(target: str, planned: Schedule) -> str:
         "airflow": airflow_dag,
     }
     return texts[target](planned)
+
+
+def _refuse_unused_settings(target: str, given: Sequence[tuple[str, object, Sequence[str]]]) -> None:
+    """Raises UsageError for an option that says nothing to the target; `given`: flag, value, targets."""
+    for flag, value, targets in given:
+        if value is not None and target not in targets:
+            raise UsageError(f"{flag} says nothing to --target {target}; it is for {' and '.join(targets)}")

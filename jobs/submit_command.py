@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 STOPPED = 130  # as a run that SIGTERM ended
 NOT_FOUND = 127  # of a shell, for a command that is not there
 
-jobs = typer.Typer(help="List, follow and stop what was submitted to a cluster.", no_args_is_help=True)
+submitted = typer.Typer(help="List, follow and stop what was submitted to a cluster.", no_args_is_help=True)
 
 JobFile = Annotated[str, typer.Argument(metavar="JOB", help="Job file (TOML).")]
 RunOptions = Annotated[
@@ -81,7 +81,7 @@ def submit(
     return _followed(server, job_id)
 
 
-@jobs.command("list")
+@submitted.command("list")
 def list_jobs(address: Address, json_: Json = False) -> int:
     """The jobs that the cluster remembers, the newest first."""
     known = _server(address).jobs()
@@ -95,7 +95,7 @@ def list_jobs(address: Address, json_: Json = False) -> int:
     return 0
 
 
-@jobs.command()
+@submitted.command()
 def status(job_id: Id, address: Address, json_: Json = False) -> int:
     """How a job stands, its exit code and its command."""
     job = _server(address).job(job_id)
@@ -108,7 +108,7 @@ def status(job_id: Id, address: Address, json_: Json = False) -> int:
     return 0
 
 
-@jobs.command()
+@submitted.command()
 def logs(job_id: Id, address: Address, follow: Follow = False) -> int:
     """What a job has written; with --follow until it ends, and then its exit code."""
     server = _server(address)
@@ -118,7 +118,7 @@ def logs(job_id: Id, address: Address, follow: Follow = False) -> int:
     return 0
 
 
-@jobs.command()
+@submitted.command()
 def stop(job_id: Id, address: Address) -> int:
     """End a job in order: what it has done is committed, and the same job goes on from there."""
     was_running = _server(address).stop(job_id)

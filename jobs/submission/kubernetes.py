@@ -20,7 +20,7 @@ def cron_job(schedule: Schedule) -> str:
     (run,) = pod["containers"]
     run["image"] = schedule.image
     run["args"] = ["run", "--config", JOB_FILE, *map(_argument, schedule.options)]
-    _with_gpus(run, schedule.gpus)
+    _with_gpus(pod, schedule.gpus)
     return _manifest(schedule, [_job_file(schedule), *_account(schedule), job])
 
 
@@ -48,7 +48,7 @@ def scheduled_ray_job(schedule: Schedule) -> str:
     for volume in pods[0]["spec"]["volumes"]:
         if volume["name"] == "job":
             volume["configMap"]["name"] = _job_file_name(schedule)
-    _with_gpus(workers["template"]["spec"]["containers"][0], schedule.gpus)
+    _with_gpus(workers["template"]["spec"], schedule.gpus)
 
     spec = _scheduled(job, schedule)
     starter = spec["jobTemplate"]["spec"]["template"]["spec"]
@@ -95,10 +95,12 @@ def _access(schedule: Schedule) -> Iterator[dict[str, Any]]:
         yield document
 
 
-def _with_gpus(container: dict[str, Any], gpus: int) -> None:
+def _with_gpus(pod: dict[str, Any], gpus: int) -> None:
+    """Gives the pod's container GPUs and what feeds them, and lets the pod onto nodes kept for those."""
     if gpus:
-        for kind in ("requests", "limits"):
-            container["resources"][kind][GPU] = str(gpus)
+        amounts = {"cpu": str(6 * gpus), "memory": f"{24 * gpus}Gi", GPU: str(gpus)}
+        pod["containers"][0]["resources"] = {"requests": amounts, "limits": dict(amounts)}
+        pod["tolerations"] = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
 
 
 def _job_file_name(schedule: Schedule) -> str:
@@ -115,7 +117,7 @@ def _argument(word: str) -> str:
 
 
 def _documents(template: str) -> list[Any]:
-    # Each document is read twice, so that YAML's anchors do not make two places of it one object.
+    # YAML's anchors make one object of several places, and a change to one would change them all.
     return [_unshared(document) for document in yaml.safe_load_all((TEMPLATES / template).read_text("utf-8"))]
 
 

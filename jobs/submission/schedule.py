@@ -4,7 +4,6 @@ import getpass
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,10 +26,15 @@ class Schedule:
     job_file: Path  # absolute
     places: tuple[str, ...]  # INPUT and OUTPUT, variables and all
     variables: tuple[str, ...] = ()
-    image: str = f"sam-label:{__version__}-cpu"
+    own_image: str | None = None
     nodes: int = 1
     gpus: int = 0  # a node
     address: str | None = None  # the job server of a cluster that is up already
+
+    @property
+    def image(self) -> str:
+        """The image named, else the one that infra/Dockerfile makes."""
+        return self.own_image or f"sam-label:{__version__}-{'cuda' if self.gpus else 'cpu'}"
 
     @property
     def job_text(self) -> str:
@@ -128,13 +132,3 @@ def _systemd_word(word: str) -> str:
         raise UsageError(f"{word!r} holds a control character, which a unit of systemd cannot; rename it")
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"'
-
-
-Print = Callable[[Schedule], str]
-
-
-def refuse_unused_settings(target: str, given: Sequence[tuple[str, object, Sequence[str]]]) -> None:
-    """Raises UsageError for an option that says nothing to the target; `given`: flag, value, targets."""
-    for flag, value, targets in given:
-        if value is not None and target not in targets:
-            raise UsageError(f"{flag} says nothing to --target {target}; it is for {' and '.join(targets)}")

@@ -8,6 +8,7 @@ authentication is refused unless it listens on this machine.
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ from pipeline.store.uri import redacted
 T = TypeVar("T")
 ANSWER_S = 30.0  # of a call that moves little
 UPLOAD_S = 600.0  # a wheel of 20 MB over a slow line
+SILENCE_S = 120.0  # of a log, after which its connection is made again: a machine that is gone says nothing
+LOST_S = 60.0  # without a server, before a follower gives up; the job does not notice
 DASHBOARD_PORT = 8265
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -100,23 +103,38 @@ class JobServer:
         written = 0
         while True:
             written = asyncio.run(self._write_log(job_id, write, written))
-            job = self.job(job_id)
+            job = self._job_in_time(job_id)
             if job.has_ended:
                 write(self.log(job_id)[written:])
                 return job
 
     async def _write_log(self, job_id: str, write: Callable[[str], object], written: int) -> int:
-        """How many characters are written when the job ends or the connection breaks."""
-        seen = 0
+        """How many characters are written when the job ends, or the connection breaks or seems to have."""
+        seen, clock = 0, asyncio.get_running_loop().time
         try:
-            async for text in self._client.tail_job_logs(job_id):
-                new = text[max(0, written - seen) :]
-                seen += len(text)
-                written += len(new)
-                write(new)
+            async with asyncio.timeout_at(clock() + SILENCE_S) as silence:
+                async for text in self._client.tail_job_logs(job_id):
+                    silence.reschedule(clock() + SILENCE_S)
+                    new = text[max(0, written - seen) :]
+                    seen += len(text)
+                    written += len(new)
+                    write(new)
         except (OSError, RuntimeError):  # aiohttp's are OSErrors; the job itself is asked next
             await asyncio.sleep(1)
         return written
+
+    def _job_in_time(self, job_id: str) -> ClusterJob:
+        """The job, once the server can be reached again. Raises: as `job`, after LOST_S."""
+        deadline = time.monotonic() + LOST_S
+        while True:
+            try:
+                return self.job(job_id)
+            except UsageError:
+                raise
+            except SamLabelError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(2)
 
     def _bounded(self, call: Callable[[], T], limit_s: float | None = None, job_id: str = "") -> T:
         try:

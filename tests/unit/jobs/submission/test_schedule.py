@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -46,7 +47,10 @@ def text_for(capsys: pytest.CaptureFixture[str], job: Path, target: str, *option
 
 
 def by_kind(text: str) -> dict[str, dict[str, Any]]:
-    return {document["kind"]: document for document in yaml.safe_load_all(text)}
+    """The manifests, the CronJob's every field known to Kubernetes."""
+    kinds = {document["kind"]: document for document in yaml.safe_load_all(text)}
+    kubernetes_validate.validate(kinds["CronJob"], "1.35", strict=True)
+    return kinds
 
 
 def test_kubernetes_runs_the_job_file_in_a_pod(capsys: pytest.CaptureFixture[str], job: Path) -> None:
@@ -66,6 +70,7 @@ def test_kubernetes_runs_the_job_file_in_a_pod(capsys: pytest.CaptureFixture[str
     assert run["resources"]["limits"]["nvidia.com/gpu"] == "2"
     assert run["args"][-1].replace("$$(", "$(") == f"REGION={REGION}"
     assert "$$(id)" in run["args"][-1], "else Kubernetes expands it"
+    assert pod["tolerations"][0]["key"] == "nvidia.com/gpu"
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "job"]
     assert volume["configMap"]["name"] == kinds["ConfigMap"]["metadata"]["name"]
     assert pod["serviceAccountName"] == kinds["ServiceAccount"]["metadata"]["name"]
@@ -80,6 +85,7 @@ def test_a_ray_job_is_copied_by_a_cron_job(capsys: pytest.CaptureFixture[str], j
     (workers,) = spec["rayClusterSpec"]["workerGroupSpecs"]
     assert [workers[name] for name in ("replicas", "minReplicas", "maxReplicas")] == [3, 3, 3]
     assert workers["template"]["spec"]["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] == "1"
+    assert workers["template"]["spec"]["containers"][0]["image"].endswith("-cuda")
     (starter,) = kinds["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert starter["args"] == [kinds["RayJob"]["metadata"]["name"]] == ["nightly"]
     assert kinds["CronJob"]["spec"]["concurrencyPolicy"] == "Forbid"

@@ -32,6 +32,7 @@ ANSWER_S = 30.0  # of a call that moves little
 UPLOAD_S = 600.0  # a wheel of 20 MB over a slow line
 SILENCE_S = 120.0  # of a log, after which its connection is made again: a machine that is gone says nothing
 LOST_S = 60.0  # without a server, before a follower gives up; the job does not notice
+CONNECT_AGAIN_S = 2.0
 DASHBOARD_PORT = 8265
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -120,7 +121,7 @@ class JobServer:
                     written += len(new)
                     write(new)
         except (OSError, RuntimeError):  # aiohttp's are OSErrors; the job itself is asked next
-            await asyncio.sleep(1)
+            await asyncio.sleep(CONNECT_AGAIN_S)
         return written
 
     def _job_in_time(self, job_id: str) -> ClusterJob:
@@ -134,7 +135,7 @@ class JobServer:
             except SamLabelError:
                 if time.monotonic() > deadline:
                     raise
-            time.sleep(2)
+            time.sleep(CONNECT_AGAIN_S)
 
     def _bounded(self, call: Callable[[], T], limit_s: float | None = None, job_id: str = "") -> T:
         try:

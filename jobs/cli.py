@@ -22,8 +22,8 @@ from jobs.filter_command import filter_masks
 from jobs.models_command import models
 from jobs.rewrite_commands import compact, merge
 from jobs.run_command import run
-from jobs.stats_command import stats
 from jobs.schedule_command import schedule
+from jobs.stats_command import stats
 from jobs.submit_command import submit, submitted
 from jobs.verbosity import logged_to_stderr, verbosity_of
 from pipeline.errors import SamLabelError, UsageError

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from jobs.bench_command import bench
+from jobs.config_command import config
 from jobs.dataset_commands import gc, retry, status, validate
 from jobs.doctor_command import doctor
 from jobs.draw_command import draw
@@ -22,8 +23,10 @@ from jobs.models_command import models
 from jobs.preview_command import preview
 from jobs.rewrite_commands import compact, merge
 from jobs.run_command import run
+from jobs.schedule_command import schedule
 from jobs.similar_command import similar
 from jobs.stats_command import stats
+from jobs.submit_command import submit, submitted
 from jobs.verbosity import logged_to_stderr, verbosity_of
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.shutdown import exit_process, sigterm_interrupts
@@ -52,6 +55,8 @@ COMMANDS = (
     gc,
     compact,
     merge,
+    submit,
+    schedule,
     doctor,
     bench,
 )
@@ -59,6 +64,8 @@ for command in COMMANDS:
     app.command()(command)
 app.command("filter")(filter_masks)
 app.add_typer(models, name="models")
+app.add_typer(config, name="config")
+app.add_typer(submitted, name="jobs")
 
 
 def main(arguments: list[str] | None = None) -> None:

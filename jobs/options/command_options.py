@@ -8,13 +8,15 @@ import inspect
 import os
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
 
-from jobs.options.fields import ENVIRONMENT_PREFIX, ConfigField, config_fields, config_from
-from jobs.options.job_file import job_values
+from jobs.options.fields import ENVIRONMENT_PREFIX, ConfigField, config_fields
+from jobs.options.given import Given
+from jobs.options.job_file import job_values, presets
+from jobs.options.variables import Variables
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.suggestion import suggestion
@@ -24,7 +26,14 @@ OTHER_SETTINGS = ["CONFIG", "CACHE"]
 # likeness of 0.63 to PRECISION; INPUT with a letter missing has 0.89 to INPUT.
 MISSPELT = 0.8
 
-Config = TypeVar("Config", bound=BaseModel)
+Var = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--var",
+        metavar="NAME=VALUE",
+        help="Value of ${NAME} in INPUT and OUTPUT; may be repeated. ${DATE} is today in UTC.",
+    ),
+]
 
 
 def configured_by(
@@ -33,19 +42,36 @@ def configured_by(
     """A decorator for a command that takes a `config` of the model first, and then options of its own."""
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @wraps(command)
+        def with_config(given: Given, **values: Any) -> int:
+            return command(given.config(model), **values)
+
+        return given_options(model, show_defaults)(with_config)
+
+    return decorate
+
+
+def given_options(
+    model: type[BaseModel], show_defaults: bool = True
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """As `configured_by`, for a command that takes what was `given`, unchecked, in place of a `config`."""
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
         fields = list(config_fields(model))
 
         @wraps(command)
-        def with_options(context: typer.Context, job_file: str | None, **values: Any) -> int:
+        def with_options(
+            context: typer.Context, job_file: str | None, variables: list[str] | None, **values: Any
+        ) -> int:
             _refuse_misspelt_variables(fields)
-            given = {field.name: values.pop(field.name) for field in fields}
-            config = config_from(model, given, lambda field: _place(context, field, job_file))
-            return command(config, **values)
+            options = {field.name: values.pop(field.name) for field in fields}
+            return command(Given(options, context, job_file, Variables.given(variables or ())), **values)
 
         own = list(inspect.signature(command).parameters.values())[1:]
         parameters = [
             _keyword("context", typer.Context, inspect.Parameter.empty),
             _keyword("job_file", _job_file_annotation(model), None),
+            _keyword("variables", Var, None),
             *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
             *(_parameter(field, show_defaults) for field in fields),
         ]
@@ -87,7 +113,7 @@ def _job_file_annotation(model: type[BaseModel]) -> Any:
         show_envvar=False,
         is_eager=True,  # before the options whose defaults it sets
         callback=read,
-        help="Job file (TOML) with options by name, or the name of a preset: quick, fine.",
+        help=f"Job file (TOML) with options by name, or the name of a preset: {', '.join(presets())}.",
     )
     return Annotated[str | None, option]
 
@@ -103,13 +129,3 @@ def _refuse_misspelt_variables(fields: Sequence[ConfigField]) -> None:
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-def _place(context: typer.Context, field: ConfigField, job_file: str | None) -> str:
-    """The place that a value came from, or should have come from, as a message names it."""
-    source = context.get_parameter_source(field.name)
-    if source is not None and source.name == "ENVIRONMENT":
-        return field.variable
-    if source is not None and source.name == "DEFAULT_MAP":
-        return f"{field.name} in {job_file}"
-    return field.name.upper() if field.is_positional else field.flag

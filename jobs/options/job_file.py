@@ -1,6 +1,7 @@
 """Job files: TOML with the option names of the command line, a group (`[mask]`) in a table of its name.
 
-A job file holds no secrets: credentials come from the environment, a profile or a role.
+A job file holds no secrets: credentials come from the environment, a profile or a role. A preset is a job
+file of ours, told by its name; its first line is a comment that says what it is for.
 """
 
 import tomllib
@@ -10,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from jobs.options.fields import config_fields
+from jobs.options.secret_values import kind_of_secret, refuse_secrets
 from pipeline.errors import UsageError
 from pipeline.suggestion import suggestion
 
@@ -19,13 +21,18 @@ PRESETS = Path(__file__).parents[1] / "presets"
 def job_values(name: str, model: type[BaseModel]) -> dict[str, object]:
     """The values that a job file, or the preset of that name, gives to options of the model, by option name.
 
-    Raises: UsageError: no such file, not TOML, or a key that is no option.
+    Raises: UsageError: no such file, not TOML, a secret, or a key that is no option.
     """
     try:
-        tree = tomllib.loads(_job_file(name).read_text(encoding="utf-8"))
+        text = job_file(name).read_text(encoding="utf-8")
+        refuse_secrets(name, text)
+        tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
         raise UsageError(f"{name} is not a TOML job file: {wrong}") from None
     given = dict(_leaves(tree, ()))
+    for path, value in given.items():  # again: TOML can spell a value with escapes
+        if kind := kind_of_secret(str(value)):
+            raise UsageError(f"{name} sets {'.'.join(path)} to what looks like {kind}: take it out")
     known = {field.path: field.name for field in config_fields(model)}
     for path in given.keys() - known.keys():
         # the likeliest mistake is a right name in the wrong table
@@ -36,15 +43,30 @@ def job_values(name: str, model: type[BaseModel]) -> dict[str, object]:
     return {known[path]: value for path, value in given.items()}
 
 
-def _job_file(name: str) -> Path:
-    preset = PRESETS / f"{name}.toml"
+def job_file(name: str) -> Path:
+    """The job file at a path, or the preset of that name. Raises: UsageError if there is neither."""
     path = Path(name)
     if path.is_file():
         return path
-    if preset.is_file():
-        return preset
-    presets = sorted(preset.stem for preset in PRESETS.glob("*.toml"))
-    raise UsageError(f"there is no job file {name}, and no preset of that name ({', '.join(presets)})")
+    if is_preset(name):
+        return PRESETS / f"{name}.toml"
+    raise UsageError(
+        f"there is no job file {name}, and no preset of that name ({', '.join(presets())}; `sam-label "
+        "config init` writes a job file)"
+    )
+
+
+def is_preset(name: str) -> bool:
+    """Whether the name stands for a preset; a file of the same name goes first."""
+    return not Path(name).is_file() and name in presets()
+
+
+def presets() -> dict[str, str]:
+    """What each preset is for, by name."""
+    return {
+        path.stem: path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+        for path in sorted(PRESETS.glob("*.toml"))
+    }
 
 
 def _leaves(tree: dict[str, Any], group: tuple[str, ...]) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 from ray.job_config import JobConfig
+from ray.job_submission import JobSubmissionClient
 
 from pipeline.errors import SamLabelError
 
@@ -25,8 +26,16 @@ _TOKEN = "ray._raylet:AuthenticationTokenLoader.instance"  # noqa: S105  # the n
 _ADDRESS = "ray._private.services:get_ray_address_from_environment"
 _EXECUTOR = "ray.data._internal.execution.streaming_executor:StreamingExecutor"
 _END_OF_EXECUTOR = f"{_EXECUTOR}.shutdown"
+_GCS = "ray._raylet:GcsClient"
+_METADATA = "ray._common.usage.usage_lib:get_cluster_metadata"
 _ON_THE_PATH = "ray.job_config:JobConfig._runtime_env_has_working_dir"
-NAMES = (_AUTO_CONNECT, _GPUS, _TOKEN, _ADDRESS, _EXECUTOR, _END_OF_EXECUTOR, _ON_THE_PATH)
+# Of the client of a job server, which tells of each request and of the size of files.
+CLIENT_LOGGERS = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+NAMES = (_AUTO_CONNECT, _GPUS, _TOKEN, _ADDRESS, _EXECUTOR, _END_OF_EXECUTOR, _GCS, _METADATA, _ON_THE_PATH)
 
 
 def require_internals() -> None:
@@ -43,6 +52,27 @@ def gpus_here() -> int:
 def running_address() -> str:
     """The GCS address of the Ray that `auto` stands for. Raises: ConnectionError if there is none."""
     return str(_internal(_ADDRESS)("auto", None))
+
+
+def versions_at(address: str) -> tuple[str, str] | None:
+    """Versions of Ray and Python of the cluster whose head is at HOST:PORT; None if it does not say.
+
+    A fault of the connection is for `ray.init` to report.
+    """
+    try:
+        noted = _internal(_METADATA)(_internal(_GCS)(address=address))
+        return noted["ray_version"], noted["python_version"]
+    except (ray.exceptions.RayError, RuntimeError, AttributeError, KeyError, ValueError):
+        return None
+
+
+def versions_of_server(client: JobSubmissionClient) -> tuple[str, str] | None:
+    """The same of the cluster whose job server a client has reached."""
+    try:
+        noted = client._do_request("GET", "/api/v0/cluster_metadata").json()["data"]
+        return noted["rayVersion"], noted["pythonVersion"]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def forget_token() -> None:

@@ -5,22 +5,34 @@ address. One on the network without token authentication runs code for whoever r
 """
 
 import os
+import platform
 import secrets
+import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from urllib.parse import urlsplit
 
 import ray
 
 from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
-from pipeline.cluster.quiet import environment, quiet_ray
-from pipeline.cluster.ray_internals import forget_token, gpus_here, require_internals, running_address
+from pipeline.cluster.quiet import environment, native_stderr_hushed, quiet_ray
+from pipeline.cluster.ray_internals import (
+    forget_token,
+    gpus_here,
+    require_internals,
+    running_address,
+    versions_at,
+)
 from pipeline.cluster.start import local_cpus, ray_at, unusable, wait_for_cluster
 from pipeline.config import RunConfig
-from pipeline.errors import UsageError
+from pipeline.errors import SamLabelError, UsageError
 from pipeline.shutdown import answer
 
+GREETING_S = 1.0  # it comes with the connection
+HTTP_2_SETTINGS = b"\x04"  # kind of the first frame, after three bytes of its length
+HTTP_2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + HTTP_2_SETTINGS + bytes(5)  # RFC 9113
+VERSIONS_S = 3.0  # a head says them in milliseconds
 RESOURCES_S = 60.0  # in which the head counts its CPUs and GPUs, a matter of milliseconds
 
 
@@ -39,6 +51,7 @@ def refuse_what_does_not_fit(config: RunConfig) -> None:
         labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
     else:
         wait_for_cluster(address, config.cluster_wait_s)
+        _refuse_other_versions(address)
 
 
 @contextmanager
@@ -86,6 +99,40 @@ def _pool_in_time(config: RunConfig) -> LabelerPool:
             if time.monotonic() > deadline:
                 raise
         time.sleep(1)
+
+
+def _refuse_other_versions(address: str) -> None:
+    """Raises UsageError for a cluster of another Ray or Python, which Ray does not join.
+
+    A head that does not say in time is joined all the same: Ray asks it again, and waits longer.
+    """
+    theirs: tuple[str, str] | None = None
+    if not _speaks_http_2(address):
+        return  # Ray's client would not come back from a call to it
+    with suppress(SamLabelError), native_stderr_hushed():
+        theirs = answer(lambda: versions_at(address), VERSIONS_S, address)
+    mine = (ray.__version__, platform.python_version())
+    if theirs is not None and (theirs[0], _as_compared(theirs[1])) != (mine[0], _as_compared(mine[1])):
+        raise UsageError(
+            f"the cluster at {address} has Ray {theirs[0]} and Python {theirs[1]}, and here are Ray "
+            f"{mine[0]} and Python {mine[1]}; use the same here, or `sam-label submit` the job to it"
+        )
+
+
+def _speaks_http_2(address: str) -> bool:
+    """Whether what listens at HOST:PORT greets as the head of a Ray cluster does: gRPC is HTTP/2."""
+    place = urlsplit(f"//{address}")
+    with suppress(OSError), socket.create_connection((place.hostname, place.port), GREETING_S) as head:
+        head.settimeout(GREETING_S)
+        head.sendall(HTTP_2_PREFACE)
+        return head.recv(4)[3:] == HTTP_2_SETTINGS
+    return False
+
+
+def _as_compared(python: str) -> str:
+    """The part of Python's version that Ray compares: all of it, unless its own setting says otherwise."""
+    level = os.environ.get("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL", "patch")
+    return python.rpartition(".")[0] if level == "minor" else python
 
 
 def _resources() -> Mapping[str, float]:

@@ -99,7 +99,10 @@ def ray_at(address: str) -> Iterator[None]:
 
 def unusable(address: str, fault: BaseException) -> SamLabelError:
     """What a user reads of Ray's own error."""
-    why = (str(fault).splitlines() or [type(fault).__name__])[0]
+    message = str(fault)
+    if message.startswith("Version mismatch"):  # of Ray or Python, on six lines
+        message = " ".join(message.split())
+    why = (message.splitlines() or [type(fault).__name__])[0]
     return SamLabelError(f"Ray at {address} cannot be used: {why}")
 
 

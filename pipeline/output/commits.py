@@ -20,6 +20,7 @@ from pipeline.errors import DamagedFile
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.names import Kind, OwnFile, commit_name, record_name, shard_name, whole_file
 from pipeline.output.format.schema import deep_and_narrow
+from pipeline.output.made_with import made_with
 from pipeline.store.storage import Store, side_by_side
 from sam_core import __version__
 
@@ -80,6 +81,7 @@ class RunRecord:
     started_at: str = field(default_factory=now)
     settings: dict[str, Any] = field(default_factory=dict)
     software_version: str = __version__
+    made_with: dict[str, str] = field(default_factory=dict)  # versions, git revision; {} in older records
     grown_since: str = ""  # the last run that listed the input or took rows out: since then rows only joined
     filtered_from: str | None = None  # of filtered rows: which dataset, and the grown_since of that one
     ended: dict[str, Any] | None = None  # how, when, and counts; None while it runs or after it was killed
@@ -109,6 +111,7 @@ class RunRecord:
             started_at=now(),
             settings=dict(settings or {}),
             software_version=__version__,
+            made_with=made_with(),
             grown_since=self.grown_since if only_grows else run,
             ended=None,
         )

@@ -26,6 +26,7 @@ from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows, w
 from pipeline.output.format.names import DATASET, Kind, own_file, record_name, whole_file
 from pipeline.output.format.schema import file_metadata
 from pipeline.output.lock import Lock, held_lock, output_fault, refuse_if_overtaken
+from pipeline.output.made_with import made_with
 from pipeline.output.refresh import Refreshed
 from pipeline.output.sweep import sweep
 from pipeline.shutdown import in_the_time_left
@@ -110,7 +111,15 @@ def open_output(
             purpose = "overwrite" if overwrite else "refresh" if refresh else "label"
             parts, images = _written_manifest(store, lock.run, sorted_rows(listing()))
             record = RunRecord(
-                lock.run, purpose, identity, source, parts, images, settings=settings, grown_since=lock.run
+                lock.run,
+                purpose,
+                identity,
+                source,
+                parts,
+                images,
+                settings=settings,
+                made_with=made_with(),
+                grown_since=lock.run,
             )
         elif refresh:
             record = _refreshed(before, lock.run, sorted_rows(listing()), settings)

@@ -117,6 +117,11 @@ def redacted(text: str) -> str:
     return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], _SECRETS.sub("***", text))
 
 
+def has_secret(text: str) -> bool:
+    """Whether the text holds a user name, a password or a signature that `redacted` would take out."""
+    return _SECRETS.search(text) is not None
+
+
 def _refuse_unsafe_bucket(text: str, bucket: str) -> None:
     if "@" in bucket or ":" in bucket:
         raise UsageError(

@@ -1,23 +1,44 @@
 """Which token meets which Ray: a cluster is joined by the user's, a Ray of the run's own has one of its own.
 
-In processes of their own, since Ray and its environment are one a process.
+In processes of their own, since Ray and its environment are one a process. The cluster of the first test has
+a job server too, so what is submitted to one is tested there.
 """
 
+import json
 import os
 import secrets
 import subprocess
 import sys
 from pathlib import Path
 
-JOIN = """
-import os, sys
-from ray.cluster_utils import Cluster
-from pipeline.cluster.session import ray_session
-from pipeline.config import RunConfig
+STAND_IN = Path(__file__).parents[1] / "stand_in"
 
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-with ray_session(RunConfig(input="in", output="out", address=cluster.address)) as pool:
+JOIN = """
+import json, os, sys
+from ray.cluster_utils import Cluster
+from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+
+with_dashboard = {"include_dashboard": True, "dashboard_port": 0}
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2} | with_dashboard)
+config = RunConfig(input="in", output="out", address=cluster.address)
+with ray_session(config) as pool:
     print(pool.workers, "RAY_AUTH_TOKEN" in os.environ)
+refuse_what_does_not_fit(config)
+
+sys.path.insert(0, sys.argv[1])
+import submitting
+submitting.everything(cluster.head_node.address_info["webui_url"], sys.argv[2])
+
+noted = {"ray_version": "2.59.0", "python_version": "3.12.1"}
+cluster.head_node.get_gcs_client().internal_kv_put(
+    b"CLUSTER_METADATA", json.dumps(noted).encode(), True, b"cluster"
+)
+try:
+    refuse_what_does_not_fit(config)
+except UsageError as refused:
+    print("::", refused)
 """
 
 OWN_TWICE = """
@@ -33,10 +54,10 @@ for _ in range(2):
 """
 
 
-def words_printed_by(script: str, **environment: str) -> list[str]:
+def printed_by(script: str, *arguments: str, **environment: str) -> str:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", script, *arguments],
         env=inherited | environment,
         capture_output=True,
         text=True,
@@ -44,17 +65,39 @@ def words_printed_by(script: str, **environment: str) -> list[str]:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    return done.stdout
 
 
-def test_a_cluster_is_joined_by_a_token_file(tmp_path: Path) -> None:
+def test_a_cluster_is_joined_by_a_token_file_and_takes_jobs(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(secrets.token_hex(32))
-    words = words_printed_by(JOIN, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(tmp_path / "token"))
-    assert words[-2:] == ["1", "False"]
+    job = tmp_path / "nightly job.toml"
+    job.write_text(f'input = "{tmp_path}/photos of ${{DATE}} $(date)"\noutput = "{tmp_path}/masks"\n')
+    printed = printed_by(
+        JOIN,
+        str(STAND_IN),
+        str(job),
+        RAY_AUTH_MODE="token",
+        RAY_AUTH_TOKEN_PATH=str(tmp_path / "token"),
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    )
+    joined, *commands, refused = printed.split("::")
+    assert joined.split()[-2:] == ["1", "False"]
+    assert "Ray 2.59.0 and Python 3.12.1, and here are Ray" in refused
+
+    followed, listed, unknown, stopped, after_stop, other_token = (words.strip() for words in commands)
+    assert followed.startswith("2 ")
+    assert "photos of 2026-11-01 $(date); name one that holds images" in followed, "resolved, and quoted"
+    jobs = json.loads(listed.partition(" ")[2])
+    assert {job["status"] for job in jobs} == {"FAILED", "RUNNING"}
+    assert unknown.startswith("2 sam-label: there is no job nope at http://127.0.0.1")
+    assert stopped.startswith("0 asked to stop")
+    assert after_stop.startswith("130 ")
+    assert other_token.startswith("2 ")
+    assert "RAY_AUTH_TOKEN" in other_token
 
 
 def test_a_local_ray_has_a_token_of_its_own_and_takes_it_along(tmp_path: Path) -> None:
-    first, after_first, second, after_second = words_printed_by(OWN_TWICE, HOME=str(tmp_path))
+    first, after_first, second, after_second = printed_by(OWN_TWICE, HOME=str(tmp_path)).split()
     assert len({first, second}) == 2
     assert (after_first, after_second) == ("False", "False")
     assert not (tmp_path / ".ray").exists(), "no token was written for others to find"

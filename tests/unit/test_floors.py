@@ -32,8 +32,10 @@ FLOORS = {
     "jobs": [
         {"wording", "kubernetes"},
         {"options", "progress", "run_text", "status_text", "export_text", "bench_text", "stats_text"},
+        {"submission"},
         {
             "bench_command",
+            "config_command",
             "dataset_commands",
             "doctor_command",
             "filter_command",
@@ -46,6 +48,8 @@ FLOORS = {
             "export_command",
             "rewrite_commands",
             "stats_command",
+            "schedule_command",
+            "submit_command",
         },
         {"cli"},
         {"entry"},

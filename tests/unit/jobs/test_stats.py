@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from demo_dataset import write_demo
+from doc_blocks import blocks
 from labelled_photos import labelled_photos
-from snippets import snippets
 
 from jobs.cli import main
 from jobs.stats_text import Page, stats_text
@@ -101,16 +101,16 @@ def test_the_page_shows_what_the_demo_gives(
     demo: Path, figures: Statistics, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     page = (DOCS / "statistics.md").read_text(encoding="utf-8")
-    shown = re.search(r"```\n\$ sam-label stats demo-output\n(.*?)```", page, re.DOTALL)
+    shown = re.search(r"```console\n\$ sam-label stats demo-output\n(.*?)```", page, re.DOTALL)
     assert shown
-    head, *blocks = shown[1].strip().split("\n\n")
+    head, *paragraphs = shown[1].strip().split("\n\n")
     text = stats_text(figures, Page(80))
-    assert [block for block in blocks if block != "..." and block not in text] == []
+    assert [one for one in paragraphs if one != "..." and one not in text] == []
     # shards and seconds are of one run
     assert [line.split(" in ")[0].split(": ")[0] for line in head.splitlines()] == [
         line.split(" in ")[0].split(": ")[0] for line in text.split("\n\n")[0].splitlines()
     ]
     monkeypatch.chdir(demo.parent)
-    ((_, snippet),) = snippets(page)
-    exec(snippet, {})  # noqa: S102  the page's own text
+    (snippet,) = (block for block in blocks(DOCS / "statistics.md") if block.language == "python")
+    exec(snippet.text, {})  # noqa: S102  the page's own text
     assert capsys.readouterr().out.count("photos/") == 6

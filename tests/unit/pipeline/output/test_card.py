@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from demo_dataset import write_demo
-from snippets import snippets
+from doc_blocks import blocks
 
 from pipeline.config import FilterConfig
 from pipeline.output import card
@@ -143,10 +143,10 @@ def test_its_snippet_loads_the_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_demo(str(tmp_path))
-    ((_, text),) = snippets((tmp_path / "README.md").read_text())
-    assert len(text.strip().splitlines()) == 5
+    (snippet,) = (block for block in blocks(tmp_path / "README.md") if block.language == "python")
+    assert len(snippet.text.strip().splitlines()) == 5
     monkeypatch.chdir(tmp_path)
-    exec(text, {})  # noqa: S102  the card's own text
+    exec(snippet.text, {})  # noqa: S102  the card's own text
     assert "coffee.jpg" in capsys.readouterr().out
 
 

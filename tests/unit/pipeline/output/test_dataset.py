@@ -288,6 +288,7 @@ def test_the_next_record_says_what_is_new_of_its_run(tmp_path: Path, rehearsal) 
     assert before.ended
     assert (grown.run, grown.purpose, grown.started_from, grown.settings) == ("r00009", "gc", ("x",), {})
     assert grown.software_version == __version__
+    assert grown.made_with == before.made_with
     assert grown.started_at >= before.started_at
     assert grown.ended is None
     assert (grown.manifest, grown.images, grown.input) == (before.manifest, before.images, before.input)

@@ -1,0 +1,99 @@
+"""`sam-label config`: what a run's options come to, and what a job file may hold."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jobs.options.command_options import given_options
+from jobs.options.fields import ConfigField, config_fields
+from jobs.options.given import DEFAULT, Given
+from jobs.options.job_file import presets as known_presets
+from jobs.options.job_file_text import commented_job_file, job_file_of, job_file_schema
+from jobs.options.variables import escaped
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+from pipeline.store.uri import has_secret, redacted
+
+config = typer.Typer(help="Show, check and begin job files.", no_args_is_help=True)
+
+Origin = Annotated[bool, typer.Option("--origin", help="Say where each value came from.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+NewFile = Annotated[str, typer.Argument(metavar="[FILE]", help="The file to write; - is stdout.")]
+
+
+@config.command()
+@given_options(RunConfig)
+def show(given: Given, origin: Origin = False, json_: Json = False) -> int:
+    """The options that `run` would have from the same flags, variables and job file, as a job file.
+
+    Each value's place, by --origin: a flag, a SAM_LABEL_ variable, a job file, a preset, or the default.
+    """
+    missing = {
+        field.name: f"no {field.name.upper()}"
+        for field in config_fields(RunConfig)
+        if field.is_positional and given.values.get(field.name) is None
+    }
+    known = Given({**given.values, **missing}, given.context, given.job_file, given.variables)
+    checked = known.config(RunConfig)
+    fields = list(config_fields(RunConfig))
+    values = {field.name: None if field.name in missing else _value(checked, field) for field in fields}
+    origins = {field.name: given.origin(field) for field in fields}
+    if json_:
+        rows = {name: {"value": value, "origin": origins[name]} for name, value in values.items()}
+        print(json.dumps(rows if origin else values))
+        return 0
+    as_written = {name: escaped(value) if isinstance(value, str) else value for name, value in values.items()}
+    notes = {
+        name: place
+        for name, place in origins.items()
+        if origin and not (name in missing and place == DEFAULT)
+    }
+    print(job_file_of(as_written, notes), end="")
+    return 0
+
+
+@config.command()
+def schema() -> int:
+    """The JSON Schema of a job file, by which editors complete and check it."""
+    print(json.dumps(job_file_schema(), indent=1))
+    return 0
+
+
+@config.command()
+def init(file: NewFile = "job.toml") -> int:
+    """Write a job file that names every option with its default; a file that is there already stays."""
+    if file == "-":
+        print(commented_job_file("job.toml"), end="")
+        return 0
+    try:
+        with Path(file).open("x", encoding="utf-8") as job:
+            job.write(commented_job_file(file))
+    except FileExistsError:
+        raise UsageError(f"{file} exists already; name another file, or - for stdout") from None
+    print(file)
+    print(f"next: set input and output there, then sam-label run --config {file} --dry-run", file=sys.stderr)
+    return 0
+
+
+@config.command()
+def presets(json_: Json = False) -> int:
+    """The presets that --config takes in place of a job file, and what each is for."""
+    known = known_presets()
+    if json_:
+        print(json.dumps(known))
+        return 0
+    for name, purpose in known.items():
+        print(f"{name:8} {purpose}")
+    print("next: sam-label config show --config quick --origin", file=sys.stderr)
+    return 0
+
+
+def _value(checked: RunConfig, field: ConfigField) -> Any:
+    """The checked value, without the secrets that a variable of the environment may hold."""
+    value: Any = checked
+    for name in field.path:
+        value = getattr(value, name)
+    return redacted(value) if isinstance(value, str) and has_secret(value) else value

@@ -1,0 +1,56 @@
+"""What a command was given for a model's options, and where each value came from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import typer
+from pydantic import BaseModel
+
+from jobs.options.fields import ConfigField, config_fields, config_from
+from jobs.options.job_file import is_preset
+from jobs.options.variables import Variables
+
+Config = TypeVar("Config", bound=BaseModel)
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Given:
+    """The values by option name, as text or as TOML gave them; None: not given."""
+
+    values: Mapping[str, object]
+    context: typer.Context
+    job_file: str | None
+    variables: Variables
+
+    def config(self, model: type[Config]) -> Config:
+        """The model with these values, the variables filled in. Raises: UsageError."""
+        values = dict(self.values)
+        for field in config_fields(model):
+            text = values.get(field.name)
+            if field.is_positional and isinstance(text, str):
+                values[field.name] = self.variables.filled_in(text, self.place(field))
+        self.variables.refuse_unused()
+        return config_from(model, values, self.place)
+
+    def place(self, field: ConfigField) -> str:
+        """The place that a value came from, or should have come from, as a message names it."""
+        source = self._source(field)
+        if source == "ENVIRONMENT":
+            return field.variable
+        if source == "DEFAULT_MAP":
+            return f"{field.name} in {self.job_file}"
+        return field.name.upper() if field.is_positional else field.flag
+
+    def origin(self, field: ConfigField) -> str:
+        """The place alone: a flag, a variable of the environment, a job file, a preset, or `default`."""
+        if self.values.get(field.name) is None:
+            return DEFAULT
+        if self._source(field) == "DEFAULT_MAP":
+            return f"preset {self.job_file}" if is_preset(self.job_file or "") else str(self.job_file)
+        return self.place(field)
+
+    def _source(self, field: ConfigField) -> str:
+        source = self.context.get_parameter_source(field.name)
+        return source.name if source is not None else ""

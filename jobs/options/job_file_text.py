@@ -1,0 +1,81 @@
+"""Job files as text: one with every option commented out, one with given values, and their JSON Schema."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from jobs.options.fields import ConfigField, config_fields
+from pipeline.config import RunConfig
+
+INIT_HEAD = """\
+# A job file of sam-label: `sam-label run --config {name}`. Flags and SAM_LABEL_* variables win over it.
+# What is commented out has its default. No secret may stand here: credentials come from the environment.
+# `sam-label config schema > sam-label.schema.json` lets an editor check it; its first line then is
+# #:schema ./sam-label.schema.json
+"""
+EXAMPLES = {
+    "input": '"s3://photos/${DATE-1d}"  # yesterday\'s; also YEAR, MONTH, DAY, HOUR, and --var NAME=VALUE',
+    "output": '"s3://masks/${DATE-1d}"',
+    "max_failures": '"5%"',
+    "checkpoint": '"weights/sam.safetensors"',
+    "model": '"vit_t"',
+    "limit": "100",
+    "workers": "1",
+    "address": '"auto"',
+}
+
+
+def commented_job_file(name: str) -> str:
+    """A job file that sets nothing and names every option, with its help and its default."""
+
+    def lines(field: ConfigField) -> Iterator[str]:
+        default = field.info.get_default(call_default_factory=True)
+        value = EXAMPLES[field.name] if field.name in EXAMPLES else toml_value(default)
+        choices = f" ({field.value.replace('|', ', ')})" if "|" in field.value else ""
+        yield f"# {field.info.description}{choices}"
+        yield f"# {field.name} = {value}"
+        yield ""
+
+    return INIT_HEAD.format(name=name) + _by_table(lines).rstrip() + "\n"
+
+
+def job_file_of(values: Mapping[str, Any], notes: Mapping[str, str]) -> str:
+    """A job file that sets these values by option name, each with its note; None stands as a comment."""
+
+    def lines(field: ConfigField) -> Iterator[str]:
+        value, note = values[field.name], notes.get(field.name)
+        line = f"# {field.name} is not set" if value is None else f"{field.name} = {toml_value(value)}"
+        yield f"{line}  # {note}" if note else line
+
+    return _by_table(lines).strip() + "\n"
+
+
+def job_file_schema() -> dict[str, Any]:
+    """The JSON Schema of a job file, in which nothing is required: the command line may give the rest."""
+    schema = RunConfig.model_json_schema()
+    schema.pop("required", None)
+    schema |= {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Job file of sam-label",
+        "description": "The options of `sam-label run` by name.",
+    }
+    return schema
+
+
+def toml_value(value: object) -> str:
+    """A text, number or switch as TOML writes it."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value)
+
+
+def _by_table(lines: Callable[[ConfigField], Iterable[str]]) -> str:
+    """The lines of each option, those of a group after the name of its table."""
+    written: list[str] = []
+    table: tuple[str, ...] = ()
+    for field in sorted(config_fields(RunConfig), key=lambda field: field.path[:-1]):
+        if field.path[:-1] != table:
+            table = field.path[:-1]
+            written += ["", f"[{'.'.join(table)}]"]
+        written += lines(field)
+    return "\n".join(written)

@@ -1,0 +1,118 @@
+"""`sam-label schedule`: a job file on a schedule, as the text that a scheduler takes."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, get_args
+
+import typer
+
+from jobs.options.command_options import Var
+from jobs.options.job_file import is_preset, job_file, job_values
+from jobs.submission.command_words import refuse_relative
+from jobs.submission.cron import Cron
+from jobs.submission.parsed import job_file_config
+from jobs.submission.schedule import (
+    Schedule,
+    airflow_dag,
+    checked_name,
+    slurm_script,
+    systemd_units,
+)
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+from pipeline.suggestion import suggestion
+
+Target = Literal["kubernetes", "rayjob", "systemd", "slurm", "airflow"]
+TARGETS: tuple[str, ...] = get_args(Target)
+
+JobFile = Annotated[str, typer.Argument(metavar="JOB", help="Job file (TOML) with input and output.")]
+CronLine = Annotated[
+    str, typer.Option("--cron", metavar="LINE", help="When, in UTC: five fields ('0 2 * * *'), or @daily.")
+]
+TargetName = Annotated[str, typer.Option("--target", metavar="|".join(TARGETS), help="For which scheduler.")]
+Name = Annotated[
+    str | None, typer.Option("--name", help="Name of the schedule; else made of the job file's.")
+]
+Image = Annotated[str | None, typer.Option("--image", help="Container image, for kubernetes and rayjob.")]
+Nodes = Annotated[
+    int | None, typer.Option("--nodes", min=1, help="Nodes with labelers, for rayjob and slurm. Default: 1.")
+]
+Gpus = Annotated[
+    int | None,
+    typer.Option("--gpus", min=0, help="GPUs a node, for kubernetes, rayjob and slurm. Default: 0."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="URL", help="Cluster that airflow submits to; else its worker runs it."
+    ),
+]
+
+
+def schedule(
+    job: JobFile,
+    cron: CronLine,
+    target: TargetName,
+    var: Var = None,
+    name: Name = None,
+    image: Image = None,
+    nodes: Nodes = None,
+    gpus: Gpus = None,
+    address: Address = None,
+) -> int:
+    """Print what makes a scheduler run the job file; its first comment says how to apply it.
+
+    Two runs of a schedule never go on at once. One that lost a node or a store is tried again and goes on
+    from the output; one whose options are wrong is not.
+    """
+    if target not in TARGETS:
+        raise UsageError(
+            f"--target is {target!r}: give one of {', '.join(TARGETS)}{suggestion(target, TARGETS)}"
+        )
+    _refuse_unused_settings(
+        target,
+        [
+            ("--image", image, ("kubernetes", "rayjob")),
+            ("--nodes", nodes, ("rayjob", "slurm")),
+            ("--gpus", gpus, ("kubernetes", "rayjob", "slurm")),
+            ("--address", address, ("airflow",)),
+        ],
+    )
+    if is_preset(job):
+        raise UsageError(f"{job} is a preset, which names no input; schedule a job file")
+    file = job_file(job).absolute()
+    config = job_file_config(file, RunConfig, var or ())
+    refuse_relative(config.model_dump(), "to a scheduler")
+    values = job_values(str(file), RunConfig)
+    planned = Schedule(
+        name=checked_name(name, file),
+        cron=Cron.of(cron),
+        job_file=file,
+        places=(str(values["input"]), str(values["output"])),
+        variables=tuple(var or ()),
+        own_image=image,
+        nodes=nodes or 1,
+        gpus=gpus or 0,
+        address=address,
+    )
+    print(_text(target, planned), end="")
+    return 0
+
+
+def _text(target: str, planned: Schedule) -> str:
+    from jobs.submission.kubernetes import cron_job, scheduled_ray_job  # YAML loads only for these
+
+    texts = {
+        "kubernetes": cron_job,
+        "rayjob": scheduled_ray_job,
+        "systemd": systemd_units,
+        "slurm": slurm_script,
+        "airflow": airflow_dag,
+    }
+    return texts[target](planned)
+
+
+def _refuse_unused_settings(target: str, given: Sequence[tuple[str, object, Sequence[str]]]) -> None:
+    """Raises UsageError for an option that says nothing to the target; `given`: flag, value, targets."""
+    for flag, value, targets in given:
+        if value is not None and target not in targets:
+            raise UsageError(f"{flag} says nothing to --target {target}; it is for {' and '.join(targets)}")

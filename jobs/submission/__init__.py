@@ -1,0 +1,1 @@
+"""Runs on other machines: submitted to a Ray cluster now, or handed to a scheduler."""

@@ -1,0 +1,45 @@
+"""A configuration as the words of a command, for another machine, where relative paths mean nothing."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+from jobs.options.fields import config_fields
+from jobs.options.variables import escaped
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+from pipeline.store.uri import has_secret
+
+OF_THIS_MACHINE = {"address"}  # the run is for the cluster that it is submitted to
+PLACES = ("input", "output", "checkpoint")
+
+
+def run_words(config: RunConfig) -> list[str]:
+    """`sam-label run` with the options that are not at their defaults. Raises: UsageError."""
+    options, places = [], []
+    for field in config_fields(RunConfig):
+        value: Any = config
+        for name in field.path:
+            value = getattr(value, name)
+        if isinstance(value, str) and has_secret(value):
+            raise UsageError(
+                f"{field.name} holds a secret, which whoever lists the cluster's jobs would read; set "
+                f"{field.variable} on the cluster instead"
+            )
+        if field.is_positional:
+            places.append(escaped(str(value)))
+        elif field.name not in OF_THIS_MACHINE and value != field.info.get_default(call_default_factory=True):
+            options.append(field.flag if value is True else f"{field.flag}={value}")
+    return ["sam-label", "run", *options, "--", *places]
+
+
+def refuse_relative(values: dict[str, Any], where: str) -> None:
+    """Raises UsageError for a place that only the folder says in which this command was started."""
+    for name in PLACES:
+        place = values.get(name)
+        is_url = isinstance(place, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", place)
+        if isinstance(place, str) and not is_url and not PurePosixPath(place).is_absolute():
+            raise UsageError(
+                f"{name} is {place!r}, a path that means nothing {where}; give a URL, or an absolute path "
+                "that is there too"
+            )

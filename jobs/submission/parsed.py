@@ -1,0 +1,40 @@
+"""A configuration from the words that `sam-label run` takes, for commands that hand a run on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import typer
+from pydantic import BaseModel
+
+from jobs.options.command_options import configured_by
+from jobs.options.fields import config_fields, config_from
+from jobs.options.job_file import job_values
+from jobs.options.variables import Variables
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def config_of(model: type[Config], words: Sequence[str]) -> Config:
+    """What the words, the environment and the job file come to, as for `run`. Raises: as `run` does."""
+    app, seen = typer.Typer(add_completion=False), []
+
+    @app.command()
+    @configured_by(model)
+    def command(config: Config) -> int:
+        seen.append(config)
+        return 0
+
+    app(list(words), prog_name="sam-label run", standalone_mode=False)
+    return seen[0]
+
+
+def job_file_config(job_file: Path, model: type[Config], assignments: Sequence[str]) -> Config:
+    """What a job file comes to by itself, as a scheduler runs it. Raises: UsageError if it is not whole."""
+    values, variables = job_values(str(job_file), model), Variables.given(assignments)
+    for field in config_fields(model):
+        text = values.get(field.name)
+        if field.is_positional and isinstance(text, str):
+            values[field.name] = variables.filled_in(text, f"{field.name} in {job_file}")
+    variables.refuse_unused()
+    return config_from(model, values, lambda field: f"{field.name} in {job_file}")

@@ -1,0 +1,31 @@
+"""What a cluster gets along with a run: sam-label as it is installed here, an image, or nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from jobs.submission.installed_wheel import installed_wheel
+from pipeline.errors import UsageError
+
+UPLOADED = "${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}"  # Ray's name for the folder, on each node
+
+
+@contextmanager
+def runtime_environment(image: str | None, preinstalled: bool) -> Iterator[dict[str, Any]]:
+    """Ray's `runtime_env`, whose files are there until the end of the block.
+
+    Without an image and if it is not `preinstalled`, pip installs the wheel on each node, with those of its
+    dependencies that are not there yet. Raises: UsageError if both are asked for.
+    """
+    if image and preinstalled:
+        raise UsageError("--image and --preinstalled exclude each other: an image has its own sam-label")
+    if preinstalled:
+        yield {}
+    elif image:
+        yield {"image_uri": image}
+    else:
+        with TemporaryDirectory(prefix="sam-label-") as folder:
+            wheel = installed_wheel(Path(folder))
+            yield {"working_dir": folder, "pip": [f"{UPLOADED}/{wheel.name}"]}

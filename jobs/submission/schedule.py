@@ -1,0 +1,134 @@
+"""A job file on a schedule, and its text for the scheduler that it is for."""
+
+import getpass
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.options.variables import FORMATS, names_in
+from jobs.submission.cron import Cron
+from pipeline.errors import UsageError
+from sam_core import __version__
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_OF_A_NAME = 38  # of a RayJob 47, and each run's adds nine for its minute
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What runs, when, and on how much; `variables` are NAME=VALUE."""
+
+    name: str
+    cron: Cron
+    job_file: Path  # absolute
+    places: tuple[str, ...]  # INPUT and OUTPUT, variables and all
+    variables: tuple[str, ...] = ()
+    own_image: str | None = None
+    nodes: int = 1
+    gpus: int = 0  # a node
+    address: str | None = None  # the job server of a cluster that is up already
+
+    @property
+    def image(self) -> str:
+        """The image named, else the one that infra/Dockerfile makes."""
+        return self.own_image or f"sam-label:{__version__}-{'cuda' if self.gpus else 'cpu'}"
+
+    @property
+    def job_text(self) -> str:
+        return self.job_file.read_text(encoding="utf-8")
+
+    @property
+    def options(self) -> list[str]:
+        """The variables as options of `run`."""
+        return [word for variable in self.variables for word in ("--var", variable)]
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the places name the moment of the run, and no variable sets it."""
+        given = {variable.partition("=")[0] for variable in self.variables}
+        return bool(names_in(self.places) & FORMATS.keys() - given) and "DATE" not in given
+
+
+def checked_name(name: str | None, job_file: Path) -> str:
+    """The name of the schedule, else one made of the job file's. Raises: UsageError."""
+    if name is None:
+        stem = re.sub(r"[^a-z0-9]+", "-", job_file.stem.lower()).strip("-")
+        return f"sam-label-{stem}"[:MOST_OF_A_NAME].rstrip("-")
+    if len(name) > MOST_OF_A_NAME or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"--name is {name!r}: give at most {MOST_OF_A_NAME} small letters, digits and hyphens, as every "
+            "scheduler takes them"
+        )
+    return name
+
+
+def systemd_units(schedule: Schedule) -> str:
+    """A service and a timer, each below the name of its file."""
+    name = schedule.name
+    apply = (
+        f"# Apply: save this as {name}.units, then: sudo awk '/^# file: /{{file=$3}} file{{print > file}}' "
+        f"{name}.units && sudo systemctl daemon-reload && sudo systemctl enable --now {name}.timer"
+    )
+    command = [str(Path(sys.executable).with_name("sam-label")), "run", "--config", str(schedule.job_file)]
+    return _filled(
+        "systemd.units",
+        APPLY=apply,
+        NAME=name,
+        USER=getpass.getuser(),
+        COMMAND=" ".join(map(_systemd_word, [*command, *schedule.options])),
+        CALENDARS="\n".join(f"OnCalendar={calendar}" for calendar in schedule.cron.calendars),
+    )
+
+
+def slurm_script(schedule: Schedule) -> str:
+    """An sbatch script, one Ray over the nodes of its allocation."""
+    dated = r" --var DATE=$(date -u +\%FT\%H)" if schedule.is_dated else ""
+    apply = (
+        f"# Apply: save this as {schedule.name}.sbatch on a login node, and add to `crontab -e` (in UTC): "
+        f"{schedule.cron} sbatch --parsable $HOME/{schedule.name}.sbatch{dated}"
+    )
+    return _filled(
+        "slurm.sbatch",
+        APPLY=apply,
+        NAME=schedule.name,
+        NODES=str(schedule.nodes),
+        GPUS=f"#SBATCH --gpus-per-node={schedule.gpus}\n" if schedule.gpus else "",
+        JOB_FILE=shlex.quote(str(schedule.job_file)),
+        OPTIONS=shlex.join(schedule.options),
+    )
+
+
+def airflow_dag(schedule: Schedule) -> str:
+    """A module with a DAG of one task, which runs the command, or submits it if there is an address."""
+    job = str(schedule.job_file)
+    submit = ["sam-label", "submit", job, "--follow", "--address", schedule.address or ""]
+    command = submit if schedule.address else ["sam-label", "run", "--config", job]
+    apply = (
+        f"# Apply: save this as {schedule.name}.py in the DAG folder of Airflow 2.9 or newer, whose workers "
+        "have sam-label and this job file"
+    )
+    return _filled(
+        "airflow.py.txt",
+        APPLY=apply,
+        NAME=schedule.name,
+        CRON=str(schedule.cron),
+        DATED=str(schedule.is_dated),
+        COMMAND=repr([*command, *schedule.options]),
+    )
+
+
+def _filled(template: str, **values: str) -> str:
+    """The template with each @NAME@ replaced, once: a value that looks like one stays as it is."""
+    text = (TEMPLATES / template).read_text(encoding="utf-8")
+    return re.sub(r"@([A-Z_]+)@", lambda name: values[name[1]], text)
+
+
+def _systemd_word(word: str) -> str:
+    """A word of ExecStart=, in which quotes, backslashes, % and $ mean something. Raises: UsageError."""
+    if re.search(r"[\x00-\x1f\x7f]", word):
+        raise UsageError(f"{word!r} holds a control character, which a unit of systemd cannot; rename it")
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"'

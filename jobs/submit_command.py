@@ -1,0 +1,162 @@
+"""`sam-label submit`: a run handed to a Ray cluster's job server; `sam-label jobs`: what became of it."""
+
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.options.command_options import Var
+from jobs.submission.command_words import refuse_relative, run_words
+from jobs.submission.parsed import config_of
+from jobs.submission.runtime_environment import runtime_environment
+from pipeline.config import RunConfig
+from pipeline.errors import Interrupted, SamLabelError
+from pipeline.store.uri import redacted
+from sam_core import __version__
+
+if TYPE_CHECKING:
+    from pipeline.cluster.job_server import ClusterJob, JobServer
+
+STOPPED = 130  # as a run that SIGTERM ended
+NOT_FOUND = 127  # of a shell, for a command that is not there
+
+submitted = typer.Typer(help="List, follow and stop what was submitted to a cluster.", no_args_is_help=True)
+
+JobFile = Annotated[str, typer.Argument(metavar="JOB", help="Job file (TOML).")]
+RunOptions = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[-- OPTIONS]", help="Options of `run`, which win over the file."),
+]
+Address = Annotated[
+    str,
+    typer.Option(
+        "--address",
+        metavar="URL",
+        envvar="RAY_API_SERVER_ADDRESS",
+        show_envvar=False,
+        help="The cluster's dashboard, as http://HOST:8265; else RAY_API_SERVER_ADDRESS.",
+    ),
+]
+Follow = Annotated[bool, typer.Option("--follow", help="Show its log, and end with its exit code.")]
+Image = Annotated[
+    str | None, typer.Option("--image", help="Container image that the nodes run it in, instead of a wheel.")
+]
+Preinstalled = Annotated[
+    bool, typer.Option("--preinstalled", help="Ship nothing: sam-label is installed on the cluster.")
+]
+Id = Annotated[str, typer.Argument(metavar="ID", help="What `submit` printed.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def submit(
+    job: JobFile,
+    address: Address,
+    options: RunOptions = None,
+    var: Var = None,
+    follow: Follow = False,
+    image: Image = None,
+    preinstalled: Preinstalled = False,
+) -> int:
+    """Run a job file on a Ray cluster, from a machine that is not part of it; prints the job's id.
+
+    Variables are filled in and options are checked here, before anything is sent. The cluster installs the
+    sam-label of this machine, unless --image or --preinstalled says otherwise.
+    """
+    assignments = [word for assignment in var or () for word in ("--var", assignment)]
+    config = config_of(RunConfig, ["--config", job, *assignments, *(options or ())])
+    refuse_relative(config.model_dump(), "on a cluster")
+    words = run_words(config)
+    server = _server(address, config.allow_unauthenticated_cluster)
+    metadata = {"sam_label": __version__, "output": redacted(config.output)}
+    with runtime_environment(image, preinstalled) as environment:
+        job_id = server.submit(shlex.join(words), environment, metadata)
+    if not follow:
+        print(job_id)
+        print(f"next: sam-label jobs logs {job_id} --address {server.url} --follow", file=sys.stderr)
+        return 0
+    print(f"job {job_id}", file=sys.stderr)
+    return _followed(server, job_id)
+
+
+@submitted.command("list")
+def list_jobs(address: Address, json_: Json = False) -> int:
+    """The jobs that the cluster remembers, the newest first."""
+    known = _server(address).jobs()
+    if json_:
+        print(json.dumps([asdict(job) for job in known]))
+        return 0
+    for job in known:
+        print(f"{job.id}  {job.status:9}  {job.started_at or '':25}  {job.command}")
+    if not known:
+        print("no job yet; next: sam-label submit JOB --address URL", file=sys.stderr)
+    return 0
+
+
+@submitted.command()
+def status(job_id: Id, address: Address, json_: Json = False) -> int:
+    """How a job stands, its exit code and its command."""
+    job = _server(address).job(job_id)
+    if json_:
+        print(json.dumps(asdict(job)))
+        return 0
+    for name, value in asdict(job).items():
+        if value not in (None, ""):
+            print(f"{name.replace('_', ' ')}: {value}")
+    return 0
+
+
+@submitted.command()
+def logs(job_id: Id, address: Address, follow: Follow = False) -> int:
+    """What a job has written; with --follow until it ends, and then its exit code."""
+    server = _server(address)
+    if follow:
+        return _followed(server, job_id)
+    print(server.log(job_id), end="")
+    return 0
+
+
+@submitted.command()
+def stop(job_id: Id, address: Address) -> int:
+    """End a job in order: what it has done is committed, and the same job goes on from there."""
+    was_running = _server(address).stop(job_id)
+    print("asked to stop" if was_running else "it had ended before")
+    print(f"next: sam-label jobs status {job_id} --address {address}", file=sys.stderr)
+    return 0
+
+
+def _server(address: str, allow_unauthenticated: bool = True) -> "JobServer":
+    """The job server; to ask or to stop, unlike to submit, any will do."""
+    from pipeline.cluster.job_server import JobServer
+
+    return JobServer(address, allow_unauthenticated)
+
+
+def _followed(server: "JobServer", job_id: str) -> int:
+    """Shows the job's log until it ends; its exit code."""
+
+    def write(text: str) -> None:
+        print(text, end="", flush=True)
+
+    try:
+        job = server.follow(job_id, write)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"the job goes on; `sam-label jobs stop {job_id} --address {server.url}` ends it"
+        ) from None
+    return _exit_code(job, server.url)
+
+
+def _exit_code(job: "ClusterJob", url: str) -> int:
+    """What the job's own process ended with. Raises: SamLabelError if it had none."""
+    if job.status == "SUCCEEDED":
+        return 0
+    if job.status == "STOPPED":
+        return STOPPED
+    if job.exit_code is None:
+        raise SamLabelError(f"job {job.id} at {url} failed before its command ended: {redacted(job.message)}")
+    if job.exit_code == NOT_FOUND:
+        print(f"sam-label: the cluster at {url} has no sam-label; leave --preinstalled out", file=sys.stderr)
+    return job.exit_code if job.exit_code >= 0 else 128 - job.exit_code  # as a shell counts signals

@@ -1,0 +1,223 @@
+"""Jobs on a Ray cluster, over the HTTP of its dashboard, without being part of the cluster.
+
+Every call has a limit, for Ray's own client has none. It is given the address that the user named, which it
+would overrule by RAY_ADDRESS. Whoever reaches a job server runs code on the cluster, so one without token
+authentication is refused unless it listens on this machine.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import metadata
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobSubmissionClient
+
+from pipeline.cluster.quiet import environment
+from pipeline.cluster.ray_internals import CLIENT_LOGGERS, versions_of_server
+from pipeline.errors import SamLabelError, UsageError
+from pipeline.shutdown import answer
+from pipeline.store.uri import redacted
+
+T = TypeVar("T")
+ANSWER_S = 30.0  # of a call that moves little
+UPLOAD_S = 600.0  # a wheel of 20 MB over a slow line
+SILENCE_S = 120.0  # of a log, after which its connection is made again: a machine that is gone says nothing
+LOST_S = 60.0  # without a server, before a follower gives up; the job does not notice
+CONNECT_AGAIN_S = 2.0
+DASHBOARD_PORT = 8265
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+@dataclass(frozen=True)
+class ClusterJob:
+    """A job as its cluster knows it; `exit_code` is its command's, None if it runs or never began."""
+
+    id: str
+    status: str  # PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED
+    command: str
+    message: str
+    exit_code: int | None
+    started_at: str | None
+    ended_at: str | None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
+
+
+class JobServer:
+    """The job server at an address. Raises: UsageError, SamLabelError if it does not answer."""
+
+    def __init__(self, address: str, allow_unauthenticated: bool = False) -> None:
+        for name in CLIENT_LOGGERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self.url = _url(address)
+        _refuse_unsafe(self.url, allow_unauthenticated)
+        with environment({"RAY_API_SERVER_ADDRESS": self.url}):
+            self._client = self._bounded(lambda: JobSubmissionClient(self.url))
+        versions = self._bounded(lambda: versions_of_server(self._client))
+        if versions is not None:
+            _refuse_other_versions(self.url, *versions)
+
+    def submit(self, command: str, runtime_env: Mapping[str, Any], metadata: Mapping[str, str]) -> str:
+        """The id of a new job that runs the command in a shell on the cluster."""
+        job = self._bounded(
+            lambda: self._client.submit_job(
+                entrypoint=command, runtime_env=dict(runtime_env), metadata=dict(metadata)
+            ),
+            UPLOAD_S,
+        )
+        return str(job)
+
+    def job(self, job_id: str) -> ClusterJob:
+        """The job of that id. Raises: UsageError if there is none."""
+        return _cluster_job(self._bounded(lambda: self._client.get_job_info(job_id), job_id=job_id))
+
+    def jobs(self) -> list[ClusterJob]:
+        """Every submitted job that the cluster remembers, the newest first."""
+        known = self._bounded(self._client.list_jobs)
+        submitted = [_cluster_job(job) for job in known if job.submission_id]
+        return sorted(submitted, key=lambda job: job.started_at or "", reverse=True)
+
+    def stop(self, job_id: str) -> bool:
+        """Whether the job was running; it then gets SIGTERM, and commits what it has done."""
+        return bool(self._bounded(lambda: self._client.stop_job(job_id), job_id=job_id))
+
+    def log(self, job_id: str) -> str:
+        """What the job has written so far."""
+        return str(self._bounded(lambda: self._client.get_job_logs(job_id), job_id=job_id))
+
+    def follow(self, job_id: str, write: Callable[[str], object]) -> ClusterJob:
+        """The job once it has ended; what it writes goes to `write` as it comes.
+
+        A connection that breaks is made again, and nothing is written twice.
+        """
+        written = 0
+        while True:
+            written = asyncio.run(self._write_log(job_id, write, written))
+            job = self._job_in_time(job_id)
+            if job.has_ended:
+                write(self.log(job_id)[written:])
+                return job
+
+    async def _write_log(self, job_id: str, write: Callable[[str], object], written: int) -> int:
+        """How many characters are written when the job ends, or the connection breaks or seems to have."""
+        seen, clock = 0, asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout_at(clock() + SILENCE_S) as silence:
+                async for text in self._client.tail_job_logs(job_id):
+                    silence.reschedule(clock() + SILENCE_S)
+                    new = text[max(0, written - seen) :]
+                    seen += len(text)
+                    written += len(new)
+                    write(new)
+        except (OSError, RuntimeError):  # aiohttp's are OSErrors; the job itself is asked next
+            await asyncio.sleep(CONNECT_AGAIN_S)
+        return written
+
+    def _job_in_time(self, job_id: str) -> ClusterJob:
+        """The job, once the server can be reached again. Raises: as `job`, after LOST_S."""
+        deadline = time.monotonic() + LOST_S
+        while True:
+            try:
+                return self.job(job_id)
+            except UsageError:
+                raise
+            except SamLabelError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(CONNECT_AGAIN_S)
+
+    def _bounded(self, call: Callable[[], T], limit_s: float | None = None, job_id: str = "") -> T:
+        try:
+            return answer(call, limit_s or ANSWER_S, f"the job server at {self.url}")
+        except AuthenticationError as refused:
+            raise UsageError(
+                f"the Ray cluster at {self.url} asks for its token; set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's"
+            ) from refused
+        except OSError as fault:  # every fault of the connection, that of `requests` too
+            raise SamLabelError(
+                f"nothing that submits jobs answered at {self.url}; start the cluster, or correct --address: "
+                f"it is the dashboard's, as http://HOST:{DASHBOARD_PORT}"
+            ) from fault
+        except RuntimeError as fault:
+            if job_id and "status code 404" in str(fault):
+                raise UsageError(
+                    f"there is no job {job_id} at {self.url}; `sam-label jobs list` shows those there are"
+                ) from fault
+            raise SamLabelError(f"the job server at {self.url} refused: {_first_line(fault)}") from fault
+
+
+def _url(address: str) -> str:
+    """The address with its scheme."""
+    url = address if "://" in address else f"http://{address}"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if host is None or parts.scheme not in ("http", "https") or parts.username is not None:
+        raise UsageError(
+            f"{redacted(address)} is not the address of a job server; give the dashboard's, as "
+            f"http://HOST:{DASHBOARD_PORT}"
+        )
+    return url.rstrip("/")
+
+
+def _refuse_unsafe(url: str, allowed: bool) -> None:
+    is_here = urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
+    if not (allowed or is_here) and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
+        raise UsageError(
+            f"the Ray cluster at {url} would be used without token authentication; set RAY_AUTH_MODE=token "
+            "on it and here, or allow_unauthenticated_cluster = true in the job file"
+        )
+
+
+def _refuse_other_versions(url: str, ray: str, python: str) -> None:
+    """Raises UsageError for a cluster on which sam-label does not run, by what its package asks for."""
+    package = metadata("sam-label")
+    needs_ray = next(
+        needed.specifier
+        for needed in map(Requirement, package.get_all("Requires-Dist") or ())
+        if needed.name == "ray"
+    )
+    needs_python = SpecifierSet(package["Requires-Python"])
+    if not needs_ray.contains(ray, prereleases=True) or not needs_python.contains(python, prereleases=True):
+        raise UsageError(
+            f"the cluster at {url} has Ray {ray} and Python {python}, and sam-label needs Ray {needs_ray} "
+            f"and Python {needs_python}; use a cluster that has"
+        )
+
+
+def _cluster_job(details: Any) -> ClusterJob:
+    return ClusterJob(
+        id=str(details.submission_id),
+        status=str(getattr(details.status, "value", details.status)),
+        command=details.entrypoint,
+        message=_first_line(details.message or ""),
+        exit_code=details.driver_exit_code,
+        started_at=_time(details.start_time),
+        ended_at=_time(details.end_time),
+    )
+
+
+def _time(milliseconds: int | None) -> str | None:
+    return (
+        datetime.fromtimestamp(milliseconds / 1e3, UTC).isoformat(timespec="seconds")
+        if milliseconds
+        else None
+    )
+
+
+def _first_line(message: object) -> str:
+    return next(iter(str(message).strip().splitlines()), "")

@@ -1,0 +1,265 @@
+"""What `sam-label schedule` prints, read by what reads it: YAML, bash, systemd, Python."""
+
+import ast
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from jobs.cli import main
+
+REGION = """e u'"#$x $(id) %h \\n {{ ds }}"""
+JOB = 'input = "s3://photos/${DATE-1d}"\noutput = "s3://masks/${REGION}"\n'
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A job file with a hostile name."""
+    folder = tmp_path / "a b'c\"d #$x"
+    folder.mkdir()
+    file = folder / "Nightly $(id) %n.toml"
+    file.write_text(JOB)
+    return file
+
+
+def schedule(capsys: pytest.CaptureFixture[str], job: Path | str, *options: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(["schedule", str(job), *options])
+    written = capsys.readouterr()
+    assert isinstance(end.value.code, int)
+    return end.value.code, written.out, written.err
+
+
+def text_for(capsys: pytest.CaptureFixture[str], job: Path, target: str, *options: str) -> str:
+    always = ("--cron", "30 2 * * mon-fri", "--target", target, "--var", f"REGION={REGION}")
+    code, out, err = schedule(capsys, job, *always, *options)
+    assert (code, err) == (0, "")
+    assert out.startswith(("# Apply: ", "#!/usr/bin/env bash\n# Apply: "))
+    return out
+
+
+def by_kind(text: str) -> dict[str, dict[str, Any]]:
+    """The manifests, the CronJob's every field known to Kubernetes."""
+    kinds = {document["kind"]: document for document in yaml.safe_load_all(text)}
+    kubernetes_validate.validate(kinds["CronJob"], "1.35", strict=True)
+    return kinds
+
+
+def test_kubernetes_runs_the_job_file_in_a_pod(capsys: pytest.CaptureFixture[str], job: Path) -> None:
+    kinds = by_kind(text_for(capsys, job, "kubernetes", "--image", "registry/sam-label:1", "--gpus", "2"))
+    assert kinds["ConfigMap"]["data"] == {"job.toml": JOB}
+    spec = kinds["CronJob"]["spec"]
+    assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == (
+        "30 2 * * 1,2,3,4,5",
+        "Etc/UTC",
+        "Forbid",
+    )
+    rules = spec["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    assert rules[0]["onExitCodes"]["values"] == [2, 3, 4]
+    pod = spec["jobTemplate"]["spec"]["template"]["spec"]
+    (run,) = pod["containers"]
+    assert run["image"] == "registry/sam-label:1"
+    assert run["resources"]["limits"]["nvidia.com/gpu"] == "2"
+    assert run["args"][-1].replace("$$(", "$(") == f"REGION={REGION}"
+    assert "$$(id)" in run["args"][-1], "else Kubernetes expands it"
+    assert pod["tolerations"][0]["key"] == "nvidia.com/gpu"
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "job"]
+    assert volume["configMap"]["name"] == kinds["ConfigMap"]["metadata"]["name"]
+    assert pod["serviceAccountName"] == kinds["ServiceAccount"]["metadata"]["name"]
+
+
+def test_a_ray_job_is_copied_by_a_cron_job(capsys: pytest.CaptureFixture[str], job: Path) -> None:
+    text = text_for(capsys, job, "rayjob", "--nodes", "3", "--gpus", "1", "--name", "nightly")
+    kinds = by_kind(text)
+    spec = kinds["RayJob"]["spec"]
+    assert spec["suspend"] is True, "the template itself never runs"
+    assert shlex.split(spec["entrypoint"])[-1] == f"REGION={REGION}"
+    (workers,) = spec["rayClusterSpec"]["workerGroupSpecs"]
+    assert [workers[name] for name in ("replicas", "minReplicas", "maxReplicas")] == [3, 3, 3]
+    assert workers["template"]["spec"]["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] == "1"
+    assert workers["template"]["spec"]["containers"][0]["image"].endswith("-cuda")
+    (starter,) = kinds["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert starter["args"] == [kinds["RayJob"]["metadata"]["name"]] == ["nightly"]
+    assert kinds["CronJob"]["spec"]["concurrencyPolicy"] == "Forbid"
+    binding = kinds["RoleBinding"]
+    assert binding["roleRef"]["name"] == kinds["Role"]["metadata"]["name"] == "nightly-schedule"
+    mounted = spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["volumes"]
+    assert {"name": "job", "configMap": {"name": kinds["ConfigMap"]["metadata"]["name"]}} in mounted
+
+
+def test_systemd_takes_the_units(capsys: pytest.CaptureFixture[str], job: Path, tmp_path: Path) -> None:
+    text = text_for(capsys, job, "systemd", "--name", "nightly")
+    assert "sudo awk '/^# file: /{file=$3} file{print > file}' nightly.units" in text.splitlines()[0]
+    units = tmp_path / "nightly.units"
+    units.write_text(text.replace("/etc/systemd/system", str(tmp_path)))
+    subprocess.run(["awk", "/^# file: /{file=$3} file{print > file}", str(units)], check=True)
+    service, timer = tmp_path / "nightly.service", tmp_path / "nightly.timer"
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", str(service), str(timer)], capture_output=True, text=True
+    )
+    assert [line for line in checked.stderr.splitlines() if "nightly" in line] == []
+    lines = service.read_text().splitlines()
+    assert {"Type=oneshot", "Restart=on-failure", "RestartPreventExitStatus=2 3 4 127 203"} <= set(lines)
+    (start,) = [line for line in lines if line.startswith("ExecStart=")]
+    words = _systemd_words(start.removeprefix("ExecStart="))
+    assert words[0] == str(Path(sys.executable).with_name("sam-label"))
+    assert words[1:] == ["run", "--config", str(job), "--var", f"REGION={REGION}"]
+    assert "OnCalendar=Mon,Tue,Wed,Thu,Fri *-*-* 02:30:00 UTC" in timer.read_text()
+
+
+def test_bash_takes_the_slurm_script(capsys: pytest.CaptureFixture[str], job: Path, tmp_path: Path) -> None:
+    """Run for real, with commands in place of Slurm's that note their words."""
+    text = text_for(capsys, job, "slurm", "--nodes", "2", "--gpus", "4")
+    assert "\n#SBATCH --dependency=singleton\n" in text
+    assert "\n#SBATCH --nodes=2\n" in text
+    assert "\n#SBATCH --gpus-per-node=4\n" in text
+    assert r"30 2 * * 1,2,3,4,5 sbatch" in text.splitlines()[1]
+    assert text.splitlines()[1].endswith(r"--var DATE=$(date -u +\%FT\%H)")
+    script = tmp_path / "job.sbatch"
+    script.write_text(text)
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("srun", "python", "sam-label", "scontrol"):
+        command = commands / name
+        note = (
+            f'import json, sys; open({str(tmp_path / name)!r}, "a").write(json.dumps(sys.argv[1:]) + "\\n")'
+        )
+        code = "sys.exit(int(open(sys.argv[0] + '.code').read()))" if name == "sam-label" else ""
+        command.write_text(f"#!{sys.executable} -IS\n{note}\n{code}\n")
+        command.chmod(0o755)
+    ended = {}
+    for code in (0, 1, 2):
+        (commands / "sam-label.code").write_text(str(code))
+        ended[code] = subprocess.run(
+            [shutil.which("bash") or "bash", str(script), "--var", "DATE=2026-11-01"],
+            env={
+                "PATH": f"{commands}:/usr/bin:/bin",
+                "SLURM_JOB_NUM_NODES": "2",
+                "SLURM_JOB_ID": "7",
+                "SLURMD_NODENAME": "n1",
+            },
+            capture_output=True,
+            text=True,
+        ).returncode
+    assert ended == {0: 0, 1: 1, 2: 2}
+    assert (tmp_path / "scontrol").read_text() == '["requeue", "7"]\n', "after 1 alone"
+    words = json.loads((tmp_path / "sam-label").read_text().splitlines()[0])
+    assert words[:3] == ["run", "--config", str(job)]
+    assert words[5:] == ["--var", f"REGION={REGION}", "--var", "DATE=2026-11-01"]
+
+
+def test_the_slurm_script_does_what_the_one_in_infra_does() -> None:
+    root = Path(__file__).parents[4]
+    template = (root / "jobs" / "submission" / "templates" / "slurm.sbatch").read_text(encoding="utf-8")
+    ours = (root / "infra" / "slurm" / "sam-label.sbatch").read_text(encoding="utf-8")
+    filled_in = template.partition('options=(@OPTIONS@ "$@")\n')[2].replace(' "${options[@]}"', "")
+    assert filled_in == ours[ours.index("job_file=") :].partition("\n")[2]
+
+
+def test_airflow_tries_again_what_can_mend(
+    capsys: pytest.CaptureFixture[str], job: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The module's own code is run; of Airflow, too large to install for this, only the names it imports."""
+    text = text_for(capsys, job, "airflow", "--address", "http://ray:8265")
+    seen: dict[str, Any] = {}
+    _stand_in_airflow(monkeypatch, seen)
+    exec(compile(ast.parse(text), "dag.py", "exec"), namespace := {})  # noqa: S102
+    assert namespace["COMMAND"][1:6] == ["submit", str(job), "--follow", "--address", "http://ray:8265"]
+    assert namespace["COMMAND"][-1] == f"REGION={REGION}"
+    assert (seen["dag"]["max_active_runs"], seen["dag"]["catchup"]) == (1, False)
+    assert seen["dag"]["schedule"] == "30 2 * * 1,2,3,4,5"
+    outcomes = {}
+    for code in (0, 1, 2, 3, 4, 5, 130):
+        namespace["COMMAND"] = [
+            sys.executable,
+            "-ISc",
+            f"import sys; sys.exit({code} if sys.argv[2:] else 9)",
+        ]
+        try:
+            seen["task"]()
+            outcomes[code] = "done"
+        except Exception as fault:  # noqa: BLE001
+            outcomes[code] = type(fault).__name__
+    final, again = "AirflowFailException", "AirflowException"
+    assert outcomes == {0: "done", 1: again, 2: final, 3: final, 4: final, 5: again, 130: again}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "sentence"),
+    [
+        (JOB, ["--target", "cron"], "--target is 'cron': give one of kubernetes"),
+        (JOB, ["--target", "kubernets"], "did you mean kubernetes?"),
+        (JOB, ["--cron", "0 2 * *"], "has 4 fields"),
+        (JOB, ["--name", "Nightly"], "--name is 'Nightly'"),
+        (JOB, ["--target", "systemd", "--image", "x"], "--image says nothing to --target systemd"),
+        (JOB, ["--target", "slurm", "--address", "x"], "--address says nothing to --target slurm"),
+        (JOB.replace("REGION", "REGIO"), [], "names ${REGIO}, which is not set; did you mean REGION?"),
+        (JOB.replace("s3://photos", "photos"), [], "a path that means nothing to a scheduler"),
+        ('input = "s3://photos"\n', ["--var", ""], "give NAME=VALUE"),
+        ('output = "s3://${REGION}"\n', [], "input in "),
+        (JOB + "worker = 1\n", [], "did you mean workers?"),
+        (JOB + "workers = 0\n", [], "greater than or equal to 1"),
+        (JOB + "password = 'a'\n", [], "looks like a secret by its name"),
+    ],
+)
+def test_what_cannot_be_scheduled_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], job: Path, text: str, options: list[str], sentence: str
+) -> None:
+    job.write_text(text)
+    first = ["--cron", "0 2 * * *", "--target", "systemd", "--var", "REGION=eu"]
+    code, out, err = schedule(capsys, job, *first, *options)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_a_preset_or_no_file_is_not_scheduled(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, sentence in (("quick", "is a preset"), ("nope.toml", "no job file nope.toml")):
+        code, _, err = schedule(capsys, name, "--cron", "@daily", "--target", "slurm")
+        assert (code, sentence in err) == (2, True)
+
+
+def _systemd_words(text: str) -> list[str]:
+    """Words in double quotes as systemd reads them."""
+    words = []
+    while text:
+        assert text[0] == '"'
+        word, place = "", 1
+        while text[place] != '"':
+            place += text[place] == "\\"
+            word += text[place]
+            place += 1
+        words.append(word.replace("%%", "%").replace("$$", "$"))
+        text = text[place + 1 :].lstrip()
+    return words
+
+
+def _stand_in_airflow(monkeypatch: pytest.MonkeyPatch, seen: dict[str, Any]) -> None:
+    decorators, exceptions = ModuleType("airflow.decorators"), ModuleType("airflow.exceptions")
+
+    class AirflowException(Exception):
+        pass
+
+    def dag(**options: Any) -> Any:
+        seen["dag"] = options
+        return lambda function: function
+
+    def task(function: Any) -> Any:
+        seen["task"] = function
+        return lambda: None
+
+    vars(decorators).update(dag=dag, task=task)
+    vars(exceptions).update(
+        AirflowException=AirflowException,
+        AirflowFailException=type("AirflowFailException", (AirflowException,), {}),
+    )
+    for module in (ModuleType("airflow"), decorators, exceptions):
+        monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -16,13 +16,8 @@ from zipfile import ZipFile
 from pipeline.errors import SamLabelError
 
 PACKAGES = ("sam_label", "sam_core", "pipeline", "jobs")
-KEPT = (
-    "METADATA",
-    "entry_points.txt",
-    "top_level.txt",
-    "licenses/LICENSE",
-    "licenses/NOTICE",
-)  # of what the installation knows about itself
+# Of what the installation knows about itself. Beside a checkout the metadata are called PKG-INFO.
+KEPT = ("METADATA", "PKG-INFO", "entry_points.txt", "top_level.txt", "licenses/LICENSE", "licenses/NOTICE")
 
 
 def installed_wheel(folder: Path) -> Path:
@@ -41,9 +36,8 @@ def installed_wheel(folder: Path) -> Path:
     info = f"sam_label-{version}.dist-info"
     for name in KEPT:
         if text := known.read_text(name):
-            files[f"{info}/{name}"] = text.replace(
-                f"\nVersion: {known.version}\n", f"\nVersion: {version}\n", 1
-            ).encode()
+            text = text.replace(f"\nVersion: {known.version}\n", f"\nVersion: {version}\n", 1)
+            files[f"{info}/{name.replace('PKG-INFO', 'METADATA')}"] = text.encode()
     files[f"{info}/WHEEL"] = (
         f"Wheel-Version: 1.0\nGenerator: sam-label\nRoot-Is-Purelib: false\nTag: {tag}\n".encode()
     )

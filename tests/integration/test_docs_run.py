@@ -5,6 +5,7 @@ top to bottom in a folder with what its reader has by then: `photos` and their `
 by vectors, `monday` and `tuesday`, and the `demo-output` of `make demo`.
 """
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from demo_dataset import write_demo
 from doc_blocks import LANGUAGES, blocks, commands, inline_commands
 from doc_commands import check_command, check_mention, registered
@@ -62,6 +64,10 @@ def test_every_block_of_a_page(page: Path, folder: Path, capsys: pytest.CaptureF
         if block.language in ("sh", "console"):
             for command in commands(block):
                 check_command(command.line, command.shown, capsys)
+        if block.language == "json":
+            json.loads(block.text)
+        if block.language == "yaml":
+            yaml.safe_load(block.text)
         if block.language == "toml":
             name = block.text.splitlines()[0].removeprefix("# ")
             (folder / name).write_text(block.text, encoding="utf-8")

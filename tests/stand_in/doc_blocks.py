@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-LANGUAGES = ("python", "sh", "console", "toml", "text")
+LANGUAGES = ("python", "sh", "console", "toml", "json", "yaml", "text")
 _FENCED = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`(sam-label [a-z][^`]*)`")
 

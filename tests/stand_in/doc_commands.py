@@ -14,13 +14,23 @@ MAKEFILE = Path(__file__).parents[2] / "Makefile"
 # Why such a command is not run here; its name, its options and the number of its arguments are checked.
 NOT_RUN = {
     r"\w+://": "there is no such bucket here",
+    r" /shared/": "there is no such disk here",
     r"^sam-label run ": "it starts Ray: tests/integration/test_run_local.py",
     r"^sam-label filter ": "it needs a loosely labelled dataset: tests/unit/pipeline/output/commands/",
     r"^sam-label models pull ": "it downloads gigabytes: tests/unit/pipeline/weights/test_models.py",
     r"^sam-label (submit|schedule|doctor|bench) ": "it needs a cluster or a whole machine",
 }
 # What is not ours, by its first words.
-OTHERS = ("export PATH=", "pip install ")
+OTHERS = (
+    *(
+        "export ",
+        "python3 -m venv ",
+        "pip install ",
+        ".venv/bin/pip install ",
+        "~/sam-label/bin/pip install ",
+    ),
+    *("cp -r infra/", "docker ", "kubectl ", "ray ", "sbatch ", "squeue "),
+)
 
 
 def check_command(line: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:

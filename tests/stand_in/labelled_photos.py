@@ -31,7 +31,8 @@ def labelled_photos(photos: str, output: str, shards: int | None = None, has_vec
     """The store of the photos, and their dataset at `output`; `none.png` has no mask, `broken.jpg` failed."""
     store = Store.at(photos)
     for number, name in enumerate([*NAMES, FAILED]):
-        store.publish(name, photo(number, name))
+        if store.info(name) is None:  # another dataset of them would be of files that have changed
+            store.publish(name, photo(number, name))
     identity = Identity("vit_t", "0" * 64, MaskOptions(mask_embeddings=has_vectors))
     with open_output(Store.at(output), identity, store.url, lambda: _listing(store)) as run:
         rows = [_row(store, image, has_vectors) for image in rows_of(run.dataset.pending())]

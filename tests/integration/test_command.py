@@ -55,9 +55,9 @@ def test_a_run_labels_what_it_can_and_says_what_failed(first_run: tuple[Path, di
     assert summary["output"] == output.as_uri()
 
 
-def test_an_interrupted_run_says_what_it_did(photos: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_interrupted_at_a_long_image_says_what_it_did(photos: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from jobs.cli import main; main()"]
-    options = ("--points-per-side", "64", "--workers", "1", "--json")  # long enough to be interrupted
+    options = ("--points-per-side", "64", "--workers", "1", "--json")  # minutes an image: nobody waits for it
     with subprocess.Popen(
         [*command, "run", photos, tmp_path / "masks", *options],
         stdout=subprocess.PIPE,

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stand_in_generator import photo
@@ -57,9 +58,10 @@ def test_a_run_that_is_interrupted_and_killed_is_finished_by_the_third(photos: P
     process = started(photos, output, 0.2)
     wait_for_commits(output, process, 1)
     os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal's Ctrl-C does
-    refuse_unclean(process)
+    summary = summary_of_an_interrupted(process)
     begun = len(log.read_text().split())
     assert Dataset.at(str(output)).rows == begun < IMAGES, "what was begun was finished and committed, once"
+    assert (summary["labelled"], summary["failed"], summary["total"]) == (begun, 0, IMAGES)
 
     process = started(photos, output, 0.2)
     wait_for_commits(output, process, 4)
@@ -77,10 +79,12 @@ def test_a_run_that_is_interrupted_and_killed_is_finished_by_the_third(photos: P
     )
 
 
-def refuse_unclean(process: "subprocess.Popen[str]") -> None:
+def summary_of_an_interrupted(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """What the process printed, which has to be all that it did, and a sentence."""
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 130, stderr
-    assert json.loads(stdout)["labelled"] > 0
     *progress, last_line = stderr.splitlines()
     assert all(re.match(r"\d+ of \d+ images, 0 failed", line) for line in progress)
     assert last_line == f"sam-label: {INTERRUPTED}"
+    summary: dict[str, Any] = json.loads(stdout)
+    return summary

@@ -53,7 +53,7 @@ def stats_next(figures: "Statistics", output: str) -> str:
         return "the same sam-label run goes on"
     if figures.columns.failed:
         return f"sam-label status {output}"
-    return f"sam-label export {output} DEST"
+    return f"sam-label preview {output}"
 
 
 def _counts(figures: "Statistics") -> Iterator[str]:

@@ -37,7 +37,7 @@ def test_it_prints_counts_histograms_and_the_next_command(demo: Path, capsys) ->
     out, err = capsys.readouterr()
     assert ended.value.code == 0
     assert out.startswith("6 images: 6 labelled, 0 failed, 0 left\n167 masks in 3 shards, ")
-    assert f"next: sam-label export {demo} DEST" in err
+    assert f"next: sam-label preview {demo}" in err
     assert "\x1b" not in out + err
 
 

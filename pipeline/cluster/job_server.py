@@ -33,6 +33,8 @@ UPLOAD_S = 600.0  # a wheel of 20 MB over a slow line
 SILENCE_S = 120.0  # of a log, after which its connection is made again: a machine that is gone says nothing
 LOST_S = 60.0  # without a server, before a follower gives up; the job does not notice
 CONNECT_AGAIN_S = 2.0
+AGENT_S = 60.0  # for the first node's agent to come up
+NO_AGENT = "No available agent"  # as the server's answer says it
 DASHBOARD_PORT = 8265
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -69,14 +71,23 @@ class JobServer:
             _refuse_other_versions(self.url, *versions)
 
     def submit(self, command: str, runtime_env: Mapping[str, Any], metadata: Mapping[str, str]) -> str:
-        """The id of a new job that runs the command in a shell on the cluster."""
-        job = self._bounded(
-            lambda: self._client.submit_job(
-                entrypoint=command, runtime_env=dict(runtime_env), metadata=dict(metadata)
-            ),
-            UPLOAD_S,
+        """The id of a new job that runs the command in a shell on the cluster.
+
+        A cluster that has just started takes jobs some seconds later: they are offered again for AGENT_S.
+        """
+        deadline = time.monotonic() + AGENT_S
+        while True:
+            try:
+                return str(self._bounded(lambda: self._submitted(command, runtime_env, metadata), UPLOAD_S))
+            except SamLabelError as refused:
+                if NO_AGENT not in str(refused) or time.monotonic() > deadline:
+                    raise
+            time.sleep(CONNECT_AGAIN_S)
+
+    def _submitted(self, command: str, runtime_env: Mapping[str, Any], metadata: Mapping[str, str]) -> Any:
+        return self._client.submit_job(
+            entrypoint=command, runtime_env=dict(runtime_env), metadata=dict(metadata)
         )
-        return str(job)
 
     def job(self, job_id: str) -> ClusterJob:
         """The job of that id. Raises: UsageError if there is none."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch.utils.data  # noqa: F401  # so that the first loader does not wait for it
 from pycocotools import mask as coco
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stand_in"))

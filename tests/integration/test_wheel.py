@@ -7,6 +7,7 @@ folder: the project's own editable install stays out of reach.
 import json
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -50,9 +51,16 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The wheel is made from the unpacked sdist, so that both are shown to be whole."""
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
+    """The wheel is made from the unpacked sdist, so that both are shown to be whole.
+
+    The sdist is made from a copy: setuptools puts its own folders beside the sources.
+    """
+    folder, copy = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("sources") / "sam-label"
+    left_out = shutil.ignore_patterns(
+        ".*", "build", "dist", "demo-output", "*.egg-info", "__pycache__", "tests"
+    )
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=left_out)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, copy]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     [sdist], [wheel] = folder.glob("*.tar.gz"), folder.glob("*.whl")

@@ -87,7 +87,7 @@ def _time(figures: "Statistics") -> str:
         ("until the first shard", time.first_shard_s),
         ("for the other shards", time.further_shards_s),
         ("after the last", time.closing_s),
-        ("not told by stage", time.not_told_s),
+        ("of unknown stages", time.unknown_s),
     )
     by_stage = ", ".join(f"{duration(seconds)} {stage}" for stage, seconds in stages if seconds >= 0.5)
     return f"{duration(time.total_s)} in {counted(time.runs, 'run')}" + (f": {by_stage}" if by_stage else "")

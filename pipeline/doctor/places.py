@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def writable_output(url: str) -> Finding:
             refuse_without_put_if_absent(store)
         finally:
             for folder in folders:
-                folder.rmdir()
+                with suppress(OSError):  # it was not made, or somebody else uses it by now
+                    folder.rmdir()
         return _with_room(store)
 
     return answer(probed, STORE_S, redacted(url))

@@ -80,8 +80,8 @@ def _flat(lists: pa.ChunkedArray) -> np.ndarray:
 
 
 def _content_hashes(etags: pa.ChunkedArray) -> Hashes:
-    told = etags.filter(pc.match_substring_regex(etags, _CONTENT_ETAG))
-    digits = pc.utf8_slice_codeunits(told, 0, 16).to_pylist()
+    of_content = etags.filter(pc.match_substring_regex(etags, _CONTENT_ETAG))
+    digits = pc.utf8_slice_codeunits(of_content, 0, 16).to_pylist()
     return np.frombuffer(bytes.fromhex("".join(digits)), np.uint64)
 
 

@@ -22,7 +22,7 @@ class RunTimes:
     first_shard_s: float  # from a run's start to its first shard: Ray, the models, the first images
     further_shards_s: float
     closing_s: float  # after the last shard
-    not_told_s: float  # of runs whose shards were put together, or retried, since
+    unknown_s: float  # of runs whose shards were put together, or retried, since
 
 
 def run_times(dataset: Dataset) -> RunTimes:
@@ -31,9 +31,9 @@ def run_times(dataset: Dataset) -> RunTimes:
     begun = max((place for place, one in enumerate(records) if one.purpose == "overwrite"), default=0)
     runs = [record for record in records[begun:] if record.purpose in _LABELLING]
     parts = [(0.0, 0.0, 0.0, 0.0), *(_parts(record, dataset.commits) for record in runs)]
-    first, further, closing, not_told = (round(sum(stage), 3) for stage in zip(*parts, strict=True))
-    total = round(first + further + closing + not_told, 3)
-    return RunTimes(len(runs), total, first, further, closing, not_told)
+    first, further, closing, unknown = (round(sum(stage), 3) for stage in zip(*parts, strict=True))
+    total = round(first + further + closing + unknown, 3)
+    return RunTimes(len(runs), total, first, further, closing, unknown)
 
 
 def _parts(record: RunRecord, commits: Iterable[Commit]) -> tuple[float, float, float, float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from doc_commands import parse
 from kustomized import KUBERNETES, Manifest, composed, rendered
 
 import jobs.run_command
@@ -25,13 +26,7 @@ JOB_FILE = "/etc/sam-label/job.toml"
 def parsed(command: list[str]) -> None:
     """Raises typer.TyperException for a command, an option or a value that does not exist."""
     assert command[0] == "sam-label"
-    group = typer.main.get_command(app)
-    arguments, context = command[1:], None
-    while True:
-        context = group.make_context("sam-label", list(arguments), parent=context)
-        if not hasattr(group, "resolve_command"):
-            return
-        _, group, arguments = group.resolve_command(context, [*context._protected_args, *context.args])
+    parse(command[1:])
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:

@@ -52,6 +52,7 @@ def test_each_fault_says_what_to_do(tmp_path: Path, capsys) -> None:
     faults = {what: one["says"] for what, one in seen.items() if one["state"] == State.FAULT}
     assert faults.keys() == {"input", "output", "cluster"}
     assert "there is no file or folder" in faults["input"]
+    assert faults["output"].startswith("the output cannot be used: cannot write ")
     assert str(tmp_path / "file") in faults["output"]
     assert "start it, or correct --address" in faults["cluster"]
 

@@ -14,6 +14,7 @@ from labelled_photos import labelled_photos
 from pycocotools import mask as coco_mask
 
 from pipeline.errors import DamagedFile, UsageError
+from pipeline.output.commands.compact import compact
 from pipeline.output.commands.retry import retry
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import SCHEMA
@@ -150,13 +151,22 @@ def test_vectors_of_images_tell_near_duplicates(tmp_path: Path, output: Path) ->
     assert found == {"images": 2, "sampled": 7, "similarity": 0.99}
 
 
-def test_a_retry_moves_its_time_to_what_is_not_told(tmp_path: Path) -> None:
+def test_a_retry_keeps_the_time_of_the_run(tmp_path: Path) -> None:
     labelled_photos(str(tmp_path / "photos"), str(tmp_path / "masks"))
     before = statistics(str(tmp_path / "masks"), 0, 0)
     assert retry(str(tmp_path / "masks")) == 1
     after = statistics(str(tmp_path / "masks"), 0, 0)
     assert (after.left, after.time.runs) == (1, 1)
     assert after.time.total_s == pytest.approx(before.time.total_s, abs=1)
+
+
+def test_of_a_run_whose_shards_were_put_together_the_whole_time_is_known_alone(tmp_path: Path) -> None:
+    labelled_photos(str(tmp_path / "photos"), str(tmp_path / "masks"))
+    before = statistics(str(tmp_path / "masks"), 0, 0).time
+    assert before.total_s > before.unknown_s == 0
+    compact(str(tmp_path / "masks"))
+    after = statistics(str(tmp_path / "masks"), 0, 0).time
+    assert after.unknown_s == after.total_s == pytest.approx(before.total_s, abs=0.01)
 
 
 def test_figures_of_two_halves_make_those_of_the_whole() -> None:

@@ -8,22 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco
+from rle_ways import by_library_and_by_numpy
 
 from sam_core.masks import cells
 from sam_core.masks.cells import CellGrid, covered_cells
-from sam_core.masks.rle_library import library
 
-
-@pytest.fixture(params=["library", "numpy"], autouse=True)
-def _by_library_or_numpy(request: pytest.FixtureRequest) -> object:
-    """Every test runs twice."""
-    if request.param == "library":
-        assert library() is not None, "the library was not built: install again"
-        yield
-        return
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cells, "library", lambda: None)
-        yield
+_each_way = by_library_and_by_numpy(cells)
 
 
 def encoded(mask_HW: np.ndarray) -> bytes:

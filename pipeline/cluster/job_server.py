@@ -36,6 +36,7 @@ CONNECT_AGAIN_S = 2.0
 AGENT_S = 60.0  # for the first node's agent to come up
 NO_AGENT = "No available agent"  # as the server's answer says it
 DASHBOARD_PORT = 8265
+AGENT_PORT = 52365  # Ray's own choice; an agent that cannot have it never offers itself
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -80,8 +81,14 @@ class JobServer:
             try:
                 return str(self._bounded(lambda: self._submitted(command, runtime_env, metadata), UPLOAD_S))
             except SamLabelError as refused:
-                if NO_AGENT not in str(refused) or time.monotonic() > deadline:
+                if NO_AGENT not in str(refused):
                     raise
+                if time.monotonic() > deadline:
+                    raise SamLabelError(
+                        f"the cluster at {self.url} takes no jobs: its head's agent is not up, as when another "
+                        f"Ray on that machine holds the agent's port ({AGENT_PORT}); start the head with "
+                        "--dashboard-agent-listen-port set to a free one"
+                    ) from refused
             time.sleep(CONNECT_AGAIN_S)
 
     def _submitted(self, command: str, runtime_env: Mapping[str, Any], metadata: Mapping[str, str]) -> Any:

@@ -1,4 +1,4 @@
-"""One Chromium for all tests of a page."""
+"""One Chromium for a file's tests. Playwright's event loop runs as long, and allows no other in the process."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium")
     assert path, "the tests of the report need a browser: apt-get install chromium"

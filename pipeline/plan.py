@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
-from pipeline.images.source import Source
+from pipeline.inputs.source import Source
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows
@@ -30,11 +30,11 @@ class RunPlan:
 def plan(config: RunConfig) -> RunPlan:
     """The plan of a run. Raises: what `run` would raise before its first image."""
     weights = weights_of(config)
-    source, store = Source.at(config.input, config.follow_links, config.anonymous), Store.at(config.output)
+    source, store = Source.of(config), Store.at(config.output)
     refuse_overlap(source.location, store.location)
     identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
-    refuse_other_links(dataset, config)
+    refuse_other_listing(dataset, source, config.refresh)
     if dataset is None:
         return _planned(source.rows(), None, config.limit, source)
     if config.refresh:
@@ -44,17 +44,24 @@ def plan(config: RunConfig) -> RunPlan:
     return _planned(rows_of(dataset.pending()), dataset.images, config.limit, source)
 
 
-def refuse_other_links(dataset: Dataset | None, config: RunConfig) -> None:
-    """Raises UsageError if a run goes on with a listing that was made with another `follow_links`."""
-    if dataset is None or config.refresh:
+def refuse_other_listing(dataset: Dataset | None, source: Source, refresh: bool) -> None:
+    """Raises UsageError if a run goes on with a listing that was made with other options of the input."""
+    if dataset is None or refresh:
         return
-    follows_links = dataset.record.follows_links
-    if follows_links != config.follow_links:
-        raise UsageError(
-            f"the input of {dataset.store.url} was listed {'with' if follows_links else 'without'} "
-            f"--follow-links; {'give it' if follows_links else 'leave it out'} to go on, or add --refresh to "
-            "list it again"
-        )
+    then, now = dataset.record.listed_with, source.options.of_listing()
+    for name in sorted(then.keys() | now.keys()):
+        if then.get(name) != now.get(name):
+            flag = f"--{name.replace('_', '-')}"
+            how = f"with {flag}{_value(then[name])}" if name in then else f"without {flag}"
+            raise UsageError(
+                f"the input of {dataset.store.url} was listed {how}; "
+                f"{'give it' if name in then else 'leave it out'} to go on, or add --refresh to list it "
+                "again"
+            )
+
+
+def _value(value: object) -> str:
+    return "" if value is True else f" {value}"
 
 
 def _planned(rows: Iterable[ManifestRow], images: int | None, limit: int | None, source: Source) -> RunPlan:

@@ -24,7 +24,7 @@ from pipeline.cluster.worker_log import Logged, logged_to
 from pipeline.config import RunConfig
 from pipeline.errors import Interrupted, SamLabelError
 from pipeline.images.fetch import FetchSettings
-from pipeline.images.source import Source
+from pipeline.inputs.source import Source
 from pipeline.labelling.fetch import fetched_block
 from pipeline.labelling.labeler import Labeler, LabelerSettings, LoadGenerator
 from pipeline.labelling.sam_generator import sam_generator
@@ -33,7 +33,7 @@ from pipeline.output.dataset import Dataset, Ids, without
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import read_manifest
 from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
-from pipeline.plan import refuse_other_links
+from pipeline.plan import refuse_other_listing
 from pipeline.shutdown import sigterm_interrupts
 from pipeline.store.storage import Store
 from pipeline.store.uri import refuse_overlap
@@ -88,10 +88,10 @@ def run(
     started = time.monotonic()
     weights = weights_of(config)
     identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
-    source, store = Source.at(config.input, config.follow_links, config.anonymous), Store.at(config.output)
+    source, store = Source.of(config), Store.at(config.output)
     refuse_overlap(source.location, store.location)
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
-    refuse_other_links(dataset, config)
+    refuse_other_listing(dataset, source, config.refresh)
     if dataset is None or config.refresh:
         source.require_images()
     elif dataset.is_complete:
@@ -108,7 +108,7 @@ def run(
                 source.rows,
                 refresh=config.refresh,
                 overwrite=config.overwrite,
-                follows_links=config.follow_links,
+                listed_with=source.options.of_listing(),
                 settings=config.recorded(),
             ) as output,
         ):

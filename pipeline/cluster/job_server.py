@@ -86,7 +86,7 @@ class JobServer:
                 if time.monotonic() > deadline:
                     raise SamLabelError(
                         f"the cluster at {self.url} takes no jobs: its head's agent is not up, as when another "
-                        f"Ray on that machine holds the agent's port ({AGENT_PORT}); start the head with "
+                        f"Ray there holds the agent's port ({AGENT_PORT}); start the head with "
                         "--dashboard-agent-listen-port set to a free one"
                     ) from refused
             time.sleep(CONNECT_AGAIN_S)

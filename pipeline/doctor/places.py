@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pipeline.cluster.start import wait_for_cluster
 from pipeline.doctor.finding import Finding, fault, ok, warning
-from pipeline.images.source import Source
+from pipeline.inputs.options import SourceOptions
+from pipeline.inputs.source import Source
 from pipeline.output.lock import refuse_without_put_if_absent
 from pipeline.shutdown import answer
 from pipeline.store.storage import Store
@@ -40,7 +41,7 @@ def readable_input(url: str, anonymous: bool) -> Finding:
     """Whether the input has images and the first one can be read. Raises: UsageError, StoreError."""
 
     def first() -> str:
-        source = Source.at(url, anonymous=anonymous)
+        source = Source.at(url, SourceOptions(anonymous=anonymous))
         (row,) = islice(source.rows(), 1)
         store, name = Store.of_uri(row.uri, anonymous)
         store.read_range(name, 0, FIRST_BYTES)

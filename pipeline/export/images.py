@@ -18,6 +18,7 @@ from pipeline.errors import ImageError, Reason, StoreError, UsageError
 from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export.record import Record
 from pipeline.images.decode import decoded_image
+from pipeline.images.fetch import FetchSettings, fetched
 from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.store.storage import Store, side_by_side
 from pipeline.store.uri import split_uri
@@ -35,6 +36,7 @@ SUFFIXES = {
 _KNOWN_SUFFIXES = {*SUFFIXES.values(), ".jpeg", ".tiff", ".pgm", ".pbm", ".pnm"}
 # The image was small enough for the run that labelled it.
 _ANY_PIXELS = 1 << 62
+_AS_LABELLED = FetchSettings(root=None, anonymous=False, max_pixels=_ANY_PIXELS)
 _GONE = (Reason.SOURCE_MISSING, Reason.SOURCE_CHANGED)
 _turning = threading.Lock()  # a turned image needs its pixels in memory, and images come side by side
 
@@ -103,15 +105,12 @@ def upright_file(record: Record, scale: str) -> tuple[bytes, str]:
 
     Raises: ImageError if it is gone or has changed, StoreError.
     """
-    store, name = Store.of_uri(record.uri)
     try:
-        got = store.get(name)
-    except StoreError as fault:
+        got = fetched({"uri": record.uri, "etag": record.etag, "size": 0}, _AS_LABELLED)
+    except ImageError as fault:
         if fault.reason in _GONE:
-            raise ImageError(fault.reason, str(fault)) from fault
-        raise
-    if got.etag != record.etag:
-        raise ImageError(Reason.SOURCE_CHANGED, f"{record.uri} has changed since it was labelled")
+            raise
+        raise StoreError(fault.reason, str(fault)) from fault
     if record.exif_orientation != 1:
         with _turning:
             return _png(decoded_image(got.data, _ANY_PIXELS, scale).image_HW3), ".png"

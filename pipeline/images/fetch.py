@@ -1,4 +1,7 @@
-"""Manifest rows to encoded bytes, or to the reason why there are none. `Store` does the retries."""
+"""Manifest rows to encoded bytes, or to the reason why there are none. `Store` does the retries.
+
+The one door to the bytes of an image: for runs, for readers of a dataset, for exports.
+"""
 
 import os
 from collections.abc import Mapping
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ImageError, Reason, StoreError
+from pipeline.store.objects import Got
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted, split_uri
 
@@ -25,9 +29,10 @@ class FetchSettings:
     max_pixels: int
 
 
-def image_bytes(row: Mapping[str, Any], settings: FetchSettings) -> bytes:
-    """The bytes of the image that a manifest row names, as they were when it was listed.
+def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
+    """The bytes of the image that a manifest row names, as they were when it was listed, and their etag.
 
+    A row without an etag, of an image that was only named, takes what there is.
     Raises: ImageError with OUTSIDE_ROOT, TOO_LARGE, SOURCE_MISSING, SOURCE_CHANGED, FORBIDDEN or
         SOURCE_UNAVAILABLE.
     """
@@ -44,12 +49,12 @@ def image_bytes(row: Mapping[str, Any], settings: FetchSettings) -> bytes:
         got = store.get(name)
     except StoreError as fault:
         raise ImageError(fault.reason, str(fault)) from fault
-    if got.etag != row["etag"]:
+    if got.etag != row["etag"] != "":
         raise ImageError(
             Reason.SOURCE_CHANGED,
             f"its etag is {got.etag} and was {row['etag']} when it was listed; run again with --refresh",
         )
-    return got.data
+    return got
 
 
 def _refuse_outside(path: Path, root: Path) -> None:

@@ -15,7 +15,7 @@ import ray
 from pipeline.cluster.attempts import LedgerHandle
 from pipeline.cluster.worker_log import Logged
 from pipeline.errors import ImageError
-from pipeline.images.fetch import FetchSettings, image_bytes
+from pipeline.images.fetch import FetchSettings, fetched
 from pipeline.output.format.manifest import MANIFEST_SCHEMA
 
 FETCHED_SCHEMA = pa.schema(
@@ -36,12 +36,13 @@ def fetched_block(
     """The manifest rows with each image's bytes or error, as FETCHED_SCHEMA; none once the run stops."""
     rows = [] if ray.get(ledger.is_stopping.remote()) else images.to_pylist()
     with logged(), ThreadPoolExecutor(THREADS) as threads:
-        fetched = list(threads.map(partial(_fetched_row, settings=settings), rows))
-    return pa.Table.from_pylist(fetched, schema=FETCHED_SCHEMA)
+        images_and_faults = list(threads.map(partial(_fetched_row, settings=settings), rows))
+    return pa.Table.from_pylist(images_and_faults, schema=FETCHED_SCHEMA)
 
 
 def _fetched_row(row: dict[str, Any], settings: FetchSettings) -> dict[str, Any]:
     try:
-        return {**row, "data": image_bytes(row, settings)}
+        got = fetched(row, settings)
     except ImageError as fault:
         return {**row, "error": fault.reason.value, "error_message": str(fault)}
+    return {**row, "etag": got.etag, "data": got.data}

@@ -77,7 +77,7 @@ class RunRecord:
     manifest: tuple[str, ...]  # parts, in order
     images: int  # rows of the manifest
     started_from: tuple[str, ...] = ()  # commits of earlier runs that still count
-    follows_links: bool = False  # whether the manifest lists what only links lead to
+    listed_with: dict[str, Any] = field(default_factory=dict)  # options of the input that are not at default
     started_at: str = field(default_factory=now)
     settings: dict[str, Any] = field(default_factory=dict)
     software_version: str = __version__
@@ -124,6 +124,8 @@ class RunRecord:
     def from_json(cls, data: bytes) -> "RunRecord":
         fields = json.loads(data)
         fields["identity"] = Identity.from_described(fields["identity"])
+        if fields.pop("follows_links", False):  # of earlier releases
+            fields["listed_with"] = {"follow_links": True}
         fields["manifest"], fields["started_from"] = tuple(fields["manifest"]), tuple(fields["started_from"])
         return cls(**fields)
 

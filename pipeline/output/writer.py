@@ -89,7 +89,7 @@ def open_output(
     *,
     refresh: bool = False,
     overwrite: bool = False,
-    follows_links: bool = False,
+    listed_with: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     filtered_from: str | None = None,
 ) -> Iterator[OutputRun]:
@@ -126,7 +126,7 @@ def open_output(
         else:
             record = before.record.next(lock.run, "label", before.commit_names, settings)
         if before is None or refresh:
-            record = replace(record, follows_links=follows_links)
+            record = replace(record, listed_with=dict(listed_with or {}))
         record = replace(record, identity=identity, filtered_from=filtered_from)
         with switched(store, lock, record, before.commits if before else ()) as output:
             yield output

@@ -6,7 +6,7 @@ from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
 from pipeline.cluster.ray_internals import gpus_here
 from pipeline.cluster.start import local_cpus
 from pipeline.config import RunConfig
-from pipeline.images.source import Source
+from pipeline.inputs.source import Source
 from pipeline.labelling.labeler import LoadGenerator
 from pipeline.labelling.sam_generator import sam_generator
 from pipeline.rates.rates import Rates, measured
@@ -53,7 +53,7 @@ def estimate(config: RunConfig, images: int, seed: int, load: LoadGenerator = sa
 
     Raises: UsageError, SamLabelError.
     """
-    source = Source.at(config.input, config.follow_links, config.anonymous)
+    source = Source.of(config)
     pool = labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
     sample = sampled(source.rows(), images, seed)
     return Estimate(sample, measured(config, source, sample.rows, pool, load), pool)

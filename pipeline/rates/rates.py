@@ -13,8 +13,8 @@ from pipeline.cluster.labeler_pool import LabelerPool
 from pipeline.config import RunConfig
 from pipeline.errors import ImageError
 from pipeline.images.decode import DecodedImage, decoded_image
-from pipeline.images.fetch import FetchSettings, image_bytes
-from pipeline.images.source import Source
+from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.inputs.source import Source
 from pipeline.labelling.labeler import LabelerSettings, LoadGenerator
 from pipeline.output.format.manifest import ManifestRow
 from pipeline.output.format.schema import ok_row, schema_of, table_of
@@ -90,7 +90,7 @@ def _decoded(
     for row in rows:
         try:
             with rates.timed("fetch"):
-                data = image_bytes(row._asdict(), settings)
+                data = fetched(row._asdict(), settings).data
             with rates.timed("decode"):
                 image = decoded_image(data, config.max_image_pixels, config.scale)
         except ImageError:

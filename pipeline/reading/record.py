@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ImageError, UsageError
 from pipeline.images.decode import decoded_image
-from pipeline.images.fetch import FetchSettings, image_bytes
+from pipeline.images.fetch import FetchSettings, fetched
 from pipeline.reading.block import Block, ImageSettings
 from sam_core.masks.decode import Box, decoded_masks, drawn_labels, reduced_masks
 from sam_core.masks.image_masks import ImageMasks
@@ -180,7 +180,7 @@ class Record:
         try:
             pixels = self.height * self.width
             settings = FetchSettings(None, self.block.images.anonymous, pixels)
-            data = image_bytes({"uri": self.uri, "etag": self["etag"], "size": 0}, settings)
+            data = fetched({"uri": self.uri, "etag": self["etag"], "size": 0}, settings).data
             pixels_HW3 = decoded_image(data, pixels, self.block.images.scale).image_HW3
         except ImageError as fault:
             raise ImageError(fault.reason, f"the image {self.uri} cannot be had: {fault}") from fault

@@ -66,7 +66,7 @@ def main(keys: int) -> None:
         "AWS_SECRET_ACCESS_KEY": "bench",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    from pipeline.images.source import Source
+    from pipeline.inputs.source import Source
     from pipeline.output.format.manifest import sorted_rows, write_manifest
     from pipeline.store.storage import Store
 

@@ -1,4 +1,4 @@
-"""One Chromium for a file's tests. Playwright's event loop runs as long, and allows no other in the process."""
+"""One Chromium for a file's tests: while Playwright's event loop runs, its thread can have no other."""
 
 import shutil
 from collections.abc import Callable, Iterator

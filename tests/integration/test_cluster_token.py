@@ -20,7 +20,7 @@ from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 
-# Ports of its own: the agent of another Ray on this machine holds the usual one, and would leave this one without.
+# The agent of another Ray on this machine may hold the usual port, and would leave this one without.
 with_dashboard = {"include_dashboard": True, "dashboard_port": 0, "dashboard_agent_listen_port": 0}
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2} | with_dashboard)
 config = RunConfig(input="in", output="out", address=cluster.address)

@@ -18,8 +18,9 @@ from PIL import Image
 
 from pipeline.config import RunConfig
 from pipeline.errors import Reason, StoreError
-from pipeline.images.fetch import FetchSettings, image_bytes
-from pipeline.images.source import Source
+from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.inputs.options import SourceOptions
+from pipeline.inputs.source import Source
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from pipeline.plan import plan
@@ -119,7 +120,7 @@ def test_without_any_credentials(user: None, tmp_path: Path, monkeypatch: pytest
     s3.client.cache_clear()
     with pytest.raises(StoreError, match="pass --anonymous if the input is public"):
         Source.at("s3://photos/in")
-    rows = list(Source.at("s3://photos/in", anonymous=True).rows())
+    rows = list(Source.at("s3://photos/in", SourceOptions(anonymous=True)).rows())
     assert [row.uri.rpartition("/")[2] for row in rows] == [
         "coffee.jpg",
         "cut.jpg",
@@ -127,4 +128,4 @@ def test_without_any_credentials(user: None, tmp_path: Path, monkeypatch: pytest
         "text.jpg",
     ]
     settings = FetchSettings(None, anonymous=True, max_pixels=1 << 20)
-    assert image_bytes(rows[-1]._asdict(), settings) == b"not an image"
+    assert fetched(rows[-1]._asdict(), settings).data == b"not an image"

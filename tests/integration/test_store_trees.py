@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
-from pipeline.images.source import Source
+from pipeline.inputs.source import Source
 from pipeline.plan import plan
 
 buffer = io.BytesIO()

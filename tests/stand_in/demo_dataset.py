@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.images.source import Source
+from pipeline.inputs.source import Source
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.schema import ok_row, table_of

@@ -26,10 +26,15 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("uri", pa.string(), nullable=False),
         pa.field("size", pa.int64(), nullable=False),
         pa.field("etag", pa.string(), nullable=False),
+        pa.field("offset", pa.int64()),
+        pa.field("extra", pa.string()),
     ]
 )
 ROWS_A_PART = 50_000  # 20 MB as Python rows: what one sorted chunk holds in memory; 4 MB as an object
 MOST_OPEN = 256  # chunks merged at once: a process may have 1,024 open files, and 100 million names are 2,000
+
+
+UNKNOWN_SIZE = -1  # of an image that was only named, by a list
 
 
 class ManifestRow(NamedTuple):
@@ -37,8 +42,10 @@ class ManifestRow(NamedTuple):
 
     image_id: str
     uri: str
-    size: int
-    etag: str
+    size: int  # UNKNOWN_SIZE until it is fetched
+    etag: str  # "" until it is fetched, if the size is unknown
+    offset: int | None = None  # of its first byte in the file that it is a part of
+    extra: str | None = None  # columns that its list has of it and the dataset keeps: a JSON object
 
 
 def image_id(uri: str) -> str:
@@ -86,7 +93,11 @@ def write_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> list[
 def read_manifest(store: Store, parts: Iterable[str]) -> Iterator[pa.Table]:
     """The manifest's rows in order, a part at a time. Raises: DamagedFile."""
     for part in parts:
-        yield parquet_table(store.read(part), store.uri(part))
+        table = parquet_table(store.read(part), store.uri(part))
+        for field in MANIFEST_SCHEMA:
+            if field.name not in table.column_names:  # parts of earlier releases
+                table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+        yield table
 
 
 def rows_of(tables: Iterable[pa.Table]) -> Iterator[ManifestRow]:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ImageError, Reason
-from pipeline.images.fetch import FetchSettings, image_bytes
-from pipeline.images.source import Source
+from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.inputs.options import SourceOptions
+from pipeline.inputs.source import Source
 
 
 def settings(root: Path | str | None) -> FetchSettings:
@@ -22,7 +23,7 @@ def row_of(path: Path) -> dict[str, Any]:
 
 def reason_of(row: dict[str, Any], root: Path | None) -> Reason:
     with pytest.raises(ImageError) as caught:
-        image_bytes(row, settings(root))
+        fetched(row, settings(root))
     return caught.value.reason
 
 
@@ -35,7 +36,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def test_the_bytes(photo: Path) -> None:
-    assert image_bytes(row_of(photo), settings(photo.parent)) == b"some bytes"
+    assert fetched(row_of(photo), settings(photo.parent)).data == b"some bytes"
 
 
 def test_deleted_since(photo: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_link_that_leaves_the_root(photo: Path, tmp_path: Path) -> None:
     link = photo.with_name("link.jpg")
     link.symlink_to(secret)
     assert reason_of(row_of(link), photo.parent) is Reason.OUTSIDE_ROOT
-    assert image_bytes(row_of(link), settings(None)) == b"not yours", "a file that was named itself"
+    assert fetched(row_of(link), settings(None)).data == b"not yours", "a file that was named itself"
 
 
 def test_dots_that_leave_the_root(photo: Path, tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_dots_that_leave_the_root(photo: Path, tmp_path: Path) -> None:
 def test_a_link_inside_the_root(photo: Path) -> None:
     link = photo.with_name("link.jpg")
     link.symlink_to(photo)
-    assert image_bytes(row_of(link), settings(photo.parent)) == b"some bytes"
+    assert fetched(row_of(link), settings(photo.parent)).data == b"some bytes"
 
 
 def test_a_link_in_a_circle(photo: Path) -> None:
@@ -84,30 +85,30 @@ def test_a_link_in_a_circle(photo: Path) -> None:
 def test_a_root_that_is_a_link_itself(photo: Path, tmp_path: Path) -> None:
     alias = tmp_path / "alias"
     alias.symlink_to(photo.parent)
-    assert image_bytes(row_of(alias / photo.name), settings(alias)) == b"some bytes"
+    assert fetched(row_of(alias / photo.name), settings(alias)).data == b"some bytes"
 
 
 def test_a_link_that_was_listed_on_request(photo: Path, tmp_path: Path) -> None:
     link = tmp_path / "in" / "link.jpg"
     link.parent.mkdir()
     link.symlink_to(photo)
-    (row,) = Source.at(str(link.parent), follow_links=True).rows()
-    assert image_bytes(row._asdict(), settings(None)) == b"some bytes"
+    (row,) = Source.at(str(link.parent), SourceOptions(follow_links=True)).rows()
+    assert fetched(row._asdict(), settings(None)).data == b"some bytes"
     with pytest.raises(ImageError, match="--follow-links allows that"):
-        image_bytes(row._asdict(), settings(link.parent))
+        fetched(row._asdict(), settings(link.parent))
 
 
 def test_a_name_that_is_not_utf_8(photo: Path) -> None:
     odd = photo.with_name(os.fsdecode(b"caf\xe9.jpg"))
     photo.rename(odd)
     (row,) = Source.at(str(odd.parent)).rows()
-    assert image_bytes(row._asdict(), settings(odd.parent)) == b"some bytes"
+    assert fetched(row._asdict(), settings(odd.parent)).data == b"some bytes"
     odd.unlink()
     with pytest.raises(ImageError) as caught:
-        image_bytes(row._asdict(), settings(odd.parent))
+        fetched(row._asdict(), settings(odd.parent))
     assert caught.value.reason is Reason.SOURCE_MISSING
     assert str(caught.value).encode(), "a row's message is text"
     odd.symlink_to(os.fsdecode(b"/caf\xe9"))
     with pytest.raises(ImageError, match="outside the input") as left:
-        image_bytes(row._asdict(), settings(odd.parent))
+        fetched(row._asdict(), settings(odd.parent))
     assert str(left.value).encode()

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UsageError
-from pipeline.images.source import Source
+from pipeline.inputs.options import SourceOptions
+from pipeline.inputs.source import Source
 from pipeline.output.format.manifest import image_id
 from pipeline.store.storage import Store
 from pipeline.store.uri import location, refuse_overlap
@@ -186,7 +187,7 @@ def test_links_that_lead_out_are_left_out_and_counted(tmp_path: Path) -> None:
 
 def test_links_are_followed_on_request_and_each_folder_is_listed_once(tmp_path: Path) -> None:
     links = Links(tmp_path)
-    source = Source.at(str(links.folder), follow_links=True)
+    source = Source.at(str(links.folder), SourceOptions(follow_links=True))
     assert [row.uri.removeprefix(f"file://{links.folder}/") for row in source.rows()] == [
         "away.png",
         "broken.png",
@@ -211,7 +212,7 @@ def test_the_layout_of_hugging_faces_cache(tmp_path: Path) -> None:
     (snapshot / "a.png").symlink_to(blob)
     with pytest.raises(UsageError, match=r"links out of it: 1\); pass --follow-links"):
         Source.at(str(snapshot)).require_images()
-    (row,) = Source.at(str(snapshot), follow_links=True).rows()
+    (row,) = Source.at(str(snapshot), SourceOptions(follow_links=True)).rows()
     assert (row.uri, row.size) == (f"file://{snapshot}/a.png", blob.stat().st_size)
 
 

@@ -15,10 +15,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+from pipeline.config import RunConfig
 from pipeline.errors import StoreError, UsageError
 from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.images.names import instead_of, pattern_hint, says_image, says_other
-from pipeline.output.format.manifest import ManifestRow, manifest_row
+from pipeline.inputs.kinds import rows_of_file
+from pipeline.inputs.options import DEFAULT, SourceOptions
+from pipeline.output.format.manifest import ManifestRow
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
@@ -40,27 +43,32 @@ class Source:
 
     url: str
     store: Store
-    one_image: Entry | None  # if the input is a single file
-    follow_links: bool = False
+    one_file: Entry | None  # if the input is a single file
+    options: SourceOptions = DEFAULT
     skipped_files: int = 0  # no images by name or content
     skipped_links: int = 0  # to files and folders outside the input
 
     @classmethod
-    def at(cls, url: str, follow_links: bool = False, anonymous: bool = False) -> "Source":
+    def of(cls, config: RunConfig) -> "Source":
+        """The input of a run. Raises: as `at`."""
+        return cls.at(config.input, SourceOptions.of(config))
+
+    @classmethod
+    def at(cls, url: str, options: SourceOptions = DEFAULT) -> "Source":
         """The input that a path or URL names. Raises: UsageError if there is none, StoreError."""
-        store = Store.at(url, anonymous)
-        whole, name = Store.of_uri(store.url, anonymous)
+        store = Store.at(url, options.anonymous)
+        whole, name = Store.of_uri(store.url, options.anonymous)
         # a slash at the end means the folder, as in a shell
         file = whole.info(name) if name and not url.endswith("/") else None
         if file is not None and not _hides_a_folder(file, store):
             _refuse_other_kinds(file, whole, url)
-            return cls(url, whole, file, follow_links)
+            return cls(url, whole, file, options)
         if store.is_local and not Path(store.location.root or "/").is_dir():
             raise UsageError(
                 f"there is no file or folder {redacted(url)}"
                 + (pattern_hint(url) or "; name one that holds images")
             )
-        return cls(url, store, None, follow_links)
+        return cls(url, store, None, options)
 
     @property
     def location(self) -> Location:
@@ -73,15 +81,16 @@ class Source:
 
         There is none for an object store, for a file that is the input itself, and if links are followed.
         """
-        is_limited = self.store.is_local and self.one_image is None and not self.follow_links
+        is_limited = self.store.is_local and self.one_file is None and not self.options.follow_links
         return self.store.location.root or "/" if is_limited else None
 
     def rows(self) -> Iterator[ManifestRow]:
         """The images in listing order. Raises: UsageError if there is none, StoreError."""
         is_empty = True
-        for entry in self._images():
-            is_empty = False
-            yield manifest_row(self.store.uri(entry.name), entry.size, entry.etag)
+        for file in self._files():
+            for row in rows_of_file(self.store, file):
+                is_empty = False
+                yield row
         if is_empty:
             raise UsageError(self._no_image())
 
@@ -89,12 +98,12 @@ class Source:
         """Raises UsageError if the input holds no image."""
         next(replace(self).rows())
 
-    def _images(self) -> Iterator[Entry]:
-        if self.one_image is not None:
-            yield self.one_image
+    def _files(self) -> Iterator[Entry]:
+        if self.one_file is not None:
+            yield self.one_file
             return
         with ThreadPoolExecutor(PEEKS_AT_ONCE) as threads:
-            for page in self.store.list(hidden=False, follow_links=self.follow_links):
+            for page in self.store.list(hidden=False, follow_links=self.options.follow_links):
                 for entry, verdict in zip(page, threads.map(self._verdict, page), strict=True):
                     self.skipped_files += verdict is _Verdict.OTHER_FILE
                     self.skipped_links += verdict is _Verdict.LINK

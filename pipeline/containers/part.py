@@ -1,0 +1,26 @@
+"""How an image that is a part of a file is named: `<uri of the file>#<part>`.
+
+A member of an archive is `b/x.tar#photos/1.jpg`, a row of a table `b/y.parquet#row=17`, a frame of an image
+`scan.tif#frame=3`. A `#` in another place is a character of the name.
+"""
+
+import re
+
+# Names that end so are containers; what follows their `#` is a part.
+CONTAINER = re.compile(r"\.(tar|tar\.gz|tgz|parquet|lance)$", re.IGNORECASE)
+_MEMBER = re.compile(r"^(?P<whole>.+?\.(?:tar|tar\.gz|tgz|parquet|lance))#(?P<part>.+)$", re.I | re.S)
+_FRAME = re.compile(r"^(?P<whole>.+)#(?P<part>frame=\d+)$", re.DOTALL)
+
+
+def part_uri(whole: str, part: str) -> str:
+    """The uri of a part of a file."""
+    return f"{whole}#{part}"
+
+
+def split_part(uri: str) -> tuple[str, str]:
+    """The uri of the file and the name of the part in it, "" if the uri names the whole file.
+
+    A part may have parts of its own: `x.tar#scan.tif#frame=3` is `scan.tif#frame=3` of `x.tar`.
+    """
+    match = _MEMBER.match(uri) or _FRAME.match(uri)
+    return (match["whole"], match["part"]) if match else (uri, "")

@@ -85,7 +85,7 @@ class JobServer:
                     raise
                 if time.monotonic() > deadline:
                     raise SamLabelError(
-                        f"the cluster at {self.url} takes no jobs: its head's agent is not up, as when another "
+                        f"the cluster at {self.url} takes no jobs: its agent is not up, as when another "
                         f"Ray there holds the agent's port ({AGENT_PORT}); start the head with "
                         "--dashboard-agent-listen-port set to a free one"
                     ) from refused

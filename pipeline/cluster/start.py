@@ -27,7 +27,8 @@ LEAST_LOCAL_CPUS = 4  # with fewer, actors can hold them all and the tasks that 
 SPARE_LOCAL_CPUS = 2  # logical ones for fetching and writing, which wait on the network rather than compute
 # Encoded images on their way. Ray's default is a third of the memory, nearly all of which would lie idle.
 OBJECT_STORE_BYTES = 1 << 30
-START_S = 120.0  # a local Ray gives each of its processes 30 s
+START_S = 120.0  # a local Ray gives each of its processes 30 s, and gets a second try
+SLOW = "timed out during startup"  # as Ray says that it gave up
 JOIN_S = 60.0
 END_S = 30.0  # a local Ray takes one or two seconds
 FAILED_END_S = 4.0  # of the 30 s that a failed run has to end in (pipeline/shutdown.py)
@@ -131,7 +132,13 @@ class _Starter(Call[None]):
             raise
 
     def _stay(self) -> None:
-        _init(self._address)
+        try:
+            _init(self._address)
+        except Exception as fault:
+            if SLOW not in str(fault) or self.is_over.is_set():
+                raise
+            _log.warning("this machine is too busy for Ray to start within its 30 s; starting it once more")
+            _init(self._address)
         if not self.is_over.is_set():
             self._is_ready.set()
             self.is_over.wait()

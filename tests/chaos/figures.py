@@ -94,6 +94,13 @@ PARTS = {
             f"{figures['slowest_loser_s']} s"
         ),
     ),
+    "train": Part(
+        "ray_train.py",
+        1,
+        "--rounds",
+        has_no_faults,
+        lambda figures: f"{figures['rounds']} epochs of {figures['ranks']} ranks, each its own share",
+    ),
     "protocol": Part(
         "protocol.py",
         100,

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-IMAGES = 50
+IMAGES = 30
 
 
 def test_spoilt_requests_change_nothing() -> None:

@@ -1,7 +1,7 @@
 """What a run stands on is lost, then mended: the run ends in one sentence, and the same command finishes.
 
-A store that is killed and a cluster that loses its head belong to `make chaos` alone: until a run gives them
-up takes most of a minute.
+The full disk stands for all of them. A store that hangs or is killed and a cluster that loses its head belong
+to `make chaos` alone: until a run gives them up takes up to a minute.
 """
 
 import json
@@ -17,11 +17,10 @@ OUTAGES = Path(__file__).with_name("outages.py")
 MOUNT = ["unshare", "--mount", "--map-root-user", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
 
 
-@pytest.mark.parametrize("outage", ["disk", "hang"])
-def test_what_was_committed_stays_and_the_rest_is_done_later(outage: str) -> None:
-    if outage == "disk" and not _can_mount():
+def test_what_was_committed_stays_and_the_rest_is_done_later() -> None:
+    if not _can_mount():
         pytest.skip("this machine lets no ordinary process mount a small disk to fill")
-    command = [sys.executable, OUTAGES, "--only", outage]
+    command = [sys.executable, OUTAGES, "--only", "disk", "--images", "40"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["faults"] == []

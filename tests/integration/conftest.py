@@ -1,11 +1,29 @@
-"""Stores for tests, and the environment that leads to them. `object_store` runs a test on both servers."""
+"""Stores for tests, and the environment that leads to them; `object_store` runs a test on both servers.
+
+One Ray for all tests that run in this process.
+"""
 
 from collections.abc import Callable, Iterator
 
 import pytest
+import ray
 from object_stores import login_at, moto_server, new_bucket, seaweedfs_server
 
 from pipeline.store import s3
+
+
+@pytest.fixture(scope="package")
+def one_ray() -> Iterator[None]:
+    """A local Ray in this process, started before any run. It ends with the folder's last test."""
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=200 << 20,
+    )
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

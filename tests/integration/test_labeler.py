@@ -1,6 +1,5 @@
 """The labeler as Ray calls it, with its ledger as a plain object behind Ray's way of calling."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +17,7 @@ from pipeline.output.format.schema import SCHEMA_WITH_VECTORS
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray() -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("one_ray")
 
 
 @pytest.fixture

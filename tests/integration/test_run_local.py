@@ -1,11 +1,9 @@
 """Whole runs over folders, with real Ray and a stand-in for the model. Each run ends valid."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 from PIL import Image
 from stand_in_generator import photo, stand_in
 
@@ -19,19 +17,7 @@ from pipeline.run import RunProgress, RunSummary, run
 from sam_core.decoding.native import sources
 from sam_core.decoding.native.built import NOT_BUILT
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray() -> Iterator[None]:
-    """One local Ray for all the runs below, which find it started."""
-    ray.init(
-        address="local",
-        num_cpus=4,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=200 << 20,
-    )
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("one_ray")
 
 
 def labelled(folder: Path, output: Path, **options: Any) -> RunSummary:

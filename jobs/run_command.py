@@ -57,7 +57,7 @@ def _label(config: RunConfig, json_: bool) -> None:
             summary = labelled(config, progress=show)
     except (TooManyFailures, Interrupted):
         elapsed_s = time.monotonic() - started_s
-        done = in_the_time_left(lambda: summary_so_far(config.output, has_begun, elapsed_s), SUMMARY_S)
+        done = in_the_time_left(lambda: summary_so_far(config, has_begun, elapsed_s), SUMMARY_S)
         if done:
             _print_summary(done, config, json_)
         raise

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from pipeline.store.settings import Access, StorageConfig
 from pipeline.store.uri import as_text, redacted
 from sam_core.options import MaskOptions
 
@@ -27,7 +28,8 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: str = Field(
-        min_length=1, description="Images: a folder, one file, or a file://, s3:// or gs:// prefix."
+        min_length=1,
+        description="Images: a folder, one file, a file://, s3://, gs:// or az:// prefix, an https:// URL.",
     )
     output: str = Field(min_length=1, description="Dataset to write or to continue: a folder or a URL.")
 
@@ -103,6 +105,8 @@ class RunConfig(BaseModel):
         default=False, description="Use a remote Ray cluster although it has no token authentication."
     )
 
+    storage: StorageConfig = Field(default=StorageConfig(), description="How stores are reached.")
+
     @field_validator("input", "output", mode="before")
     @classmethod
     def _is_text(cls, place: object) -> object:
@@ -128,6 +132,16 @@ class RunConfig(BaseModel):
         if text is not None and (match is None or float(match["percent"] or 0) > 100):
             raise ValueError(f"{text!r} is neither a number of images (20) nor a share of them (5%)")
         return text
+
+    @property
+    def access(self) -> Access:
+        """How INPUT is reached, and the images that it names."""
+        return Access(self.anonymous, self.storage.of(self.storage.input), self.storage.https)
+
+    @property
+    def output_access(self) -> Access:
+        """How OUTPUT is reached."""
+        return Access(False, self.storage.of(self.storage.output), self.storage.https)
 
     def recorded(self) -> dict[str, Any]:
         """The options as JSON values, without the secrets of signed URLs: what the output may keep."""

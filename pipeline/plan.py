@@ -30,7 +30,7 @@ class RunPlan:
 def plan(config: RunConfig) -> RunPlan:
     """The plan of a run. Raises: what `run` would raise before its first image."""
     weights = weights_of(config)
-    source, store = Source.of(config), Store.at(config.output)
+    source, store = Source.of(config), Store.at(config.output, config.output_access)
     refuse_overlap(source.location, store.location)
     identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)

@@ -88,7 +88,7 @@ def run(
     started = time.monotonic()
     weights = weights_of(config)
     identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
-    source, store = Source.of(config), Store.at(config.output)
+    source, store = Source.of(config), Store.at(config.output, config.output_access)
     refuse_overlap(source.location, store.location)
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
     refuse_other_listing(dataset, source, config.refresh)
@@ -201,7 +201,7 @@ class _Labelling:
         )
 
     def _fetch_settings(self) -> FetchSettings:
-        return FetchSettings(self.root, self.config.anonymous, self.config.max_image_pixels)
+        return FetchSettings(self.root, self.config.access, self.config.max_image_pixels)
 
 
 def pending_images(
@@ -222,9 +222,9 @@ def _ledger() -> LedgerHandle:
     return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here, **lasting).remote()
 
 
-def summary_so_far(output: str, has_begun: bool, elapsed_s: float) -> RunSummary:
+def summary_so_far(config: RunConfig, has_begun: bool, elapsed_s: float) -> RunSummary:
     """What a run that ended early has done; `has_begun`: whether it reported any progress."""
-    store = Store.at(output)
+    store = Store.at(config.output, config.output_access)
     dataset = Dataset.in_store_or_none(store)
     if dataset is None:
         return RunSummary(0, 0, 0, 0, 0, elapsed_s=elapsed_s, output=store.url)

@@ -93,7 +93,8 @@ def _parameter(field: ConfigField, show_default: bool) -> inspect.Parameter:
     if field.is_positional:
         how = typer.Argument(metavar=field.name.upper(), **common)
     else:
-        panel = f"{field.path[-2].capitalize()} options" if len(field.path) > 1 else "Run options"
+        panel = f"{field.path[0].capitalize()} options" if len(field.path) > 1 else "Run options"
+        common["hidden"] = len(field.path) > 2  # in docs/options.md; they would fill a screen
         metavar = None if field.is_switch else field.value
         how = typer.Option(field.flags, metavar=metavar, rich_help_panel=panel, **common)
     kind = bool | None if field.is_switch else str | None

@@ -18,13 +18,20 @@ Config = TypeVar("Config", bound=BaseModel)
 
 @dataclass(frozen=True)
 class ConfigField:
-    """One option: `path` leads to it inside the model, its last part is its name everywhere."""
+    """One option: `path` leads to it inside the model, and its last part is its key in a job file.
+
+    The key is its name everywhere, except in `[storage]`, where tables share keys and the path is the name.
+    """
 
     path: tuple[str, ...]
     info: FieldInfo
 
     @property
     def name(self) -> str:
+        return "_".join(self.path) if self.path[0] == "storage" else self.path[-1]
+
+    @property
+    def key(self) -> str:
         return self.path[-1]
 
     @property
@@ -95,7 +102,7 @@ def config_from(
             branch = tree
             for part in field.path[:-1]:
                 branch = branch.setdefault(part, {})
-            branch[field.name] = values[field.name]
+            branch[field.key] = values[field.name]
     try:
         return model.model_validate(tree)
     except ValidationError as invalid:

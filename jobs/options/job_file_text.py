@@ -33,7 +33,7 @@ def commented_job_file(name: str) -> str:
         value = EXAMPLES[field.name] if field.name in EXAMPLES else toml_value(default)
         choices = f" ({field.value.replace('|', ', ')})" if "|" in field.value else ""
         yield f"# {field.info.description}{choices}"
-        yield f"# {field.name} = {value}"
+        yield f"# {field.key} = {value}"
         yield ""
 
     return INIT_HEAD.format(name=name) + _by_table(lines).rstrip() + "\n"
@@ -44,7 +44,7 @@ def job_file_of(values: Mapping[str, Any], notes: Mapping[str, str]) -> str:
 
     def lines(field: ConfigField) -> Iterator[str]:
         value, note = values[field.name], notes.get(field.name)
-        line = f"# {field.name} is not set" if value is None else f"{field.name} = {toml_value(value)}"
+        line = f"# {field.key} is not set" if value is None else f"{field.key} = {toml_value(value)}"
         yield f"{line}  # {note}" if note else line
 
     return _by_table(lines).strip() + "\n"

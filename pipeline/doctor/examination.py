@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from pipeline.doctor import machine, places
 from pipeline.doctor.finding import Finding, looked_at
+from pipeline.store.settings import Access
 
 MACHINE: dict[str, Callable[[], Finding]] = {
     "Python": machine.python,
@@ -28,7 +29,7 @@ def findings(
     if any(url and url.startswith("s3://") for url in (input_, output)):
         yield looked_at("S3 credentials", places.credentials)
     if input_:
-        yield looked_at("input", lambda: places.readable_input(input_, anonymous))
+        yield looked_at("input", lambda: places.readable_input(input_, Access(anonymous)))
     if output:
         yield looked_at("output", lambda: places.writable_output(output))
     if address:

@@ -12,6 +12,7 @@ from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
 from pipeline.output.lock import refuse_without_put_if_absent
 from pipeline.shutdown import answer
+from pipeline.store.settings import Access
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
 
@@ -37,13 +38,13 @@ def credentials() -> Finding:
     return ok("S3 credentials", f"for {redacted(endpoint)}, from {known.method}")
 
 
-def readable_input(url: str, anonymous: bool) -> Finding:
+def readable_input(url: str, access: Access) -> Finding:
     """Whether the input has images and the first one can be read. Raises: UsageError, StoreError."""
 
     def first() -> str:
-        source = Source.at(url, SourceOptions(anonymous=anonymous))
+        source = Source.at(url, SourceOptions(access=access))
         (row,) = islice(source.rows(), 1)
-        store, name = Store.of_uri(row.uri, anonymous)
+        store, name = Store.of_uri(row.uri, access)
         store.read_range(name, 0, FIRST_BYTES)
         return row.uri
 

@@ -20,6 +20,7 @@ from pipeline.export.record import Record
 from pipeline.images.decode import decoded_image
 from pipeline.images.fetch import FetchSettings, fetched
 from pipeline.images.image_format import HEADER_BYTES, image_format
+from pipeline.store.settings import DEFAULT_ACCESS
 from pipeline.store.storage import Store, side_by_side
 from pipeline.store.uri import split_uri
 
@@ -36,7 +37,7 @@ SUFFIXES = {
 _KNOWN_SUFFIXES = {*SUFFIXES.values(), ".jpeg", ".tiff", ".pgm", ".pbm", ".pnm"}
 # The image was small enough for the run that labelled it.
 _ANY_PIXELS = 1 << 62
-_AS_LABELLED = FetchSettings(root=None, anonymous=False, max_pixels=_ANY_PIXELS)
+_AS_LABELLED = FetchSettings(root=None, access=DEFAULT_ACCESS, max_pixels=_ANY_PIXELS)
 _GONE = (Reason.SOURCE_MISSING, Reason.SOURCE_CHANGED)
 _turning = threading.Lock()  # a turned image needs its pixels in memory, and images come side by side
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.errors import ImageError, Reason, StoreError
 from pipeline.store.objects import Got
+from pipeline.store.settings import Access
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted, split_uri
 
@@ -25,7 +26,7 @@ class FetchSettings:
     """What fetching an image needs besides its row; it travels to the workers."""
 
     root: str | None  # the folder on disk that no image may leave
-    anonymous: bool  # whether the input is read without credentials
+    access: Access  # how the input is reached
     max_pixels: int
 
 
@@ -44,7 +45,7 @@ def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
             Reason.TOO_LARGE,
             f"it has {row['size']} bytes, more than an image of {settings.max_pixels} pixels needs",
         )
-    store, name = Store.of_uri(row["uri"], settings.anonymous)
+    store, name = Store.of_uri(row["uri"], settings.access)
     try:
         got = store.get(name)
     except StoreError as fault:

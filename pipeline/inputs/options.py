@@ -4,9 +4,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.config import RunConfig
+from pipeline.store.settings import DEFAULT_ACCESS, Access
 
 # What may differ between two runs that go on with one listing.
-_NOT_OF_THE_LISTING = {"anonymous"}
+_NOT_OF_THE_LISTING = {"access"}
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class SourceOptions:
     """The options of a run that concern its input; each is a field of the same name of RunConfig."""
 
     follow_links: bool = False
-    anonymous: bool = False
+    access: Access = DEFAULT_ACCESS
 
     @classmethod
     def of(cls, config: RunConfig) -> "SourceOptions":

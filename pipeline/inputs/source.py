@@ -56,8 +56,8 @@ class Source:
     @classmethod
     def at(cls, url: str, options: SourceOptions = DEFAULT) -> "Source":
         """The input that a path or URL names. Raises: UsageError if there is none, StoreError."""
-        store = Store.at(url, options.anonymous)
-        whole, name = Store.of_uri(store.url, options.anonymous)
+        store = Store.at(url, options.access)
+        whole, name = Store.of_uri(store.url, options.access)
         # a slash at the end means the folder, as in a shell
         file = whole.info(name) if name and not url.endswith("/") else None
         if file is not None and not _hides_a_folder(file, store):
@@ -134,7 +134,7 @@ def _hides_a_folder(file: Entry, folder: Store) -> bool:
 
     Raises: UsageError if it has bytes of its own, so that either may be meant.
     """
-    if folder.is_local or next(folder.list(), None) is None:
+    if folder.is_local or not folder.is_listable or next(folder.list(), None) is None:
         return False
     if file.size:
         place = redacted(folder.url)

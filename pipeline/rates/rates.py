@@ -86,7 +86,7 @@ def measured(
 def _decoded(
     rates: Rates, config: RunConfig, source: Source, rows: Sequence[ManifestRow]
 ) -> Iterator[tuple[dict[str, Any], DecodedImage]]:
-    settings = FetchSettings(source.root, config.anonymous, config.max_image_pixels)
+    settings = FetchSettings(source.root, config.access, config.max_image_pixels)
     for row in rows:
         try:
             with rates.timed("fetch"):

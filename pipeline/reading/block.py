@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
 from pipeline.output.format.schema import VECTORS, vectors_of
+from pipeline.store.settings import Access
 
 _NUMBERS: dict[str, type] = {
     "mask_area": np.int64,
@@ -25,10 +26,10 @@ _NUMBERS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How the run read its images: RunConfig.scale and RunConfig.anonymous."""
+    """How the run read its images: RunConfig.scale and RunConfig.access."""
 
     scale: str
-    anonymous: bool
+    access: Access
 
 
 class Block:

@@ -179,7 +179,7 @@ class Record:
         self._refuse_failed()
         try:
             pixels = self.height * self.width
-            settings = FetchSettings(None, self.block.images.anonymous, pixels)
+            settings = FetchSettings(None, self.block.images.access, pixels)
             data = fetched({"uri": self.uri, "etag": self["etag"], "size": 0}, settings).data
             pixels_HW3 = decoded_image(data, pixels, self.block.images.scale).image_HW3
         except ImageError as fault:

@@ -20,6 +20,7 @@ from pipeline.output.dataset import packed_ids
 from pipeline.reading.block import Block, ImageSettings
 from pipeline.reading.columns import columns_of
 from pipeline.reading.record import Record
+from pipeline.store.settings import recorded_access
 from pipeline.store.storage import side_by_side
 
 KEPT_BYTES = 256 << 20  # of row groups, for random access: a shard of 128 MB and what comes after it
@@ -46,8 +47,7 @@ class Rows:
     @cached_property
     def images(self) -> ImageSettings:
         """How the images were read that the rows are of."""
-        anonymous = bool(self.snapshot.record.settings.get("anonymous", False))
-        return ImageSettings(self.snapshot.identity.scale, anonymous)
+        return ImageSettings(self.snapshot.identity.scale, recorded_access(self.snapshot.record.settings))
 
     @cached_property
     def starts(self) -> Places:

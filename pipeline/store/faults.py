@@ -56,6 +56,9 @@ _FORBIDDEN_CODES = {
     "403",
 }
 
+# of google.auth and azure.core, which are extras
+_NO_CREDENTIALS = {"DefaultCredentialsError", "ClientAuthenticationError"}
+
 _log = logging.getLogger("sam_label.store")
 # stamina's own hook would warn on the terminal, without the name of the object.
 stamina.instrumentation.set_on_retry_hooks([])
@@ -65,8 +68,29 @@ class ShortBody(OSError):
     """A body that ended before the length that its own header announced."""
 
 
+class PermanentFault(OSError):
+    """A fault that no other try cures; `cause` is the reason of the image's row."""
+
+    def __init__(self, cause: Reason, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+def fault_of_status(status: int, message: str) -> OSError:
+    """The fault that the status of an HTTP answer stands for."""
+    if status in (404, 410):
+        return PermanentFault(Reason.SOURCE_MISSING, message)
+    if status == 416:
+        return PermanentFault(Reason.SOURCE_CHANGED, message)  # shorter than it was
+    if status in (408, 425, 429) or status >= 500:
+        return OSError(message)
+    return PermanentFault(Reason.FORBIDDEN, message)
+
+
 def permanent_reason(fault: BaseException) -> Reason | None:
     """Why trying again cannot help, or None for a transient fault."""
+    if isinstance(fault, PermanentFault):
+        return fault.cause
     if isinstance(fault, BotoCoreError) and not isinstance(fault, _PASSING):
         return Reason.FORBIDDEN
     code = response_code(fault)
@@ -96,7 +120,7 @@ def reason_of(fault: BaseException) -> Reason:
 def lacks_credentials(fault: BaseException | None) -> bool:
     """Whether no credentials at all were found for an object store."""
     while fault is not None:
-        if isinstance(fault, NoCredentialsError) or type(fault).__name__ == "DefaultCredentialsError":
+        if isinstance(fault, NoCredentialsError) or type(fault).__name__ in _NO_CREDENTIALS:
             return True
         fault = fault.__cause__
     return False

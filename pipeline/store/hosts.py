@@ -1,7 +1,8 @@
 """Which hosts are never contacted: link-local ones, where clouds hand out credentials without a question.
 
 A host is judged by the addresses that it resolves to, so that neither another spelling of an address nor a
-name for it passes. Private addresses are allowed: companies run object stores there.
+name for it passes. For object stores private addresses are allowed: companies run them there. For images on
+the web they are not (pipeline/store/web_session.py), since a list may come from anyone.
 """
 
 import ipaddress
@@ -12,11 +13,12 @@ from pipeline.errors import UsageError
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # Serves what 169.254.169.254 serves, but is not link-local.
 METADATA_V6 = ipaddress.ip_address("fd00:ec2::254")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # leads to the IPv4 address in its last 32 bits
 
 
 def refuse_link_local(host: str, named_by: str) -> None:
     """Raises UsageError if the host has a link-local address; `named_by` says who named it."""
-    if any(map(_is_link_local, addresses(host))):
+    if any(map(is_link_local, addresses(host))):
         raise UsageError(
             f"{named_by} leads to the link-local host {host}, which holds this machine's credentials and no "
             "data; name another"
@@ -25,7 +27,18 @@ def refuse_link_local(host: str, named_by: str) -> None:
 
 def is_link_local_address(text: str) -> bool:
     """Whether the text is a link-local address, in any spelling; no name is looked up."""
-    return any(map(_is_link_local, addresses(text, socket.AI_NUMERICHOST)))
+    return any(map(is_link_local, addresses(text, socket.AI_NUMERICHOST)))
+
+
+def is_public(address: Address) -> bool:
+    """Whether the address is one of the open internet: not private, loopback, link-local or reserved."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(inner)
+    return address.is_global and not address.is_multicast
 
 
 def is_this_machine(host: str) -> bool:
@@ -44,5 +57,6 @@ def addresses(host: str, flags: int = 0) -> list[Address]:
     return [getattr(address, "ipv4_mapped", None) or address for address in every]
 
 
-def _is_link_local(address: Address) -> bool:
+def is_link_local(address: Address) -> bool:
+    """Whether clouds may hand out credentials at the address."""
     return address.is_link_local or address == METADATA_V6

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+UNKNOWN_SIZE = -1
+
 
 @dataclass(frozen=True)
 class Entry:
     """One object in a listing; `etag` changes with its content."""
 
     name: str  # relative to the store's root
-    size: int
+    size: int  # UNKNOWN_SIZE if the store does not say
     etag: str
     leads_out: bool = False  # on a disk: a link to a place that the listing does not cover
 

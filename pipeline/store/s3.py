@@ -21,6 +21,7 @@ from pipeline.store.faults import ShortBody, response_code, tried
 from pipeline.store.hosts import refuse_link_local
 from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_folder_marker, is_hidden
 from pipeline.store.s3_upload import upload
+from pipeline.store.settings import Access
 from pipeline.store.uri import redacted
 
 PAGE = 1000  # the most that S3 gives
@@ -30,16 +31,16 @@ MAX_CONNECTIONS = 64  # botocore's 10 would queue the threads of one fetching pr
 
 
 class S3Objects:
-    """The objects below `bucket/prefix`; the endpoint and credentials come from the environment."""
+    """The objects below `bucket/prefix`; what the settings leave open comes from the environment."""
 
-    def __init__(self, bucket: str, prefix: str, anonymous: bool) -> None:
+    def __init__(self, bucket: str, prefix: str, access: Access) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._anonymous = anonymous
+        self._access = access
 
     @property
     def _s3(self) -> Any:
-        return client(self._anonymous)
+        return client(self._access)
 
     def pages(self, prefix: str, hidden: bool = True, follow_links: bool = False) -> Iterator[list[Entry]]:
         below = self._prefix + (f"{prefix}/" if prefix else "")
@@ -122,12 +123,19 @@ class S3Objects:
 
 
 @cache
-def client(anonymous: bool) -> Any:
-    """The process's S3 client, with credentials or without, both of its own retry layers off.
+def client(access: Access) -> Any:
+    """The process's S3 client with these settings, both of its own retry layers off.
 
     pipeline/store/faults.py has the only retries. Raises: UsageError for an endpoint that cannot be used.
     """
-    asked = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+    place, asked = access.place, fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+    given = {
+        "anon": access.anonymous or None,
+        "profile": place.profile,
+        "endpoint_url": place.endpoint_url,
+        "requester_pays": place.requester_pays or None,
+        "client_kwargs": _unless_none(region_name=place.region, verify=place.ca_bundle) or None,
+    }
     client = S3FileSystem(
         skip_instance_cache=True,  # fsspec's cache does not know the environment
         config_kwargs={
@@ -135,9 +143,10 @@ def client(anonymous: bool) -> Any:
             "max_pool_connections": MAX_CONNECTIONS,
             "connect_timeout": STALL_S,
             "read_timeout": STALL_S,
+            **({"s3": {"addressing_style": place.addressing_style}} if place.addressing_style else {}),
             **asked,
         },
-        **({"anon": True} if anonymous else {}),
+        **_unless_none(**given),
     )
     client.retries = 1
     # botocore takes the endpoint from the environment, from ~/.aws/config or from fsspec's configuration
@@ -151,6 +160,10 @@ def client(anonymous: bool) -> Any:
         raise UsageError(_not_an_endpoint(redacted(endpoint)))
     refuse_link_local(urlsplit(endpoint).hostname or "", f"the S3 endpoint {endpoint}")
     return client
+
+
+def _unless_none(**given: Any) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _not_an_endpoint(what: str) -> str:

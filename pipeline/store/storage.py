@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
-
-import fsspec
+from importlib import import_module
+from types import ModuleType
+from typing import TypeVar, cast
 
 from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.store.disk import Disk
 from pipeline.store.faults import IO_FAULTS, lacks_credentials, reason_of, tried
-from pipeline.store.fsspec_objects import FsspecObjects
 from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Objects
 from pipeline.store.s3 import S3Objects
-from pipeline.store.uri import Location, location, redacted, split_uri
+from pipeline.store.settings import DEFAULT_ACCESS, Access
+from pipeline.store.uri import WEB, Location, location, redacted, split_uri
+from pipeline.store.web import WebObjects
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -27,24 +28,24 @@ READERS = 16
 
 @dataclass(frozen=True)
 class Store:
-    """A folder or a bucket's prefix. A call is tried again over transient faults, then raises StoreError.
+    """A folder, a bucket's prefix or a web host. A call's transient faults are tried again, then StoreError.
 
-    `anonymous` says that requests to an object store carry no credentials.
+    `access` says how an object store or a web host is reached.
     """
 
     location: Location
-    anonymous: bool = False
+    access: Access = DEFAULT_ACCESS
 
     @classmethod
-    def at(cls, url: str, anonymous: bool = False) -> "Store":
+    def at(cls, url: str, access: Access = DEFAULT_ACCESS) -> "Store":
         """The store that a URL or a path names. Raises: UsageError."""
-        return cls(location(url), anonymous)
+        return cls(location(url), access)
 
     @classmethod
-    def of_uri(cls, uri: str, anonymous: bool = False) -> tuple["Store", str]:
+    def of_uri(cls, uri: str, access: Access = DEFAULT_ACCESS) -> tuple["Store", str]:
         """The store that holds an image of the manifest, and the image's name in it."""
         whole, name = split_uri(uri)
-        return cls(whole, anonymous), name
+        return cls(whole, access), name
 
     @property
     def url(self) -> str:
@@ -57,7 +58,12 @@ class Store:
     @property
     def is_writable(self) -> bool:
         """Whether a dataset can live here: it needs put-if-absent, and listings that are never old."""
-        return self.location.scheme in ("file", "s3")
+        return self.is_listable
+
+    @property
+    def is_listable(self) -> bool:
+        """Whether it can say what it holds, as no web server can."""
+        return self.location.scheme not in WEB
 
     def uri(self, name: str) -> str:
         """The object's own URI (pipeline/store/uri.py)."""
@@ -140,9 +146,17 @@ class Store:
             case "file":
                 return Disk(self.location.root)
             case "s3":
-                return S3Objects(self.location.bucket, self.location.prefix, self.anonymous)
+                return S3Objects(self.location.bucket, self.location.prefix, self.access)
+            case "gs":
+                gcs = _imported("pipeline.store.gcs", "gs", "gcs")
+                return cast(Objects, gcs.GcsObjects(self.location.bucket, self.location.prefix, self.access))
+            case "az":
+                azure = _imported("pipeline.store.azure_blobs", "az", "azure")
+                return cast(
+                    Objects, azure.AzureObjects(self.location.bucket, self.location.prefix, self.access)
+                )
             case scheme:
-                return FsspecObjects(_filesystem(scheme, self.anonymous), self.location.root)
+                return WebObjects(scheme, self.location.bucket, self.access)
 
     def _tried(self, verb: str, name: str, call: Callable[[], T]) -> T:
         try:
@@ -153,12 +167,15 @@ class Store:
     def _failure(self, verb: str, name: str, fault: Exception) -> StoreError:
         reason = reason_of(fault)
         why = getattr(fault, "strerror", None) or " ".join(str(fault).split()) or type(fault).__name__
-        advice = _ANONYMOUS if lacks_credentials(fault) else _ADVICE.get(reason, "")
+        if self.location.scheme in WEB:  # the host says what is wrong, and no setting of ours cures it
+            advice = ""
+        else:
+            advice = _ANONYMOUS if lacks_credentials(fault) else _ADVICE.get(reason, "")
         return StoreError(reason, redacted(f"cannot {verb} {self.uri(name)}: {why}{advice}"))
 
     def __getstate__(self) -> dict[str, object]:
         # a connection does not travel to another process
-        return {"location": self.location, "anonymous": self.anonymous}
+        return {"location": self.location, "access": self.access}
 
 
 _ANONYMOUS = "; set credentials in the environment, or pass --anonymous if the input is public"
@@ -168,13 +185,12 @@ _ADVICE = {
 }
 
 
-def _filesystem(scheme: str, anonymous: bool) -> fsspec.AbstractFileSystem:
-    access = {"token": "anon"} if anonymous else {}  # gcsfs's word
+def _imported(module: str, scheme: str, extra: str) -> ModuleType:
     try:
-        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **access)
+        return import_module(module)
     except ImportError as missing:
         raise UsageError(
-            f"{scheme}:// needs a package that is not installed: pip install 'sam-label[gcs]'"
+            f"{scheme}:// needs a package that is not installed: pip install 'sam-label[{extra}]'"
         ) from missing
 
 

@@ -17,8 +17,11 @@ from pipeline.errors import UsageError
 from pipeline.store.hosts import is_link_local_address
 from pipeline.suggestion import suggestion
 
-SCHEMES = ("file", "s3", "gs")
+SCHEMES = ("file", "s3", "gs", "az", "https", "http")
+WEB = ("https", "http")
+_ALIASES = {"abfs": "az"}
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
+_NAMED = "file, s3, gs, az or https"
 _ENCODED = "//localhost/"  # between `file:` and a percent-encoded path
 # Control characters, and what stands for the bytes of a path that is not UTF-8.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -69,9 +72,12 @@ def location(text: str) -> Location:
             raise UsageError("the path is empty; name a folder or a URL such as s3://bucket/prefix")
         home_expanded = os.path.expanduser(text)  # noqa: PTH111  # as shells do, it leaves ~stranger alone
         return Location("file", os.path.normpath(Path(home_expanded).absolute()).rstrip("/"))
-    scheme, rest = match[1].lower(), match[2]
+    scheme, rest = _ALIASES.get(match[1].lower(), match[1].lower()), match[2]
     if scheme not in SCHEMES:
-        raise UsageError(f"{redacted(text)} is not a file, s3 or gs URL{suggestion(scheme, SCHEMES)}")
+        raise UsageError(f"{redacted(text)} is not a {_NAMED} URL{suggestion(scheme, SCHEMES)}")
+    if scheme in WEB:
+        _refuse_unsafe_host(text, rest.partition("/")[0])
+        return Location(scheme, rest)  # to a web server a slash at the end means something
     if scheme == "file":
         rest = _decoded(text) or rest
         if not rest.startswith("/"):
@@ -84,10 +90,13 @@ def location(text: str) -> Location:
 def split_uri(uri: str) -> tuple[Location, str]:
     """The whole store (a bucket, or the disk) and the name in it of an image's uri, taken as it is."""
     match = _SCHEME.match(uri)
-    if match is None or match[1] not in SCHEMES:
-        raise UsageError(f"{redacted(uri)} is not a file, s3 or gs URI")
-    scheme, rest = match[1], _decoded(uri) or match[2]
+    scheme = match[1].lower() if match is not None else ""
+    if match is None or _ALIASES.get(scheme, scheme) not in SCHEMES:
+        raise UsageError(f"{redacted(uri)} is not a {_NAMED} URI")
+    scheme, rest = _ALIASES.get(scheme, scheme), _decoded(uri) or match[2]
     root, _, name = rest.partition("/")
+    if scheme in WEB:
+        _refuse_unsafe_host(uri, root)
     return Location(scheme, root), name
 
 
@@ -122,11 +131,20 @@ def has_secret(text: str) -> bool:
     return _SECRETS.search(text) is not None
 
 
+def _refuse_unsafe_host(text: str, host: str) -> None:
+    if "@" in host:
+        raise UsageError(
+            f"{redacted(text)} carries credentials, which the dataset would keep; leave them out"
+        )
+    if not host or not _is_utf_8(text):
+        raise UsageError(f"{redacted(text)} names no host; it should read https://host/image.jpg")
+
+
 def _refuse_unsafe_bucket(text: str, bucket: str) -> None:
     if "@" in bucket or ":" in bucket:
         raise UsageError(
             f"{redacted(text)} carries credentials or a port; set them in the environment "
-            "(AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL) and name only the bucket"
+            "(AWS_ACCESS_KEY_ID) and storage.endpoint_url in a job file, and name only the bucket"
         )
     if not _is_utf_8(text):
         raise UsageError(f"{redacted(text)} is not UTF-8, as names in a bucket are")

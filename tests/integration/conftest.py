@@ -1,15 +1,28 @@
-"""Stores for tests, and the environment that leads to them; `object_store` runs a test on both servers.
+"""Stores for tests, the environment that leads to them, and one Ray for the tests of this process.
 
-One Ray for all tests that run in this process.
+`object_store` runs a test on both S3 servers, `any_store` on those of the other clouds too: on Azurite if it
+is installed (`npm install -g azurite`).
 """
 
+import shutil
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 import ray
-from object_stores import login_at, moto_server, new_bucket, seaweedfs_server
+from object_stores import (
+    azurite_server,
+    gcs_server,
+    login_at,
+    moto_server,
+    new_bucket,
+    seaweedfs_server,
+)
 
-from pipeline.store import s3
+from pipeline.store import azure_blobs, gcs, s3
+from pipeline.store.settings import DEFAULT_ACCESS
+
+AZURITE = ["azurite"] if shutil.which("azurite-blob") else []
 
 
 @pytest.fixture(scope="package")
@@ -59,3 +72,40 @@ def object_store(request: pytest.FixtureRequest, use_store: Callable[[str], str]
     """s3://bucket, a new bucket of each server in turn."""
     endpoint: str = request.getfixturevalue(request.param)
     return use_store(endpoint)
+
+
+@pytest.fixture(scope="session")
+def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of a fake-gcs-server."""
+    with gcs_server(tmp_path_factory.mktemp("gcs")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The connection string of an Azurite."""
+    with azurite_server(tmp_path_factory.mktemp("azurite")) as login:
+        yield login
+
+
+@pytest.fixture(params=["seaweedfs", "moto", "fake_gcs", *AZURITE])
+def any_store(
+    request: pytest.FixtureRequest, use_store: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """s3://bucket, gs://bucket and az://container, a new one of each server in turn."""
+    server: str = request.getfixturevalue(request.param)
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    if request.param == "fake_gcs":
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
+        gcs.client.cache_clear()
+        gcs.client(DEFAULT_ACCESS).create_bucket(name)
+        yield f"gs://{name}"
+        gcs.client.cache_clear()
+    elif request.param == "azurite":
+        monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", server)
+        azure_blobs.client.cache_clear()
+        azure_blobs.client(DEFAULT_ACCESS).create_container(name)
+        yield f"az://{name}"
+        azure_blobs.client.cache_clear()
+    else:
+        yield use_store(server)

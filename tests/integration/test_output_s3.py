@@ -25,8 +25,8 @@ from sam_core.options import MaskOptions
 NAMES = [f"{number:02d} é%#.jpg" for number in range(8)]
 
 
-def test_a_dataset_is_resumed_retried_and_refreshed(object_store: str, rehearsal) -> None:
-    output = f"{object_store}/masks of mine"
+def test_a_dataset_is_resumed_retried_and_refreshed(any_store: str, rehearsal) -> None:
+    output = f"{any_store}/masks of mine"
     photos, store = rehearsal(NAMES), Store.at(output)
     photos.run(store, shards=1)
     assert status(output).left == 5
@@ -75,8 +75,8 @@ def test_status_tells_of_a_run_that_goes_on(object_store: str, rehearsal) -> Non
     assert status(object_store).holder is None
 
 
-def test_of_many_that_want_an_output_one_gets_it(object_store: str) -> None:
-    store = Store.at(object_store)
+def test_of_many_that_want_an_output_one_gets_it(any_store: str) -> None:
+    store = Store.at(any_store)
     over = threading.Event()
 
     def racer() -> bool:

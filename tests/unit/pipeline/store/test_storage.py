@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from pipeline.store.fsspec_objects import FsspecObjects
 
 from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.store.disk import PAGE, TEMPORARY, Disk
-from pipeline.store.fsspec_objects import FsspecObjects
 from pipeline.store.objects import NoPutIfAbsent
 from pipeline.store.storage import Store
 

@@ -166,6 +166,7 @@ class _Labelling:
     def label_images(self, ledger: LedgerHandle) -> None:
         """The whole pipeline: the manifest, less what is done, fetched, labelled, into committed shards."""
         config, pool = self.config, self.pool
+        images_in_block = config.images_per_block or pool.images_in_block(self.images)
         settings = LabelerSettings.of(config, self.weights, pool)
         parts = [asdict(part) for part in self.output.dataset.pending_parts()]
         logged = partial(logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel())
@@ -178,7 +179,7 @@ class _Labelling:
                 num_cpus=LIGHT_CPUS,
             )
             .limit(self.images)
-            .repartition(target_num_rows_per_block=config.images_per_block)
+            .repartition(target_num_rows_per_block=images_in_block)
             .map_batches(
                 partial(fetched_block, settings=self._fetch_settings(), ledger=ledger, logged=logged),
                 batch_size=None,
@@ -188,7 +189,7 @@ class _Labelling:
             .map_batches(
                 Labeler,
                 fn_constructor_args=(settings, self.load, ledger, logged),
-                batch_size=config.images_per_block,
+                batch_size=images_in_block,
                 batch_format="pyarrow",
                 compute=ray.data.ActorPoolStrategy(size=pool.workers),
                 num_cpus=pool.threads,

@@ -21,7 +21,6 @@ from pipeline.store.storage import Store, side_by_side
 
 IDS_IN_A_RANGE = 1 << 17  # 2 MB: a search among them stays in a core's cache
 MOST_RANGES = 1 << 16  # two bytes of an id: 8 billion images before a range grows
-IDS_AT_ONCE = 1 << 20  # of one round to the files: 16 MB
 PARTS_AT_ONCE = 16  # read side by side: 800,000 ids
 
 _LISTED = np.dtype([("id", "S16"), ("place", "<i8")])
@@ -78,12 +77,15 @@ class _Ranges:
         count = 1
         while count < MOST_RANGES and count * IDS_IN_A_RANGE < images:
             count *= 2
-        self._folder, self._ids_in_one = folder, MOST_RANGES // count
+        self._folder, self._prefixes_in_one = folder, MOST_RANGES // count
         self.used: set[int] = set()  # ranges that hold done ids
 
     def add(self, kind: str, ids: Ids, records: NDArray[np.void] | Ids) -> None:
         """Puts each record into the range of its id."""
-        range_of = ids.view(np.uint8).reshape(-1, 16)[:, :2].copy().view(">u2")[:, 0].astype(int) // self._ids_in_one
+        if not ids.size:
+            return
+        first_bytes = ids.view(np.uint8).reshape(-1, 16)[:, :2].astype(int)
+        range_of = (256 * first_bytes[:, 0] + first_bytes[:, 1]) // self._prefixes_in_one
         order = np.argsort(range_of, kind="stable")
         numbers, starts = np.unique(range_of[order], return_index=True)
         for number, of_one in zip(numbers.tolist(), np.split(records[order], starts[1:]), strict=True):

@@ -1,8 +1,8 @@
-"""Memory and time of a run's bookkeeping at ten million images: listed, planned, resumed, each in a process of its own.
+"""Memory and time of a run's bookkeeping at ten million images: planned, labelled, resumed, a process each.
 
-The listing is of made-up names; sorting, manifest, shards, commits and the search for what is left are the
-real ones. Shards have real rows of failed images, which are small, so that ten million take 1 GB of disk. What a billion images
-come to is worked out from these figures in docs/scaling.md.
+The listing is of made-up names, and the rows are of images that failed, which are small; sorting, manifest,
+shards, commits and the search for what is left are the real ones. What a billion images come to is worked out
+from these figures in docs/scaling.md.
 Usage: python tests/bench/bench_scaling.py [--images 10000000] [--left 10000] [--folder DIR]
 """
 
@@ -23,7 +23,13 @@ from pipeline.config import RunConfig
 from pipeline.output.commits import RunRecord
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
-from pipeline.output.format.manifest import ManifestRow, manifest_row, read_manifest, rows_of, sorted_rows, write_manifest
+from pipeline.output.format.manifest import (
+    ManifestRow,
+    manifest_row,
+    read_manifest,
+    sorted_rows,
+    write_manifest,
+)
 from pipeline.output.format.names import labelled, record_name
 from pipeline.output.format.schema import file_metadata
 from pipeline.output.shards import write_shards

@@ -69,11 +69,12 @@ class RunConfig(BaseModel):
         ge=1,
         description="Labelers side by side; else one a GPU, or what fits the CPU cores.",
     )
-    images_per_block: int = Field(
-        default=8,  # small: labelers finish together; large enough to hide a task's few milliseconds
+    images_per_block: int | None = Field(
+        default=None,
         ge=1,
         le=256,
-        description="Images that travel together, and that a dying worker has to do again.",
+        description="Images that travel together, and that a dying worker has to do again; else 8, and up to "
+        "128 for each GPU of a large run.",
     )
     max_image_pixels: int = Field(
         default=178_956_970,  # at which Pillow itself refuses; 512 MiB as RGB

@@ -39,7 +39,7 @@ def plan(config: RunConfig) -> RunPlan:
         return _planned(source.rows(), None, config.limit, source)
     if config.refresh:
         refreshed = Refreshed(rows_of(dataset.manifest()), sorted_rows(source.rows()))
-        planned = _planned(refreshed.pending(dataset.done_ids()), None, config.limit, source)
+        planned = _planned(refreshed.pending(rows_of(dataset.pending())), None, config.limit, source)
         return replace(planned, images=refreshed.images)
     return _planned(rows_of(dataset.pending()), dataset.images, config.limit, source)
 

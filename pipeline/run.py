@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 import pyarrow as pa
@@ -29,9 +29,9 @@ from pipeline.labelling.fetch import fetched_block
 from pipeline.labelling.labeler import Labeler, LabelerSettings, LoadGenerator
 from pipeline.labelling.sam_generator import sam_generator
 from pipeline.output.commits import failed_by_reason
-from pipeline.output.dataset import Dataset, Ids, without
+from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
-from pipeline.output.format.manifest import read_manifest
+from pipeline.output.pending import PendingPart
 from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
 from pipeline.plan import refuse_other_listing
 from pipeline.shutdown import sigterm_interrupts
@@ -165,20 +165,21 @@ class _Labelling:
 
     def label_images(self, ledger: LedgerHandle) -> None:
         """The whole pipeline: the manifest, less what is done, fetched, labelled, into committed shards."""
-        config, pool, parts = self.config, self.pool, self.output.parts
+        config, pool = self.config, self.pool
+        images_in_block = config.images_per_block or pool.images_in_block(self.images)
         settings = LabelerSettings.of(config, self.weights, pool)
-        done_ids = ray.put(self.output.done_ids)
+        parts = [asdict(part) for part in self.output.dataset.pending_parts()]
         logged = partial(logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel())
         (
-            ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
+            ray.data.from_items(parts, override_num_blocks=len(parts))
             .map_batches(
-                partial(pending_images, store=self.output.store, done_ids=done_ids, logged=logged),
+                partial(pending_images, store=self.output.store, logged=logged),
                 batch_size=1,
                 batch_format="pyarrow",
                 num_cpus=LIGHT_CPUS,
             )
             .limit(self.images)
-            .repartition(target_num_rows_per_block=config.images_per_block)
+            .repartition(target_num_rows_per_block=images_in_block)
             .map_batches(
                 partial(fetched_block, settings=self._fetch_settings(), ledger=ledger, logged=logged),
                 batch_size=None,
@@ -188,7 +189,7 @@ class _Labelling:
             .map_batches(
                 Labeler,
                 fn_constructor_args=(settings, self.load, ledger, logged),
-                batch_size=config.images_per_block,
+                batch_size=images_in_block,
                 batch_format="pyarrow",
                 compute=ray.data.ActorPoolStrategy(size=pool.workers),
                 num_cpus=pool.threads,
@@ -204,14 +205,11 @@ class _Labelling:
         return FetchSettings(self.root, self.config.access, self.config.max_image_pixels)
 
 
-def pending_images(
-    parts: pa.Table, store: Store, done_ids: "ray.ObjectRef[Ids]", logged: Logged = nullcontext
-) -> Iterator[pa.Table]:
-    """The rows of manifest parts that are still to be labelled."""
-    done = ray.get(done_ids)
+def pending_images(parts: pa.Table, store: Store, logged: Logged = nullcontext) -> Iterator[pa.Table]:
+    """The rows of manifest parts that are still to be labelled; each row of `parts` is a PendingPart."""
     with logged():
-        for table in read_manifest(store, parts["part"].to_pylist()):
-            yield without(table, done)
+        for part in parts.to_pylist():
+            yield from PendingPart(**part).tables(store)
 
 
 def _ledger() -> LedgerHandle:

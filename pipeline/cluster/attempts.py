@@ -2,11 +2,13 @@
 
 An image that kills its labeler is given to the next one, and would kill labelers for ever: Ray restarts and
 retries without end. So a labeler says which image it begins before it does; an image that was begun three
-times and never finished is set aside, and its neighbours are not. The same actor carries progress and log
-lines to the driver, and the order to stop to the labelers.
+times and never finished is set aside, and its neighbours are not. A fast labeler begins some images in one
+message, so that one ledger keeps up with many. The same actor carries progress and log lines to the driver,
+and the order to stop to the labelers.
 """
 
 from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -48,15 +50,30 @@ class AttemptLedger:
         self._gave_up: str | None = None
         self._recent = RecentLines()
 
-    def begin(self, image_id: str) -> int | None:
+    def begin(self, image_ids: Sequence[str]) -> set[str] | None:
+        """Begins the images, but not those that were begun before and not finished: these come back.
+
+        They may have killed a labeler, and each has to `begin_alone`. None once the run stops.
+        """
+        if self._is_stopping:
+            return None
+        suspects = self._attempts.keys() & image_ids
+        self._attempts.update((image_id, 1) for image_id in image_ids if image_id not in suspects)
+        return suspects
+
+    def begin_alone(self, image_id: str) -> int | None:
         """How often the image has been begun, this time included; None once the run stops."""
         if self._is_stopping:
             return None
         self._attempts[image_id] = self._attempts.get(image_id, 0) + 1
         return self._attempts[image_id]
 
-    def finish(self, image_id: str, reason: str | None) -> None:
-        """Notes that an image has its row; `reason` if it failed."""
+    def finish(self, reasons: Mapping[str, str | None]) -> None:
+        """Notes that images have their rows; those that failed with their reason."""
+        for image_id, reason in reasons.items():
+            self._finish(image_id, reason)
+
+    def _finish(self, image_id: str, reason: str | None) -> None:
         self._attempts.pop(image_id, None)
         if image_id in self._finished:
             self._finished[image_id] += 1

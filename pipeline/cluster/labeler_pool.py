@@ -8,6 +8,8 @@ from pathlib import Path
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 
+FEW, MANY = 8, 128  # images that travel together: a task's few milliseconds hide behind 8 images of a CPU
+BLOCKS_A_LABELER = 16  # at least, where there are many images, so that labelers finish together
 THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
 CPUS_FOR_TASKS = 1  # which labelers leave to fetching and writing
 
@@ -31,6 +33,11 @@ class LabelerPool:
     @property
     def images_at_once(self) -> int:
         return 4 if self.gpus else 1  # a GPU encodes one image while it decodes another; a CPU does one thing
+
+    def images_in_block(self, images: int) -> int:
+        """How many of a run's images travel together. A GPU does 40 a second, and many share a driver."""
+        share = images // (self.workers * BLOCKS_A_LABELER)
+        return min(max(share, FEW), MANY) if self.gpus else FEW
 
     @property
     def needs(self) -> dict[str, float]:

@@ -6,6 +6,7 @@ is in `sam_core`.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -29,6 +30,9 @@ from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
 
 Row = dict[str, Any]
+# What a labeler begins and finishes in one message to the ledger: a fast one would send it hundreds a second,
+# and an order to stop, or progress, may wait no longer than this.
+BEAT_S = 3.0
 
 
 class MaskGenerator(Protocol):
@@ -91,6 +95,8 @@ class Labeler:
             ray.get(ledger.give_up.remote(why))
         self._schema = schema_of(settings.mask)
         self._images_at_once = settings.images_at_once
+        self._images_a_beat = 1  # as many as took BEAT_S in the block before
+        self._finished: dict[str, str | None] = {}  # why they failed, of images the ledger has not heard of
         self._decoders = DecodePool(settings.decoders, settings.decode_limits)
         self._threads = ThreadPoolExecutor(settings.decoders)
 
@@ -99,9 +105,15 @@ class Labeler:
             return table_of(list(self._rows(images.to_pylist())), self._schema)
 
     def _rows(self, images: list[Row]) -> Iterator[Row]:
+        started_s, begun, suspects = time.monotonic(), 0, set[str]()
         group: list[tuple[Row, DecodedImage]] = []
-        for image, decoding in self._decoded_ahead(images):
-            attempt: int | None = ray.get(self._ledger.begin.remote(image["image_id"]))
+        for place, (image, decoding) in enumerate(self._decoded_ahead(images)):
+            if place == begun:
+                some = [each["image_id"] for each in images[place : place + self._images_a_beat]]
+                if (suspected := self._begun(some)) is None:
+                    break
+                begun, suspects = begun + len(some), suspected
+            attempt = self._attempt_alone(image) if image["image_id"] in suspects else 1
             if attempt is None:
                 break
             try:
@@ -111,7 +123,7 @@ class Labeler:
                     )
                 decoded = decoding.result()
             except ImageError as fault:
-                yield self._finished(image, fault)
+                yield self._failed(image, fault)
                 continue
             if attempt > 1:  # it may have killed a labeler: alone, it costs no other image
                 yield from self._labelled([(image, decoded)])
@@ -121,13 +133,32 @@ class Labeler:
                 yield from self._labelled(group)
                 group = []
         yield from self._labelled(group)
+        self._tell_finished()
+        pace = len(images) / max(time.monotonic() - started_s, 1e-3)
+        self._images_a_beat = max(1, int(BEAT_S * pace))
+
+    def _begun(self, image_ids: list[str]) -> set[str] | None:
+        """The images among them that may have killed a labeler; the others are begun. None at the end."""
+        self._tell_finished()
+        suspects: set[str] | None = ray.get(self._ledger.begin.remote(image_ids))
+        return suspects
+
+    def _attempt_alone(self, image: Row) -> int | None:
+        self._tell_finished()  # or its death would take that along
+        attempt: int | None = ray.get(self._ledger.begin_alone.remote(image["image_id"]))
+        return attempt
+
+    def _tell_finished(self) -> None:
+        if self._finished:
+            self._ledger.finish.remote(self._finished)
+        self._finished = {}
 
     def _labelled(self, group: list[tuple[Row, DecodedImage]]) -> Iterator[Row]:
         for (image, decoded), masks in zip(group, self._masks([each for _, each in group]), strict=True):
             if isinstance(masks, ImageError):
-                yield self._finished(image, masks)
+                yield self._failed(image, masks)
             else:
-                self._ledger.finish.remote(image["image_id"], None)
+                self._finished[image["image_id"]] = None
                 yield ok_row(image, decoded, masks)
 
     def _masks(self, group: list[DecodedImage]) -> list[ImageMasks | ImageError]:
@@ -138,8 +169,8 @@ class Labeler:
             own_fault = labeler_fault(fault)
         return [own_fault] if len(group) == 1 else [self._masks([each])[0] for each in group]
 
-    def _finished(self, image: Row, fault: ImageError) -> Row:
-        self._ledger.finish.remote(image["image_id"], fault.reason.value)
+    def _failed(self, image: Row, fault: ImageError) -> Row:
+        self._finished[image["image_id"]] = fault.reason.value
         return failed_row(image, fault.reason, str(fault))
 
     def _decoded_ahead(self, images: list[Row]) -> Iterator[tuple[Row, Future[DecodedImage]]]:

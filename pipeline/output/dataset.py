@@ -9,22 +9,22 @@ A snapshot holds still while a run goes on; take another for what has been commi
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from pipeline.errors import DamagedFile, Reason, SamLabelError, StoreError, UsageError
 from pipeline.output.commits import Commit, RunRecord, current_record, failed_by_reason, live_commits
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import read_manifest
+from pipeline.output.ids import Ids, packed_ids
+from pipeline.output.pending import PendingPart, pending_parts
 from pipeline.output.shards import read_shard, shard_group_rows
 from pipeline.store.storage import Store, side_by_side
 
 T = TypeVar("T")
-Ids = NDArray[np.bytes_]  # image ids as 16 bytes each: 100 million are 1.6 GB
+SHARDS_AT_ONCE = 512  # whose ids are read side by side, at most 16 MB of them
 
 
 @dataclass(frozen=True)
@@ -144,23 +144,22 @@ class Dataset:
         """The images that the dataset has or will have rows of, by uri, a part at a time."""
         return read_manifest(self.store, self.record.manifest)
 
-    def done_ids(self) -> Ids:
-        """The sorted ids of the images that have a row."""
-        ids = np.empty(self.rows, dtype="S16")
+    def done_ids(self) -> Iterator[Ids]:
+        """The ids of the images that have a row, some shards' at a time."""
+        for start in range(0, len(self.commits), SHARDS_AT_ONCE):
+            some = self.commits[start : start + SHARDS_AT_ONCE]
+            yield np.concatenate(
+                side_by_side(lambda one: packed_ids(self.rows_of(one, ["image_id"])["image_id"]), some)
+            )
 
-        def read(commit: Commit, end: int) -> None:
-            ids[end - commit.rows : end] = packed_ids(self.rows_of(commit, ["image_id"])["image_id"])
-
-        ends = accumulate(commit.rows for commit in self.commits)
-        side_by_side(lambda place: read(*place), zip(self.commits, ends, strict=True))
-        ids.sort()
-        return ids
+    def pending_parts(self) -> list[PendingPart]:
+        """The parts of the manifest that name images without a row, in order."""
+        return pending_parts(self.store, self.record.manifest, self.images, self.done_ids())
 
     def pending(self) -> Iterator[pa.Table]:
         """The rows of the manifest that are still to be labelled, a part at a time."""
-        done = self.done_ids()
-        for table in self.manifest():
-            yield without(table, done)
+        for part in self.pending_parts():
+            yield from part.tables(self.store)
 
     def pending_ids(self) -> Ids:
         """The sorted ids of the images that have no row yet."""
@@ -200,23 +199,3 @@ def _later_record(store: Store, record: RunRecord, missing: StoreError) -> RunRe
     if later is None or later.run == record.run:
         raise DamagedFile(store.url, f"a file that run {record.run} counts is gone: {missing}") from missing
     return later
-
-
-def without(manifest_rows: pa.Table, done_ids: Ids) -> pa.Table:
-    """The rows of images that are not among the sorted ids."""
-    is_done = is_among(packed_ids(manifest_rows["image_id"]), done_ids)
-    return manifest_rows.filter(pa.array(~is_done))
-
-
-def packed_ids(image_ids: pa.ChunkedArray) -> Ids:
-    """16 bytes for each 32 hex characters."""
-    return np.frombuffer(bytes.fromhex("".join(image_ids.to_pylist())), dtype="S16")
-
-
-def is_among(ids: Ids, sorted_ids: Ids) -> NDArray[np.bool_]:
-    """For each id whether the sorted ones hold it."""
-    if not sorted_ids.size:
-        return np.zeros(ids.size, dtype=bool)
-    places = np.searchsorted(sorted_ids, ids).clip(max=sorted_ids.size - 1)
-    is_member: NDArray[np.bool_] = sorted_ids[places] == ids
-    return is_member

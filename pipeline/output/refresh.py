@@ -8,9 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
-import pyarrow as pa
-
-from pipeline.output.dataset import Ids, is_among, packed_ids
 from pipeline.output.format.manifest import ManifestRow
 
 
@@ -35,14 +32,17 @@ class Refreshed:
         for _, same_uri in groupby(both, key=lambda pair: pair[0].uri):
             yield self._merged({is_listed: row for row, is_listed in same_uri})
 
-    def pending(self, done_ids: Ids) -> Iterator[ManifestRow]:
-        """The rows that a run would label; `done_ids` are the ids of the images that have a row."""
-        changed = 0
+    def pending(self, left: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
+        """The rows that a run would label; `left` are those of the old manifest that have no row yet."""
+        rest, to_label = iter(left), 0
+        next_left = next(rest, None)
         for row in self.rows():
-            is_done = is_among(packed_ids(pa.array([row.image_id])), done_ids).all()
-            if not is_done or len(self.changed_ids) > changed:
+            is_left = next_left is not None and next_left.uri == row.uri
+            if is_left:
+                next_left = next(rest, None)
+            if is_left or self.added + len(self.changed_ids) > to_label:
                 yield row
-            changed = len(self.changed_ids)
+            to_label = self.added + len(self.changed_ids)
 
     def _merged(self, rows: dict[bool, ManifestRow]) -> ManifestRow:
         """The row of one uri, from the old manifest's row (False), the listed one (True) or both."""

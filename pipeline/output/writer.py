@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,7 +18,7 @@ import pyarrow.compute as pc
 from pipeline.errors import OutputLocked, StoreError, UsageError
 from pipeline.output.card import publish_card
 from pipeline.output.commits import Commit, RunRecord, now
-from pipeline.output.dataset import Dataset, Ids
+from pipeline.output.dataset import Dataset
 from pipeline.output.forget import forget_rows
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows, write_manifest
@@ -54,16 +53,6 @@ class OutputRun:
     @property
     def run(self) -> str:
         return self.dataset.record.run
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The parts of the manifest, for the tasks that read it."""
-        return self.dataset.record.manifest
-
-    @cached_property
-    def done_ids(self) -> Ids:
-        """The sorted ids of the images that need no labelling."""
-        return self.dataset.done_ids()
 
     def check(self) -> None:
         """Raises OutputLocked if another run has taken the output over."""

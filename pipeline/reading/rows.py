@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset as Snapshot
-from pipeline.output.dataset import packed_ids
+from pipeline.output.ids import packed_ids
 from pipeline.reading.block import Block, ImageSettings
 from pipeline.reading.columns import columns_of
 from pipeline.reading.record import Record

@@ -1,6 +1,7 @@
 """The labeler as Ray calls it, with its ledger as a plain object behind Ray's way of calling."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -81,16 +82,40 @@ def test_groups_change_no_row(ledger: Any, images_at_once: int) -> None:
 def test_what_may_have_killed_a_labeler_is_labelled_alone(ledger: Any) -> None:
     table = fetched([photo(number) for number in range(6)])
     for number in (1, 4, 4):  # labelers began these and died
-        ray.get(ledger.begin.remote(f"{number:032x}"))
+        ray.get(ledger.begin_alone.remote(f"{number:032x}"))
     groups = Groups()
     labelled = Labeler(settings(4), lambda _: groups, ledger)(table)
     assert sorted(groups.sizes) == [1, 1, 4]
     assert set(errors(labelled).values()) == {None}
 
 
+def test_a_fast_labeler_tells_the_ledger_of_many_images_at_once(ledger: Any) -> None:
+    heard: list[tuple[str, Any]] = []
+
+    class Heard:
+        """Passes calls on, and keeps what was said."""
+
+        def __getattr__(self, name: str) -> Any:
+            def remote(said: Any) -> Any:
+                heard.append((name, said))
+                return getattr(ledger, name).remote(said)
+
+            return SimpleNamespace(remote=remote)
+
+    labeler = Labeler(settings(1), stand_in(), Heard())
+    for _ in range(2):  # for the decoder's start, and for the pace
+        labeler(fetched([photo(0)]))
+    heard.clear()
+    table = fetched([photo(number) for number in range(5)])
+    labeler(table)
+    ids = table["image_id"].to_pylist()
+    assert heard == [("begin", ids), ("finish", dict.fromkeys(ids))]
+    assert ray.get(ledger.tally.remote()).labelled == len(ids)
+
+
 def test_a_fourth_attempt_is_not_made(ledger: Any) -> None:
     for _ in range(3):
-        ray.get(ledger.begin.remote(f"{0:032x}"))
+        ray.get(ledger.begin_alone.remote(f"{0:032x}"))
     groups = Groups()
     assert errors(Labeler(settings(1), lambda _: groups, ledger)(fetched([photo(0)]))) == {
         "0": "WORKER_CRASH"

@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from pipeline.config import FilterConfig
 from pipeline.errors import UsageError
-from pipeline.output.dataset import Dataset, Ids, is_among, packed_ids
+from pipeline.output.dataset import Dataset
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.names import labelled
 from pipeline.output.format.schema import file_metadata, mask_columns, rows_of_batch, table_of
+from pipeline.output.ids import Ids, is_among, packed_ids
 from pipeline.output.row_masks import masks_of_row
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output

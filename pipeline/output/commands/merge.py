@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UsageError
-from pipeline.output.dataset import Dataset, is_among, packed_ids
+from pipeline.output.dataset import Dataset
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.names import labelled
 from pipeline.output.format.schema import file_metadata
+from pipeline.output.ids import is_among, packed_ids
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
 from pipeline.store.storage import Store

@@ -14,8 +14,9 @@ import pyarrow as pa
 from pipeline.errors import DamagedFile, SamLabelError, StoreError
 from pipeline.output.commands.row_check import row_faults
 from pipeline.output.commits import Commit, current_record
-from pipeline.output.dataset import Dataset, Ids, is_among, packed_ids
+from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import rows_of_batch
+from pipeline.output.ids import Ids, is_among, packed_ids
 from pipeline.output.lock import current_holder
 from pipeline.output.shards import read_shard, shard_metadata
 from pipeline.output.sweep import orphans

@@ -7,7 +7,7 @@ external sort, so that a million names take little more memory than a hundred; n
 import heapq
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import count, groupby
 from pathlib import Path
@@ -30,8 +30,10 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("extra", pa.string()),
     ]
 )
+_ADDED_LATER = [MANIFEST_SCHEMA.field(name) for name in ("offset", "extra")]
 ROWS_A_PART = 50_000  # 20 MB as Python rows: what one sorted chunk holds in memory; 4 MB as an object
-MOST_OPEN = 256  # chunks merged at once: a process may have 1,024 open files, and 100 million names are 2,000
+ROWS_A_LINE = 256  # of 256 files merged at once that is 25 MB
+MOST_OPEN = 256  # runs merged at once: a process may have 1,024 open files, and 100 million names are 2,000
 
 
 UNKNOWN_SIZE = -1  # of an image that was only named, by a list
@@ -66,12 +68,19 @@ def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
     try:
         with tempfile.TemporaryDirectory(prefix="sam-label-") as folder:
             files = (Path(folder) / f"{number}.jsonl" for number in count())
-            chunks = [
-                _written(next(files), sorted(chunk, key=_by_uri)) for chunk in _batched(rows, ROWS_A_PART)
-            ]
-            while len(chunks) > MOST_OPEN:
-                chunks = [*chunks[MOST_OPEN:], _written(next(files), _merged(chunks[:MOST_OPEN]))]
-            for _, same in groupby(_merged(chunks), key=_by_uri):
+            runs: list[Path] = []
+            last = ""
+            for chunk in _batched(rows, ROWS_A_PART):
+                chunk.sort(key=_by_uri)
+                # Most stores list in order: then all is one run, and nothing has to be merged.
+                runs += [next(files)] if not runs or chunk[0].uri < last else []
+                _append(runs[-1], chunk)
+                last = chunk[-1].uri
+            while len(runs) > MOST_OPEN:
+                merged = next(files)
+                _append(merged, _merged(runs[:MOST_OPEN]))
+                runs = [*runs[MOST_OPEN:], merged]
+            for _, same in groupby(_merged(runs), key=_by_uri):
                 yield next(same)
     except OSError as fault:
         raise SamLabelError(
@@ -90,14 +99,12 @@ def write_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> list[
     return parts
 
 
-def read_manifest(store: Store, parts: Iterable[str]) -> Iterator[pa.Table]:
+def read_manifest(
+    store: Store, parts: Iterable[str], columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
     """The manifest's rows in order, a part at a time. Raises: DamagedFile."""
     for part in parts:
-        table = parquet_table(store.read(part), store.uri(part))
-        for field in MANIFEST_SCHEMA:
-            if field.name not in table.column_names:  # parts of earlier releases
-                table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-        yield table
+        yield parquet_table(store.read(part), store.uri(part), columns, may_lack=_ADDED_LATER)
 
 
 def rows_of(tables: Iterable[pa.Table]) -> Iterator[ManifestRow]:
@@ -113,10 +120,9 @@ def _table(rows: Iterable[ManifestRow]) -> pa.Table:
     return pa.table([list(column) for column in columns], schema=MANIFEST_SCHEMA)
 
 
-def _written(path: Path, rows: Iterable[ManifestRow]) -> Path:
-    with path.open("w") as file:  # lines, since they are read one by one; Arrow would keep pages
-        file.writelines(json.dumps(row) + "\n" for row in rows)
-    return path
+def _append(path: Path, rows: Iterable[ManifestRow]) -> None:
+    with path.open("a") as file:  # lines, since they are read one by one; Arrow would keep pages
+        file.writelines(json.dumps(some) + "\n" for some in _batched(rows, ROWS_A_LINE))
 
 
 def _merged(paths: Iterable[Path]) -> Iterator[ManifestRow]:
@@ -126,7 +132,8 @@ def _merged(paths: Iterable[Path]) -> Iterator[ManifestRow]:
 def _rows_of_file(path: Path) -> Iterator[ManifestRow]:
     with path.open() as lines:
         path.unlink()  # frees the disk when the reader ends, read to the end or not
-        yield from (ManifestRow(*json.loads(line)) for line in lines)
+        for line in lines:
+            yield from map(ManifestRow._make, json.loads(line))
 
 
 def _by_uri(row: ManifestRow) -> str:

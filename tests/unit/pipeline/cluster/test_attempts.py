@@ -5,47 +5,46 @@ from pipeline.cluster.attempts import MOST_FINISHES, AttemptLedger, Tally
 
 def test_attempts_are_counted_until_the_image_is_finished() -> None:
     ledger = AttemptLedger()
-    assert [ledger.begin("a"), ledger.begin("a"), ledger.begin("b"), ledger.begin("a")] == [1, 2, 1, 3]
-    ledger.finish("a", None)
-    assert ledger.begin("a") == 1
+    assert [ledger.begin(["a", "c"]), ledger.begin(["b"]), ledger.begin(["a", "d"])] == [set(), set(), {"a"}]
+    assert [ledger.begin_alone("a"), ledger.begin_alone("c"), ledger.begin_alone("a")] == [2, 2, 3]
+    ledger.finish({"a": None})
+    assert ledger.begin(["a", "b", "c", "d"]) == {"b", "c", "d"}
 
 
 def test_the_tally() -> None:
     ledger = AttemptLedger()
-    ledger.finish("a", None)
-    ledger.finish("b", "EMPTY")
-    ledger.finish("c", "EMPTY")
+    ledger.finish({"a": None, "b": "EMPTY", "c": "EMPTY"})
     assert ledger.tally() == Tally(1, 2, {"EMPTY": 2})
 
 
 def test_a_store_that_gives_no_image_any_more_is_noticed() -> None:
     ledger = AttemptLedger()
     for image, reason in enumerate(["SOURCE_UNAVAILABLE", None, "SOURCE_UNAVAILABLE", "SOURCE_UNAVAILABLE"]):
-        ledger.finish(str(image), reason)
+        ledger.finish({str(image): reason})
     assert ledger.tally().unavailable_in_a_row == 2
 
 
 def test_an_image_done_again_counts_once() -> None:
     ledger = AttemptLedger()
     for _ in range(3):
-        ledger.begin("a")
-        ledger.finish("a", None)
+        ledger.begin(["a"])
+        ledger.finish({"a": None})
     assert ledger.tally() == Tally(1, 0, {})
 
 
 def test_a_block_that_is_never_done_ends_the_run() -> None:
     ledger = AttemptLedger()
     for _ in range(MOST_FINISHES):
-        ledger.begin("a")
-        ledger.finish("a", None)
+        ledger.begin(["a"])
+        ledger.finish({"a": None})
     assert ledger.tally().gave_up is None
-    ledger.finish("a", None)
+    ledger.finish({"a": None})
     assert "image a was labelled 50 times" in str(ledger.tally().gave_up)
-    assert ledger.begin("b") is None
+    assert ledger.begin(["b"]) is None
 
 
 def test_nothing_begins_once_it_stops() -> None:
     ledger = AttemptLedger()
     ledger.stop()
     assert ledger.is_stopping()
-    assert ledger.begin("a") is None
+    assert ledger.begin(["a"]) is ledger.begin_alone("a") is None

@@ -20,9 +20,10 @@ from pipeline.output.commands.retry import retry
 from pipeline.output.commands.status import status
 from pipeline.output.commands.validate import validate
 from pipeline.output.commits import Commit, RunRecord, live_commits
-from pipeline.output.dataset import Dataset, is_among, packed_ids
+from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import image_id
+from pipeline.output.ids import is_among, packed_ids
 from pipeline.output.shards import read_shard
 from pipeline.store.storage import Store
 from sam_core import __version__
@@ -267,7 +268,8 @@ def test_the_ids_of_many_shards_are_read_side_by_side(
 
     monkeypatch.setattr("pipeline.output.dataset.read_shard", together)
     ids = packed_ids(pa.chunked_array([[image_id(uri) for uri in photos.etags]]))
-    assert Dataset.in_store(store).done_ids().tolist() == sorted(ids.tolist())
+    (done,) = Dataset.in_store(store).done_ids()
+    assert sorted(done.tolist()) == sorted(ids.tolist())
 
 
 def test_a_dataset_made_with_options_that_are_refused_by_now_is_read(tmp_path: Path, rehearsal) -> None:

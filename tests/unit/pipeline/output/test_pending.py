@@ -1,0 +1,58 @@
+"""What is left of a manifest, against a set in memory."""
+
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pytest
+
+from pipeline.errors import SamLabelError
+from pipeline.output import pending
+from pipeline.output.format import manifest
+from pipeline.output.format.manifest import image_id, manifest_row, rows_of, write_manifest
+from pipeline.output.ids import Ids, packed_ids
+from pipeline.output.pending import PendingPart, pending_parts
+from pipeline.store.storage import Store
+
+URIS = [f"file:///{number:04d}" for number in range(500)]
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, list[str]]:
+    """A manifest in parts of 19 images, whose ids are compared in 64 ranges."""
+    monkeypatch.setattr(manifest, "ROWS_A_PART", 19)
+    monkeypatch.setattr(pending, "IDS_IN_A_RANGE", 10)
+    store = Store.at(str(tmp_path))
+    return store, write_manifest(store, "r00001", (manifest_row(uri, 1, "e") for uri in URIS))
+
+
+def ids_of(uris: list[str]) -> Ids:
+    return packed_ids(pa.chunked_array([[image_id(uri) for uri in uris]], pa.string()))
+
+
+@pytest.mark.parametrize("count", [1, 18, 250, 499])
+def test_it_is_what_a_set_says(written: tuple[Store, list[str]], count: int) -> None:
+    store, parts = written
+    done = Random(count).sample(URIS, count)
+    halves = [ids_of(done[: count // 2]), ids_of(done[count // 2 :]), ids_of(["file:///of another"])]
+    left = pending_parts(store, parts, len(URIS), halves)
+    found = [row.uri for part in left for row in rows_of(part.tables(store))]
+    assert found == [uri for uri in URIS if uri not in set(done)]
+    assert all(sum(table.num_rows for table in part.tables(store)) for part in left)
+
+
+def test_whole_parts_need_no_bits(written: tuple[Store, list[str]]) -> None:
+    store, parts = written
+    assert pending_parts(store, parts, len(URIS), [ids_of(URIS[:19])]) == list(map(PendingPart, parts[1:]))
+    assert pending_parts(store, parts, len(URIS), [ids_of(URIS)]) == []
+
+
+def test_a_new_manifest_is_not_read(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path / "nothing"))
+    assert pending_parts(store, ["manifest/none"], 10**9, []) == [PendingPart("manifest/none")]
+
+
+def test_a_full_local_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/dev/full")  # a place that takes no folder
+    with pytest.raises(SamLabelError, match=r"cannot be sorted in /dev/full: .*; set TMPDIR"):
+        pending_parts(Store.at(str(tmp_path)), [], 0, [])

@@ -87,7 +87,7 @@ def run(
     """
     started = time.monotonic()
     weights = weights_of(config)
-    identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
+    identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
     source, store = Source.of(config), Store.at(config.output)
     refuse_overlap(source.location, store.location)
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.cluster.start import wait_for_cluster
 from pipeline.doctor.finding import Finding, fault, ok, warning
+from pipeline.images.frame import without_frame
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
 from pipeline.output.lock import refuse_without_put_if_absent
@@ -43,7 +44,7 @@ def readable_input(url: str, anonymous: bool) -> Finding:
     def first() -> str:
         source = Source.at(url, SourceOptions(anonymous=anonymous))
         (row,) = islice(source.rows(), 1)
-        store, name = Store.of_uri(row.uri, anonymous)
+        store, name = Store.of_uri(without_frame(row.uri), anonymous)
         store.read_range(name, 0, FIRST_BYTES)
         return row.uri
 

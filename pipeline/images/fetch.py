@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ImageError, Reason, StoreError
+from pipeline.images.frame import MOST_FRAMES, frame_of, without_frame
 from pipeline.store.objects import Got
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted, split_uri
@@ -36,15 +37,21 @@ def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
     Raises: ImageError with OUTSIDE_ROOT, TOO_LARGE, SOURCE_MISSING, SOURCE_CHANGED, FORBIDDEN or
         SOURCE_UNAVAILABLE.
     """
+    uri = without_frame(row["uri"])  # the decoder is told which frame
+    if (frame_of(row["uri"]) or 0) >= MOST_FRAMES:
+        raise ImageError(
+            Reason.TOO_LARGE,
+            f"the file has more than {MOST_FRAMES:,} frames, and no more are labelled; cut it into several",
+        )
     if settings.root is not None:
-        _refuse_outside(Path("/", split_uri(row["uri"])[1]), Path(settings.root))
+        _refuse_outside(Path("/", split_uri(uri)[1]), Path(settings.root))
     most_bytes = max(MOST_BYTES_A_PIXEL * settings.max_pixels, ALWAYS_FETCHED_BYTES)
     if row["size"] > most_bytes:
         raise ImageError(
             Reason.TOO_LARGE,
             f"it has {row['size']} bytes, more than an image of {settings.max_pixels} pixels needs",
         )
-    store, name = Store.of_uri(row["uri"], settings.anonymous)
+    store, name = Store.of_uri(uri, settings.anonymous)
     try:
         got = store.get(name)
     except StoreError as fault:

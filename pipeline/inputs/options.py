@@ -15,6 +15,7 @@ class SourceOptions:
 
     follow_links: bool = False
     anonymous: bool = False
+    frames: str = "first"
 
     @classmethod
     def of(cls, config: RunConfig) -> "SourceOptions":

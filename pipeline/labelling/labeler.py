@@ -23,6 +23,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode import DecodedImage
 from pipeline.images.decode_pool import DecodeLimits, DecodePool
+from pipeline.images.frame import frame_of
 from pipeline.output.format.schema import failed_row, ok_row, schema_of, table_of
 from pipeline.weights.models import Weights
 from sam_core.masks.image_masks import ImageMasks
@@ -63,7 +64,7 @@ class LabelerSettings:
             mask=config.mask,
             images_at_once=pool.images_at_once,
             decoders=pool.decoders,
-            decode_limits=DecodeLimits(config.max_image_pixels, config.decode_timeout_s, config.scale),
+            decode_limits=DecodeLimits(config.max_image_pixels, config.decode_timeout_s, config.reading),
         )
 
 
@@ -154,7 +155,7 @@ class Labeler:
     def _decoded(self, image: Row) -> DecodedImage:
         if image["error"] is not None:
             raise ImageError(Reason(image["error"]), image["error_message"])
-        return self._decoders.decode(image["data"])
+        return self._decoders.decode(image["data"], frame_of(image["uri"]))
 
 
 def labeler_fault(fault: Exception) -> ImageError:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
 from pipeline.output.format.schema import VECTORS, vectors_of
+from pipeline.pixel_reading import PixelReading
 
 _NUMBERS: dict[str, type] = {
     "mask_area": np.int64,
@@ -25,9 +26,9 @@ _NUMBERS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How the run read its images: RunConfig.scale and RunConfig.anonymous."""
+    """How the run read its images: RunConfig.reading and RunConfig.anonymous."""
 
-    scale: str
+    reading: PixelReading
     anonymous: bool
 
 

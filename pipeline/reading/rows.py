@@ -47,7 +47,7 @@ class Rows:
     def images(self) -> ImageSettings:
         """How the images were read that the rows are of."""
         anonymous = bool(self.snapshot.record.settings.get("anonymous", False))
-        return ImageSettings(self.snapshot.identity.scale, anonymous)
+        return ImageSettings(self.snapshot.identity.reading, anonymous)
 
     @cached_property
     def starts(self) -> Places:

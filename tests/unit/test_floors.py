@@ -24,7 +24,7 @@ FLOORS = {
         {"errors", "program_log", "suggestion"},
         {"shutdown"},
         {"store"},
-        {"containers"},
+        {"containers", "pixel_reading"},
         {"config", "output/format"},
         {"cluster", "images", "weights", "output"},
         {"inputs"},

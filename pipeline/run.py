@@ -201,7 +201,12 @@ class _Labelling:
         )
 
     def _fetch_settings(self) -> FetchSettings:
-        return FetchSettings(self.root, self.config.anonymous, self.config.max_image_pixels)
+        return FetchSettings(
+            self.root,
+            self.config.anonymous,
+            self.config.max_image_pixels,
+            in_tiles=bool(self.config.mask.tile_size),
+        )
 
 
 def pending_images(

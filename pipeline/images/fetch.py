@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.containers.part import split_part
 from pipeline.errors import ImageError, Reason, StoreError
 from pipeline.images.frame import MOST_FRAMES, frame_of, without_frame
+from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.store.objects import Got
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted, split_uri
@@ -19,6 +21,8 @@ from pipeline.store.uri import redacted, split_uri
 MOST_BYTES_A_PIXEL = 8
 # But 256 MB always are: more pages and frames do not count against the pixels of the first.
 ALWAYS_FETCHED_BYTES = 256 << 20
+# A TIFF with more is not fetched whole if its tiles are labelled: eight would fill the object store.
+FETCHED_SCENE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class FetchSettings:
     root: str | None  # the folder on disk that no image may leave
     anonymous: bool  # whether the input is read without credentials
     max_pixels: int
+    in_tiles: bool = False  # whether images are labelled in tiles
 
 
 def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
@@ -62,6 +67,23 @@ def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
             f"its etag is {got.etag} and was {row['etag']} when it was listed; run again with --refresh",
         )
     return got
+
+
+def is_read_by_window(row: Mapping[str, Any], settings: FetchSettings) -> bool:
+    """Whether the image is a TIFF so large that the labeler reads its windows from the store.
+
+    Raises: ImageError as `fetched`.
+    """
+    uri = without_frame(row["uri"])
+    if not settings.in_tiles or row["size"] <= FETCHED_SCENE_BYTES or split_part(uri)[1]:
+        return False
+    if settings.root is not None:
+        _refuse_outside(Path("/", split_uri(uri)[1]), Path(settings.root))
+    store, name = Store.of_uri(uri, settings.anonymous)
+    try:
+        return image_format(store.read_range(name, 0, HEADER_BYTES)) == "TIFF"
+    except StoreError as fault:
+        raise ImageError(fault.reason, str(fault)) from fault
 
 
 def _refuse_outside(path: Path, root: Path) -> None:

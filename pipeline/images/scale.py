@@ -11,12 +11,15 @@ NaN, infinity, and the nodata values of the file and of the run are no samples: 
 become black.
 """
 
+import base64
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.images.percentile import percentiles
+from pipeline.images.percentile import BINS, lower_counts, percentiles, upper_counts
+from pipeline.images.tiff_tags import UNSIGNED, TiffTags
 
 CHUNK_SAMPLES = 1 << 20  # converted at once, in float64: 8 MB
 
@@ -44,6 +47,8 @@ class Scaled:
 def scaled(samples: Samples, scale: str) -> Scaled:
     """The samples in 8 bits by `scale`: full, auto, percentile:P:Q or LO:HI."""
     own = _own_range(samples)
+    if scale.startswith("counts:"):
+        return Scaled(np.zeros(samples.values.shape, np.uint8), _counts(samples, scale[7:]), None)
     low, high = _chosen_range(samples, scale) or _percentile_range(samples, scale) or own or (0.0, 0.0)
     factor = 255 / (high - low) if high > low else 0.0
     pixels = np.empty(samples.values.shape, np.uint8)
@@ -56,7 +61,7 @@ def scaled(samples: Samples, scale: str) -> Scaled:
             values = 255 - values
         values[_black(missing)] = 0
         pixels[rows] = values
-    return Scaled(pixels, _text(low, high), _text(*own) if own else None)
+    return Scaled(pixels, range_text(low, high), range_text(*own) if own else None)
 
 
 def _chosen_range(samples: Samples, scale: str) -> tuple[float, float] | None:
@@ -75,6 +80,14 @@ def _percentile_range(samples: Samples, scale: str) -> tuple[float, float] | Non
         return None
     _, first, last = scale.split(":")
     return percentiles(lambda: _valid_samples(samples), float(first), float(last))
+
+
+def _counts(samples: Samples, of: str) -> str:
+    """What percentiles need of a window of a scene (`pipeline.images.scene`), as text."""
+    counts = np.zeros(BINS, np.int64)
+    for values in _valid_samples(samples):
+        counts += upper_counts(values) if of == "upper" else lower_counts(values, int(of))
+    return base64.b85encode(zlib.compress(counts.tobytes(), 1)).decode()
 
 
 def _valid_samples(samples: Samples) -> Iterator[np.ndarray]:
@@ -119,7 +132,13 @@ def _chunks(values: np.ndarray) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, len(values), step))
 
 
-def _text(low: float, high: float) -> str:
+def has_type_range(tags: TiffTags) -> bool:
+    """Whether the type of a TIFF's samples has a range that images use."""
+    return tags.bits[0] <= 16 and tags.sample_format[0] == UNSIGNED
+
+
+def range_text(low: float, high: float) -> str:
+    """The range as LO:HI."""
     return f"{_number(float(low))}:{_number(float(high))}"
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from pipeline.pixel_reading import PixelReading, band_numbers, one_text_a_scale
 from pipeline.store.settings import Access, StorageConfig
 from pipeline.store.uri import as_text, redacted
 from sam_core.options import MaskOptions
@@ -17,8 +18,7 @@ from sam_core.options import MaskOptions
 Device = Literal["auto", "cpu", "cuda"]
 ModelType = Literal["vit_h", "vit_l", "vit_b", "vit_t"]
 
-_NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?"
-PIXEL_SCALE = re.compile(rf"full|auto|(?P<low>{_NUMBER}):(?P<high>{_NUMBER})")
+FRAMES = re.compile(r"first|all|every[ :](?P<step>[1-9]\d{0,8})")
 FAILURE_LIMIT = re.compile(r"(?P<images>\d+)|(?P<percent>\d+(\.\d+)?)%")
 
 
@@ -54,6 +54,10 @@ class RunConfig(BaseModel):
     anonymous: bool = Field(
         default=False, description="Read INPUT without credentials, as public buckets allow."
     )
+    frames: str = Field(
+        default="first",
+        description="Which pages of a TIFF and frames of an animation are labelled: first, all or 'every N'.",
+    )
     limit: int | None = Field(default=None, ge=1, description="Label at most this many images in this run.")
     refresh: bool = Field(
         default=False, description="List the input again: add new images, relabel changed ones."
@@ -84,7 +88,16 @@ class RunConfig(BaseModel):
     scale: str = Field(
         default="full",
         description="Samples of more than 8 bits that become black and white: full (the type's range), auto "
-        "(the image's own) or LO:HI, as 0:4095.",
+        "(the image's own), percentile (its 2nd and 98th; or percentile:1:99) or LO:HI, as 0:4095.",
+    )
+    bands: str | None = Field(
+        default=None,
+        description="Bands of TIFFs that are shown as red, green and blue, as 4,3,2; one, as 1, is grey.",
+    )
+    nodata: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="Sample value that is no sample: black, and outside each range; besides the file's own.",
     )
     decode_timeout_s: float = Field(
         default=20.0,
@@ -116,15 +129,19 @@ class RunConfig(BaseModel):
     @field_validator("scale")
     @classmethod
     def _is_a_pixel_scale(cls, text: str) -> str:
-        match = PIXEL_SCALE.fullmatch(text)
-        if match is None:
-            raise ValueError(f"{text!r} is neither full, auto nor two numbers as 0:4095")
-        if match["low"] is None:
-            return text
-        low, high = float(match["low"]), float(match["high"])
-        if not low < high:
-            raise ValueError(f"{text!r} has no range: its first number must be below its second")
-        return f"{low!r}:{high!r}".replace(".0:", ":").removesuffix(".0")  # one text for equal ranges
+        return one_text_a_scale(text)
+
+    @field_validator("bands")
+    @classmethod
+    def _are_bands(cls, text: str | None) -> str | None:
+        return text if text is None else ",".join(map(str, band_numbers(text.replace(" ", ""))))
+
+    @field_validator("frames")
+    @classmethod
+    def _are_frames(cls, text: str) -> str:
+        if FRAMES.fullmatch(text) is None:
+            raise ValueError(f"{text!r} is neither first, all nor a step as 'every 10'")
+        return text.replace(":", " ")
 
     @field_validator("max_failures")
     @classmethod
@@ -133,6 +150,11 @@ class RunConfig(BaseModel):
         if text is not None and (match is None or float(match["percent"] or 0) > 100):
             raise ValueError(f"{text!r} is neither a number of images (20) nor a share of them (5%)")
         return text
+
+    @property
+    def reading(self) -> PixelReading:
+        """How samples become 8-bit RGB."""
+        return PixelReading(self.scale, band_numbers(self.bands) if self.bands else (), self.nodata)
 
     @property
     def access(self) -> Access:

@@ -32,7 +32,7 @@ def plan(config: RunConfig) -> RunPlan:
     weights = weights_of(config)
     source, store = Source.of(config), Store.at(config.output, config.output_access)
     refuse_overlap(source.location, store.location)
-    identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
+    identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
     refuse_other_listing(dataset, source, config.refresh)
     if dataset is None:

@@ -87,7 +87,7 @@ def run(
     """
     started = time.monotonic()
     weights = weights_of(config)
-    identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
+    identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
     source, store = Source.of(config), Store.at(config.output, config.output_access)
     refuse_overlap(source.location, store.location)
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
@@ -202,7 +202,12 @@ class _Labelling:
         )
 
     def _fetch_settings(self) -> FetchSettings:
-        return FetchSettings(self.root, self.config.access, self.config.max_image_pixels)
+        return FetchSettings(
+            self.root,
+            self.config.access,
+            self.config.max_image_pixels,
+            in_tiles=bool(self.config.mask.tile_size),
+        )
 
 
 def pending_images(parts: pa.Table, store: Store, logged: Logged = nullcontext) -> Iterator[pa.Table]:

@@ -28,10 +28,10 @@ from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.selection import masks_across_crops, masks_of_crop
 from sam_core.masks.small_regions import masks_without_small_regions
 from sam_core.model.ambient import ambient_state_aside
-from sam_core.model.rgb_image import checked_image
 from sam_core.model.sam import ImageEmbedding, Sam
 from sam_core.option_attributes import OptionAttributes
 from sam_core.options import MaskOptions
+from sam_core.windows import Windows, checked_pixels, window_of
 
 Image = npt.NDArray[np.uint8]  # RGB [H, W, 3]
 MakeDecoder = Callable[[Sam, torch.Tensor, CropFrame, MaskOptions], CropDecoder]
@@ -95,8 +95,10 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         return self.generate_batch([image])[0]
 
     @ambient_state_aside()
-    def generate_batch(self, images: Sequence[Image]) -> list[ImageMasks]:
+    def generate_batch(self, images: Sequence[Image | Windows]) -> list[ImageMasks]:
         """All masks of each image, whose sizes may differ; crops of several share the encoder's batches.
+
+        An image may be one that is read by windows: of it no more is in memory than the crops at work.
 
         Raises: ValueError if one is anything but a uint8 array [H, W, 3].
         """
@@ -104,7 +106,7 @@ class SamAutomaticMaskGenerator(OptionAttributes):
             raise ValueError(
                 f"generate_batch takes a list of images, got {type(images).__name__}; pass [image]"
             )
-        images = [checked_image(image) for image in images]
+        images = [checked_pixels(image) for image in images]
         sizes = [image.shape for image in images]
         crops = [labelled_crops(height, width, self.options) for height, width, _ in sizes]
         parts: list[list[ImageMasks]] = [[] for _ in images]
@@ -114,17 +116,13 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         return [self._masks_of_image(*whole) for whole in zip(crops, parts, strict=True)]
 
     def _encoded_crops(
-        self, images: Sequence[Image], crops: Sequence[Sequence[Crop]]
+        self, images: Sequence[Image | Windows], crops: Sequence[Sequence[Crop]]
     ) -> Iterator[_EncodedCrop]:
         work = [(index, crop) for index, image_crops in enumerate(crops) for crop in image_crops]
         size = 1 if self.model.device.type == "cpu" else GPU_ENCODER_BATCH
         for start in range(0, len(work), size):
             batch = work[start : start + size]
-            pixels = []
-            for index, crop in batch:
-                x0, y0, x1, y1 = crop.xyxy
-                pixels.append(images[index][y0:y1, x0:x1])
-            embeddings = self._embeddings(pixels)
+            embeddings = self._embeddings([window_of(images[index], crop.xyxy) for index, crop in batch])
             for (index, crop), embedding in zip(batch, embeddings, strict=True):
                 height, width, _ = images[index].shape
                 if crop.layer == 0:  # the first one of an image is

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.cluster.start import wait_for_cluster
 from pipeline.doctor.finding import Finding, fault, ok, warning
+from pipeline.images.frame import without_frame
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
 from pipeline.output.lock import refuse_without_put_if_absent
@@ -44,7 +45,7 @@ def readable_input(url: str, access: Access) -> Finding:
     def first() -> str:
         source = Source.at(url, SourceOptions(access=access))
         (row,) = islice(source.rows(), 1)
-        store, name = Store.of_uri(row.uri, access)
+        store, name = Store.of_uri(without_frame(row.uri), access)
         store.read_range(name, 0, FIRST_BYTES)
         return row.uri
 

@@ -75,7 +75,7 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
             table = dataset.rows_of(commit, columns)
             records = selection.records(table, first_row, first_mask, part.counts)
             shown = _shown(records, progress, first_row, rows)
-            form.write(part, placed(shown, part, form, images_as, dataset.identity.scale))
+            form.write(part, placed(shown, part, form, images_as, dataset.identity.reading))
             marks[part.number] = Mark(part.counts, part.kept)
             destination.mark(part.number, marks[part.number])
         progress(first_row + commit.rows, rows)

@@ -1,7 +1,7 @@
 """What becomes of the images themselves: copied beside their masks, linked to, or left where they are.
 
 Masks are those of the upright image. A copy of an image that lies turned in its file is written upright, as
-PNG: of the tools that read exports some turn by EXIF and some do not.
+PNG: of the tools that read exports some turn by EXIF and some do not. So is a frame of a file of several.
 """
 
 import io
@@ -19,7 +19,9 @@ from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export.record import Record
 from pipeline.images.decode import decoded_image
 from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.images.frame import frame_of
 from pipeline.images.image_format import HEADER_BYTES, image_format
+from pipeline.pixel_reading import PixelReading
 from pipeline.store.settings import DEFAULT_ACCESS
 from pipeline.store.storage import Store, side_by_side
 from pipeline.store.uri import split_uri
@@ -46,10 +48,10 @@ Placing = Callable[[Record], Placed]
 
 
 def placed(
-    batches: Iterable[list[Record]], part: Part, form: Form, images_as: ImagesAs, scale: str
+    batches: Iterable[list[Record]], part: Part, form: Form, images_as: ImagesAs, reading: PixelReading
 ) -> Iterator[list[ExportedImage]]:
     """The records with their images in place. What is gone or has changed is left out, and counted."""
-    place = _placing(part, form, images_as, scale)
+    place = _placing(part, form, images_as, reading)
     for records in batches:
         images = []
         for result in side_by_side(place, records):
@@ -80,10 +82,10 @@ def refuse_impossible(
         )
 
 
-def _placing(part: Part, form: Form, images_as: ImagesAs, scale: str) -> Placing:
+def _placing(part: Part, form: Form, images_as: ImagesAs, reading: PixelReading) -> Placing:
     def copy(record: Record) -> Placed:
         try:
-            data, suffix = upright_file(record, scale)
+            data, suffix = upright_file(record, reading)
         except ImageError as fault:
             return fault.reason
         if form.takes_image_in:
@@ -93,6 +95,8 @@ def _placing(part: Part, form: Form, images_as: ImagesAs, scale: str) -> Placing
         return ExportedImage(record, path, size=len(data))
 
     def link(record: Record) -> Placed:
+        if frame_of(record.uri) is not None:  # its file is of other frames too
+            return copy(record)
         place, name = split_uri(record.uri)
         path = form.image_path(record, "")
         _link(Path(place.root or "/", name), Path(part.store.location.root, path))
@@ -101,7 +105,7 @@ def _placing(part: Part, form: Form, images_as: ImagesAs, scale: str) -> Placing
     return {"copy": copy, "link": link, "reference": ExportedImage}[images_as]
 
 
-def upright_file(record: Record, scale: str) -> tuple[bytes, str]:
+def upright_file(record: Record, reading: PixelReading) -> tuple[bytes, str]:
     """The image's file as it was labelled, upright, and what is to be added to its name; mostly nothing.
 
     Raises: ImageError if it is gone or has changed, StoreError.
@@ -112,9 +116,10 @@ def upright_file(record: Record, scale: str) -> tuple[bytes, str]:
         if fault.reason in _GONE:
             raise
         raise StoreError(fault.reason, str(fault)) from fault
-    if record.exif_orientation != 1:
+    frame = frame_of(record.uri)
+    if record.exif_orientation != 1 or frame is not None:
         with _turning:
-            return _png(decoded_image(got.data, _ANY_PIXELS, scale).image_HW3), ".png"
+            return _png(decoded_image(got.data, _ANY_PIXELS, reading, frame).image_HW3), ".png"
     is_named = PurePosixPath(record.name).suffix.lower() in _KNOWN_SUFFIXES
     return got.data, "" if is_named else SUFFIXES.get(image_format(got.data[:HEADER_BYTES]) or "", "")
 

@@ -5,17 +5,17 @@ SyntaxError, struct.error and others), so faults are told apart by the stage tha
 Pillow's leniency for cut-off files stays off. `decode_pool` withstands what is worse than an exception.
 """
 
-import io
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError, features
+from PIL import AvifImagePlugin, Image, ImageFile, features
 
 from pipeline.errors import ImageError, Reason
+from pipeline.images.geo_tags import Transform
 from pipeline.images.image_format import DECODED_FORMATS, HEADER_BYTES, image_format, is_cut_off
 from pipeline.images.jpeg_end import ended_jpeg, lacks_end
 from pipeline.images.netpbm import netpbm_samples
@@ -24,23 +24,22 @@ from pipeline.images.png_chunks import bare_png
 from pipeline.images.png_samples import png_samples
 from pipeline.images.rgb import UnknownModeError, rgb_image
 from pipeline.images.scale import Samples, scaled
-from pipeline.images.tiff_samples import one_plane, tiff_samples
-from pipeline.images.tiff_tags import HEIGHT, WIDTH, TiffTags, UnreadLayoutError
+from pipeline.images.stored import (
+    EXIF_ORIENTATION,
+    UPRIGHT_BY_ORIENTATION,
+    Asked,
+    Stored,
+    no_frame,
+    opened,
+    refuse_size,
+)
+from pipeline.images.tiff_image import stored_tiff
+from pipeline.images.tiff_tags import UnreadLayoutError
+from pipeline.pixel_reading import AS_STORED, PixelReading
 
-EXIF_ORIENTATION = 0x0112
 SHOWN_BYTES = 16  # of a file that is no image: enough to know a web page or an archive again
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a thread a core would not fit a decoder's memory
 
-# What each EXIF orientation needs to stand upright; 1, and numbers that EXIF does not know, need nothing.
-UPRIGHT_BY_ORIENTATION = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 # What Pillow says of files that may be sound.
 _UNSUPPORTED = re.compile(r"unsupported|not (yet )?supported|cannot handle|unknown (pixel|raw) mode", re.I)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -52,7 +51,8 @@ class DecodedImage:
     """An upright image, uint8 RGB; the EXIF orientation (1..8) and the number of frames of its file.
 
     Of an image with more than 8 bits a sample, `pixel_scale` says which samples became 0 and 255, and
-    `pixel_range` which are its smallest and largest, each as "LO:HI".
+    `pixel_range` which are its smallest and largest, each as "LO:HI". `bands` are those of a TIFF that were
+    asked for, as "4,3,2". `geo_transform` and `crs` are a GeoTIFF's (`pipeline.images.geo_tags`).
     """
 
     image_HW3: np.ndarray
@@ -60,65 +60,76 @@ class DecodedImage:
     frames: int
     pixel_scale: str | None = None
     pixel_range: str | None = None
+    bands: str | None = None
+    geo_transform: Transform | None = None
+    crs: str | None = None
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """What masks are made of."""
+        return self.image_HW3
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """The first frame of a file as its samples or as 8-bit RGB, and what is left to do to make it upright."""
-
-    pixels: Samples | Image.Image
-    is_deep: bool  # more than 8 bits a sample
-    orientation: int
-    is_upright: bool
-    frames: int
-
-
-def decoded_image(data: bytes, max_pixels: int, scale: str = "full") -> DecodedImage:
-    """The first frame of an image file, turned upright, as RGB; `scale` as in `pipeline.images.scale`.
+def decoded_image(
+    data: bytes, max_pixels: int, reading: PixelReading = AS_STORED, frame: int | None = None
+) -> DecodedImage:
+    """A frame of an image file, turned upright, as RGB: the first, or the one of this number, from 0.
 
     Raises: ImageError with EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TOO_LARGE, TRUNCATED or CORRUPT.
     """
-    name = _decoded_format(data)
+    name, asked = _decoded_format(data), Asked(max_pixels, reading, frame)
     if name == "JPEG" and lacks_end(data):
-        return _decoded(_ended(data, max_pixels), name, max_pixels, scale)
+        return _decoded(_ended(data, max_pixels), name, asked)
     try:
-        return _decoded(data, name, max_pixels, scale)
+        return _decoded(data, name, asked)
     except ImageError as fault:
         if name != "PNG" or fault.reason not in (Reason.CORRUPT, Reason.TRUNCATED):
             raise
-    return _decoded(bare_png(data), name, max_pixels, scale)  # the fault may be of metadata alone
+    return _decoded(bare_png(data), name, asked)  # the fault may be of metadata alone
 
 
 def _ended(data: bytes, max_pixels: int) -> bytes:
     """The JPEG with the end marker that it lacks. Raises: ImageError with TOO_LARGE or TRUNCATED."""
     with _fault_of_file(data, "JPEG"):
-        _refuse_size(*_opened(data, "JPEG").size, max_pixels)
+        refuse_size(*opened(data, "JPEG").size, max_pixels)
         ended = ended_jpeg(data)
         if ended is None:
             raise ValueError("the file is truncated: it has no end marker, and pixels are missing")
     return ended
 
 
-def _decoded(data: bytes, name: str, max_pixels: int, scale: str) -> DecodedImage:
+def _decoded(data: bytes, name: str, asked: Asked) -> DecodedImage:
     # Pillow's limit guards the frames too. A TIFF's page is measured, and its bytes may pass as a wider one.
-    limit = NONE if name == "TIFF" else max_pixels
+    limit = NONE if name == "TIFF" else asked.max_pixels
     with _fault_of_file(data, name), pillow_limit(limit):
-        stored = _stored_tiff(data, max_pixels) if name == "TIFF" else _stored(data, name, max_pixels)
+        stored = stored_tiff(data, asked) if name == "TIFF" else _stored(data, name, asked)
         pixel_scale = pixel_range = None
         rgb = stored.pixels
         if isinstance(rgb, Samples):
-            in_8_bits = scaled(rgb, scale if stored.is_deep else "full")
+            samples = replace(rgb, nodata_of_run=asked.reading.nodata)
+            in_8_bits = scaled(samples, asked.reading.scale if stored.is_deep else "full")
             rgb = Image.fromarray(in_8_bits.pixels).convert("RGB")
             if stored.is_deep:
                 pixel_scale, pixel_range = in_8_bits.pixel_scale, in_8_bits.pixel_range
         if not stored.is_upright and stored.orientation in UPRIGHT_BY_ORIENTATION:
             rgb = rgb.transpose(UPRIGHT_BY_ORIENTATION[stored.orientation])
-        return DecodedImage(np.asarray(rgb), stored.orientation, stored.frames, pixel_scale, pixel_range)
+        return DecodedImage(
+            np.asarray(rgb),
+            stored.orientation,
+            stored.frames,
+            pixel_scale,
+            pixel_range,
+            stored.bands,
+            stored.geo_transform,
+            stored.crs,
+        )
 
 
-def _stored(data: bytes, name: str, max_pixels: int) -> _Stored:
-    image = _opened(data, name)
-    _refuse_size(*image.size, max_pixels)
+def _stored(data: bytes, name: str, asked: Asked) -> Stored:
+    image = opened(data, name)
+    refuse_size(*image.size, asked.max_pixels)
+    if asked.frame:
+        return _later_frame(image, asked.frame)
     samples, is_deep = None, True
     if name == "PNG":
         samples = png_samples(data, image)
@@ -128,51 +139,18 @@ def _stored(data: bytes, name: str, max_pixels: int) -> _Stored:
     image.load()  # before EXIF is read: a PNG loads to find it, and a second load hides the fault
     pixels = rgb_image(image) if samples is None else samples
     frames = int(getattr(image, "n_frames", 1))  # after the pixels: counting moves on to other frames
-    return _Stored(pixels, is_deep, _exif_orientation(image), False, frames)
+    return Stored(pixels, is_deep, _exif_orientation(image), False, frames)
 
 
-def _stored_tiff(data: bytes, max_pixels: int) -> _Stored:
-    tags = TiffTags.of(data)
-    _refuse_size(tags.integers(WIDTH)[0], tags.integers(HEIGHT)[0], max_pixels)
-    tags.refuse_unread()
-    orientation, frames = tags.ifd.get(EXIF_ORIENTATION, 1), tags.pages(data)
-    orientation = orientation if orientation in UPRIGHT_BY_ORIENTATION else 1
+def _later_frame(image: ImageFile.ImageFile, frame: int) -> Stored:
+    """A frame behind the first as viewers show it: drawn over what the earlier ones leave."""
     try:
-        samples = tiff_samples(data, tags)
-        if samples is not None:
-            return _Stored(samples, tags.bits[0] > 8, orientation, False, frames)
-        page = _opened(one_plane(data, tags), "TIFF")
-        page.load()  # which turns it upright
-        image = rgb_image(page)
-    except UnidentifiedImageError:
-        raise UnreadLayoutError(tags.described()) from None
-    except (MemoryError, UnreadLayoutError):
-        raise
-    except Exception as fault:
-        if tags.last_byte > len(data):
-            raise ValueError(f"the file is truncated: its strips end at byte {tags.last_byte}") from fault
-        if tags.is_codec_missing:
-            raise UnreadLayoutError(tags.described()) from fault
-        raise
-    return _Stored(image, False, orientation, True, frames)
-
-
-def _opened(data: bytes, name: str) -> ImageFile.ImageFile:
-    try:
-        return Image.open(io.BytesIO(data), formats=[name])
-    except UnidentifiedImageError:
-        if name != "TIFF":
-            factory, _ = Image.OPEN[name]
-            factory(io.BytesIO(data), "")  # again, for the reason, which Image.open keeps to itself
-        raise
-
-
-def _refuse_size(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise ImageError(
-            Reason.TOO_LARGE,
-            f"{width} x {height} is more than the limit of {max_pixels} pixels; raise max_image_pixels",
-        )
+        image.seek(frame)
+    except EOFError:
+        raise no_frame(frame, int(getattr(image, "n_frames", 1))) from None
+    image.load()
+    pixels = rgb_image(image).copy()  # counting moves on to other frames
+    return Stored(pixels, False, _exif_orientation(image), False, int(getattr(image, "n_frames", 1)))
 
 
 def _decoded_format(data: bytes) -> str:
@@ -206,7 +184,7 @@ def _fault_of_file(data: bytes, name: str) -> Iterator[None]:
     except ImageError:
         raise
     except UnreadLayoutError as layout:
-        message = f"{name} with {layout} is not read; save it as RGB or grey"
+        message = f"{name} with {layout} is not read; {layout.remedy}"
         raise ImageError(Reason.UNSUPPORTED, message) from layout
     except UnknownModeError as fault:
         raise ImageError(Reason.UNSUPPORTED, f"{name}: {fault}") from fault

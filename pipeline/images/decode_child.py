@@ -18,15 +18,17 @@ from PIL import Image
 
 from pipeline.errors import ImageError, Reason
 from pipeline.images.decode import DecodedImage, decoded_image
+from pipeline.pixel_reading import PixelReading
 
-REQUEST = struct.Struct("<QQQd64s")  # its number, bytes that follow, most pixels, deadline in seconds, scale
+# Its number, bytes that follow, most pixels, deadline in seconds, and JSON: a PixelReading and the frame.
+REQUEST = struct.Struct("<QQQd256s")
 READY = b"r"  # the first byte out: from here on time is the image's, not the imports'
 ANSWER = struct.Struct("<QQ")  # the request's number, bytes of JSON that follow
 
 # What a decoded image is besides its pixels.
-FACTS = ("exif_orientation", "frames", "pixel_scale", "pixel_range")
+FACTS = ("exif_orientation", "frames", "pixel_scale", "pixel_range", "bands", "geo_transform", "crs")
 
-Decode = Callable[[bytes, int, str], DecodedImage]
+Decode = Callable[[bytes, int, PixelReading, int | None], DecodedImage]
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, decode: Decode = decoded_image) -> None:
@@ -35,12 +37,12 @@ def serve(requests: BinaryIO, answers: BinaryIO, decode: Decode = decoded_image)
     answers.write(READY)
     answers.flush()
     while header := requests.read(REQUEST.size):
-        number, size, max_pixels, deadline_s, scale = REQUEST.unpack(header)
+        number, size, max_pixels, deadline_s, how = REQUEST.unpack(header)
         data = requests.read(size)
         # The parent has its own clock; this alarm, which ends the process, is for a parent that died.
         signal.setitimer(signal.ITIMER_REAL, deadline_s + 1)
         try:
-            decoded = decode(data, max_pixels, scale.rstrip(b"\0").decode())
+            decoded = decode(data, max_pixels, *_how(how))
         except ImageError as fault:
             _answer(answers, number, {"reason": fault.reason.value, "message": str(fault)})
         except MemoryError:
@@ -53,6 +55,16 @@ def serve(requests: BinaryIO, answers: BinaryIO, decode: Decode = decoded_image)
             answers.write(np.ascontiguousarray(decoded.image_HW3).data)
         answers.flush()
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def encoded_how(reading: PixelReading, frame: int | None) -> bytes:
+    """How an image is to be read, as a request says it."""
+    return json.dumps({"frame": frame, **reading.as_json()}).encode()
+
+
+def _how(encoded: bytes) -> tuple[PixelReading, int | None]:
+    fields = json.loads(encoded.rstrip(b"\0"))
+    return PixelReading.from_json(fields), fields["frame"]
 
 
 def give_up_powers(memory_bytes: int) -> None:

@@ -9,6 +9,7 @@ millisecond a megapixel.
 import contextlib
 import fcntl
 import json
+import math
 import os
 import queue
 import select
@@ -23,7 +24,8 @@ import numpy as np
 
 from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode import DecodedImage
-from pipeline.images.decode_child import ANSWER, FACTS, READY, REQUEST
+from pipeline.images.decode_child import ANSWER, FACTS, READY, REQUEST, encoded_how
+from pipeline.pixel_reading import AS_STORED, PixelReading
 
 MOST_ATTEMPTS = 3
 START_S = 120.0  # NumPy and Pillow from a slow network disk, with many labelers starting at once
@@ -54,7 +56,7 @@ class DecodeLimits:
 
     max_pixels: int
     timeout_s: float
-    scale: str = "full"  # of samples of more than 8 bits, see pipeline.images.scale
+    reading: PixelReading = AS_STORED
 
     @property
     def memory_bytes(self) -> int:
@@ -75,8 +77,10 @@ class DecodePool:
         for _ in range(size):
             self._idle.put(None)
 
-    def decode(self, data: bytes) -> DecodedImage:
-        """The image in `data`.
+    def decode(
+        self, data: bytes, frame: int | None = None, reading: PixelReading | None = None
+    ) -> DecodedImage:
+        """The image in `data`, or a later frame of it, counted from 0; read as the limits say, or otherwise.
 
         Raises: ImageError, with DECODE_TIMEOUT and WORKER_CRASH besides the reasons of `decoded_image`;
             SamLabelError if no decoder starts here, which is no image's fault.
@@ -86,7 +90,7 @@ class DecodePool:
             try:
                 if decoder is None:
                     decoder = _Decoder(self._program, self._limits)
-                return decoder.decode(data)
+                return decoder.decode(data, frame, reading or self._limits.reading)
             except DecoderDiedError as death:
                 decoder, last_words = None, str(death)
             except ImageError as fault:
@@ -129,9 +133,15 @@ def checked_facts(answer: bytes) -> AnswerFacts | ImageError:
     numbers = [facts[name] for name in ("height", "width", "exif_orientation", "frames")]
     if not all(type(number) is int and number > 0 for number in numbers) or facts["exif_orientation"] > 8:
         raise ValueError("a size, an orientation or a count that is none")
-    if not all(isinstance(facts[name], str | None) for name in ("pixel_scale", "pixel_range")):
-        raise ValueError("a range that is no text")
-    return AnswerFacts(facts["height"], facts["width"], {name: facts[name] for name in FACTS})
+    texts = ("pixel_scale", "pixel_range", "bands", "crs")
+    if not all(isinstance(facts[name], str | None) for name in texts):
+        raise ValueError("a range, bands or a coordinate system that is no text")
+    others = {name: facts[name] for name in FACTS}
+    if others["geo_transform"] is not None:
+        others["geo_transform"] = tuple(map(float, others["geo_transform"]))
+        if len(others["geo_transform"]) != 6 or not all(map(math.isfinite, others["geo_transform"])):
+            raise ValueError("a transform that is none")
+    return AnswerFacts(facts["height"], facts["width"], others)
 
 
 class _Decoder:
@@ -166,11 +176,11 @@ class _Decoder:
         with contextlib.suppress(OSError, AttributeError):  # faster where the system allows it
             fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
-    def decode(self, data: bytes) -> DecodedImage:
+    def decode(self, data: bytes, frame: int | None, reading: PixelReading) -> DecodedImage:
         limits, deadline = self._limits, time.monotonic() + self._limits.timeout_s
         self._number += 1
-        scale = limits.scale.encode()
-        request = REQUEST.pack(self._number, len(data), limits.max_pixels, limits.timeout_s, scale)
+        how = encoded_how(reading, frame)
+        request = REQUEST.pack(self._number, len(data), limits.max_pixels, limits.timeout_s, how)
         try:
             # The child reads a request whole before it decodes, so that this write cannot outlast it.
             self._requests.write(request + data)

@@ -3,15 +3,23 @@
 - `full`: the range of the type. Signed integers of 16 bits, integers of 32 bits and floats have no range that
   images use: they take the image's own smallest and largest sample, as `auto` does.
 - `auto`: the image's own smallest and largest sample.
+- `percentile:P:Q`: the image's samples at these percentiles, so that a few extreme ones do not make the rest
+  grey. One range for all bands, as for `auto`: colours keep their balance.
 - `LO:HI`: these two numbers, for every image; samples beyond them are black and white.
 
-NaN, infinity and the file's own nodata value are no samples: they count for no range and become black.
+NaN, infinity, and the nodata values of the file and of the run are no samples: they count for no range and
+become black.
 """
 
+import base64
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from pipeline.images.percentile import BINS, lower_counts, percentiles, upper_counts
+from pipeline.images.tiff_tags import UNSIGNED, TiffTags
 
 CHUNK_SAMPLES = 1 << 20  # converted at once, in float64: 8 MB
 
@@ -24,6 +32,7 @@ class Samples:
     type_range: tuple[float, float] | None = None  # None: the type has no range that images use
     nodata: float | None = None
     is_white_zero: bool = False
+    nodata_of_run: float | None = None
 
 
 @dataclass(frozen=True)
@@ -36,9 +45,11 @@ class Scaled:
 
 
 def scaled(samples: Samples, scale: str) -> Scaled:
-    """The samples in 8 bits by `scale`: full, auto or LO:HI."""
+    """The samples in 8 bits by `scale`: full, auto, percentile:P:Q or LO:HI."""
     own = _own_range(samples)
-    low, high = _chosen_range(samples, scale) or own or (0.0, 0.0)
+    if scale.startswith("counts:"):
+        return Scaled(np.zeros(samples.values.shape, np.uint8), _counts(samples, scale[7:]), None)
+    low, high = _chosen_range(samples, scale) or _percentile_range(samples, scale) or own or (0.0, 0.0)
     factor = 255 / (high - low) if high > low else 0.0
     pixels = np.empty(samples.values.shape, np.uint8)
     for rows in _chunks(samples.values):
@@ -50,24 +61,44 @@ def scaled(samples: Samples, scale: str) -> Scaled:
             values = 255 - values
         values[_black(missing)] = 0
         pixels[rows] = values
-    return Scaled(pixels, _text(low, high), _text(*own) if own else None)
+    return Scaled(pixels, range_text(low, high), range_text(*own) if own else None)
 
 
 def _chosen_range(samples: Samples, scale: str) -> tuple[float, float] | None:
     """The range that does not depend on the image's samples; None if it does."""
     if scale == "full":
         return samples.type_range
-    if scale == "auto":
+    if scale == "auto" or scale.startswith("percentile"):
         return None
     low, _, high = scale.partition(":")
     return float(low), float(high)
 
 
-def _own_range(samples: Samples) -> tuple[float, float] | None:
-    low, high = np.inf, -np.inf
+def _percentile_range(samples: Samples, scale: str) -> tuple[float, float] | None:
+    """The range of `percentile:P:Q`; None for another scale, or an image of nodata alone."""
+    if not scale.startswith("percentile"):
+        return None
+    _, first, last = scale.split(":")
+    return percentiles(lambda: _valid_samples(samples), float(first), float(last))
+
+
+def _counts(samples: Samples, of: str) -> str:
+    """What percentiles need of a window of a scene (`pipeline.images.scene`), as text."""
+    counts = np.zeros(BINS, np.int64)
+    for values in _valid_samples(samples):
+        counts += upper_counts(values) if of == "upper" else lower_counts(values, int(of))
+    return base64.b85encode(zlib.compress(counts.tobytes(), 1)).decode()
+
+
+def _valid_samples(samples: Samples) -> Iterator[np.ndarray]:
     for rows in _chunks(samples.values):
         values = samples.values[rows]
-        values = values[~_missing(samples, values)]
+        yield values[~_missing(samples, values)]
+
+
+def _own_range(samples: Samples) -> tuple[float, float] | None:
+    low, high = np.inf, -np.inf
+    for values in _valid_samples(samples):
         if values.size:
             low, high = min(low, float(values.min())), max(high, float(values.max()))
     return (low, high) if low <= high else None
@@ -76,12 +107,14 @@ def _own_range(samples: Samples) -> tuple[float, float] | None:
 def _missing(samples: Samples, values: np.ndarray) -> np.ndarray:
     """Which samples are none; bool of the same shape."""
     missing: np.ndarray = ~np.isfinite(values)
-    if samples.nodata is not None:
+    for nodata in (samples.nodata, samples.nodata_of_run):
+        if nodata is None:
+            continue
         if values.dtype.kind == "f":
             with np.errstate(over="ignore"):  # a double that the type cannot hold is no sample's value
-                missing |= values == values.dtype.type(samples.nodata)
+                missing |= values == values.dtype.type(nodata)
         else:
-            missing |= values == samples.nodata
+            missing |= values == nodata
     return missing
 
 
@@ -99,7 +132,13 @@ def _chunks(values: np.ndarray) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, len(values), step))
 
 
-def _text(low: float, high: float) -> str:
+def has_type_range(tags: TiffTags) -> bool:
+    """Whether the type of a TIFF's samples has a range that images use."""
+    return tags.bits[0] <= 16 and tags.sample_format[0] == UNSIGNED
+
+
+def range_text(low: float, high: float) -> str:
+    """The range as LO:HI."""
     return f"{_number(float(low))}:{_number(float(high))}"
 
 

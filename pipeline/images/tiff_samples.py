@@ -31,6 +31,7 @@ from pipeline.images.tiff_tags import (
     WHITE_IS_ZERO,
     WIDTH,
     TiffTags,
+    UnchosenBandsError,
     UnreadLayoutError,
 )
 
@@ -56,6 +57,27 @@ def one_plane(data: bytes, tags: TiffTags) -> bytes:
     return with_tags(data, kept | {PLANAR: (1,)})
 
 
+def chosen_bands(data: bytes, tags: TiffTags, chosen: tuple[int, ...]) -> Samples:
+    """The samples of these bands of the first page, counted from 1: three as RGB, one as grey.
+
+    Raises: UnreadLayoutError, and whatever Pillow raises on damaged data.
+    """
+    if max(chosen) > len(tags.bits):
+        raise UnreadLayoutError(f"{len(tags.bits)} bands and no band {max(chosen)} as --bands asks")
+    if tags.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
+        raise UnreadLayoutError(f"{tags.described()}, whose bands --bands cannot choose from,")
+    places = [band - 1 for band in chosen]
+    if tags.planar == 2:
+        values_HWC = np.concatenate([_bands(data, tags, plane, 1) for plane in places], axis=2)
+    elif tags.compression == _JPEG and len(tags.bits) > 1:
+        raise UnreadLayoutError(tags.described())
+    else:
+        values_HWC = _bands(data, tags, 0, len(tags.bits))[:, :, places]
+    values = values_HWC[:, :, 0] if len(chosen) == 1 else values_HWC
+    type_range = _type_range(tags.bits[0], tags.sample_format[0])
+    return Samples(values, type_range, tags.nodata, tags.photometric == WHITE_IS_ZERO)
+
+
 def tiff_samples(data: bytes, tags: TiffTags) -> Samples | None:
     """The samples of the first page as they are stored; None if Pillow reads the page right as it is.
 
@@ -74,7 +96,9 @@ def tiff_samples(data: bytes, tags: TiffTags) -> Samples | None:
         raise UnreadLayoutError(f"{tags.described()} and premultiplied alpha (ExtraSamples 1)")
     used = tags.colours + is_multiplied
     # Grey and something else: what the other bands are, and which of them to show, the file does not say.
-    if len(tags.bits) < used or (is_grey and len(tags.bits) > 1 and tags.extra not in ((1,), (2,))):
+    if is_grey and len(tags.bits) > 1 and tags.extra not in ((1,), (2,)):
+        raise UnchosenBandsError(tags.described())
+    if len(tags.bits) < used:
         raise UnreadLayoutError(tags.described())
     if tags.planar == 2:
         values_HWC = np.concatenate([_bands(data, tags, plane, 1) for plane in range(used)], axis=2)

@@ -2,12 +2,13 @@
 
 import io
 import math
-import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2
+
+from pipeline.images.tiff_chain import pages
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, BANDS = 256, 257, 258, 259, 262, 277
 PLANAR, PREDICTOR, EXTRA_SAMPLES, SAMPLE_FORMAT = 284, 317, 338, 339
@@ -24,7 +25,7 @@ _COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, 3: 1, SEPARATED: 4, YCBC
 _PREDICTING = frozenset({5, 8, 32946, 34925, 50000})  # LZW, deflate, LZMA, zstd
 _OPTIONAL_CODECS = frozenset({"lzma", "zstd", "webp"})
 _MOST_SUB_IFDS = 16
-_MOST_PAGES = 100_000
+_MOST_TAG_BYTES = 64 << 20  # the tiles of 4 gigapixels need 1 MB
 _FORMAT_NAMES = {UNSIGNED: "", SIGNED: "signed ", FLOAT: "float "}
 _COMPRESSION_NAMES = {34887: " (LERC)", 33003: " (JPEG 2000)", 33005: " (JPEG 2000)", 34712: " (JPEG 2000)"}
 _COMPRESSION_NAMES |= {34661: " (JBIG)", 50002: " (JPEG XL)", 52546: " (JPEG XL)", 34934: " (JPEG XR)"}
@@ -32,6 +33,14 @@ _COMPRESSION_NAMES |= {34661: " (JBIG)", 50002: " (JPEG XL)", 52546: " (JPEG XL)
 
 class UnreadLayoutError(ValueError):
     """The file may be sound; its layout is not read here."""
+
+    remedy = "save it as RGB or grey"
+
+
+class UnchosenBandsError(UnreadLayoutError):
+    """The file has more bands than are shown, and does not say which of them are colours."""
+
+    remedy = "name the bands to show: --bands 3,2,1 as red, green and blue, or --bands 1 as grey"
 
 
 @dataclass(frozen=True)
@@ -50,12 +59,18 @@ class TiffTags:
     @classmethod
     def of(cls, data: bytes) -> "TiffTags":
         """The tags of a file's first page. Raises: UnreadLayoutError; ValueError if they are out of reach."""
-        if data.startswith(b"MM\0+"):
+        return cls.of_file(io.BytesIO(data), len(data))
+
+    @classmethod
+    def of_file(cls, file: BinaryIO, size: int, offset: int | None = None) -> "TiffTags":
+        """As `of`, of a seekable file of so many bytes; the tags at `offset` if it is given."""
+        head = file.read(16)
+        if head.startswith(b"MM\0+"):
             raise UnreadLayoutError("a BigTIFF in big-endian byte order")
-        ifd = ImageFileDirectory_v2(data[:16] if data[2] == 43 else data[:8])
-        _load(ifd, data, ifd.next)
+        ifd = ImageFileDirectory_v2(head if head[2] == 43 else head[:8])
+        _load(ifd, file, size, offset or ifd.next)
         if ifd.next or _SUB_IFDS in ifd:
-            _refuse_raw(ifd, data)
+            _refuse_raw(ifd, file, size, head)
         if _DNG_VERSION in ifd or _one(ifd, PHOTOMETRIC, 0) in (CFA, LINEAR_RAW):
             raise UnreadLayoutError("the raw data of a camera")
         bits = _all(ifd, BITS, (1,))
@@ -149,17 +164,7 @@ class TiffTags:
 
     def pages(self, data: bytes) -> int:
         """How many pages the file has, as far as their chain is sound."""
-        is_big, order = data[2] == 43, "<" if data.startswith(b"II") else ">"
-        count_code, size, number_code = ("Q", 20, "Q") if is_big else ("H", 12, "I")
-        offset, seen = _number(data, 8 if is_big else 4, order + number_code), set[int]()
-        while offset and offset not in seen:
-            entries = _number(data, offset, order + count_code)
-            if entries is None or len(seen) == _MOST_PAGES:
-                break
-            seen.add(offset)
-            end = offset + struct.calcsize(f"={count_code}") + entries * size
-            offset = _number(data, end, order + number_code)
-        return max(1, len(seen))
+        return max(1, sum(1 for _ in pages(io.BytesIO(data))))
 
     def described(self) -> str:
         """The layout in words, as in "4 bands of 16 bits (PhotometricInterpretation 1)"."""
@@ -173,35 +178,27 @@ class TiffTags:
         return f"{bands} {'band' if bands == 1 else 'bands'} of {kind}{bits} bits ({listed})"
 
 
-def _load(ifd: ImageFileDirectory_v2, data: bytes, offset: int) -> None:
-    if offset + 2 > len(data):
-        raise ValueError(f"the file is truncated: its tags stand at byte {offset} of {len(data)}")
-    ifd._tag_data_limit = len(data)  # as Pillow does for its own pages: tags may all name the same bytes
-    file = io.BytesIO(data)
+def _load(ifd: ImageFileDirectory_v2, file: BinaryIO, size: int, offset: int) -> None:
+    if offset + 2 > size:
+        raise ValueError(f"the file is truncated: its tags stand at byte {offset} of {size}")
+    # As Pillow does for its own pages: tags may all name the same bytes.
+    ifd._tag_data_limit = min(size, _MOST_TAG_BYTES)
     file.seek(offset)
     ifd.load(file)
 
 
-def _refuse_raw(ifd: ImageFileDirectory_v2, data: bytes) -> None:
+def _refuse_raw(ifd: ImageFileDirectory_v2, file: BinaryIO, size: int, head: bytes) -> None:
     """Raises: UnreadLayoutError if the first page is the thumbnail of a raw photo or of a larger page."""
     if _is_reduced(ifd):
         raise UnreadLayoutError("a thumbnail as its first page (NewSubfileType 1), as camera raw files have")
     for offset in _all(ifd, _SUB_IFDS, ())[:_MOST_SUB_IFDS]:
-        page = ImageFileDirectory_v2(data[:16] if data[2] == 43 else data[:8])
+        page = ImageFileDirectory_v2(head if head[2] == 43 else head[:8])
         try:
-            _load(page, data, offset)
+            _load(page, file, size, offset)
         except Exception:  # noqa: BLE001, S112  # a broken page that is not decoded costs nothing
             continue
         if _one(page, PHOTOMETRIC, 0) in (CFA, LINEAR_RAW):
             raise UnreadLayoutError("the raw data of a camera in a page below its first (SubIFDs)")
-
-
-def _number(data: bytes, offset: int, code: str) -> int | None:
-    """The number at an offset; None if the file ends before it."""
-    try:
-        return int(struct.unpack_from(code, data, offset)[0])
-    except struct.error:
-        return None
 
 
 def _is_reduced(ifd: ImageFileDirectory_v2) -> bool:

@@ -16,6 +16,7 @@ class SourceOptions:
 
     follow_links: bool = False
     access: Access = DEFAULT_ACCESS
+    frames: str = "first"
 
     @classmethod
     def of(cls, config: RunConfig) -> "SourceOptions":

@@ -88,7 +88,7 @@ class Source:
         """The images in listing order. Raises: UsageError if there is none, StoreError."""
         is_empty = True
         for file in self._files():
-            for row in rows_of_file(self.store, file):
+            for row in rows_of_file(self.store, file, self.options):
                 is_empty = False
                 yield row
         if is_empty:

@@ -15,13 +15,14 @@ import ray
 from pipeline.cluster.attempts import LedgerHandle
 from pipeline.cluster.worker_log import Logged
 from pipeline.errors import ImageError
-from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.images.fetch import FetchSettings, fetched, is_read_by_window
 from pipeline.output.format.manifest import MANIFEST_SCHEMA
 
 FETCHED_SCHEMA = pa.schema(
     [
         *MANIFEST_SCHEMA,
-        # null if there is an error; 32-bit offsets would end at 2 GiB a block
+        # null if there is an error, or if the labeler reads it by windows;
+        # 32-bit offsets would end at 2 GiB a block
         pa.field("data", pa.large_binary()),
         pa.field("error", pa.string()),
         pa.field("error_message", pa.string()),
@@ -42,6 +43,8 @@ def fetched_block(
 
 def _fetched_row(row: dict[str, Any], settings: FetchSettings) -> dict[str, Any]:
     try:
+        if is_read_by_window(row, settings):
+            return row
         got = fetched(row, settings)
     except ImageError as fault:
         return {**row, "error": fault.reason.value, "error_message": str(fault)}

@@ -22,12 +22,14 @@ from pipeline.cluster.labeler_pool import LabelerPool
 from pipeline.cluster.worker_log import Logged
 from pipeline.config import RunConfig
 from pipeline.errors import ImageError, Reason, SamLabelError
-from pipeline.images.decode import DecodedImage
 from pipeline.images.decode_pool import DecodeLimits, DecodePool
+from pipeline.labelling.opening import Image, Opening
 from pipeline.output.format.schema import failed_row, ok_row, schema_of, table_of
+from pipeline.store.settings import DEFAULT_ACCESS, Access
 from pipeline.weights.models import Weights
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
+from sam_core.windows import Windows
 
 Row = dict[str, Any]
 # What a labeler begins and finishes in one message to the ledger: a fast one would send it hundreds a second,
@@ -38,7 +40,7 @@ BEAT_S = 3.0
 class MaskGenerator(Protocol):
     """What a labeler needs of `SamAutomaticMaskGenerator`."""
 
-    def generate_batch(self, images: Sequence[np.ndarray]) -> list[ImageMasks]: ...
+    def generate_batch(self, images: Sequence[np.ndarray | Windows]) -> list[ImageMasks]: ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class LabelerSettings:
     images_at_once: int
     decoders: int
     decode_limits: DecodeLimits
+    access: Access = DEFAULT_ACCESS  # how the input is reached
 
     @classmethod
     def of(cls, config: RunConfig, weights: Weights, pool: LabelerPool) -> "LabelerSettings":
@@ -67,7 +70,8 @@ class LabelerSettings:
             mask=config.mask,
             images_at_once=pool.images_at_once,
             decoders=pool.decoders,
-            decode_limits=DecodeLimits(config.max_image_pixels, config.decode_timeout_s, config.scale),
+            decode_limits=DecodeLimits(config.max_image_pixels, config.decode_timeout_s, config.reading),
+            access=config.access,
         )
 
 
@@ -98,6 +102,9 @@ class Labeler:
         self._images_a_beat = 1  # as many as took BEAT_S in the block before
         self._finished: dict[str, str | None] = {}  # why they failed, of images the ledger has not heard of
         self._decoders = DecodePool(settings.decoders, settings.decode_limits)
+        self._opening = Opening(
+            self._decoders, settings.decode_limits, bool(settings.mask.tile_size), settings.access
+        )
         self._threads = ThreadPoolExecutor(settings.decoders)
 
     def __call__(self, images: pa.Table) -> pa.Table:
@@ -106,7 +113,7 @@ class Labeler:
 
     def _rows(self, images: list[Row]) -> Iterator[Row]:
         started_s, begun, suspects = time.monotonic(), 0, set[str]()
-        group: list[tuple[Row, DecodedImage]] = []
+        group: list[tuple[Row, Image]] = []
         for place, (image, decoding) in enumerate(self._decoded_ahead(images)):
             if place == begun:
                 some = [each["image_id"] for each in images[place : place + self._images_a_beat]]
@@ -153,7 +160,7 @@ class Labeler:
             self._ledger.finish.remote(self._finished)
         self._finished = {}
 
-    def _labelled(self, group: list[tuple[Row, DecodedImage]]) -> Iterator[Row]:
+    def _labelled(self, group: list[tuple[Row, Image]]) -> Iterator[Row]:
         for (image, decoded), masks in zip(group, self._masks([each for _, each in group]), strict=True):
             if isinstance(masks, ImageError):
                 yield self._failed(image, masks)
@@ -161,10 +168,12 @@ class Labeler:
                 self._finished[image["image_id"]] = None
                 yield ok_row(image, decoded, masks)
 
-    def _masks(self, group: list[DecodedImage]) -> list[ImageMasks | ImageError]:
+    def _masks(self, group: list[Image]) -> list[ImageMasks | ImageError]:
         """The masks of each image, or its own fault: a group that fails is labelled one by one."""
         try:
-            return [*self._generator.generate_batch([each.image_HW3 for each in group])] if group else []
+            return [*self._generator.generate_batch([each.pixels for each in group])] if group else []
+        except ImageError as fault:  # of a window of a scene
+            own_fault = fault
         except Exception as fault:  # noqa: BLE001  # any error fails one image, and the others are labelled
             own_fault = labeler_fault(fault)
         return [own_fault] if len(group) == 1 else [self._masks([each])[0] for each in group]
@@ -173,19 +182,14 @@ class Labeler:
         self._finished[image["image_id"]] = fault.reason.value
         return failed_row(image, fault.reason, str(fault))
 
-    def _decoded_ahead(self, images: list[Row]) -> Iterator[tuple[Row, Future[DecodedImage]]]:
+    def _decoded_ahead(self, images: list[Row]) -> Iterator[tuple[Row, Future[Image]]]:
         """Each image and its decoding; while it is used, each decoder is at work on a later one."""
-        ahead: list[tuple[Row, Future[DecodedImage]]] = []
+        ahead: list[tuple[Row, Future[Image]]] = []
         for image in images:
-            ahead.append((image, self._threads.submit(self._decoded, image)))
+            ahead.append((image, self._threads.submit(self._opening.image_of, image)))
             if len(ahead) > self._decoders.size:
                 yield ahead.pop(0)
         yield from ahead
-
-    def _decoded(self, image: Row) -> DecodedImage:
-        if image["error"] is not None:
-            raise ImageError(Reason(image["error"]), image["error_message"])
-        return self._decoders.decode(image["data"])
 
 
 def labeler_fault(fault: Exception) -> ImageError:

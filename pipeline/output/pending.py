@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -94,7 +95,7 @@ class _Ranges:
             with self._path(kind, number).open("ab") as file:
                 file.write(of_one.tobytes())
 
-    def read(self, kind: str, number: int, dtype: np.dtype[np.void] | str) -> NDArray[np.void]:
+    def read(self, kind: str, number: int, dtype: np.dtype[np.void] | str) -> NDArray[Any]:
         """The records of a range, in no order; none if there is none."""
         path = self._path(kind, number)
         return np.frombuffer(path.read_bytes() if path.exists() else b"", dtype)

@@ -14,6 +14,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import ImageError
 from pipeline.images.decode import DecodedImage, decoded_image
 from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.images.frame import frame_of
 from pipeline.inputs.source import Source
 from pipeline.labelling.labeler import LabelerSettings, LoadGenerator
 from pipeline.output.format.manifest import ManifestRow
@@ -92,7 +93,7 @@ def _decoded(
             with rates.timed("fetch"):
                 data = fetched(row._asdict(), settings).data
             with rates.timed("decode"):
-                image = decoded_image(data, config.max_image_pixels, config.scale)
+                image = decoded_image(data, config.max_image_pixels, config.reading, frame_of(row.uri))
         except ImageError:
             rates.failed += 1
         else:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
 from pipeline.output.format.schema import VECTORS, vectors_of
+from pipeline.pixel_reading import PixelReading
 from pipeline.store.settings import Access
 
 _NUMBERS: dict[str, type] = {
@@ -26,9 +27,9 @@ _NUMBERS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How the run read its images: RunConfig.scale and RunConfig.access."""
+    """How the run read its images: RunConfig.reading and RunConfig.access."""
 
-    scale: str
+    reading: PixelReading
     access: Access
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ImageError, UsageError
 from pipeline.images.decode import decoded_image
 from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.images.frame import frame_of
 from pipeline.reading.block import Block, ImageSettings
 from sam_core.masks.decode import Box, decoded_masks, drawn_labels, reduced_masks
 from sam_core.masks.image_masks import ImageMasks
@@ -181,7 +182,7 @@ class Record:
             pixels = self.height * self.width
             settings = FetchSettings(None, self.block.images.access, pixels)
             data = fetched({"uri": self.uri, "etag": self["etag"], "size": 0}, settings).data
-            pixels_HW3 = decoded_image(data, pixels, self.block.images.scale).image_HW3
+            pixels_HW3 = decoded_image(data, pixels, self.block.images.reading, frame_of(self.uri)).image_HW3
         except ImageError as fault:
             raise ImageError(fault.reason, f"the image {self.uri} cannot be had: {fault}") from fault
         return pixels_HW3 if pixels_HW3.flags.writeable else pixels_HW3.copy()  # torch takes no other

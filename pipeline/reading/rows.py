@@ -47,7 +47,7 @@ class Rows:
     @cached_property
     def images(self) -> ImageSettings:
         """How the images were read that the rows are of."""
-        return ImageSettings(self.snapshot.identity.scale, recorded_access(self.snapshot.record.settings))
+        return ImageSettings(self.snapshot.identity.reading, recorded_access(self.snapshot.record.settings))
 
     @cached_property
     def starts(self) -> Places:

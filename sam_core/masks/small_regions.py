@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from sam_core.masks.crops import XYXY
+from sam_core.masks.decode import decoded_masks
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.nms import kept_by_nms
-from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
+from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, placed_runs, runs_of_mask
 from sam_core.masks.selection import best_first, iou_of
 from sam_core.options import MaskOptions
 
@@ -29,9 +31,11 @@ def masks_without_small_regions(masks: ImageMasks, options: MaskOptions) -> Imag
     counts, area, bbox_xywh = list(masks.counts), masks.area.copy(), masks.bbox_xywh.copy()
     is_changed_N = np.zeros(len(masks), dtype=bool)
     for index in range(len(masks)):
-        cleaned, is_changed_N[index] = without_small_regions(masks.mask(index), min_area)
+        window = _window_of_box(masks, index, min_area)
+        mask_HW = decoded_masks([counts[index]], masks.height, masks.width, window)[0]
+        cleaned, is_changed_N[index] = without_small_regions(mask_HW, min_area)
         if is_changed_N[index]:
-            runs = runs_of_mask(cleaned)
+            runs = placed_runs(runs_of_mask(cleaned), window, masks.height, masks.width)
             left, top, right, bottom = box_of_runs(runs, masks.height)
             counts[index] = compressed_counts(runs, masks.height, masks.width)
             area[index] = area_of_runs(runs)
@@ -44,6 +48,17 @@ def masks_without_small_regions(masks: ImageMasks, options: MaskOptions) -> Imag
     order_N = order_N[np.argsort(is_changed_N[order_N], kind="stable")]
     thresh = max(options.box_nms_thresh, options.crop_nms_thresh)
     return masks.select(kept_by_nms(order_N, iou_of(masks, options), thresh))
+
+
+def _window_of_box(masks: ImageMasks, index: int, margin: int) -> XYXY:
+    """The mask's box and `margin` pixels around it, within the image: no array is as large as a scene."""
+    x0, y0, x1, y1 = masks.box_xyxy()[index].astype(int).tolist()
+    return (
+        max(0, x0 - margin),
+        max(0, y0 - margin),
+        min(masks.width, x1 + 1 + margin),
+        min(masks.height, y1 + 1 + margin),
+    )
 
 
 def without_small_regions(mask_HW: Mask, min_area: int) -> tuple[Mask, bool]:

@@ -30,6 +30,9 @@ class Upright:
     frames = 1
     pixel_scale = None
     pixel_range = None
+    bands = None
+    geo_transform = None
+    crs = None
 
 
 def write_demo(output: str, photos: Path | str = PHOTOS, shard_rows: int = 2, scale: str = "full") -> None:

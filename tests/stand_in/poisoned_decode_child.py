@@ -6,6 +6,7 @@ import sys
 
 from pipeline.images.decode import DecodedImage, decoded_image
 from pipeline.images.decode_child import ANSWER, give_up_powers, serve
+from pipeline.pixel_reading import PixelReading
 
 HEADER = ANSWER.pack(1, 2)
 
@@ -16,7 +17,7 @@ def framed(facts: bytes, pixels: bytes = b"") -> bytes:
 
 
 FACTS = b'{"height": 2, "width": 2, "exif_orientation": 1, "frames": 1, "pixel_scale": null, '
-FACTS += b'"pixel_range": null}'
+FACTS += b'"pixel_range": null, "bands": null, "geo_transform": null, "crs": null}'
 NONSENSE = {
     "without end": b"\xff" * 16,
     "short header": HEADER[:5],
@@ -36,7 +37,7 @@ def _answer_nonsense(data: bytes) -> None:
     os.read(0, 1)
 
 
-def poisoned_decode(data: bytes, max_pixels: int, scale: str) -> DecodedImage:
+def poisoned_decode(data: bytes, max_pixels: int, reading: PixelReading, frame: int | None) -> DecodedImage:
     if data.startswith(b"poison:"):
         _, kind, *_ = data.split(b":")
         match kind:
@@ -56,7 +57,7 @@ def poisoned_decode(data: bytes, max_pixels: int, scale: str) -> DecodedImage:
                 bytearray(8 << 30)
             case b"nonsense":  # a decoder that was taken over, or has lost its place
                 _answer_nonsense(data)
-    return decoded_image(data, max_pixels, scale)
+    return decoded_image(data, max_pixels, reading, frame)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ FLOORS = {
     "sam_core": [
         {"options"},
         {"masks", "model"},
-        {"weights", "decoding", "crop_streams", "label_map", "mask_data", "predictor"},
+        {"weights", "decoding", "crop_streams", "windows", "label_map", "mask_data", "predictor"},
         {"option_attributes"},
         {"generator"},
         {"__init__"},
@@ -24,7 +24,7 @@ FLOORS = {
         {"errors", "program_log", "suggestion"},
         {"shutdown"},
         {"store"},
-        {"containers"},
+        {"containers", "pixel_reading"},
         {"config", "output/format"},
         {"cluster", "images", "weights", "output"},
         {"inputs"},

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.output.format.schema import SCHEMA_VERSION, schema_of
+from pipeline.pixel_reading import PixelReading
 from sam_core.options import MaskOptions
 
 DEFAULT_SCALE = "full"  # of datasets that do not name theirs, too
@@ -32,6 +33,27 @@ class Identity:
     mask_options: MaskOptions
     schema_version: int = SCHEMA_VERSION
     scale: str = DEFAULT_SCALE  # RunConfig.scale: which samples of more than 8 bits become black and white
+    bands: tuple[int, ...] = ()  # RunConfig.bands, which are shown; () if none are named
+    nodata: float | None = None  # RunConfig.nodata
+
+    @classmethod
+    def of(
+        cls, model_type: str, model_sha256: str, mask_options: MaskOptions, reading: PixelReading
+    ) -> "Identity":
+        """The identity of these weights, options and ways to read pixels."""
+        return cls(
+            model_type,
+            model_sha256,
+            mask_options,
+            scale=reading.scale,
+            bands=reading.bands,
+            nodata=reading.nodata,
+        )
+
+    @property
+    def reading(self) -> PixelReading:
+        """How the samples of its images become 8-bit RGB."""
+        return PixelReading(self.scale, self.bands, self.nodata)
 
     @property
     def schema(self) -> pa.Schema:
@@ -43,6 +65,7 @@ class Identity:
         """16 hex characters, equal for equal identities."""
         parts: list[Any] = [self.schema_version, self.model_sha256, self._changed_options()]
         parts += [{"scale": self.scale}] if self.scale != DEFAULT_SCALE else []
+        parts += [self._samples()] if self._samples() else []
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def described(self) -> dict[str, Any]:
@@ -56,6 +79,7 @@ class Identity:
                 if name not in _NAMED_IF_CHANGED or name in self._changed_options()
             },
             "scale": self.scale,
+            **self._samples(),
             "fingerprint": self.fingerprint,
         }
 
@@ -68,6 +92,8 @@ class Identity:
             MaskOptions.of_record(described["mask_options"]),
             described["schema_version"],
             described.get("scale", DEFAULT_SCALE),
+            tuple(described.get("bands", ())),
+            described.get("nodata"),
         )
 
     def differences(self, other: "Identity") -> list[str]:
@@ -81,7 +107,14 @@ class Identity:
             "model sha256": f"{self.model_sha256[:12]} ({self.model_type})",
             **self._options(),
             "scale": self.scale,
+            "bands": ",".join(map(str, self.bands)) or None,
+            "nodata": self.nodata,
         }
+
+    def _samples(self) -> dict[str, Any]:
+        """The options of samples that are set; datasets of earlier releases have none."""
+        bands = {"bands": list(self.bands)} if self.bands else {}
+        return bands | ({"nodata": self.nodata} if self.nodata is not None else {})
 
     def _options(self) -> dict[str, Any]:
         return self.mask_options.model_dump(mode="json", exclude=_SPEED_ONLY)

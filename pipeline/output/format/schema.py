@@ -47,10 +47,16 @@ SCHEMA: pa.Schema = pa.schema(
         # image's own smallest and largest.
         pa.field("pixel_scale", pa.string()),
         pa.field("pixel_range", pa.string()),
+        # Of TIFFs whose bands were chosen, as "4,3,2".
+        pa.field("bands", pa.string()),
+        # Of GeoTIFFs: six numbers in GDAL's order, and "EPSG:32633".
+        pa.field("geo_transform", pa.list_(pa.float64(), 6)),
+        pa.field("crs", pa.string()),
     ]
 )
+_LATER = ("pixel_scale", "pixel_range", "bands", "geo_transform", "crs")
 # Shards of earlier releases lack them; a reader takes them for null.
-ADDED_LATER = [SCHEMA.field(name) for name in ("pixel_scale", "pixel_range")]
+ADDED_LATER = [SCHEMA.field(name) for name in _LATER]
 VECTOR_SIZE = 256  # features of every SAM's image encoder
 _VECTOR = pa.list_(pa.float16(), VECTOR_SIZE)
 # Only in datasets that are labelled with the option mask_embeddings.
@@ -80,6 +86,15 @@ class Decoded(Protocol):
     @property
     def pixel_range(self) -> str | None: ...
 
+    @property
+    def bands(self) -> str | None: ...
+
+    @property
+    def geo_transform(self) -> Sequence[float] | None: ...
+
+    @property
+    def crs(self) -> str | None: ...
+
 
 def schema_of(options: "MaskOptions") -> pa.Schema:
     """The columns of a dataset that is labelled with these options."""
@@ -99,6 +114,9 @@ def ok_row(manifest_row: Mapping[str, Any], decoded: Decoded, masks: "ImageMasks
         **mask_columns(masks),
         "pixel_scale": decoded.pixel_scale,
         "pixel_range": decoded.pixel_range,
+        "bands": decoded.bands,
+        "geo_transform": None if decoded.geo_transform is None else list(decoded.geo_transform),
+        "crs": decoded.crs,
         **vector,
     }
 

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image, features
 
 from pipeline.errors import ImageError, Reason
-from pipeline.images.decode import EXIF_ORIENTATION, decoded_image
+from pipeline.images.decode import decoded_image
+from pipeline.images.stored import EXIF_ORIENTATION
 from pipeline.images.tiff_page import with_tags
+from pipeline.pixel_reading import PixelReading
 
 MOST_PIXELS = 1_000_000
 rng = np.random.default_rng(7)
@@ -195,7 +197,7 @@ def test_all_16_bits_of_a_png_count(bands: str, is_interlaced: bool) -> None:
     values_HWC = np.random.default_rng(2).integers(0, 200, (9, 13, samples), np.uint16)
     data = png_16(values_HWC, {1: 0, 2: 4, 3: 2, 4: 6}[samples], is_interlaced)
     colours = values_HWC[:, :, :3] if samples > 2 else values_HWC[:, :, :1]
-    decoded = decoded_image(data, MOST_PIXELS, "0:199")
+    decoded = decoded_image(data, MOST_PIXELS, PixelReading("0:199"))
     expected = np.broadcast_to(np.rint(colours * (255 / 199)), (9, 13, 3))
     np.testing.assert_array_equal(decoded.image_HW3, expected)
     assert (decoded.pixel_scale, decoded.pixel_range) == ("0:199", f"{colours.min()}:{colours.max()}")

@@ -16,6 +16,7 @@ from poisoned_decode_child import FACTS, NONSENSE
 from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode import decoded_image
 from pipeline.images.decode_pool import DecodeLimits, DecodePool, checked_facts
+from pipeline.pixel_reading import PixelReading
 
 LIMITS = DecodeLimits(max_pixels=1_000_000, timeout_s=20)
 
@@ -116,6 +117,9 @@ def test_nonsense_costs_its_image_and_its_decoder(name: str, after: str) -> None
         {"exif_orientation": None},
         {"exif_orientation": 9},
         {"pixel_range": 5},
+        {"geo_transform": [0, 1, 0, 0, 0]},
+        {"geo_transform": [0, 1, 0, 0, 0, float("inf")]},
+        {"crs": 4326},
         {"reason": "BORED", "message": "-"},
         {"reason": 7},
         {"reason": "FORBIDDEN", "message": "-"},
@@ -144,7 +148,7 @@ def test_what_a_decoder_adds_after_its_answer_is_no_neighbours() -> None:
 
 
 def test_the_scale_and_its_range_cross_the_pipe() -> None:
-    own = DecodePool(1, DecodeLimits(LIMITS.max_pixels, timeout_s=20, scale="100:300"))
+    own = DecodePool(1, DecodeLimits(LIMITS.max_pixels, timeout_s=20, reading=PixelReading("100:300")))
     file = io.BytesIO()
     Image.fromarray(np.array([[100, 180, 300, 400]], np.uint16)).save(file, "PNG")
     decoded = own.decode(file.getvalue())

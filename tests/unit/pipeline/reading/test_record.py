@@ -13,6 +13,7 @@ from pycocotools import mask as coco
 from pipeline.errors import ImageError, Reason, UsageError
 from pipeline.images.decode import decoded_image
 from pipeline.output.row_masks import masks_of_row
+from pipeline.pixel_reading import PixelReading
 from pipeline.reading.dataset import Dataset
 from pipeline.reading.record import Record
 from sam_core.label_map import label_map
@@ -124,7 +125,9 @@ def test_an_image_of_deep_samples_has_the_scale_that_it_was_labelled_with(tmp_pa
     for scale in ("full", "auto", "100:900"):
         write_demo(str(tmp_path / scale), photos, scale=scale)
         (record,) = Dataset.open(str(tmp_path / scale))
-        assert np.array_equal(record.image, decoded_image(data, 1 << 20, scale).image_HW3), scale
+        assert np.array_equal(record.image, decoded_image(data, 1 << 20, PixelReading(scale)).image_HW3), (
+            scale
+        )
 
 
 def test_an_image_that_is_gone_or_another_one_is_told(tmp_path: Path) -> None:

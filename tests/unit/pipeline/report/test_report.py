@@ -19,6 +19,7 @@ from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.manifest import manifest_row
 from pipeline.output.format.schema import ok_row, table_of
+from pipeline.pixel_reading import PixelReading
 from pipeline.reading.block import Block, ImageSettings
 from pipeline.reading.record import Record
 from pipeline.report.page import PROGRAM, STYLES, embedded_json
@@ -149,7 +150,7 @@ def test_two_datasets_without_a_common_image_are_refused(labelled, rehearsal, tm
 
 def record_of(masks: ImageMasks, uri: str, etag: str = "") -> Record:
     row = ok_row(manifest_row(uri, 1, etag)._asdict(), Upright(), masks)
-    return Record(Block(table_of([row]), ImageSettings("full", False)), 0)
+    return Record(Block(table_of([row]), ImageSettings(PixelReading(), False)), 0)
 
 
 @pytest.mark.parametrize(("count", "name"), [(60, "noise.png"), (3000, "noise.png"), (1, "\n" * 4000)])

@@ -1,0 +1,68 @@
+"""How the samples of a file become 8-bit RGB: the options of a run that decide it, in one value.
+
+It is a part of what a dataset is (output/format/identity.py), and travels to the decoders.
+"""
+
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?"
+PIXEL_SCALE = re.compile(
+    rf"full|auto|percentile(:(?P<first>{NUMBER}):(?P<last>{NUMBER}))?|(?P<low>{NUMBER}):(?P<high>{NUMBER})"
+)
+PERCENTILES = "percentile:2:98"  # of --scale percentile: what viewers of maps stretch by
+_BANDS = re.compile(r"\d{1,5}(,\d{1,5},\d{1,5})?")
+
+
+@dataclass(frozen=True)
+class PixelReading:
+    """Which bands are shown, which value is no sample, and what becomes black and white."""
+
+    scale: str = "full"  # see pipeline.images.scale
+    bands: tuple[int, ...] = ()  # of a TIFF, from 1: three for red, green and blue, or one for grey
+    nodata: float | None = None  # besides the value that the file names
+
+    def with_range(self, low_and_high: str) -> "PixelReading":
+        """The same with the samples that become black and white named, as LO:HI."""
+        return replace(self, scale=low_and_high)
+
+    def as_json(self) -> dict[str, Any]:
+        """The values as JSON has them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "PixelReading":
+        """The reading that `as_json` made."""
+        return cls(fields["scale"], tuple(fields["bands"]), fields["nodata"])
+
+
+AS_STORED = PixelReading()
+
+
+def one_text_a_scale(text: str) -> str:
+    """The scale as it is recorded: equal ranges have one text. Raises: ValueError for what is none."""
+    match = PIXEL_SCALE.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"{text!r} is neither full, auto, percentile, percentile:1:99 nor two numbers as 0:4095"
+        )
+    if text in ("full", "auto"):
+        return text
+    if match["low"] is None:
+        first, last = float(match["first"] or 2), float(match["last"] or 98)
+        if not 0 <= first < last <= 100:
+            raise ValueError(f"{text!r} needs two numbers from 0 to 100, the first below the second")
+        return f"percentile:{first:g}:{last:g}"
+    low, high = float(match["low"]), float(match["high"])
+    if not low < high:
+        raise ValueError(f"{text!r} has no range: its first number must be below its second")
+    return f"{low!r}:{high!r}".replace(".0:", ":").removesuffix(".0")
+
+
+def band_numbers(text: str) -> tuple[int, ...]:
+    """The bands of a text such as 4,3,2 or 1. Raises: ValueError for what is neither one band nor three."""
+    numbers = tuple(map(int, text.split(","))) if _BANDS.fullmatch(text) else ()
+    if not numbers or min(numbers) < 1:
+        raise ValueError(f"{text!r} is neither three bands as 4,3,2 nor one as 1; the first band is 1")
+    return numbers

@@ -15,6 +15,7 @@ from sam_core.options import MaskOptions
 
 Device = Literal["auto", "cpu", "cuda"]
 ModelType = Literal["vit_h", "vit_l", "vit_b", "vit_t"]
+InputFormat = Literal["txt", "csv", "tsv", "jsonl", "parquet"]
 
 _NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?"
 PIXEL_SCALE = re.compile(rf"full|auto|(?P<low>{_NUMBER}):(?P<high>{_NUMBER})")
@@ -27,7 +28,9 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: str = Field(
-        min_length=1, description="Images: a folder, one file, or a file://, s3:// or gs:// prefix."
+        min_length=1,
+        description="Images: a folder, one file, a list of images, or a file://, s3:// or gs:// prefix; - is "
+        "a list on standard input.",
     )
     output: str = Field(min_length=1, description="Dataset to write or to continue: a folder or a URL.")
 
@@ -51,6 +54,24 @@ class RunConfig(BaseModel):
     )
     anonymous: bool = Field(
         default=False, description="Read INPUT without credentials, as public buckets allow."
+    )
+    input_format: InputFormat | None = Field(
+        default=None,
+        description="What INPUT is as a list of images; else its name says so, and standard input is txt.",
+    )
+    uri_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column of a list that names the images; else uri, or the only one of url, path, "
+        "file_name and image.",
+    )
+    id_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column of a list with ids of your own, which make the image ids.",
+    )
+    keep_columns: str | None = Field(
+        default=None, description="Columns of a list to keep in the output: 'split,caption'."
     )
     limit: int | None = Field(default=None, ge=1, description="Label at most this many images in this run.")
     refresh: bool = Field(
@@ -120,6 +141,13 @@ class RunConfig(BaseModel):
         if not low < high:
             raise ValueError(f"{text!r} has no range: its first number must be below its second")
         return f"{low!r}:{high!r}".replace(".0:", ":").removesuffix(".0")  # one text for equal ranges
+
+    @field_validator("keep_columns")
+    @classmethod
+    def _is_names_of_columns(cls, text: str | None) -> str | None:
+        if text is not None and not all(name.strip() for name in text.split(",")):
+            raise ValueError(f"{text!r} holds a column without a name; write names with commas between them")
+        return text
 
     @field_validator("max_failures")
     @classmethod

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ImageError, Reason, StoreError
+from pipeline.output.format.manifest import UNKNOWN_SIZE
 from pipeline.store.objects import Got
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted, split_uri
@@ -39,13 +40,14 @@ def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
     if settings.root is not None:
         _refuse_outside(Path("/", split_uri(row["uri"])[1]), Path(settings.root))
     most_bytes = max(MOST_BYTES_A_PIXEL * settings.max_pixels, ALWAYS_FETCHED_BYTES)
-    if row["size"] > most_bytes:
-        raise ImageError(
-            Reason.TOO_LARGE,
-            f"it has {row['size']} bytes, more than an image of {settings.max_pixels} pixels needs",
-        )
     store, name = Store.of_uri(row["uri"], settings.anonymous)
     try:
+        size = _size_now(store, name) if row["size"] == UNKNOWN_SIZE else row["size"]
+        if size > most_bytes:
+            raise ImageError(
+                Reason.TOO_LARGE,
+                f"it has {size} bytes, more than an image of {settings.max_pixels} pixels needs",
+            )
         got = store.get(name)
     except StoreError as fault:
         raise ImageError(fault.reason, str(fault)) from fault
@@ -55,6 +57,12 @@ def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
             f"its etag is {got.etag} and was {row['etag']} when it was listed; run again with --refresh",
         )
     return got
+
+
+def _size_now(store: Store, name: str) -> int:
+    """The size of an object that was only named; 0 if there is none, which reading it then says."""
+    entry = store.info(name)
+    return entry.size if entry else 0
 
 
 def _refuse_outside(path: Path, root: Path) -> None:

@@ -28,6 +28,7 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("etag", pa.string(), nullable=False),
         pa.field("offset", pa.int64()),
         pa.field("extra", pa.string()),
+        pa.field("source_id", pa.string()),
     ]
 )
 ROWS_A_PART = 50_000  # 20 MB as Python rows: what one sorted chunk holds in memory; 4 MB as an object
@@ -46,11 +47,20 @@ class ManifestRow(NamedTuple):
     etag: str  # "" until it is fetched, if the size is unknown
     offset: int | None = None  # of its first byte in the file that it is a part of
     extra: str | None = None  # columns that its list has of it and the dataset keeps: a JSON object
+    source_id: str | None = None  # the id that its list gives it, of which image_id is made then
+
+    @property
+    def name(self) -> str:
+        """What tells the image from the others of its dataset: its own id, or its uri."""
+        return self.source_id or self.uri
 
 
-def image_id(uri: str) -> str:
-    """32 hex characters from the whole uri: equal names in two folders are two images."""
-    return blake2b(uri.encode(), digest_size=16).hexdigest()
+def image_id(name: str) -> str:
+    """32 hex characters from the whole uri, or from an id of the user's own: `ManifestRow.name`.
+
+    Equal names in two folders are two images.
+    """
+    return blake2b(name.encode(), digest_size=16).hexdigest()
 
 
 def manifest_row(uri: str, size: int, etag: str) -> ManifestRow:
@@ -59,7 +69,7 @@ def manifest_row(uri: str, size: int, etag: str) -> ManifestRow:
 
 
 def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
-    """The rows by uri, each uri once, through sorted chunks on the local disk.
+    """The rows by name, each name once, through sorted chunks on the local disk.
 
     Raises: SamLabelError if that disk is full.
     """
@@ -67,11 +77,11 @@ def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
         with tempfile.TemporaryDirectory(prefix="sam-label-") as folder:
             files = (Path(folder) / f"{number}.jsonl" for number in count())
             chunks = [
-                _written(next(files), sorted(chunk, key=_by_uri)) for chunk in _batched(rows, ROWS_A_PART)
+                _written(next(files), sorted(chunk, key=_by_name)) for chunk in _batched(rows, ROWS_A_PART)
             ]
             while len(chunks) > MOST_OPEN:
                 chunks = [*chunks[MOST_OPEN:], _written(next(files), _merged(chunks[:MOST_OPEN]))]
-            for _, same in groupby(_merged(chunks), key=_by_uri):
+            for _, same in groupby(_merged(chunks), key=_by_name):
                 yield next(same)
     except OSError as fault:
         raise SamLabelError(
@@ -120,7 +130,7 @@ def _written(path: Path, rows: Iterable[ManifestRow]) -> Path:
 
 
 def _merged(paths: Iterable[Path]) -> Iterator[ManifestRow]:
-    return heapq.merge(*map(_rows_of_file, paths), key=_by_uri)
+    return heapq.merge(*map(_rows_of_file, paths), key=_by_name)
 
 
 def _rows_of_file(path: Path) -> Iterator[ManifestRow]:
@@ -129,8 +139,8 @@ def _rows_of_file(path: Path) -> Iterator[ManifestRow]:
         yield from (ManifestRow(*json.loads(line)) for line in lines)
 
 
-def _by_uri(row: ManifestRow) -> str:
-    return row.uri
+def _by_name(row: ManifestRow) -> str:
+    return row.name
 
 
 def _batched(rows: Iterable[ManifestRow], size: int) -> Iterator[list[ManifestRow]]:

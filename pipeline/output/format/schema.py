@@ -25,7 +25,7 @@ _XY = pa.list_(pa.float32(), 2)
 
 SCHEMA: pa.Schema = pa.schema(
     [
-        pa.field("image_id", pa.string(), nullable=False),  # 32 hex characters, from the uri alone
+        pa.field("image_id", pa.string(), nullable=False),  # 32 hex characters, from source_id or the uri
         pa.field("uri", pa.string(), nullable=False),
         pa.field("etag", pa.string(), nullable=False),
         pa.field("width", pa.int32()),  # of the upright image; null if it could not be decoded
@@ -47,10 +47,13 @@ SCHEMA: pa.Schema = pa.schema(
         # image's own smallest and largest.
         pa.field("pixel_scale", pa.string()),
         pa.field("pixel_range", pa.string()),
+        # Of images that a list names: their id there, and the columns of it that are kept, as a JSON object.
+        pa.field("source_id", pa.string()),
+        pa.field("extra", pa.string()),
     ]
 )
 # Shards of earlier releases lack them; a reader takes them for null.
-ADDED_LATER = [SCHEMA.field(name) for name in ("pixel_scale", "pixel_range")]
+ADDED_LATER = [SCHEMA.field(name) for name in ("pixel_scale", "pixel_range", "source_id", "extra")]
 VECTOR_SIZE = 256  # features of every SAM's image encoder
 _VECTOR = pa.list_(pa.float16(), VECTOR_SIZE)
 # Only in datasets that are labelled with the option mask_embeddings.
@@ -190,4 +193,5 @@ def file_metadata(description: Mapping[str, Any], run: str) -> dict[bytes, bytes
 
 
 def _identity(manifest_row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: manifest_row[key] for key in ("image_id", "uri", "etag")}
+    said = {key: manifest_row.get(key) for key in ("source_id", "extra")}
+    return {**{key: manifest_row[key] for key in ("image_id", "uri", "etag")}, **said}

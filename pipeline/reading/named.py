@@ -20,8 +20,9 @@ _COMPARED = 5000  # file names that a misspelt one is compared with: a second at
 def record_named(dataset: Dataset, name: str) -> Record:
     """The record of the image that `name` means.
 
-    An id (the user's own too), a uri or a path means that image alone. Anything else is the end of one image's uri: whole parts of
-    it (`a.jpg`, `2026/a.jpg`) before parts cut in the middle (`7.jpg` for `img_0007.jpg`).
+    An id, that of its list too, a uri or a path means that image alone. Anything else is the end of one
+    image's uri: whole parts of it (`a.jpg`, `2026/a.jpg`) before parts cut in the middle (`7.jpg` for
+    `img_0007.jpg`).
     Raises: UsageError if there is no such image, or several.
     """
     for whole in (name, image_id(name), image_id(_uri_of_path(name))):

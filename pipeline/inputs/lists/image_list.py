@@ -108,8 +108,8 @@ class ImageList:
         more = f" (and {count - 1:,} more are repeated)" if count > 1 else ""
         raise UsageError(
             f"{self.name} has the {what} {redacted(str(self._value(one, column)))!r:.200} in {self._unit} "
-            f"{one:,} and again in {self._unit} {other:,}{more}; with --id-column an image has one id, and an "
-            "id one image"
+            f"{one:,} and again in {self._unit} {other:,}{more}; with --id-column an image has one id and "
+            "an id one image"
         )
 
     def _value(self, number: int, column: str) -> object:

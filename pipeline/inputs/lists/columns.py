@@ -87,13 +87,6 @@ def _shown(names: Sequence[str]) -> str:
     return f"; its columns are {', '.join(map(repr, names[:_SHOWN]))}{more}"
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_as_json)
-    except ValueError:
-        return json.dumps(_without_nan(value), ensure_ascii=False, allow_nan=False, default=_as_json)
-
-
 def _as_json(value: Any) -> Any:
     """What stands for a value that JSON has no word for."""
     if isinstance(value, datetime | date | time):
@@ -101,6 +94,16 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, bytes):
         raise TypeError("a kept column holds bytes, which JSON has no word for")
     return str(value)  # decimals keep their digits
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_as_json)
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    try:
+        return _ENCODER.encode(value)
+    except ValueError:
+        return _ENCODER.encode(_without_nan(value))
 
 
 def _without_nan(value: Any) -> Any:

@@ -23,7 +23,7 @@ from sam_core.label_map import label_map
 NAMES_OF_V1 = ["image_id", "uri", "etag", "width", "height", "exif_orientation", "frames", "status", "error"]
 NAMES_OF_V1 += ["error_message", "num_masks", "mask_counts", "mask_area", "mask_bbox", "mask_predicted_iou"]
 NAMES_OF_V1 += ["mask_stability_score", "mask_point_coords", "mask_crop_box"]
-ADDED = ["pixel_scale", "pixel_range"]  # null in shards of earlier releases
+ADDED = ["pixel_scale", "pixel_range", "source_id", "extra"]  # null in shards of earlier releases
 
 
 def test_the_columns_are_those_of_version_1() -> None:

@@ -14,10 +14,11 @@ def plan_text(plan: "RunPlan", output: str) -> str:
     others = plan.images - plan.pending
     parts = [
         counted(plan.images, "image"),
-        f"{plan.pending:,} to label ({size(plan.size_bytes)})",
+        f"{plan.pending:,} to label ({_bytes(plan)})",
         f"{others:,} not in this run" if others else "",
         f"{counted(plan.skipped_files, 'other file')} left out" if plan.skipped_files else "",
         _links_left_out(plan.skipped_links),
+        _repeated(plan.repeated),
     ]
     return "\n".join(
         [
@@ -50,6 +51,8 @@ def summary_text(summary: "RunSummary", output: str) -> str:
         lines.append(f"{counted(summary.skipped_files, 'other file')} left out: no images by name or content")
     if summary.skipped_links:
         lines.append(_links_left_out(summary.skipped_links))
+    if summary.repeated:
+        lines.append(_repeated(summary.repeated))
     lines.append(f"dataset: {output}")
     lines.append(f"next: {_next(summary, output)}")
     return "\n".join(lines)
@@ -60,6 +63,19 @@ def _links_left_out(links: int) -> str:
     if not links:
         return ""
     return f"{counted(links, 'link')} out of the input left out (--follow-links follows them)"
+
+
+def _repeated(lines: int) -> str:
+    """Empty for no lines."""
+    return f"{counted(lines, 'line')} of the list left out, whose image an earlier one names" if lines else ""
+
+
+def _bytes(plan: "RunPlan") -> str:
+    """The bytes to fetch, as far as they are known."""
+    if not plan.unknown_sizes:
+        return size(plan.size_bytes)
+    unknown = f"{counted(plan.unknown_sizes, 'image')} of unknown size"
+    return f"{size(plan.size_bytes)} and {unknown}" if plan.size_bytes else "of unknown size"
 
 
 def _next(summary: "RunSummary", output: str) -> str:

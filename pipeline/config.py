@@ -17,6 +17,7 @@ from sam_core.options import MaskOptions
 
 Device = Literal["auto", "cpu", "cuda"]
 ModelType = Literal["vit_h", "vit_l", "vit_b", "vit_t"]
+InputFormat = Literal["txt", "csv", "tsv", "jsonl", "parquet"]
 
 FRAMES = re.compile(r"first|all|every[ :](?P<step>[1-9]\d{0,8})")
 FAILURE_LIMIT = re.compile(r"(?P<images>\d+)|(?P<percent>\d+(\.\d+)?)%")
@@ -29,7 +30,8 @@ class RunConfig(BaseModel):
 
     input: str = Field(
         min_length=1,
-        description="Images: a folder, one file, a file://, s3://, gs:// or az:// prefix, an https:// URL.",
+        description="Images: a folder, one file, a list of images, a file://, s3://, gs:// or az:// prefix, "
+        "an https:// URL; - is a list on standard input.",
     )
     output: str = Field(min_length=1, description="Dataset to write or to continue: a folder or a URL.")
 
@@ -57,6 +59,24 @@ class RunConfig(BaseModel):
     frames: str = Field(
         default="first",
         description="Which pages of a TIFF and frames of an animation are labelled: first, all or 'every N'.",
+    )
+    input_format: InputFormat | None = Field(
+        default=None,
+        description="What INPUT is as a list of images; else its name says so, and standard input is txt.",
+    )
+    uri_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column of a list that names the images; else uri, or the only one of url, path, "
+        "file_name and image.",
+    )
+    id_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column of a list with ids of your own, which make the image ids.",
+    )
+    keep_columns: str | None = Field(
+        default=None, description="Columns of a list to keep in the output: 'split,caption'."
     )
     limit: int | None = Field(default=None, ge=1, description="Label at most this many images in this run.")
     refresh: bool = Field(
@@ -142,6 +162,13 @@ class RunConfig(BaseModel):
         if FRAMES.fullmatch(text) is None:
             raise ValueError(f"{text!r} is neither first, all nor a step as 'every 10'")
         return text.replace(":", " ")
+
+    @field_validator("keep_columns")
+    @classmethod
+    def _is_names_of_columns(cls, text: str | None) -> str | None:
+        if text is not None and not all(name.strip() for name in text.split(",")):
+            raise ValueError(f"{text!r} holds a column without a name; write names with commas between them")
+        return text
 
     @field_validator("max_failures")
     @classmethod

@@ -8,7 +8,7 @@ from pipeline.errors import UsageError
 from pipeline.inputs.source import Source
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
-from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows
+from pipeline.output.format.manifest import UNKNOWN_SIZE, ManifestRow, rows_of, sorted_rows
 from pipeline.output.refresh import Refreshed
 from pipeline.output.writer import dataset_to_resume
 from pipeline.store.storage import Store
@@ -25,6 +25,8 @@ class RunPlan:
     size_bytes: int
     skipped_files: int = 0  # of the input, that are no images; 0 if it was listed by an earlier run
     skipped_links: int = 0  # of the input, that lead out of it; 0 if it was listed by an earlier run
+    repeated: int = 0  # lines of a list that name an image again
+    unknown_sizes: int = 0  # images to label that a list names, which are in no sum of bytes
 
 
 def plan(config: RunConfig) -> RunPlan:
@@ -36,7 +38,7 @@ def plan(config: RunConfig) -> RunPlan:
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
     refuse_other_listing(dataset, source, config.refresh)
     if dataset is None:
-        return _planned(source.rows(), None, config.limit, source)
+        return _planned(source.unique_rows(), None, config.limit, source)
     if config.refresh:
         refreshed = Refreshed(rows_of(dataset.manifest()), sorted_rows(source.rows()))
         planned = _planned(refreshed.pending(rows_of(dataset.pending())), None, config.limit, source)
@@ -46,9 +48,12 @@ def plan(config: RunConfig) -> RunPlan:
 
 def refuse_other_listing(dataset: Dataset | None, source: Source, refresh: bool) -> None:
     """Raises UsageError if a run goes on with a listing that was made with other options of the input."""
-    if dataset is None or refresh:
+    if dataset is None:
         return
     then, now = dataset.record.listed_with, source.options.of_listing()
+    if refresh:
+        _refuse_other_ids(dataset, then.get("id_column"), now.get("id_column"))
+        return
     for name in sorted(then.keys() | now.keys()):
         if then.get(name) != now.get(name):
             flag = f"--{name.replace('_', '-')}"
@@ -60,16 +65,28 @@ def refuse_other_listing(dataset: Dataset | None, source: Source, refresh: bool)
             )
 
 
+def _refuse_other_ids(dataset: Dataset, then: str | None, now: str | None) -> None:
+    """Raises UsageError if a refresh would give the images other ids: each would be in the dataset twice."""
+    if then != now:
+        how = f"with --id-column {then}" if then else "without --id-column"
+        raise UsageError(
+            f"the images of {dataset.store.url} have their ids from a listing {how}; list them so again, or "
+            "name another output"
+        )
+
+
 def _value(value: object) -> str:
     return "" if value is True else f" {value}"
 
 
 def _planned(rows: Iterable[ManifestRow], images: int | None, limit: int | None, source: Source) -> RunPlan:
-    listed = pending = size_bytes = 0
+    listed = pending = size_bytes = unknown = 0
     for row in rows:
         listed += 1
         if limit is None or pending < limit:
             pending += 1
-            size_bytes += row.size
+            size_bytes += max(row.size, 0)
+            unknown += row.size == UNKNOWN_SIZE
     all_images = listed if images is None else images
-    return RunPlan(all_images, pending, size_bytes, source.skipped_files, source.skipped_links)
+    left_out = source.skipped_files, source.skipped_links, source.repeated
+    return RunPlan(all_images, pending, size_bytes, *left_out, unknown)

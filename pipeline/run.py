@@ -72,6 +72,7 @@ class RunSummary:
     workers: int = 0
     skipped_files: int = 0  # of the input, that are no images by name or content; 0 if it was not listed
     skipped_links: int = 0  # of the input, that lead out of it; 0 if it was not listed
+    repeated: int = 0  # lines of a list that name an image again; 0 if it was not listed
     deep: int = 0  # images of this run with more than 8 bits a sample
     narrow: int = 0  # of these, the ones that use a tenth of their scale or less
 
@@ -93,6 +94,8 @@ def run(
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
     refuse_other_listing(dataset, source, config.refresh)
     if dataset is None or config.refresh:
+        if config.refresh and source.image_list is not None:
+            _log.warning("a list does not say which images have changed: only new ones join the dataset")
         source.require_images()
     elif dataset.is_complete:
         return _summary(dataset, "", None, time.monotonic() - started)
@@ -121,7 +124,12 @@ def run(
     except KeyboardInterrupt:
         raise Interrupted(INTERRUPTED) from None
     summary = _summary(output.dataset.again(), output.run, pool, time.monotonic() - started)
-    return replace(summary, skipped_files=source.skipped_files, skipped_links=source.skipped_links)
+    return replace(
+        summary,
+        skipped_files=source.skipped_files,
+        skipped_links=source.skipped_links,
+        repeated=source.repeated,
+    )
 
 
 @dataclass(frozen=True)

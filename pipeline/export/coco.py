@@ -105,7 +105,11 @@ class _Texts:
     def add(self, image: ExportedImage, file_name: str) -> None:
         record = image.record
         size = {"width": record.masks.width, "height": record.masks.height}
-        self.images.append(_text([{"id": record.number, "file_name": file_name, **size}]))
+        of_list = {
+            **({"source_id": record.source_id} if record.source_id is not None else {}),
+            **({"extra": json.loads(record.extra)} if record.extra else {}),
+        }
+        self.images.append(_text([{"id": record.number, "file_name": file_name, **size, **of_list}]))
         if len(record.masks):
             self.annotations.append(_text(list(annotations(record))))
             self.size += len(self.annotations[-1])

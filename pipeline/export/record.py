@@ -37,6 +37,8 @@ class Record:
     places: npt.NDArray[np.int64]  # of the chosen masks among the image's
     first_mask: int  # how many masks the dataset's earlier rows have
     split: str  # "" if there is no split
+    source_id: str | None = None  # as the list of the run has it
+    extra: str | None = None  # columns of that list: a JSON object
 
     @property
     def mask_numbers(self) -> list[int]:
@@ -90,6 +92,8 @@ class Selection:
             places=places,
             first_mask=first_mask,
             split=split_of(row["image_id"], self.shares, self.seed),
+            source_id=row["source_id"],
+            extra=row["extra"],
         )
 
 
@@ -121,7 +125,8 @@ def file_name(uri: str, source: str, image_id: str) -> str:
 
     A key of an object store may lead out of the destination (`../`), or be longer than a file's name can be.
     """
-    folder = source.rpartition("/")[0] if uri == source else source
+    # the input is the folder, or an image in it, or a list there
+    folder = source if uri.startswith(f"{source}/") else source.rpartition("/")[0]
     below = uri.removeprefix(f"{folder}/")
     is_fit = uri.startswith(f"{folder}/") and all(map(_is_fit, below.split("/")))
     return below if is_fit else f"{image_id}{_suffix(uri)}"

@@ -13,6 +13,7 @@ from pipeline.containers.part import split_part
 from pipeline.errors import ImageError, Reason, StoreError
 from pipeline.images.frame import MOST_FRAMES, frame_of, without_frame
 from pipeline.images.image_format import HEADER_BYTES, image_format
+from pipeline.output.format.manifest import UNKNOWN_SIZE
 from pipeline.store.objects import Got
 from pipeline.store.settings import Access
 from pipeline.store.storage import Store
@@ -52,13 +53,14 @@ def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
     if settings.root is not None:
         _refuse_outside(Path("/", split_uri(uri)[1]), Path(settings.root))
     most_bytes = max(MOST_BYTES_A_PIXEL * settings.max_pixels, ALWAYS_FETCHED_BYTES)
-    if row["size"] > most_bytes:
-        raise ImageError(
-            Reason.TOO_LARGE,
-            f"it has {row['size']} bytes, more than an image of {settings.max_pixels} pixels needs",
-        )
     store, name = Store.of_uri(uri, settings.access)
     try:
+        size = _size_now(store, name) if row["size"] == UNKNOWN_SIZE else row["size"]
+        if size > most_bytes:
+            raise ImageError(
+                Reason.TOO_LARGE,
+                f"it has {size} bytes, more than an image of {settings.max_pixels} pixels needs",
+            )
         got = store.get(name)
     except StoreError as fault:
         raise ImageError(fault.reason, str(fault)) from fault
@@ -85,6 +87,12 @@ def is_read_by_window(row: Mapping[str, Any], settings: FetchSettings) -> bool:
         return image_format(store.read_range(name, 0, HEADER_BYTES)) == "TIFF"
     except StoreError as fault:
         raise ImageError(fault.reason, str(fault)) from fault
+
+
+def _size_now(store: Store, name: str) -> int:
+    """The size of an object that was only named; 0 if there is none, which reading it then says."""
+    entry = store.info(name)
+    return entry.size if entry else 0
 
 
 def _refuse_outside(path: Path, root: Path) -> None:

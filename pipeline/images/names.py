@@ -33,7 +33,7 @@ def instead_of(name: str) -> str:
     if _ARCHIVE.search(name):
         return "archives are not read yet: unpack it and name the folder"
     if _LIST.search(name):
-        return "lists of images are not read yet: name the folder or the prefix that holds the images"
+        return "lists are read as .txt, .csv, .tsv, .jsonl or .parquet, or as --input-format says"
     return "name an image, or a folder that holds images"
 
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.config import RunConfig
+from pipeline.config import InputFormat, RunConfig
 from pipeline.store.settings import DEFAULT_ACCESS, Access
 
 # What may differ between two runs that go on with one listing.
@@ -17,10 +17,19 @@ class SourceOptions:
     follow_links: bool = False
     access: Access = DEFAULT_ACCESS
     frames: str = "first"
+    input_format: InputFormat | None = None
+    uri_column: str | None = None
+    id_column: str | None = None
+    keep_columns: str | None = None
 
     @classmethod
     def of(cls, config: RunConfig) -> "SourceOptions":
         return cls(**{name: getattr(config, name) for name in cls.__dataclass_fields__})
+
+    @property
+    def kept(self) -> list[str]:
+        """The names in `keep_columns`."""
+        return [name.strip() for name in self.keep_columns.split(",")] if self.keep_columns else []
 
     def of_listing(self) -> dict[str, Any]:
         """The options that decide which images are listed, those that are not at their default."""

@@ -6,6 +6,8 @@ name says something else is left out, and so is an empty one without an image's 
 and other markers. Any other file is listed if its first bytes are an image's. What is left out is counted.
 Hidden files and folders are neither read nor counted.
 
+A single file may be a list that names images elsewhere (pipeline/inputs/lists); in a folder it is left out.
+
 A link to a place outside the input is left out and counted, or followed if that is asked for.
 """
 
@@ -20,8 +22,16 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.images.names import instead_of, pattern_hint, says_image, says_other
 from pipeline.inputs.kinds import rows_of_file
+from pipeline.inputs.lists.given import (
+    STANDARD_INPUT,
+    STANDARD_INPUT_PLACE,
+    list_of_file,
+    list_of_standard_input,
+    refuse_list_options,
+)
+from pipeline.inputs.lists.image_list import ImageList
 from pipeline.inputs.options import DEFAULT, SourceOptions
-from pipeline.output.format.manifest import ManifestRow
+from pipeline.output.format.manifest import ManifestRow, sorted_rows
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
@@ -47,27 +57,38 @@ class Source:
     options: SourceOptions = DEFAULT
     skipped_files: int = 0  # no images by name or content
     skipped_links: int = 0  # to files and folders outside the input
+    image_list: ImageList | None = None  # if the input only names images
 
     @classmethod
     def of(cls, config: RunConfig) -> "Source":
         """The input of a run. Raises: as `at`."""
-        return cls.at(config.input, SourceOptions.of(config))
+        return cls.at(config.input, SourceOptions.of(config), location(config.output))
 
     @classmethod
-    def at(cls, url: str, options: SourceOptions = DEFAULT) -> "Source":
-        """The input that a path or URL names. Raises: UsageError if there is none, StoreError."""
+    def at(cls, url: str, options: SourceOptions = DEFAULT, output: Location | None = None) -> "Source":
+        """The input that a path or URL names, which takes no image out of the output.
+
+        Raises: UsageError if there is none, StoreError.
+        """
+        if url == STANDARD_INPUT:
+            piped = list_of_standard_input(options, output)
+            return cls(str(STANDARD_INPUT_PLACE), piped.store, piped.file, options, image_list=piped)
         store = Store.at(url, options.access)
         whole, name = Store.of_uri(store.url, options.access)
         # a slash at the end means the folder, as in a shell
         file = whole.info(name) if name and not url.endswith("/") else None
         if file is not None and not _hides_a_folder(file, store):
-            _refuse_other_kinds(file, whole, url)
-            return cls(url, whole, file, options)
+            images = None if _starts_as_image(whole, file) else list_of_file(whole, file, options, output)
+            if images is None:
+                refuse_list_options(options, url)
+                _refuse_other_kinds(file, whole, url)
+            return cls(url, whole, file, options, image_list=images)
         if store.is_local and not Path(store.location.root or "/").is_dir():
             raise UsageError(
                 f"there is no file or folder {redacted(url)}"
                 + (pattern_hint(url) or "; name one that holds images")
             )
+        refuse_list_options(options, url)
         return cls(url, store, None, options)
 
     @property
@@ -86,6 +107,9 @@ class Source:
 
     def rows(self) -> Iterator[ManifestRow]:
         """The images in listing order. Raises: UsageError if there is none, StoreError."""
+        if self.image_list is not None:
+            yield from self.image_list.rows()
+            return
         is_empty = True
         for file in self._files():
             for row in rows_of_file(self.store, file, self.options):
@@ -93,6 +117,15 @@ class Source:
                 yield row
         if is_empty:
             raise UsageError(self._no_image())
+
+    @property
+    def repeated(self) -> int:
+        """Lines of a list that name an image again, as far as it was listed."""
+        return self.image_list.repeated if self.image_list else 0
+
+    def unique_rows(self) -> Iterator[ManifestRow]:
+        """The images, each once, which only a list may name twice. Raises: as `rows`, SamLabelError."""
+        return sorted_rows(self.rows()) if self.image_list else self.rows()
 
     def require_images(self) -> None:
         """Raises UsageError if the input holds no image."""

@@ -15,7 +15,7 @@ from pipeline.output.format.manifest import ManifestRow
 class Refreshed:
     """The merged listing; the counts are complete after it has been read to its end."""
 
-    old: Iterable[ManifestRow]  # both sorted by uri
+    old: Iterable[ManifestRow]  # both sorted by name
     listed: Iterable[ManifestRow]
     images: int = 0
     added: int = 0
@@ -23,21 +23,21 @@ class Refreshed:
     changed_ids: list[str] = field(default_factory=list)
 
     def rows(self) -> Iterator[ManifestRow]:
-        """The rows of the new manifest, by uri."""
+        """The rows of the new manifest, by name."""
         both = heapq.merge(
             ((row, False) for row in self.old),
             ((row, True) for row in self.listed),
-            key=lambda pair: pair[0].uri,
+            key=lambda pair: pair[0].name,
         )
-        for _, same_uri in groupby(both, key=lambda pair: pair[0].uri):
-            yield self._merged({is_listed: row for row, is_listed in same_uri})
+        for _, same_name in groupby(both, key=lambda pair: pair[0].name):
+            yield self._merged({is_listed: row for row, is_listed in same_name})
 
     def pending(self, left: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
         """The rows that a run would label; `left` are those of the old manifest that have no row yet."""
         rest, to_label = iter(left), 0
         next_left = next(rest, None)
         for row in self.rows():
-            is_left = next_left is not None and next_left.uri == row.uri
+            is_left = next_left is not None and next_left.name == row.name
             if is_left:
                 next_left = next(rest, None)
             if is_left or self.added + len(self.changed_ids) > to_label:
@@ -45,7 +45,7 @@ class Refreshed:
             to_label = self.added + len(self.changed_ids)
 
     def _merged(self, rows: dict[bool, ManifestRow]) -> ManifestRow:
-        """The row of one uri, from the old manifest's row (False), the listed one (True) or both."""
+        """The row of one image, from the old manifest's row (False), the listed one (True) or both."""
         self.images += 1
         before, listed = rows.get(False), rows.get(True)
         if listed is None:
@@ -53,6 +53,6 @@ class Refreshed:
             return rows[False]
         if before is None:
             self.added += 1
-        elif before.etag != listed.etag:
+        elif (before.uri, before.etag) != (listed.uri, listed.etag):
             self.changed_ids.append(listed.image_id)
         return listed

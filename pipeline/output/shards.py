@@ -20,7 +20,7 @@ from pipeline.output.format.parquet import (
     parquet_metadata,
     parquet_table,
 )
-from pipeline.output.format.schema import ADDED_LATER
+from pipeline.output.format.schema import ADDED_LATER, SCHEMA_WITH_VECTORS
 from pipeline.store.range_file import RangeFile
 from pipeline.store.storage import Store
 
@@ -50,7 +50,14 @@ def read_shard(
     """
     whole = columns is None and groups is None
     file = store.read(commit.shard) if whole else RangeFile(store, commit.shard, commit.bytes)
-    return parquet_table(file, store.uri(commit.shard), columns, groups, may_lack=ADDED_LATER)
+    table = parquet_table(file, store.uri(commit.shard), columns, groups, may_lack=ADDED_LATER)
+    return _in_order(table) if columns is None else table
+
+
+def _in_order(table: pa.Table) -> pa.Table:
+    """The columns as SCHEMA has them, where those that were added later stand before the vectors."""
+    known = [name for name in SCHEMA_WITH_VECTORS.names if name in table.column_names]
+    return table.select([*known, *(name for name in table.column_names if name not in known)])
 
 
 def shard_group_rows(store: Store, commit: Commit) -> list[int]:

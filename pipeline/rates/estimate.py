@@ -55,5 +55,5 @@ def estimate(config: RunConfig, images: int, seed: int, load: LoadGenerator = sa
     """
     source = Source.of(config)
     pool = labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
-    sample = sampled(source.rows(), images, seed)
+    sample = sampled(source.unique_rows(), images, seed)
     return Estimate(sample, measured(config, source, sample.rows, pool, load), pool)

@@ -13,7 +13,7 @@ class Sample:
 
     rows: list[ManifestRow]
     images: int
-    size_bytes: int  # of all images
+    size_bytes: int  # of all images, but those of unknown size
 
 
 def sampled(rows: Iterable[ManifestRow], count: int, seed: int) -> Sample:
@@ -27,5 +27,5 @@ def sampled(rows: Iterable[ManifestRow], count: int, seed: int) -> Sample:
         elif place < count:
             chosen.append((images, row))
         images += 1
-        size_bytes += row.size
+        size_bytes += max(row.size, 0)
     return Sample([row for _, row in sorted(chosen)], images, size_bytes)

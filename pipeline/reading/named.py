@@ -20,20 +20,21 @@ _COMPARED = 5000  # file names that a misspelt one is compared with: a second at
 def record_named(dataset: Dataset, name: str) -> Record:
     """The record of the image that `name` means.
 
-    An id, a uri or a path means that image alone. Anything else is the end of one image's uri: whole parts of
-    it (`a.jpg`, `2026/a.jpg`) before parts cut in the middle (`7.jpg` for `img_0007.jpg`).
+    An id, that of its list too, a uri or a path means that image alone. Anything else is the end of one
+    image's uri: whole parts of it (`a.jpg`, `2026/a.jpg`) before parts cut in the middle (`7.jpg` for
+    `img_0007.jpg`).
     Raises: UsageError if there is no such image, or several.
     """
     for whole in (name, image_id(name), image_id(_uri_of_path(name))):
         if whole in dataset:
             return dataset[whole]
     whole_parts, ends = _Fits(), _Fits()
-    for uris in _uris(dataset):
-        whole_parts.add(uris.filter(pc.ends_with(uris, f"/{name}")))
-        ends.add(uris.filter(pc.ends_with(uris, name)))
+    for table in _tables(dataset):
+        whole_parts.add(table.filter(pc.ends_with(table["uri"], f"/{name}")))
+        ends.add(table.filter(pc.ends_with(table["uri"], name)))
     fits = whole_parts if whole_parts.count else ends
     if fits.count == 1:
-        return dataset[image_id(fits.first[0])]
+        return dataset[fits.ids[0]]
     if fits.count:
         listed = ", ".join(map(redacted, fits.first)) + (", ..." if fits.count > _SHOWN else "")
         raise UsageError(
@@ -44,19 +45,26 @@ def record_named(dataset: Dataset, name: str) -> Record:
 
 
 class _Fits:
-    """How many uris fit a name, and the first of them."""
+    """How many images fit a name, and the uris and ids of the first of them."""
 
     def __init__(self) -> None:
         self.count = 0
         self.first: list[str] = []
+        self.ids: list[str] = []
 
-    def add(self, uris: pa.ChunkedArray) -> None:
-        self.count += len(uris)
-        self.first += uris[: _SHOWN - len(self.first)].to_pylist()
+    def add(self, images: pa.Table) -> None:
+        self.count += len(images)
+        some = images[: _SHOWN - len(self.first)]
+        self.first += some["uri"].to_pylist()
+        self.ids += some["image_id"].to_pylist()
+
+
+def _tables(dataset: Dataset) -> Iterator[pa.Table]:
+    return dataset.select(columns=[]).tables()
 
 
 def _uris(dataset: Dataset) -> Iterator[pa.ChunkedArray]:
-    return (table["uri"] for table in dataset.select(columns=[]).tables())
+    return (table["uri"] for table in _tables(dataset))
 
 
 def _uri_of_path(name: str) -> str:

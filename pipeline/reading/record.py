@@ -1,5 +1,6 @@
 """One image of a dataset: its row, its masks as pixels when they are asked for, and the image itself."""
 
+import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -51,13 +52,24 @@ class Record:
 
     @property
     def image_id(self) -> str:
-        """32 hex characters that stand for the uri."""
+        """32 hex characters that stand for the uri, or for `source_id` if there is one."""
         return str(self["image_id"])
 
     @property
     def uri(self) -> str:
         """Where the image is."""
         return str(self["uri"])
+
+    @property
+    def source_id(self) -> str | None:
+        """The id that the list of a run gave the image (--id-column); None if it gave none."""
+        value = self["source_id"]
+        return None if value is None else str(value)
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The columns of a list that the run kept (--keep-columns), by name; empty if it kept none."""
+        return dict(json.loads(self["extra"] or "{}"))
 
     @property
     def is_ok(self) -> bool:

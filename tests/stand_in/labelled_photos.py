@@ -11,6 +11,8 @@ from scipy import ndimage
 
 from pipeline.errors import ImageError
 from pipeline.images.decode import DecodedImage, decoded_image
+from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.inputs.source import Source
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, manifest_row, rows_of
 from pipeline.output.format.schema import failed_row, ok_row, table_of
@@ -29,16 +31,31 @@ SHARD_ROWS = 3
 
 def labelled_photos(photos: str, output: str, shards: int | None = None, has_vectors: bool = False) -> Store:
     """The store of the photos, and their dataset at `output`; `none.png` has no mask, `broken.jpg` failed."""
-    store = Store.at(photos)
-    for number, name in enumerate([*NAMES, FAILED]):
-        if store.info(name) is None:  # another dataset of them would be of files that have changed
-            store.publish(name, photo(number, name))
+    store = _photos_at(photos)
     identity = Identity("vit_t", "0" * 64, MaskOptions(mask_embeddings=has_vectors))
     with open_output(Store.at(output), identity, store.url, lambda: _listing(store)) as run:
         rows = [_row(store, image, has_vectors) for image in rows_of(run.dataset.pending())]
         for task, start in enumerate(range(0, len(rows), SHARD_ROWS)[:shards]):
             table = table_of(rows[start : start + SHARD_ROWS], identity.schema)
             write_shards(run.store, f"{run.run}-{task:06d}", table, run.sink().metadata)
+    return store
+
+
+def labelled_listing(source: Source, photos: str, output: str, **how: Any) -> None:
+    """A dataset at `output` of the photos that a source names, each fetched as a run does it."""
+    _photos_at(photos)
+    identity = Identity("vit_t", "0" * 64, MaskOptions())
+    listed_with, place = source.options.of_listing(), str(source.location)
+    with open_output(Store.at(output), identity, place, source.rows, listed_with=listed_with, **how) as run:
+        rows = [_fetched_row(image) for image in rows_of(run.dataset.pending())]
+        write_shards(run.store, f"{run.run}-000000", table_of(rows, identity.schema), run.sink().metadata)
+
+
+def _photos_at(url: str) -> Store:
+    store = Store.at(url)
+    for number, name in enumerate([*NAMES, FAILED]):
+        if store.info(name) is None:  # another dataset of them would be of files that have changed
+            store.publish(name, photo(number, name))
     return store
 
 
@@ -87,9 +104,22 @@ def _listing(store: Store) -> Iterator[ManifestRow]:
         yield from (manifest_row(store.uri(entry.name), entry.size, entry.etag) for entry in page)
 
 
-def _row(store: Store, image: ManifestRow, has_vectors: bool) -> dict[str, Any]:
+def _fetched_row(image: ManifestRow) -> dict[str, Any]:
+    settings = FetchSettings(None, anonymous=False, max_pixels=1 << 20)
     try:
-        decoded: DecodedImage = decoded_image(store.read(image.uri.removeprefix(f"{store.url}/")), 1 << 20)
+        got = fetched(image._asdict(), settings)
+    except ImageError as fault:
+        return failed_row(image._asdict(), fault.reason, str(fault))
+    return _row_of(got.data, image._replace(etag=got.etag), has_vectors=False)
+
+
+def _row(store: Store, image: ManifestRow, has_vectors: bool) -> dict[str, Any]:
+    return _row_of(store.read(image.uri.removeprefix(f"{store.url}/")), image, has_vectors)
+
+
+def _row_of(data: bytes, image: ManifestRow, has_vectors: bool) -> dict[str, Any]:
+    try:
+        decoded: DecodedImage = decoded_image(data, 1 << 20)
     except ImageError as fault:
         return failed_row(image._asdict(), fault.reason, str(fault))
     height, width, _ = decoded.image_HW3.shape

@@ -24,8 +24,8 @@ _MASK_COLUMNS = (
 
 def row_faults(row: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with one row, each as a clause; nothing for a sound one."""
-    if row["image_id"] != image_id(row["uri"]):
-        yield "its image_id is not that of its uri"
+    if row["image_id"] != image_id(row["source_id"] or row["uri"]):
+        yield f"its image_id is not that of its {'source_id' if row['source_id'] else 'uri'}"
     if row["status"] == "failed":
         yield from _failed_row_faults(row)
     elif row["status"] == "ok":

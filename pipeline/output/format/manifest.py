@@ -28,9 +28,10 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("etag", pa.string(), nullable=False),
         pa.field("offset", pa.int64()),
         pa.field("extra", pa.string()),
+        pa.field("source_id", pa.string()),
     ]
 )
-_ADDED_LATER = [MANIFEST_SCHEMA.field(name) for name in ("offset", "extra")]
+_ADDED_LATER = [MANIFEST_SCHEMA.field(name) for name in ("offset", "extra", "source_id")]
 ROWS_A_PART = 50_000  # 20 MB as Python rows: what one sorted chunk holds in memory; 4 MB as an object
 ROWS_A_LINE = 256  # of 256 files merged at once that is 25 MB
 MOST_OPEN = 256  # runs merged at once: a process may have 1,024 open files, and 100 million names are 2,000
@@ -48,11 +49,20 @@ class ManifestRow(NamedTuple):
     etag: str  # "" until it is fetched, if the size is unknown
     offset: int | None = None  # of its first byte in the file that it is a part of
     extra: str | None = None  # columns that its list has of it and the dataset keeps: a JSON object
+    source_id: str | None = None  # the id that its list gives it, of which image_id is made then
+
+    @property
+    def name(self) -> str:
+        """What tells the image from the others of its dataset: its own id, or its uri."""
+        return self.source_id or self.uri
 
 
-def image_id(uri: str) -> str:
-    """32 hex characters from the whole uri: equal names in two folders are two images."""
-    return blake2b(uri.encode(), digest_size=16).hexdigest()
+def image_id(name: str) -> str:
+    """32 hex characters from the whole uri, or from an id of the user's own: `ManifestRow.name`.
+
+    Equal names in two folders are two images.
+    """
+    return blake2b(name.encode(), digest_size=16).hexdigest()
 
 
 def manifest_row(uri: str, size: int, etag: str) -> ManifestRow:
@@ -61,7 +71,7 @@ def manifest_row(uri: str, size: int, etag: str) -> ManifestRow:
 
 
 def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
-    """The rows by uri, each uri once, through sorted chunks on the local disk.
+    """The rows by name, each name once, through sorted chunks on the local disk.
 
     Raises: SamLabelError if that disk is full.
     """
@@ -71,16 +81,16 @@ def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
             runs: list[Path] = []
             last = ""
             for chunk in _batched(rows, ROWS_A_PART):
-                chunk.sort(key=_by_uri)
+                chunk.sort(key=_by_name)
                 # Most stores list in order: then all is one run, and nothing has to be merged.
-                runs += [next(files)] if not runs or chunk[0].uri < last else []
+                runs += [next(files)] if not runs or chunk[0].name < last else []
                 _append(runs[-1], chunk)
-                last = chunk[-1].uri
+                last = chunk[-1].name
             while len(runs) > MOST_OPEN:
                 merged = next(files)
                 _append(merged, _merged(runs[:MOST_OPEN]))
                 runs = [*runs[MOST_OPEN:], merged]
-            for _, same in groupby(_merged(runs), key=_by_uri):
+            for _, same in groupby(_merged(runs), key=_by_name):
                 yield next(same)
     except OSError as fault:
         raise SamLabelError(
@@ -126,7 +136,7 @@ def _append(path: Path, rows: Iterable[ManifestRow]) -> None:
 
 
 def _merged(paths: Iterable[Path]) -> Iterator[ManifestRow]:
-    return heapq.merge(*map(_rows_of_file, paths), key=_by_uri)
+    return heapq.merge(*map(_rows_of_file, paths), key=_by_name)
 
 
 def _rows_of_file(path: Path) -> Iterator[ManifestRow]:
@@ -136,8 +146,8 @@ def _rows_of_file(path: Path) -> Iterator[ManifestRow]:
             yield from map(ManifestRow._make, json.loads(line))
 
 
-def _by_uri(row: ManifestRow) -> str:
-    return row.uri
+def _by_name(row: ManifestRow) -> str:
+    return row.name
 
 
 def _batched(rows: Iterable[ManifestRow], size: int) -> Iterator[list[ManifestRow]]:

@@ -25,7 +25,7 @@ _XY = pa.list_(pa.float32(), 2)
 
 SCHEMA: pa.Schema = pa.schema(
     [
-        pa.field("image_id", pa.string(), nullable=False),  # 32 hex characters, from the uri alone
+        pa.field("image_id", pa.string(), nullable=False),  # 32 hex characters, from source_id or the uri
         pa.field("uri", pa.string(), nullable=False),
         pa.field("etag", pa.string(), nullable=False),
         pa.field("width", pa.int32()),  # of the upright image; null if it could not be decoded
@@ -52,9 +52,12 @@ SCHEMA: pa.Schema = pa.schema(
         # Of GeoTIFFs: six numbers in GDAL's order, and "EPSG:32633".
         pa.field("geo_transform", pa.list_(pa.float64(), 6)),
         pa.field("crs", pa.string()),
+        # Of images that a list names: their id there, and the columns of it that are kept, as a JSON object.
+        pa.field("source_id", pa.string()),
+        pa.field("extra", pa.string()),
     ]
 )
-_LATER = ("pixel_scale", "pixel_range", "bands", "geo_transform", "crs")
+_LATER = ("pixel_scale", "pixel_range", "bands", "geo_transform", "crs", "source_id", "extra")
 # Shards of earlier releases lack them; a reader takes them for null.
 ADDED_LATER = [SCHEMA.field(name) for name in _LATER]
 VECTOR_SIZE = 256  # features of every SAM's image encoder
@@ -208,4 +211,5 @@ def file_metadata(description: Mapping[str, Any], run: str) -> dict[bytes, bytes
 
 
 def _identity(manifest_row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: manifest_row[key] for key in ("image_id", "uri", "etag")}
+    said = {key: manifest_row.get(key) for key in ("source_id", "extra")}
+    return {**{key: manifest_row[key] for key in ("image_id", "uri", "etag")}, **said}

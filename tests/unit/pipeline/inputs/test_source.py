@@ -106,11 +106,8 @@ def test_one_file_is_taken_whatever_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("list.txt", "lists of images are not read yet: name the folder or the prefix"),
-        ("list.csv", "lists of images are not read yet"),
-        ("list.json", "lists of images are not read yet"),
-        ("list.JSONL", "lists of images are not read yet"),
-        ("list.parquet", "lists of images are not read yet"),
+        ("list.json", "lists are read as .txt, .csv, .tsv, .jsonl or .parquet"),
+        ("list.xml", "lists are read as"),
         ("photos.zip", "archives are not read yet: unpack it and name the folder"),
         ("photos.tar", "archives are not read yet"),
         ("photos.tar.gz", "archives are not read yet"),

@@ -24,6 +24,7 @@ NAMES_OF_V1 = ["image_id", "uri", "etag", "width", "height", "exif_orientation",
 NAMES_OF_V1 += ["error_message", "num_masks", "mask_counts", "mask_area", "mask_bbox", "mask_predicted_iou"]
 NAMES_OF_V1 += ["mask_stability_score", "mask_point_coords", "mask_crop_box"]
 ADDED = ["pixel_scale", "pixel_range", "bands", "geo_transform", "crs"]  # null in shards of earlier releases
+ADDED += ["source_id", "extra"]
 
 
 def test_the_columns_are_those_of_version_1() -> None:

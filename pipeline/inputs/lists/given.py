@@ -1,0 +1,73 @@
+"""Which inputs are lists, and where they come from: a file of any store, or standard input."""
+
+import shutil
+import sys
+import tempfile
+from typing import IO
+
+from pipeline.errors import SamLabelError, UsageError
+from pipeline.inputs.lists.formats import format_of_name
+from pipeline.inputs.lists.image_list import ImageList
+from pipeline.inputs.lists.places import ListPlace
+from pipeline.inputs.options import SourceOptions
+from pipeline.store.objects import Entry
+from pipeline.store.storage import Store
+from pipeline.store.uri import Location, location, redacted
+
+STANDARD_INPUT = "-"
+# What a dataset records as the input that it was listed from.
+STANDARD_INPUT_PLACE = Location("file", "/dev/stdin")
+_COLUMN_OPTIONS = ("input_format", "uri_column", "id_column", "keep_columns")
+
+
+def list_of_file(
+    store: Store, file: Entry, options: SourceOptions, output: Location | None
+) -> ImageList | None:
+    """The list that a file is, by its name or by what is said of it; None if it is none."""
+    format_ = options.input_format or format_of_name(file.name)
+    if format_ is None:
+        return None
+    place = location(store.uri(file.name))
+    folder = Location(place.scheme, place.root.rpartition("/")[0])
+    return ImageList(redacted(str(place)), store, file, format_, options, ListPlace(folder, output))
+
+
+def list_of_standard_input(options: SourceOptions, output: Location | None) -> ImageList:
+    """The list on standard input, which is read now; its relative paths start at the working directory.
+
+    Raises: UsageError if that is a terminal.
+    """
+    copy = _copied()
+    store, name = Store.of_uri(f"file://{copy.name}")
+    file = store.info(name)
+    if file is None:
+        raise SamLabelError(f"the copy of standard input in {tempfile.gettempdir()} is gone; run again")
+    format_ = options.input_format or "txt"
+    place = ListPlace(location("."), output)
+    return ImageList("standard input", store, file, format_, options, place, copy)
+
+
+def refuse_list_options(options: SourceOptions, url: str) -> None:
+    """Raises UsageError if an option of lists is given for an input that is no list."""
+    for name in _COLUMN_OPTIONS:
+        if getattr(options, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} is for a list of images, and {redacted(url)} is none; leave it out")
+
+
+def _copied() -> IO[bytes]:
+    """Standard input as a file on the local disk, which can be read twice; closing it removes it."""
+    if sys.stdin.isatty():
+        raise UsageError(
+            "- reads a list of images from standard input, which is a terminal; pipe one into it"
+        )
+    try:
+        copy = tempfile.NamedTemporaryFile(prefix="sam-label-")  # noqa: SIM115  # it outlives this call
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+    except OSError as fault:
+        raise SamLabelError(
+            f"standard input cannot be kept in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to a "
+            "folder on a disk with room"
+        ) from fault
+    return copy

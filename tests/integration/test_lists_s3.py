@@ -1,0 +1,73 @@
+"""A list in one bucket that names images in another, from the plan to a reader, on both servers."""
+
+import gzip
+import io
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from labelled_photos import NAMES, labelled_listing
+from object_stores import new_bucket
+
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+from pipeline.inputs.options import SourceOptions
+from pipeline.inputs.source import Source
+from pipeline.output.commands.validate import validate
+from pipeline.output.dataset import Dataset as Snapshot
+from pipeline.plan import plan
+from pipeline.reading.dataset import Dataset
+from pipeline.reading.named import record_named
+from pipeline.store.storage import Store
+
+
+def as_parquet(uris: list[str]) -> bytes:
+    body = io.BytesIO()
+    pq.write_table(pa.table({"uri": uris, "key": range(len(uris))}), body, row_group_size=3)
+    return body.getvalue()
+
+
+def as_csv(uris: list[str]) -> bytes:
+    rows = "".join(f'"{uri}",{number}\n' for number, uri in enumerate(uris))
+    return gzip.compress(f"uri,key\n{rows}".encode())
+
+
+@pytest.mark.parametrize(("name", "written"), [("l.parquet", as_parquet), ("l.csv.gz", as_csv)])
+def test_a_list_leads_to_images_in_another_bucket(
+    object_store: str, name: str, written: Callable[[list[str]], bytes]
+) -> None:
+    lists, photos, output = (
+        Store.at(f"{object_store}/lists"),
+        f"{new_bucket()}/of mine",
+        f"{object_store}/masks",
+    )
+    uris = [f"{photos}/{one}" for one in NAMES]
+    lists.publish(name, written([*uris, f"{photos}/missing.jpg"]))
+    config = RunConfig(input=lists.uri(name), output=output, id_column="key")
+    planned = plan(config)
+    assert (planned.images, planned.unknown_sizes) == (len(NAMES) + 1, len(NAMES) + 1)
+    labelled_listing(Source.of(config), photos, output)
+    assert validate(output).problems == []
+    snapshot = Snapshot.at(output)
+    assert snapshot.is_complete
+    assert snapshot.failed_by_reason == {"SOURCE_MISSING": 1}
+    record = record_named(Dataset(output), "0")
+    assert (record.uri, record.image.shape) == (uris[0], (32, 48, 3))
+    assert record["etag"] == Store.at(photos).get(NAMES[0]).etag
+
+    lists.publish(name, written(["../photos/a.jpg", "file:///etc/passwd"]))
+    with pytest.raises(
+        UsageError, match=r"(line 3|row 1) names no image .'file:///etc/passwd': it names a file on"
+    ):
+        list(Source.of(config).rows())
+
+
+def test_a_list_that_is_replaced_while_it_is_read_is_refused(object_store: str) -> None:
+    store = Store.at(object_store)
+    store.publish("l.txt", b"a.jpg\n" * 2_000_000)  # more than one request
+    rows = Source.at(f"{object_store}/l.txt", SourceOptions()).rows()
+    assert next(rows).uri == f"{object_store}/a.jpg"
+    store.publish("l.txt", b"b.jpg\n" * 2_000_000)
+    with pytest.raises(UsageError, match="was changed while it was read"):
+        list(rows)

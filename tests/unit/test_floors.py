@@ -22,10 +22,10 @@ FLOORS = {
     ],
     "pipeline": [
         {"errors", "program_log", "suggestion"},
-        {"shutdown"},
+        {"shutdown", "kept_lines"},
         {"store"},
         {"containers", "pixel_reading"},
-        {"config", "output/format"},
+        {"config", "output/format", "metrics"},
         {"cluster", "images", "weights", "output"},
         {"inputs"},
         {"labelling", "plan", "output/commands", "export", "reading", "doctor"},

@@ -100,6 +100,17 @@ def bytes_progress(name: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda here, whole: bar.update(task, completed=here, total=whole or None)
 
 
+@contextmanager
+def drawn_anew() -> Iterator[Callable[[str], None]]:
+    """A callback that shows a text on the terminal in place of the one before, until the block is left."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=Console(), auto_refresh=False, transient=True) as live:
+        yield lambda text: live.update(Text(text), refresh=True)
+
+
 class _Speed:
     """Images per second since the first report, when Ray has started and the models begin to load."""
 

@@ -20,7 +20,8 @@ _FORMS = {
         re.VERBOSE,
     ),
     "a webhook's URL": re.compile(
-        r"https://(?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks|[\w.-]+\.webhook\.office\.com)/"
+        r"https://(?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks"
+        r"|[\w.-]+\.webhook\.office\.com)/"
     ),
 }
 _NAMED = re.compile(
@@ -39,7 +40,8 @@ def refuse_secrets(name: str, text: str) -> None:
     for number, kind in _findings(text):
         raise UsageError(
             f"line {number} of {name} holds what looks like {kind}: take it out, and give it in the "
-            "environment (AWS_ACCESS_KEY_ID, SAM_LABEL_CHECKPOINT or SAM_LABEL_WEBHOOK for a URL), a profile or a role"
+            "environment (AWS_ACCESS_KEY_ID; SAM_LABEL_CHECKPOINT or SAM_LABEL_WEBHOOK for a URL), a profile "
+            "or a role"
         )
 
 

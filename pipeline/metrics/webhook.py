@@ -57,7 +57,7 @@ def _tell(url: str, report: RunReport, ending: Ending) -> None:
         try:
             answer(lambda: _post(url, body), ANSWER_S, "it")
             return
-        except SamLabelError:
+        except (SamLabelError, TimeoutError):
             why = f"no answer within {ANSWER_S:g} s"
         except OSError as refused:
             why = str(refused)

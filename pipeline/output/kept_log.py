@@ -19,8 +19,8 @@ KEEP_S = 30.0  # what a killed run has said in its last half minute is lost
 class KeptLog:
     """Puts the lines every KEEP_S, in a thread of its own, until it is ended."""
 
-    def __init__(self, store: Store, run: str, lines: KeptLines, keep_s: float = KEEP_S) -> None:
-        self._store, self._name, self._lines, self._keep_s = store, log_name(run), lines, keep_s
+    def __init__(self, store: Store, run: str, lines: KeptLines) -> None:
+        self._store, self._name, self._lines = store, log_name(run), lines
         self._put = 0
         self._lock = threading.Lock()
         self._is_over = threading.Event()
@@ -39,7 +39,7 @@ class KeptLog:
                 self._put = number
 
     def _keep(self) -> None:
-        while not self._is_over.wait(self._keep_s):
+        while not self._is_over.wait(KEEP_S):
             try:
                 self.put()
             except StoreError:

@@ -40,7 +40,7 @@ class ShardSink(Datasink[list[Commit]]):
     schema: pa.Schema
     rows_a_shard: int
     logged: Callable[[], AbstractContextManager[None]] = nullcontext  # around each write
-    add_work: Callable[[Work], object] = lambda work: None  # takes what each write has done
+    add_work: Callable[[Work], object] | None = None  # takes what each write has done
 
     def write(self, blocks: Iterable[Block], ctx: Any) -> list[Commit]:
         """The commits of this task's rows. Raises: OutputLocked, StoreError."""
@@ -56,7 +56,8 @@ class ShardSink(Datasink[list[Commit]]):
         with self.logged(), clock.timed(Stage.WRITE, rows.num_rows):
             refuse_if_overtaken(self.store, self.generation)
             commits = write_shards(self.store, name, rows, self.metadata)
-        self.add_work(clock.read())
+        if self.add_work is not None:
+            self.add_work(clock.read())
         return commits
 
     @property

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from run_checks import the_metrics_are_those_of, the_record_has_the_report_of
 from stand_in_generator import photo, stand_in
+from webhook_listener import listening
 
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, TooManyFailures, UsageError
@@ -223,10 +224,14 @@ def test_a_common_cause_ends_it_early(tmp_path: Path) -> None:
         labelled(folder, tmp_path / "out", load=stand_in(delay_s=0.05))
 
 
-def test_progress_is_reported(tmp_path: Path) -> None:
+def test_progress_is_reported_and_a_webhook_told(tmp_path: Path) -> None:
     reports: list[RunProgress] = []
-    config = RunConfig(input=str(photos(tmp_path / "in", 12)), output=str(tmp_path / "out"))
-    run(config, reports.append, load=stand_in())
+    places = {"input": str(photos(tmp_path / "in", 12)), "output": str(tmp_path / "out")}
+    with listening() as listener:
+        summary = run(RunConfig(**places, webhook=listener.url), reports.append, load=stand_in())
+    [told] = listener.told
+    assert (told["run"], told["output"], told["exit_code"]) == (summary.run_id, summary.output, 0)
+    assert told["counts"] == {"images": 12, "labelled": 12, "failed": {}, "masks": summary.masks, "left": 0}
     assert reports[-1] == RunProgress(labelled=12, failed=0, total=12)
     assert [each.labelled for each in reports] == sorted(each.labelled for each in reports)
 

@@ -1,13 +1,11 @@
 """What a webhook is told, by a real server on loopback, and what happens if it does not listen."""
 
-import json
 import logging
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
+from webhook_listener import Listener, listening
 
 from jobs.options.secret_values import kind_of_secret
 from jobs.submission.command_words import run_words
@@ -21,39 +19,10 @@ from pipeline.run import run
 SLACK = "https://hooks.slack.com/services/T0/B0/" + "x" * 24
 
 
-class Listener(ThreadingHTTPServer):
-    """Keeps what it was told; answers with the next of `answers`, then with 200."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.told: list[dict[str, Any]] = []
-        self.answers: list[int] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/hook/s3cret"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        assert isinstance(self.server, Listener)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.told.append(json.loads(body))
-        self.send_response(self.server.answers.pop(0) if self.server.answers else 200)
-        self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    with Listener() as server:
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with listening() as server:
         yield server
-        server.shutdown()
 
 
 def report() -> RunReport:

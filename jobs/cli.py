@@ -6,6 +6,7 @@ torch only when it has work for them, so that --help answers at once.
 """
 
 import io
+import logging
 import sys
 import traceback
 from typing import Annotated
@@ -29,6 +30,7 @@ from jobs.stats_command import stats
 from jobs.submit_command import submit, submitted
 from jobs.verbosity import logged_to_stderr, verbosity_of
 from pipeline.errors import SamLabelError, UsageError
+from pipeline.program_log import for_stderr, is_stderr_json
 from pipeline.shutdown import exit_process, sigterm_interrupts
 from sam_core import __version__
 
@@ -79,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
         except UsageError as mistake:
             code = _fail(str(mistake), mistake.exit_code, "--debug" in arguments)
         else:
-            with logged_to_stderr(verbosity.level):
+            with logged_to_stderr(verbosity.level, verbosity.json):
                 code = _exit_code(others, verbosity.debug)
     exit_process(code)
 
@@ -120,9 +122,11 @@ def _fail_unexpectedly(unexpected: Exception, debug: bool) -> int:
 
 
 def _fail(sentence: str, exit_code: int, debug: bool) -> int:
-    if debug:
+    if debug and not is_stderr_json():
         traceback.print_exc()
-    print(f"sam-label: {sentence}", file=sys.stderr)
+    others = {"exit_code": exit_code, **({"traceback": traceback.format_exc()} if debug else {})}
+    line = for_stderr(f"sam-label: {sentence}", "sam_label", logging.ERROR, **others)
+    print(line, file=sys.stderr)
     return exit_code
 
 
@@ -152,8 +156,14 @@ def options(
         typer.Option(
             "--log-level",
             metavar="LEVEL",
-            help="What to log on stderr: debug, info, warning or error. These three may stand anywhere.",
+            help="What to log on stderr: debug, info, warning or error. These may stand anywhere.",
         ),
     ] = "warning",
+    log_json: Annotated[
+        bool,
+        typer.Option(
+            "--log-json", help="Write log, progress and errors to stderr as JSON, one object a line."
+        ),
+    ] = False,
 ) -> None:
     """Point it at images, get a dataset of masks."""

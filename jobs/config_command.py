@@ -96,4 +96,6 @@ def _value(checked: RunConfig, field: ConfigField) -> Any:
     value: Any = checked
     for name in field.path:
         value = getattr(value, name)
+    if field.name == "webhook" and value is not None:
+        return checked.recorded()["webhook"]
     return redacted(value) if isinstance(value, str) and has_secret(value) else value

@@ -2,18 +2,26 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from jobs.progress import drawn_anew
 from jobs.status_text import status_text
+from jobs.watch_text import watch_line, watch_lines
 from jobs.wording import counted, size
-from pipeline.errors import DatasetInvalid, Reason, UsageError
+from pipeline.errors import DatasetInvalid, Interrupted, Reason, UsageError
+from pipeline.shutdown import exit_process
 from pipeline.suggestion import suggestion
 
 Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Watch = Annotated[
+    bool,
+    typer.Option("--watch", help="Look again and again until the run ends; --json: an object a line."),
+]
 Errors = Annotated[
     list[str] | None,
     typer.Option(
@@ -22,12 +30,36 @@ Errors = Annotated[
 ]
 
 
-def status(output: Output, json_: Json = False) -> int:
+def status(output: Output, json_: Json = False, watch: Watch = False) -> int:
     """What is done, what failed and why, what is left, and who is writing; also while a run goes on."""
+    if watch:
+        return _watch(output, json_)
     from pipeline.output.commands.status import status as dataset_status
 
     state = dataset_status(output)
     print(json.dumps(asdict(state)) if json_ else status_text(state, output))
+    return 0
+
+
+def _watch(output: str, json_: bool) -> int:
+    """Shows the run until it ends; Ctrl-C ends the watch alone."""
+    from pipeline.output.commands.watch import Look, watched
+
+    last: Look | None = None
+    try:
+        with drawn_anew() if sys.stdout.isatty() and not json_ else nullcontext() as draw:
+            for look in watched(output):
+                if draw is not None:
+                    draw(watch_lines(look))
+                elif not look.is_like(last):
+                    print(json.dumps(look.as_json()) if json_ else watch_line(look), flush=True)
+                last = look
+    except KeyboardInterrupt:
+        exit_process(Interrupted.exit_code)
+    if last is not None and sys.stdout.isatty() and not json_:
+        print(watch_lines(last))
+    if not json_:
+        print(f"next: sam-label status {output}", file=sys.stderr)
     return 0
 
 

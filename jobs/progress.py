@@ -8,7 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+from pipeline.program_log import for_stderr, is_stderr_json
 
 if TYPE_CHECKING:
     from pipeline.run import RunProgress
@@ -19,7 +22,7 @@ LINE_EVERY_S = 10.0  # often enough to see life in a log, rare enough to keep it
 @contextmanager
 def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
     """A callback for a run, which shows its progress until the block is left."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or is_stderr_json():
         yield _Lines().show
         return
     from rich.console import Console
@@ -55,7 +58,7 @@ def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
 @contextmanager
 def images_progress() -> Iterator[Callable[[int, int], None]]:
     """A callback for work that goes through a dataset: it takes the images that are done and all of them."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or is_stderr_json():
         yield _CountLines().show
         return
     from rich.console import Console
@@ -97,6 +100,17 @@ def bytes_progress(name: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda here, whole: bar.update(task, completed=here, total=whole or None)
 
 
+@contextmanager
+def drawn_anew() -> Iterator[Callable[[str], None]]:
+    """A callback that shows a text on the terminal in place of the one before, until the block is left."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=Console(), auto_refresh=False, transient=True) as live:
+        yield lambda text: live.update(Text(text), refresh=True)
+
+
 class _Speed:
     """Images per second since the first report, when Ray has started and the models begin to load."""
 
@@ -123,10 +137,8 @@ class _Lines:
         if now == self.last or (time.monotonic() - self.last_s < LINE_EVERY_S and not is_end):
             return
         self.last, self.last_s = now, time.monotonic()
-        print(
-            f"{ended} of {now.total} images, {now.failed} failed {self.speed.text(ended)}".rstrip(),
-            file=sys.stderr,
-        )
+        line = f"{ended} of {now.total} images, {now.failed} failed {self.speed.text(ended)}".rstrip()
+        print(for_stderr(line, "sam_label.progress", **asdict(now)), file=sys.stderr)
 
 
 class _CountLines:
@@ -140,4 +152,4 @@ class _CountLines:
         is_due = time.monotonic() - self.last_s >= LINE_EVERY_S or done == whole
         if is_due and (done, whole) != self.last:
             self.last, self.last_s = (done, whole), time.monotonic()
-            print(f"{done:,} of {whole:,} images", file=sys.stderr)
+            print(for_stderr(f"{done:,} of {whole:,} images", "sam_label.progress"), file=sys.stderr)

@@ -74,6 +74,8 @@ def _counts(figures: "Statistics") -> Iterator[str]:
         yield f"near-duplicates: {near.images:,} {sample} (cosine of {near.similarity} or more)"
     if figures.time.runs:
         yield f"time: {_time(figures)}"
+    if figures.time.stages:
+        yield f"time of workers: {_time_of_workers(figures)}"
 
 
 def _repeats(repeats: "Repeats", how: str) -> str:
@@ -91,6 +93,14 @@ def _time(figures: "Statistics") -> str:
     )
     by_stage = ", ".join(f"{duration(seconds)} {stage}" for stage, seconds in stages if seconds >= 0.5)
     return f"{duration(time.total_s)} in {counted(time.runs, 'run')}" + (f": {by_stage}" if by_stage else "")
+
+
+def _time_of_workers(figures: "Statistics") -> str:
+    """By stage, added up over workers side by side; the longest first."""
+    time = figures.time
+    stages = sorted(time.stages.items(), key=lambda item: -item[1])
+    by_stage = ", ".join(f"{duration(seconds)} {stage}" for stage, seconds in stages)
+    return by_stage if time.reports == time.runs else f"{by_stage} (of {time.reports} of {time.runs} runs)"
 
 
 def _sample(figures: "Statistics") -> Iterator[str]:

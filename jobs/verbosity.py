@@ -1,4 +1,4 @@
-"""How much of the log reaches stderr: warnings, or what `-v`, `--log-level` and `--debug` ask for.
+"""How much of the log reaches stderr, and how: warnings as text, or what the flags ask for.
 
 They may stand anywhere in the command line, since a person adds them to a command that has just failed.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from pipeline.errors import UsageError
-from pipeline.program_log import logged_by
+from pipeline.program_log import as_json, logged_by, stderr_is_json
 from pipeline.suggestion import suggestion
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -23,6 +23,7 @@ class Verbosity:
 
     level: int = logging.WARNING
     debug: bool = False  # tracebacks too
+    json: bool = False  # a JSON object a line
 
 
 def verbosity_of(arguments: Sequence[str]) -> tuple[Verbosity, list[str]]:
@@ -30,7 +31,7 @@ def verbosity_of(arguments: Sequence[str]) -> tuple[Verbosity, list[str]]:
 
     Raises: UsageError for a level that there is not.
     """
-    level, debug, others = logging.WARNING, False, []
+    level, debug, json, others = logging.WARNING, False, False, []
     words = iter(arguments)
     for word in words:
         name, _, value = word.partition("=")
@@ -38,21 +39,31 @@ def verbosity_of(arguments: Sequence[str]) -> tuple[Verbosity, list[str]]:
             others += [word, *words]
         elif word == "--debug":
             debug = True
+        elif word == "--log-json":
+            json = True
         elif word in ("-v", "--verbose"):
             level = min(level, logging.INFO)
         elif name == "--log-level":
             level = _level(value if word != name else next(words, ""))
         else:
             others.append(word)
-    return Verbosity(logging.DEBUG if debug else level, debug), others
+    return Verbosity(logging.DEBUG if debug else level, debug, json), others
 
 
 @contextmanager
-def logged_to_stderr(level: int) -> Iterator[None]:
-    """The program's log from `level` on, a line a record, on stderr for the while."""
+def logged_to_stderr(level: int, json: bool = False) -> Iterator[None]:
+    """The program's log from `level` on, a line a record, on stderr for the while.
+
+    Other handlers get warnings at any level: the log that an output keeps has them.
+    """
     handler = _Stderr()
-    handler.setFormatter(_OneLine("sam-label: %(levelname)s: %(message)s"))
-    with logged_by(handler, level):
+    handler.setLevel(level)
+    if json:
+        handler.setFormatter(_AsJson())
+    else:
+        handler.setFormatter(_OneLine("sam-label: %(levelname)s: %(message)s"))
+        handler.addFilter(lambda record: not getattr(record, "is_repeated", False))
+    with logged_by(handler, min(level, logging.WARNING)), stderr_is_json(json):
         yield
 
 
@@ -73,6 +84,11 @@ class _Stderr(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
+
+
+class _AsJson(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return as_json(record)
 
 
 class _OneLine(logging.Formatter):

@@ -7,10 +7,12 @@ default and help text live here and nowhere else. The masks' own options are a n
 
 import re
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.pixel_reading import PixelReading, band_numbers, one_text_a_scale
+from pipeline.store.hosts import is_link_local_address, site_of
 from pipeline.store.settings import Access, StorageConfig
 from pipeline.store.uri import as_text, redacted
 from sam_core.options import MaskOptions
@@ -139,12 +141,28 @@ class RunConfig(BaseModel):
         default=False, description="Use a remote Ray cluster although it has no token authentication."
     )
 
+    webhook: str | None = Field(
+        default=None,
+        description="URL that gets one POST when the run ends, with how it ended and its counts.",
+    )
     storage: StorageConfig = Field(default=StorageConfig(), description="How stores are reached.")
 
     @field_validator("input", "output", mode="before")
     @classmethod
     def _is_text(cls, place: object) -> object:
         return as_text(place) if isinstance(place, str) else place
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_a_web_address(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("https", "http") or not parts.hostname or "@" in parts.netloc:
+            raise ValueError("it is no https:// or http:// URL with a host and without a password")
+        if is_link_local_address(parts.hostname):
+            raise ValueError("it leads to a link-local host")
+        return url
 
     @field_validator("scale")
     @classmethod
@@ -196,6 +214,8 @@ class RunConfig(BaseModel):
     def recorded(self) -> dict[str, Any]:
         """The options as JSON values, without the secrets of signed URLs: what the output may keep."""
         options = self.model_dump(mode="json")
+        if self.webhook is not None:
+            options["webhook"] = site_of(self.webhook)
         return {name: redacted(value) if isinstance(value, str) else value for name, value in options.items()}
 
     def most_failures(self, images: int) -> int | None:

@@ -16,7 +16,7 @@ import ray
 import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.cluster.attempts import AttemptLedger, LedgerHandle, Tally
+from pipeline.cluster.attempts import AttemptLedger, LedgerHandle, Tally, add_work
 from pipeline.cluster.labeler_pool import LabelerPool
 from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.cluster.supervise import INTERRUPTED, supervised
@@ -28,15 +28,19 @@ from pipeline.inputs.source import Source
 from pipeline.labelling.fetch import fetched_block
 from pipeline.labelling.labeler import Labeler, LabelerSettings, LoadGenerator
 from pipeline.labelling.sam_generator import sam_generator
+from pipeline.metrics.published import Published, RunMetrics
+from pipeline.metrics.report import RunReport
+from pipeline.metrics.webhook import announced
 from pipeline.output.commits import failed_by_reason
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
 from pipeline.output.pending import PendingPart
 from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
 from pipeline.plan import refuse_other_listing
+from pipeline.program_log import logged_by
 from pipeline.shutdown import sigterm_interrupts
 from pipeline.store.storage import Store
-from pipeline.store.uri import refuse_overlap
+from pipeline.store.uri import redacted, refuse_overlap
 from pipeline.weights.models import Weights, weights_of
 from sam_core.decoding.native import built
 
@@ -86,11 +90,20 @@ def run(
 
     Raises: SamLabelError; every kind leaves the output whole and the rest for the next run.
     """
+    report = RunReport(redacted(config.output))
+    with announced(config.webhook, report), logged_by(report.log):
+        return _run(config, progress or (lambda _: None), load, report)
+
+
+def _run(
+    config: RunConfig, progress: Callable[[RunProgress], None], load: LoadGenerator, report: RunReport
+) -> RunSummary:
     started = time.monotonic()
     weights = weights_of(config)
     identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
     source, store = Source.of(config), Store.at(config.output, config.output_access)
     refuse_overlap(source.location, store.location)
+    report.output = store.url
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
     refuse_other_listing(dataset, source, config.refresh)
     if dataset is None or config.refresh:
@@ -113,14 +126,16 @@ def run(
                 overwrite=config.overwrite,
                 listed_with=source.options.of_listing(),
                 settings=config.recorded(),
+                report=report,
             ) as output,
         ):
             if output.dataset.left:
                 with ray_session(config) as pool:
                     if pool.device == "cpu" and config.mask.precision == "float32" and built.is_missing():
                         _log.warning(built.NOT_BUILT)
-                    labelling = _Labelling(config, output, source.root, weights, pool, load)
-                    labelling.label_the_rest(progress or (lambda _: None))
+                    report.device, report.labelers = pool.device, pool.workers
+                    labelling = _Labelling(config, output, source.root, weights, pool, load, report)
+                    labelling.label_the_rest(progress)
     except KeyboardInterrupt:
         raise Interrupted(INTERRUPTED) from None
     summary = _summary(output.dataset.again(), output.run, pool, time.monotonic() - started)
@@ -142,6 +157,7 @@ class _Labelling:
     weights: Weights
     pool: LabelerPool
     load: LoadGenerator
+    report: RunReport
 
     @property
     def images(self) -> int:
@@ -152,8 +168,13 @@ class _Labelling:
     def label_the_rest(self, progress: Callable[[RunProgress], None]) -> None:
         """Labels the images, watched over, and sees that each has come to a row."""
         ledger = _ledger()
+        self.report.images = self.images
+        metrics = RunMetrics(self.report)
 
         def on_tick(tally: Tally) -> None:
+            self.report.count(tally.labelled, tally.failed_by_reason, tally.masks)
+            self.report.work = tally.work
+            metrics.show(is_last=self.report.left == 0)
             progress(RunProgress(tally.labelled, tally.failed, self.images))
             self.output.check()
 
@@ -176,6 +197,7 @@ class _Labelling:
         config, pool = self.config, self.pool
         images_in_block = config.images_per_block or pool.images_in_block(self.images)
         settings = LabelerSettings.of(config, self.weights, pool)
+        published = Published(self.report.output, self.report.run)
         parts = [asdict(part) for part in self.output.dataset.pending_parts()]
         logged = partial(logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel())
         (
@@ -196,7 +218,7 @@ class _Labelling:
             )
             .map_batches(
                 Labeler,
-                fn_constructor_args=(settings, self.load, ledger, logged),
+                fn_constructor_args=(settings, self.load, ledger, logged, published),
                 batch_size=images_in_block,
                 batch_format="pyarrow",
                 compute=ray.data.ActorPoolStrategy(size=pool.workers),
@@ -204,7 +226,7 @@ class _Labelling:
                 num_gpus=pool.gpus,
             )
             .write_datasink(
-                replace(self.output.sink(self.images), logged=logged),
+                replace(self.output.sink(self.images), logged=logged, add_work=partial(add_work, ledger)),
                 ray_remote_args={"num_cpus": LIGHT_CPUS},
             )
         )

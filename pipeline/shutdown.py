@@ -2,9 +2,10 @@
 
 Schedulers leave 30 s between SIGTERM and SIGKILL. If the store and Ray hang too, these seconds go to the
 images at work (DRAIN_S and ABANDON_S, cluster/supervise.py), to Ray (RAY_END_S, cluster/session.py), to the
-output (CLOSE_S and RELEASE_S, output/) and to the summary (SUMMARY_S, jobs/run_command.py). While a run
-ends no call is tried twice, and one that hangs is left behind; the process exits without waiting for it.
-A process that goes on, as that of a library's user, is as it was before: the end is over once nobody waits.
+output (CLOSE_S and RELEASE_S, output/), to the webhook (INTERRUPTED_S, metrics/webhook.py) and to the summary
+(SUMMARY_S, jobs/run_command.py). While a run ends no call is tried twice, and one that hangs is left behind;
+the process exits without waiting for it. A process that goes on, as that of a library's user, is as it was
+before: the end is over once nobody waits.
 """
 
 import logging

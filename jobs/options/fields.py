@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import UsageError
+from pipeline.store.uri import redacted
 from pipeline.suggestion import suggestion
 
 ENVIRONMENT_PREFIX = "SAM_LABEL_"
@@ -119,4 +120,5 @@ def _sentence(error: ErrorDetails, place: str | None) -> str:
         return f"{place} is missing: give it on the command line or in a job file"
     given = error["input"]
     choices = str(error.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ").split(", ")
-    return f"{place} is {given!r}: {reason[0].lower()}{reason[1:]}{suggestion(str(given), choices)}"
+    shown = redacted(given) if isinstance(given, str) else given
+    return f"{place} is {shown!r}: {reason[0].lower()}{reason[1:]}{suggestion(str(given), choices)}"

@@ -22,6 +22,7 @@ EXAMPLES = {
     "limit": "100",
     "workers": "1",
     "address": '"auto"',
+    "webhook": '"https://example.com/labelled"  # one whose path is a secret belongs in SAM_LABEL_WEBHOOK',
 }
 
 

@@ -19,6 +19,10 @@ _FORMS = {
         |npm_[A-Za-z0-9]{36}|pypi-[\w-]{50,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+)""",
         re.VERBOSE,
     ),
+    "a webhook's URL": re.compile(
+        r"https://(?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks"
+        r"|[\w.-]+\.webhook\.office\.com)/"
+    ),
 }
 _NAMED = re.compile(
     r"""^[\s\#]*(?:[\w."'-]*[._"'-])?
@@ -36,7 +40,8 @@ def refuse_secrets(name: str, text: str) -> None:
     for number, kind in _findings(text):
         raise UsageError(
             f"line {number} of {name} holds what looks like {kind}: take it out, and give it in the "
-            "environment (AWS_ACCESS_KEY_ID, SAM_LABEL_CHECKPOINT for a signed URL), a profile or a role"
+            "environment (AWS_ACCESS_KEY_ID; SAM_LABEL_CHECKPOINT or SAM_LABEL_WEBHOOK for a URL), a profile "
+            "or a role"
         )
 
 

@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from jobs.options.fields import config_fields
+from jobs.options.secret_values import kind_of_secret
 from jobs.options.variables import escaped
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
@@ -21,7 +22,7 @@ def run_words(config: RunConfig) -> list[str]:
         value: Any = config
         for name in field.path:
             value = getattr(value, name)
-        if isinstance(value, str) and has_secret(value):
+        if isinstance(value, str) and (has_secret(value) or kind_of_secret(value)):
             raise UsageError(
                 f"{field.name} holds a secret, which whoever lists the cluster's jobs would read; set "
                 f"{field.variable} on the cluster instead"

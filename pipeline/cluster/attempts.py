@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 from pipeline.cluster.worker_log import LogLine, RecentLines
 from pipeline.errors import Reason
+from pipeline.metrics.work import Work
+from pipeline.program_log import Origin
 
 MOST_ATTEMPTS = 3
 # A labeler that dies after it finished its images, as when it puts their rows together, points to no image.
@@ -32,9 +34,16 @@ class Tally:
     labelled: int = 0
     failed: int = 0
     failed_by_reason: dict[str, int] = field(default_factory=dict)
+    masks: int = 0
+    work: Work = field(default_factory=Work)
     gave_up: str | None = None  # the message of a labeler that ends the whole run
     unavailable_in_a_row: int = 0  # of the last images finished; each was tried for 45 s
     log: tuple[LogLine, ...] = ()  # what workers have logged since the driver last asked
+
+
+def add_work(ledger: LedgerHandle, work: Work) -> None:
+    """Tells the ledger what this process has done; waits for no answer."""
+    ledger.add_work.remote(work)
 
 
 class AttemptLedger:
@@ -45,6 +54,8 @@ class AttemptLedger:
         self._finished: OrderedDict[str, int] = OrderedDict()  # how often
         self._reasons: Counter[str] = Counter()
         self._labelled = 0
+        self._masks = 0
+        self._work = Work()
         self._unavailable_in_a_row = 0
         self._is_stopping = False
         self._gave_up: str | None = None
@@ -68,12 +79,12 @@ class AttemptLedger:
         self._attempts[image_id] = self._attempts.get(image_id, 0) + 1
         return self._attempts[image_id]
 
-    def finish(self, reasons: Mapping[str, str | None]) -> None:
-        """Notes that images have their rows; those that failed with their reason."""
+    def finish(self, reasons: Mapping[str, str | None], masks: Mapping[str, int] | None = None) -> None:
+        """Notes that images have their rows; those that failed with their reason, the others with masks."""
         for image_id, reason in reasons.items():
-            self._finish(image_id, reason)
+            self._finish(image_id, reason, (masks or {}).get(image_id, 0))
 
-    def _finish(self, image_id: str, reason: str | None) -> None:
+    def _finish(self, image_id: str, reason: str | None, masks: int) -> None:
         self._attempts.pop(image_id, None)
         if image_id in self._finished:
             self._finished[image_id] += 1
@@ -91,8 +102,13 @@ class AttemptLedger:
             self._unavailable_in_a_row = 0
         if reason is None:
             self._labelled += 1
+            self._masks += masks
         else:
             self._reasons[reason] += 1
+
+    def add_work(self, work: Work) -> None:
+        """Adds what a worker has done since it last said so."""
+        self._work += work
 
     def tally(self, after: int = 0) -> Tally:
         """What has been finished, with the log lines whose numbers are higher than `after`."""
@@ -100,14 +116,16 @@ class AttemptLedger:
             labelled=self._labelled,
             failed=self._reasons.total(),
             failed_by_reason=dict(self._reasons),
+            masks=self._masks,
+            work=self._work,
             gave_up=self._gave_up,
             unavailable_in_a_row=self._unavailable_in_a_row,
             log=self._recent.after(after),
         )
 
-    def log(self, logger: str, level: int, text: str) -> None:
+    def log(self, logger: str, level: int, text: str, origin: Origin | None = None) -> None:
         """Keeps a log line for the driver."""
-        self._recent.add(logger, level, text)
+        self._recent.add(logger, level, text, origin)
 
     def stop(self) -> None:
         """From now on nothing begins."""

@@ -22,7 +22,7 @@ from pipeline.errors import GO_ON, ClusterLost, Interrupted, SamLabelError
 from pipeline.shutdown import Call, in_the_time_left, signals_noted
 
 TICK_S = 0.25  # between two calls of `on_tick`
-DRAIN_S, ABANDON_S = 12.0, 3.0  # of the 30 s that a run has to end in (pipeline/shutdown.py)
+DRAIN_S, ABANDON_S = 10.0, 3.0  # of the 30 s that a run has to end in (pipeline/shutdown.py)
 ANSWER_S = 5.0  # in which the ledger answers a call of microseconds, if anything of Ray is left
 INTERRUPTED = f"interrupted; {GO_ON}"
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import ray
 
-from pipeline.program_log import logged_by
+from pipeline.program_log import Origin, logged_by
 
 MOST_LINES = 500  # kept between two looks of the driver: a fault of every image is to cost no memory
 
@@ -30,6 +30,7 @@ class LogLine:
     logger: str
     level: int
     text: str
+    origin: Origin | None = None
 
 
 class RecentLines:
@@ -39,9 +40,9 @@ class RecentLines:
         self._lines: deque[LogLine] = deque(maxlen=MOST_LINES)
         self._last = 0
 
-    def add(self, logger: str, level: int, text: str) -> None:
+    def add(self, logger: str, level: int, text: str, origin: Origin | None = None) -> None:
         self._last = max(self._last + 1, time.time_ns())
-        self._lines.append(LogLine(self._last, logger, level, text))
+        self._lines.append(LogLine(self._last, logger, level, text, origin))
 
     def after(self, number: int) -> tuple[LogLine, ...]:
         """The lines with higher numbers, the oldest first."""
@@ -49,19 +50,33 @@ class RecentLines:
 
 
 class LogRelay:
-    """The driver's end: logs each line once, and a text that several workers logged once as well."""
+    """The driver's end: logs each line once, and a text that several workers logged once for each image.
+
+    What was said before of another image is marked as repeated: one line of it is enough for people.
+    """
 
     def __init__(self) -> None:
         self.last = 0  # number of the last line seen
-        self._texts: set[tuple[str, str]] = set()
+        self._texts: set[tuple[str, ...]] = set()
 
     def log(self, lines: Iterable[LogLine]) -> None:
         for line in lines:
             self.last = line.number
-            if (line.logger, line.text) not in self._texts:
-                if len(self._texts) < MOST_LINES:
-                    self._texts.add((line.logger, line.text))
-                logging.getLogger(line.logger).log(line.level, "%s", line.text)
+            image_id = line.origin.image_id if line.origin else None
+            is_repeated = self._was_seen(line.logger, line.text)
+            if image_id is None and is_repeated:
+                continue
+            if image_id is not None and self._was_seen(line.logger, line.text, image_id):
+                continue
+            extra = {"origin": line.origin, "is_repeated": is_repeated}
+            logging.getLogger(line.logger).log(line.level, "%s", line.text, extra=extra)
+
+    def _was_seen(self, *text: str) -> bool:
+        if text in self._texts:
+            return True
+        if len(self._texts) < 2 * MOST_LINES:
+            self._texts.add(text)
+        return False
 
 
 @contextmanager
@@ -78,4 +93,5 @@ class _ToLedger(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if ray.is_initialized():
-            self._ledger.log.remote(record.name, record.levelno, record.getMessage())
+            origin = Origin.of(record, is_worker=True)
+            self._ledger.log.remote(record.name, record.levelno, record.getMessage(), origin)

@@ -12,11 +12,13 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from pipeline.cluster.attempts import LedgerHandle
+from pipeline.cluster.attempts import LedgerHandle, add_work
 from pipeline.cluster.worker_log import Logged
 from pipeline.errors import ImageError
 from pipeline.images.fetch import FetchSettings, fetched, is_read_by_window
+from pipeline.metrics.work import Stage, WorkClock
 from pipeline.output.format.manifest import MANIFEST_SCHEMA
+from pipeline.program_log import about_image
 
 FETCHED_SCHEMA = pa.schema(
     [
@@ -36,8 +38,10 @@ def fetched_block(
 ) -> pa.Table:
     """The manifest rows with each image's bytes or error, as FETCHED_SCHEMA; none once the run stops."""
     rows = [] if ray.get(ledger.is_stopping.remote()) else images.to_pylist()
-    with logged(), ThreadPoolExecutor(THREADS) as threads:
+    clock = WorkClock()
+    with clock.timed(Stage.FETCH, len(rows)), logged(), ThreadPoolExecutor(THREADS) as threads:
         images_and_faults = list(threads.map(partial(_fetched_row, settings=settings), rows))
+    add_work(ledger, clock.read())
     return pa.Table.from_pylist(images_and_faults, schema=FETCHED_SCHEMA)
 
 
@@ -45,7 +49,8 @@ def _fetched_row(row: dict[str, Any], settings: FetchSettings) -> dict[str, Any]
     try:
         if is_read_by_window(row, settings):
             return row
-        got = fetched(row, settings)
+        with about_image(row["image_id"], row["uri"]):
+            got = fetched(row, settings)
     except ImageError as fault:
         return {**row, "error": fault.reason.value, "error_message": str(fault)}
     return {**row, "etag": got.etag, "data": got.data}

@@ -5,6 +5,7 @@ through the object store, and memory holds a few images, however large a block i
 is in `sam_core`.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,15 +18,20 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from pipeline.cluster.attempts import MOST_ATTEMPTS, LedgerHandle
+from pipeline.cluster.attempts import MOST_ATTEMPTS, LedgerHandle, add_work
 from pipeline.cluster.labeler_pool import LabelerPool
 from pipeline.cluster.worker_log import Logged
 from pipeline.config import RunConfig
 from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode_pool import DecodeLimits, DecodePool
+from pipeline.labelling.gpu_memory import show_gpu_memory
 from pipeline.labelling.opening import Image, Opening
+from pipeline.metrics.published import Published
+from pipeline.metrics.work import Stage, WorkClock
 from pipeline.output.format.schema import failed_row, ok_row, schema_of, table_of
+from pipeline.program_log import about_image
 from pipeline.store.settings import DEFAULT_ACCESS, Access
+from pipeline.store.uri import redacted
 from pipeline.weights.models import Weights
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
@@ -35,6 +41,7 @@ Row = dict[str, Any]
 # What a labeler begins and finishes in one message to the ledger: a fast one would send it hundreds a second,
 # and an order to stop, or progress, may wait no longer than this.
 BEAT_S = 3.0
+_log = logging.getLogger("sam_label.images")
 
 
 class MaskGenerator(Protocol):
@@ -87,8 +94,10 @@ class Labeler:
         load: LoadGenerator,
         ledger: LedgerHandle,
         logged: Logged = nullcontext,
+        published: Published | None = None,
     ) -> None:
-        self._ledger, self._logged = ledger, logged
+        self._ledger, self._logged, self._published = ledger, logged, published
+        self._clock = WorkClock()
         try:
             with logged():
                 self._generator = load(settings)
@@ -101,6 +110,7 @@ class Labeler:
         self._images_at_once = settings.images_at_once
         self._images_a_beat = 1  # as many as took BEAT_S in the block before
         self._finished: dict[str, str | None] = {}  # why they failed, of images the ledger has not heard of
+        self._finished_masks: dict[str, int] = {}
         self._decoders = DecodePool(settings.decoders, settings.decode_limits)
         self._opening = Opening(
             self._decoders, settings.decode_limits, bool(settings.mask.tile_size), settings.access
@@ -108,8 +118,12 @@ class Labeler:
         self._threads = ThreadPoolExecutor(settings.decoders)
 
     def __call__(self, images: pa.Table) -> pa.Table:
-        with self._logged():
-            return table_of(list(self._rows(images.to_pylist())), self._schema)
+        with self._clock.block(), self._logged():
+            labelled = table_of(list(self._rows(images.to_pylist())), self._schema)
+        add_work(self._ledger, self._clock.read())
+        if self._published is not None:
+            show_gpu_memory(self._published)
+        return labelled
 
     def _rows(self, images: list[Row]) -> Iterator[Row]:
         started_s, begun, suspects = time.monotonic(), 0, set[str]()
@@ -157,21 +171,28 @@ class Labeler:
 
     def _tell_finished(self) -> None:
         if self._finished:
-            self._ledger.finish.remote(self._finished)
-        self._finished = {}
+            self._ledger.finish.remote(self._finished, self._finished_masks)
+        self._finished, self._finished_masks = {}, {}
 
     def _labelled(self, group: list[tuple[Row, Image]]) -> Iterator[Row]:
-        for (image, decoded), masks in zip(group, self._masks([each for _, each in group]), strict=True):
+        one = group[0][0] if len(group) == 1 else None
+        with about_image(one["image_id"], one["uri"]) if one else nullcontext():
+            found = self._masks([each for _, each in group])
+        for (image, decoded), masks in zip(group, found, strict=True):
             if isinstance(masks, ImageError):
                 yield self._failed(image, masks)
             else:
                 self._finished[image["image_id"]] = None
+                self._finished_masks[image["image_id"]] = len(masks)
                 yield ok_row(image, decoded, masks)
 
     def _masks(self, group: list[Image]) -> list[ImageMasks | ImageError]:
         """The masks of each image, or its own fault: a group that fails is labelled one by one."""
+        if not group:
+            return []
         try:
-            return [*self._generator.generate_batch([each.pixels for each in group])] if group else []
+            with self._clock.timed(Stage.LABEL, len(group)):
+                return [*self._generator.generate_batch([each.pixels for each in group])]
         except ImageError as fault:  # of a window of a scene
             own_fault = fault
         except Exception as fault:  # noqa: BLE001  # any error fails one image, and the others are labelled
@@ -180,16 +201,23 @@ class Labeler:
 
     def _failed(self, image: Row, fault: ImageError) -> Row:
         self._finished[image["image_id"]] = fault.reason.value
+        with about_image(image["image_id"], image["uri"]):
+            _log.info("%s failed with %s: %s", redacted(image["uri"]), fault.reason.value, fault)
         return failed_row(image, fault.reason, str(fault))
 
     def _decoded_ahead(self, images: list[Row]) -> Iterator[tuple[Row, Future[Image]]]:
         """Each image and its decoding; while it is used, each decoder is at work on a later one."""
         ahead: list[tuple[Row, Future[Image]]] = []
         for image in images:
-            ahead.append((image, self._threads.submit(self._opening.image_of, image)))
+            ahead.append((image, self._threads.submit(self._decoded, image)))
             if len(ahead) > self._decoders.size:
                 yield ahead.pop(0)
         yield from ahead
+
+    def _decoded(self, image: Row) -> Image:
+        is_fetched = image["error"] is None
+        with self._clock.timed(Stage.DECODE, int(is_fetched)), about_image(image["image_id"], image["uri"]):
+            return self._opening.image_of(image)
 
 
 def labeler_fault(fault: Exception) -> ImageError:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from ray.data.block import Block, BlockAccessor
 from ray.data.datasource import Datasink
 
+from pipeline.metrics.work import Stage, Work, WorkClock
 from pipeline.output.commits import Commit
 from pipeline.output.format.names import labelled, run_id
 from pipeline.output.format.schema import conformed
@@ -39,6 +40,7 @@ class ShardSink(Datasink[list[Commit]]):
     schema: pa.Schema
     rows_a_shard: int
     logged: Callable[[], AbstractContextManager[None]] = nullcontext  # around each write
+    add_work: Callable[[Work], object] | None = None  # takes what each write has done
 
     def write(self, blocks: Iterable[Block], ctx: Any) -> list[Commit]:
         """The commits of this task's rows. Raises: OutputLocked, StoreError."""
@@ -50,9 +52,13 @@ class ShardSink(Datasink[list[Commit]]):
             ]
         )
         name = labelled(run_id(self.generation), ctx.task_idx)
-        with self.logged():
+        clock = WorkClock()
+        with self.logged(), clock.timed(Stage.WRITE, rows.num_rows):
             refuse_if_overtaken(self.store, self.generation)
-            return write_shards(self.store, name, rows, self.metadata)
+            commits = write_shards(self.store, name, rows, self.metadata)
+        if self.add_work is not None:
+            self.add_work(clock.read())
+        return commits
 
     @property
     def min_rows_per_write(self) -> int:

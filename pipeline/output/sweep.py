@@ -16,6 +16,7 @@ from pipeline.store.storage import Store
 # Where runs leave files behind. What is beside them may be large, and not for us to look into.
 SWEPT_FOLDERS = ("_commits", "_runs", "data", "manifest")
 WHOLE_OUTPUT = ("",)
+_KEPT = (Kind.RECORD, Kind.LOG, Kind.DATASET, Kind.CARD, Kind.REPORT)
 
 
 @dataclass(frozen=True)
@@ -57,4 +58,4 @@ def _is_left_behind(file: OwnFile) -> bool:
     """Whether a file that no record names is of no use; locks are removed by who takes the next one."""
     if file.kind in (Kind.LOCK, Kind.PROBE):
         return False
-    return not file.is_whole or file.kind not in (Kind.RECORD, Kind.DATASET, Kind.CARD, Kind.REPORT)
+    return not file.is_whole or file.kind not in _KEPT

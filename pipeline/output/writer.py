@@ -10,24 +10,26 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import OutputLocked, StoreError, UsageError
-from pipeline.output.card import publish_card
-from pipeline.output.commits import Commit, RunRecord, now
+from pipeline.metrics.report import RunReport
+from pipeline.output.closing import close_run
+from pipeline.output.commits import Commit, RunRecord
 from pipeline.output.dataset import Dataset
 from pipeline.output.forget import forget_rows
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows, write_manifest
 from pipeline.output.format.names import DATASET, Kind, own_file, record_name, whole_file
 from pipeline.output.format.schema import file_metadata
+from pipeline.output.kept_log import kept_log
 from pipeline.output.lock import Lock, held_lock, output_fault, refuse_if_overtaken
 from pipeline.output.made_with import made_with
 from pipeline.output.refresh import Refreshed
-from pipeline.output.sweep import sweep
 from pipeline.shutdown import in_the_time_left
 from pipeline.store.storage import Store
 
@@ -81,6 +83,7 @@ def open_output(
     listed_with: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     filtered_from: str | None = None,
+    report: RunReport | None = None,
 ) -> Iterator[OutputRun]:
     """The output of a labelling run, until the end of the block; the input is listed only if it has to be.
 
@@ -117,29 +120,36 @@ def open_output(
         if before is None or refresh:
             record = replace(record, listed_with=dict(listed_with or {}))
         record = replace(record, identity=identity, filtered_from=filtered_from)
-        with switched(store, lock, record, before.commits if before else ()) as output:
+        with switched(store, lock, record, before.commits if before else (), report) as output:
             yield output
 
 
 @contextmanager
 def switched(
-    store: Store, lock: Lock, record: RunRecord, known: Sequence[Commit] = ()
+    store: Store,
+    lock: Lock,
+    record: RunRecord,
+    known: Sequence[Commit] = (),
+    report: RunReport | None = None,
 ) -> Iterator[OutputRun]:
     """The run whose record becomes the current one now; at the end of the block it is closed.
 
-    `known` are commits that need not be read again.
+    `known` are commits that need not be read again. `report` is for the record to keep, and names the run.
     """
     refuse_if_overtaken(store, lock.generation)
     if not store.create(record_name(record.run), record.to_json()):
         raise OutputLocked(f"run {record.run} exists already in {store.url}; run again")
     _publish_dataset_json(store, record)
-    try:
-        yield OutputRun(Dataset.in_store(store, known), lock)
-    except BaseException as fault:
-        how = type(fault).__name__
-        in_the_time_left(lambda: _close(store, lock, record, how, known), CLOSE_S)
-        raise
-    _close(store, lock, record, "finished", known)
+    report = report or RunReport(store.url)
+    report.run = record.run
+    with kept_log(store, record.run, report.log) as log:
+        close = partial(close_run, store, lock.generation, record, known, report, log)
+        try:
+            yield OutputRun(Dataset.in_store(store, known), lock)
+        except BaseException as fault:
+            in_the_time_left(partial(close, fault), CLOSE_S)
+            raise
+        close(None)
 
 
 def dataset_to_resume(
@@ -257,15 +267,3 @@ def _publish_dataset_json(store: Store, record: RunRecord) -> None:
     data = json.dumps(description, indent=1).encode()
     if store.info(DATASET) is None or store.read(DATASET) != data:
         store.publish(DATASET, data)
-
-
-def _close(store: Store, lock: Lock, record: RunRecord, how: str, known: Sequence[Commit]) -> None:
-    refuse_if_overtaken(store, lock.generation)
-    swept = sweep(store, record)
-    _log.debug("swept %d files, %d bytes", swept.files, swept.bytes)
-    end = Dataset.in_store(store, known)
-    counts = {"labelled": end.labelled, "failed": end.failed_by_reason, "masks": end.masks, "left": end.left}
-    store.publish(
-        record_name(record.run), replace(record, ended={"how": how, "at": now(), **counts}).to_json()
-    )
-    publish_card(end)

@@ -1,8 +1,9 @@
 """How long the runs took that labelled a dataset, by what their records and commits say."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from pipeline.output.commits import Commit, RunRecord, run_records
 from pipeline.output.dataset import Dataset
@@ -23,6 +24,8 @@ class RunTimes:
     further_shards_s: float
     closing_s: float  # after the last shard
     unknown_s: float  # of runs whose shards were put together, or retried, since
+    stages: dict[str, float] = field(default_factory=dict)  # seconds of workers, by the runs' reports
+    reports: int = 0  # of so many of them: a run that was killed has none
 
 
 def run_times(dataset: Dataset) -> RunTimes:
@@ -33,7 +36,19 @@ def run_times(dataset: Dataset) -> RunTimes:
     parts = [(0.0, 0.0, 0.0, 0.0), *(_parts(record, dataset.commits) for record in runs)]
     first, further, closing, unknown = (round(sum(stage), 3) for stage in zip(*parts, strict=True))
     total = round(first + further + closing + unknown, 3)
-    return RunTimes(len(runs), total, first, further, closing, unknown)
+    reports = [report for record in runs if (report := (record.ended or {}).get("report"))]
+    return RunTimes(
+        len(runs), total, first, further, closing, unknown, _seconds_by_stage(reports), len(reports)
+    )
+
+
+def _seconds_by_stage(reports: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """What workers took at each stage, added up."""
+    totals: dict[str, float] = {}
+    for report in reports:
+        for stage, figures in report["stages"].items():
+            totals[stage] = round(totals.get(stage, 0.0) + figures["seconds"], 3)
+    return totals
 
 
 def _parts(record: RunRecord, commits: Iterable[Commit]) -> tuple[float, float, float, float]:

@@ -7,6 +7,7 @@ the web they are not (pipeline/store/web_session.py), since a list may come from
 
 import ipaddress
 import socket
+from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
 
@@ -39,6 +40,12 @@ def is_public(address: Address) -> bool:
         if inner is not None:
             return is_public(inner)
     return address.is_global and not address.is_multicast
+
+
+def site_of(url: str) -> str:
+    """Scheme and host of a URL, without the rest: what may be said of one whose path is a secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}"
 
 
 def is_this_machine(host: str) -> bool:

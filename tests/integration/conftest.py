@@ -34,6 +34,7 @@ def one_ray() -> Iterator[None]:
         include_dashboard=False,
         log_to_driver=False,
         object_store_memory=200 << 20,
+        _system_config={"metrics_report_interval_ms": 1000},  # ten seconds else, which a test would wait
     )
     yield
     ray.shutdown()

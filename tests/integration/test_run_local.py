@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from run_checks import the_metrics_are_those_of, the_record_has_the_report_of
 from stand_in_generator import photo, stand_in
+from webhook_listener import listening
 
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, TooManyFailures, UsageError
@@ -77,6 +79,8 @@ def test_every_file_ends_in_one_row(tmp_path: Path) -> None:
     assert (summary.labelled, summary.failed, summary.total) == (29, 5, 34)
     assert summary.masks == sum(row["num_masks"] or 0 for row in by_name.values())
     assert (summary.skipped_files, summary.skipped_links) == (1, 1)
+    the_metrics_are_those_of(summary)
+    the_record_has_the_report_of(summary)
 
 
 def test_links_are_followed_on_request_and_the_dataset_keeps_to_it(tmp_path: Path) -> None:
@@ -205,6 +209,8 @@ def test_too_many_failures_end_it_early(tmp_path: Path) -> None:
     with pytest.raises(TooManyFailures, match="more than the 10") as caught:
         labelled(folder, tmp_path / "out", max_failures="10")
     assert caught.value.exit_code == 3
+    ended = Dataset.at(str(tmp_path / "out")).record.ended or {}
+    assert (ended["outcome"], ended["exit_code"], ended["sentence"]) == ("failed", 3, str(caught.value))
     assert 10 < Dataset.at(str(tmp_path / "out")).failed < 120, (
         "what was done is kept, the rest was not begun"
     )
@@ -218,10 +224,14 @@ def test_a_common_cause_ends_it_early(tmp_path: Path) -> None:
         labelled(folder, tmp_path / "out", load=stand_in(delay_s=0.05))
 
 
-def test_progress_is_reported(tmp_path: Path) -> None:
+def test_progress_is_reported_and_a_webhook_told(tmp_path: Path) -> None:
     reports: list[RunProgress] = []
-    config = RunConfig(input=str(photos(tmp_path / "in", 12)), output=str(tmp_path / "out"))
-    run(config, reports.append, load=stand_in())
+    places = {"input": str(photos(tmp_path / "in", 12)), "output": str(tmp_path / "out")}
+    with listening() as listener:
+        summary = run(RunConfig(**places, webhook=listener.url), reports.append, load=stand_in())
+    [told] = listener.told
+    assert (told["run"], told["output"], told["exit_code"]) == (summary.run_id, summary.output, 0)
+    assert told["counts"] == {"images": 12, "labelled": 12, "failed": {}, "masks": summary.masks, "left": 0}
     assert reports[-1] == RunProgress(labelled=12, failed=0, total=12)
     assert [each.labelled for each in reports] == sorted(each.labelled for each in reports)
 

@@ -68,12 +68,18 @@ def _applied(folder: Path, manifests: list[Manifest]) -> list[Manifest]:
 
 
 def _with_config_map(
-    manifests: list[Manifest], folder: Path, name: str, files: list[str], behavior: str = "create"
+    manifests: list[Manifest],
+    folder: Path,
+    name: str,
+    files: list[str],
+    behavior: str = "create",
+    options: Manifest | None = None,
 ) -> list[Manifest]:
+    labels = {key: value for key, value in (options or {}).items() if key != "disableNameSuffixHash"}
     made = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": name},
+        "metadata": {"name": name, **labels},
         "data": {file: (folder / file).read_text() for file in files},
     }
     others = [manifest for manifest in manifests if _name(manifest) != ("ConfigMap", name)]

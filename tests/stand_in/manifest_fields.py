@@ -100,7 +100,32 @@ class PodMonitor(Fields):
     spec: PodMonitorSpec
 
 
-CUSTOM = {"RayJob": RayJob, "PodMonitor": PodMonitor}
+class Rule(Fields):
+    alert: str
+    expr: str
+    # Prometheus calls it `for`, which is no name in Python.
+    for_: str = Field(alias="for", pattern=r"\d+[smh]")
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+class RuleGroup(Fields):
+    name: str
+    rules: list[Rule]
+
+
+class PrometheusRuleSpec(Fields):
+    groups: list[RuleGroup]
+
+
+class PrometheusRule(Fields):
+    apiVersion: Literal["monitoring.coreos.com/v1"]
+    kind: Literal["PrometheusRule"]
+    metadata: Metadata
+    spec: PrometheusRuleSpec
+
+
+CUSTOM = {"RayJob": RayJob, "PodMonitor": PodMonitor, "PrometheusRule": PrometheusRule}
 
 
 def checked(manifest: dict[str, Any]) -> None:

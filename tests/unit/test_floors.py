@@ -22,10 +22,10 @@ FLOORS = {
     ],
     "pipeline": [
         {"errors", "program_log", "suggestion"},
-        {"shutdown"},
+        {"shutdown", "kept_lines"},
         {"store"},
         {"containers", "pixel_reading"},
-        {"config", "output/format"},
+        {"config", "output/format", "metrics"},
         {"cluster", "images", "weights", "output"},
         {"inputs"},
         {"labelling", "plan", "output/commands", "export", "reading", "doctor"},
@@ -33,7 +33,16 @@ FLOORS = {
     ],
     "jobs": [
         {"wording", "kubernetes"},
-        {"options", "progress", "run_text", "status_text", "export_text", "bench_text", "stats_text"},
+        {
+            "options",
+            "progress",
+            "run_text",
+            "status_text",
+            "watch_text",
+            "export_text",
+            "bench_text",
+            "stats_text",
+        },
         {"submission"},
         {
             "bench_command",

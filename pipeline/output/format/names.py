@@ -30,6 +30,7 @@ class Kind(StrEnum):
     LOCK = "lock"
     PROBE = "probe"  # whether the store can put if absent
     RECORD = "record"
+    LOG = "log"  # what a run has logged
     PART = "part"  # of the manifest
     SHARD = "shard"
     COMMIT = "commit"
@@ -42,6 +43,7 @@ _PATTERNS = {
     Kind.LOCK: re.compile(rf"_lock/(?P<stem>(?P<generation>{_NUMBER}))\.json"),
     Kind.PROBE: re.compile(r"_lock/(?P<stem>probe-[0-9a-f]{32})"),
     Kind.RECORD: re.compile(rf"_runs/(?P<stem>{_RUN})\.json"),
+    Kind.LOG: re.compile(rf"_runs/(?P<stem>{_RUN})\.log\.jsonl"),
     Kind.PART: re.compile(rf"manifest/(?P<stem>{_RUN}-{_NUMBER})\.parquet"),
     Kind.SHARD: re.compile(rf"data/(?P<stem>{_SHARD})\.parquet"),
     Kind.COMMIT: re.compile(rf"_commits/(?P<stem>{_SHARD})\.json"),
@@ -94,6 +96,10 @@ def probe_name(word: str) -> str:
 
 def record_name(run: str) -> str:
     return f"_runs/{run}.json"
+
+
+def log_name(run: str) -> str:
+    return f"_runs/{run}.log.jsonl"
 
 
 def part_name(run: str, number: int) -> str:

@@ -1,10 +1,12 @@
 """Every overlay and component in infra/kubernetes, against schemas and rules of ours."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 from kustomized import KUBERNETES, Manifest, composed, rendered
 from manifest_fields import CUSTOM, checked
 from pydantic import ValidationError
@@ -19,7 +21,12 @@ from pipeline.errors import (
 )
 
 KUBERNETES_VERSION = "1.35"
-COMPOSITIONS = (("token-authentication", "kueue"), ("schedule", "kueue-schedule"))
+MONITORING = "../../monitoring"
+COMPOSITIONS = (
+    ("token-authentication", "kueue"),
+    ("schedule", "kueue-schedule"),
+    ("pod-monitor", MONITORING),
+)
 ALL = {
     **{str(folder.relative_to(KUBERNETES)): folder for folder in KUBERNETES.glob("overlays/*")},
     **{"+".join(("base", *names)): names for names in COMPOSITIONS},
@@ -62,7 +69,9 @@ def validate_pods(of: Manifest) -> None:
 def test_each_component_is_composed() -> None:
     in_overlays = {"weights", "gpu-l4", "spot", "schedule", "pod-monitor"}
     composed_here = {name for names in COMPOSITIONS for name in names}
-    assert {folder.name for folder in KUBERNETES.glob("components/*")} == composed_here | in_overlays
+    assert {folder.name for folder in KUBERNETES.glob("components/*")} == (composed_here | in_overlays) - {
+        MONITORING
+    }
 
 
 def test_kubernetes_takes_it_with_no_unknown_field(manifests: list[Manifest]) -> None:
@@ -178,3 +187,13 @@ def test_prometheus_finds_the_port_by_name() -> None:
     port = only(manifests, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["port"]
     for pod in pods(only(manifests, "RayJob")["spec"]["rayClusterSpec"]):
         assert {"name": port, "containerPort": 8080} in pod["containers"][0]["ports"]
+
+
+def test_alerts_are_the_same_for_the_operator_and_dashboards_are_for_the_sidecar() -> None:
+    manifests = composed("pod-monitor", MONITORING)
+    rules = yaml.safe_load((KUBERNETES.parent / "monitoring" / "alerts.yaml").read_text())
+    assert only(manifests, "PrometheusRule")["spec"] == rules
+    [dashboard] = [one for one in manifests if one["metadata"]["name"] == "sam-label-dashboard"]
+    assert dashboard["metadata"]["labels"] == {"grafana_dashboard": "1"}
+    panels = json.loads(dashboard["data"]["dashboard.json"])["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)

@@ -1,6 +1,7 @@
 """The ledger of a run's images, as a plain object."""
 
 from pipeline.cluster.attempts import MOST_FINISHES, AttemptLedger, Tally
+from pipeline.metrics.work import Stage, Work
 
 
 def test_attempts_are_counted_until_the_image_is_finished() -> None:
@@ -48,3 +49,13 @@ def test_nothing_begins_once_it_stops() -> None:
     ledger.stop()
     assert ledger.is_stopping()
     assert ledger.begin(["a"]) is ledger.begin_alone("a") is None
+
+
+def test_masks_count_once_an_image_and_work_each_time() -> None:
+    ledger = AttemptLedger()
+    for _ in range(2):  # a block that was done again
+        ledger.finish({"a": None, "b": "EMPTY"}, {"a": 7})
+        ledger.add_work(Work({Stage.LABEL: 2}, {Stage.LABEL: 0.5}, busy_s=0.75))
+    tally = ledger.tally()
+    assert (tally.labelled, tally.failed, tally.masks) == (1, 1, 7)
+    assert tally.work == Work({Stage.LABEL: 4}, {Stage.LABEL: 1.0}, busy_s=1.5)

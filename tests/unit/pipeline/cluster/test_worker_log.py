@@ -1,11 +1,14 @@
 """Log lines of workers: kept in small numbers, and logged once each by the driver."""
 
+import json
 import logging
 
 import pytest
 
+from jobs.verbosity import logged_to_stderr
 from pipeline.cluster.attempts import AttemptLedger
 from pipeline.cluster.worker_log import MOST_LINES, LogRelay
+from pipeline.program_log import Origin, as_json
 
 
 def test_the_driver_logs_each_line_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -26,6 +29,23 @@ def test_what_each_of_many_workers_logs_appears_once(caplog: pytest.LogCaptureFi
         ledger.log("sam_core.decoding", logging.WARNING, "no compiler here: 100% slower")
     relay.log(ledger.tally(relay.last).log)
     assert caplog.messages == ["no compiler here: 100% slower"]
+
+
+def test_a_text_about_several_images_is_one_line_for_people_and_one_an_image_for_json(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger, relay = AttemptLedger(), LogRelay()
+    for image_id in ("a", "b", "a"):
+        origin = Origin(0.0, "node", 7, image_id, f"file:///{image_id}")
+        ledger.log("sam_core.decoding", logging.WARNING, "odd", origin)
+    with logged_to_stderr(logging.WARNING):
+        relay.log(ledger.tally(relay.last).log)
+    assert capsys.readouterr().err == "sam-label: warning: odd\n"
+    lines = [json.loads(as_json(record)) for record in caplog.records]
+    assert [(line["image_id"], line["worker"], line["node"]) for line in lines] == [
+        ("a", 7, "node"),
+        ("b", 7, "node"),
+    ]
 
 
 def test_lines_of_a_ledger_that_was_started_anew_are_not_missed(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,80 @@
+"""What workers have done, by stage: measured where it is done, and added up by the run's ledger."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from threading import Lock
+
+
+class Stage(StrEnum):
+    """A step of the chain that takes time."""
+
+    FETCH = "fetch"  # the tasks that read encoded bytes, eight images side by side
+    DECODE = "decode"  # the decoders' processes
+    LABEL = "label"  # the model and the masks
+    WRITE = "write"  # the tasks that write shards
+
+
+@dataclass(frozen=True)
+class Work:
+    """Images and seconds by stage, added up over workers; what was done twice counts twice."""
+
+    images: Mapping[Stage, int] = field(default_factory=dict)
+    seconds: Mapping[Stage, float] = field(default_factory=dict)
+    busy_s: float = 0.0  # of labelers, at a block
+    waiting_s: float = 0.0  # of labelers, from the end of a block to the next one
+
+    def __add__(self, other: "Work") -> "Work":
+        stages = {*self.images, *other.images}
+        return Work(
+            {stage: self.images.get(stage, 0) + other.images.get(stage, 0) for stage in stages},
+            {stage: self.seconds.get(stage, 0.0) + other.seconds.get(stage, 0.0) for stage in stages},
+            self.busy_s + other.busy_s,
+            self.waiting_s + other.waiting_s,
+        )
+
+    @property
+    def feed_idle(self) -> float | None:
+        """The share of their time in which labelers waited for images; None before a second block."""
+        return self.waiting_s / (self.busy_s + self.waiting_s) if self.waiting_s else None
+
+
+class WorkClock:
+    """Measures the work of one process, in several threads, until it is reported."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._work = Work()
+        self._block_ended = 0.0
+
+    @contextmanager
+    def timed(self, stage: Stage, images: int = 1) -> Iterator[None]:
+        """Counts the block of code as the stage's work on so many images, also if it raises."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._add(Work({stage: images}, {stage: time.perf_counter() - began}))
+
+    @contextmanager
+    def block(self) -> Iterator[None]:
+        """Counts the block of code as a labeler's work on a block of images, and the wait before it."""
+        began = time.perf_counter()
+        waited = began - self._block_ended if self._block_ended else 0.0
+        try:
+            yield
+        finally:
+            self._block_ended = time.perf_counter()
+            self._add(Work(busy_s=self._block_ended - began, waiting_s=waited))
+
+    def read(self) -> Work:
+        """What was measured since the last call."""
+        with self._lock:
+            work, self._work = self._work, Work()
+        return work
+
+    def _add(self, work: Work) -> None:
+        with self._lock:
+            self._work += work

@@ -40,7 +40,9 @@ from pipeline.store.uri import refuse_overlap
 from pipeline.weights.models import Weights, weights_of
 from sam_core.decoding.native import built
 
-LIGHT_CPUS = 0.25  # of reading, fetching and writing tasks: bound by the network, four of them share a core
+# Of reading, fetching and writing tasks: bound by the network, eight of them share a core. They go to nodes
+# without GPUs as long as these have room, which Ray does by itself unless it is told to spread them.
+LIGHT = {"num_cpus": 0.125, "scheduling_strategy": "DEFAULT"}
 
 _log = logging.getLogger("sam_label.run")
 
@@ -143,7 +145,7 @@ class _Labelling:
 
     def label_the_rest(self, progress: Callable[[RunProgress], None]) -> None:
         """Labels the images, watched over, and sees that each has come to a row."""
-        ledger = _ledger()
+        ledger = _ledger(self.pool.workers)
 
         def on_tick(tally: Tally) -> None:
             progress(RunProgress(tally.labelled, tally.failed, self.images))
@@ -169,6 +171,7 @@ class _Labelling:
         images_in_block = config.images_per_block or pool.images_in_block(self.images)
         settings = LabelerSettings.of(config, self.weights, pool)
         parts = [asdict(part) for part in self.output.dataset.pending_parts()]
+        ray.data.DataContext.get_current().op_resource_reservation_ratio = pool.reserved_for_steps
         logged = partial(logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel())
         (
             ray.data.from_items(parts, override_num_blocks=len(parts))
@@ -176,7 +179,7 @@ class _Labelling:
                 partial(pending_images, store=self.output.store, logged=logged),
                 batch_size=1,
                 batch_format="pyarrow",
-                num_cpus=LIGHT_CPUS,
+                **LIGHT,
             )
             .limit(self.images)
             .repartition(target_num_rows_per_block=images_in_block)
@@ -184,20 +187,20 @@ class _Labelling:
                 partial(fetched_block, settings=self._fetch_settings(), ledger=ledger, logged=logged),
                 batch_size=None,
                 batch_format="pyarrow",
-                num_cpus=LIGHT_CPUS,
+                **LIGHT,
             )
             .map_batches(
                 Labeler,
                 fn_constructor_args=(settings, self.load, ledger, logged),
                 batch_size=images_in_block,
                 batch_format="pyarrow",
-                compute=ray.data.ActorPoolStrategy(size=pool.workers),
+                compute=pool.strategy,
                 num_cpus=pool.threads,
                 num_gpus=pool.gpus,
             )
             .write_datasink(
                 replace(self.output.sink(self.images), logged=logged),
-                ray_remote_args={"num_cpus": LIGHT_CPUS},
+                ray_remote_args=LIGHT,
             )
         )
 
@@ -217,12 +220,12 @@ def pending_images(parts: pa.Table, store: Store, logged: Logged = nullcontext) 
             yield from PendingPart(**part).tables(store)
 
 
-def _ledger() -> LedgerHandle:
+def _ledger(labelers: int) -> LedgerHandle:
     """The run's attempt ledger, on the driver's machine, so that it ends with the run and not before."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     # If it alone is killed it starts anew, empty, and an image that kills labelers is tried a few times more.
     lasting = {"max_restarts": -1, "max_task_retries": -1}
-    return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here, **lasting).remote()
+    return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here, **lasting).remote(labelers)
 
 
 def summary_so_far(config: RunConfig, has_begun: bool, elapsed_s: float) -> RunSummary:

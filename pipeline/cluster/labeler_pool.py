@@ -110,9 +110,9 @@ def cluster_pool(config: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Lab
     if room < 1:
         one = f"{threads} CPUs and a GPU" if on_gpus else f"{threads} CPUs"
         raise UsageError(
-            f"no node of the Ray cluster has room for a labeler ({one}) beside {CPUS_FOR_TASKS} CPU for other "
-            f"work; it has {sum(cpus)} CPUs and {sum(gpus)} GPUs on {len(nodes)} nodes; add one, or wait "
-            "longer with --cluster-wait-s"
+            f"no node of the Ray cluster has room for a labeler ({one}) beside {CPUS_FOR_TASKS} CPU for "
+            f"other work; it has {sum(cpus)} CPUs and {sum(gpus)} GPUs on {len(nodes)} nodes; add one, or "
+            "wait longer with --cluster-wait-s"
         )
     workers = min(room, config.workers or room)
     return LabelerPool(workers, threads, int(on_gpus), is_elastic=True, most=config.workers)

@@ -93,7 +93,7 @@ class RunConfig(BaseModel):
     workers: int | None = Field(
         default=None,
         ge=1,
-        description="Labelers side by side; else one a GPU, or what fits the CPU cores.",
+        description="Labelers side by side (on a cluster: at most); else one a GPU, or what fits the CPUs.",
     )
     images_per_block: int | None = Field(
         default=None,
@@ -135,7 +135,7 @@ class RunConfig(BaseModel):
     cluster_wait_s: float = Field(
         default=60.0,
         ge=0,
-        description="Seconds to wait for a cluster to answer, and again until the labelers fit there.",
+        description="Seconds to wait for a cluster to answer, and again until a labeler fits there.",
     )
     allow_unauthenticated_cluster: bool = Field(
         default=False, description="Use a remote Ray cluster although it has no token authentication."

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import ray
@@ -44,7 +45,9 @@ from pipeline.store.uri import redacted, refuse_overlap
 from pipeline.weights.models import Weights, weights_of
 from sam_core.decoding.native import built
 
-LIGHT_CPUS = 0.25  # of reading, fetching and writing tasks: bound by the network, four of them share a core
+# Of reading, fetching and writing tasks: bound by the network, eight of them share a core. They go to nodes
+# without GPUs as long as these have room, which Ray does by itself unless it is told to spread them.
+LIGHT: dict[str, Any] = {"num_cpus": 0.125, "scheduling_strategy": "DEFAULT"}
 
 _log = logging.getLogger("sam_label.run")
 
@@ -167,7 +170,7 @@ class _Labelling:
 
     def label_the_rest(self, progress: Callable[[RunProgress], None]) -> None:
         """Labels the images, watched over, and sees that each has come to a row."""
-        ledger = _ledger()
+        ledger = _ledger(self.pool.workers)
         self.report.images = self.images
         metrics = RunMetrics(self.report)
 
@@ -199,6 +202,7 @@ class _Labelling:
         settings = LabelerSettings.of(config, self.weights, pool)
         published = Published(self.report.output, self.report.run)
         parts = [asdict(part) for part in self.output.dataset.pending_parts()]
+        ray.data.DataContext.get_current().op_resource_reservation_ratio = pool.reserved_for_steps
         logged = partial(logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel())
         (
             ray.data.from_items(parts, override_num_blocks=len(parts))
@@ -206,7 +210,7 @@ class _Labelling:
                 partial(pending_images, store=self.output.store, logged=logged),
                 batch_size=1,
                 batch_format="pyarrow",
-                num_cpus=LIGHT_CPUS,
+                **LIGHT,
             )
             .limit(self.images)
             .repartition(target_num_rows_per_block=images_in_block)
@@ -214,20 +218,20 @@ class _Labelling:
                 partial(fetched_block, settings=self._fetch_settings(), ledger=ledger, logged=logged),
                 batch_size=None,
                 batch_format="pyarrow",
-                num_cpus=LIGHT_CPUS,
+                **LIGHT,
             )
             .map_batches(
                 Labeler,
                 fn_constructor_args=(settings, self.load, ledger, logged, published),
                 batch_size=images_in_block,
                 batch_format="pyarrow",
-                compute=ray.data.ActorPoolStrategy(size=pool.workers),
+                compute=pool.strategy,
                 num_cpus=pool.threads,
                 num_gpus=pool.gpus,
             )
             .write_datasink(
                 replace(self.output.sink(self.images), logged=logged, add_work=partial(add_work, ledger)),
-                ray_remote_args={"num_cpus": LIGHT_CPUS},
+                ray_remote_args=LIGHT,
             )
         )
 
@@ -247,12 +251,12 @@ def pending_images(parts: pa.Table, store: Store, logged: Logged = nullcontext) 
             yield from PendingPart(**part).tables(store)
 
 
-def _ledger() -> LedgerHandle:
+def _ledger(labelers: int) -> LedgerHandle:
     """The run's attempt ledger, on the driver's machine, so that it ends with the run and not before."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     # If it alone is killed it starts anew, empty, and an image that kills labelers is tried a few times more.
     lasting = {"max_restarts": -1, "max_task_retries": -1}
-    return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here, **lasting).remote()
+    return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here, **lasting).remote(labelers)
 
 
 def summary_so_far(config: RunConfig, has_begun: bool, elapsed_s: float) -> RunSummary:

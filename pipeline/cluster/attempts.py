@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from pipeline.cluster.loads import Loads
 from pipeline.cluster.worker_log import LogLine, RecentLines
 from pipeline.errors import Reason
 from pipeline.metrics.work import Work
@@ -47,9 +48,10 @@ def add_work(ledger: LedgerHandle, work: Work) -> None:
 
 
 class AttemptLedger:
-    """One a run, as a Ray actor."""
+    """One a run that begins with so many `labelers`, as a Ray actor."""
 
-    def __init__(self) -> None:
+    def __init__(self, labelers: int = 1) -> None:
+        self._loads = Loads(labelers)
         self._attempts: dict[str, int] = {}
         self._finished: OrderedDict[str, int] = OrderedDict()  # how often
         self._reasons: Counter[str] = Counter()
@@ -60,6 +62,21 @@ class AttemptLedger:
         self._is_stopping = False
         self._gave_up: str | None = None
         self._recent = RecentLines()
+
+    def begin_load(self, labeler: str, node: str) -> float:
+        """Seconds that the labeler waits before it loads its model on the node."""
+        return self._loads.begin(labeler, node)
+
+    def end_load(self, labeler: str) -> None:
+        """Notes that the labeler has its model."""
+        self._loads.end(labeler)
+
+    def fail_load(self, labeler: str, why: str) -> bool:
+        """Whether the run ends, since no labeler gets a model; else this one tries again."""
+        self._loads.fail(labeler)
+        if self._loads.are_hopeless:
+            self.give_up(why)
+        return self._is_stopping
 
     def begin(self, image_ids: Sequence[str]) -> set[str] | None:
         """Begins the images, but not those that were begun before and not finished: these come back.
@@ -81,6 +98,7 @@ class AttemptLedger:
 
     def finish(self, reasons: Mapping[str, str | None], masks: Mapping[str, int] | None = None) -> None:
         """Notes that images have their rows; those that failed with their reason, the others with masks."""
+        self._loads.goes_on()
         for image_id, reason in reasons.items():
             self._finish(image_id, reason, (masks or {}).get(image_id, 0))
 

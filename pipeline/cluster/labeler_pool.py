@@ -1,9 +1,15 @@
-"""How many labelers run at once, and what each reserves. With one too many, Ray waits for ever."""
+"""How many labelers run at once, and what each reserves.
+
+On one machine their number is settled before the start: with one too many, Ray would wait for ever. On a
+cluster it is what its nodes have room for, and it follows the cluster (infra/adr/0020).
+"""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from ray.data import ActorPoolStrategy
 
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
@@ -12,15 +18,20 @@ FEW, MANY = 8, 128  # images that travel together: a task's few milliseconds hid
 BLOCKS_A_LABELER = 16  # at least, where there are many images, so that labelers finish together
 THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
 CPUS_FOR_TASKS = 1  # which labelers leave to fetching and writing
+# The share of the resources that Ray Data divides among all steps, and withholds from labelers of nodes that
+# join. Labelers on CPUs take nearly all of a cluster, and little fetching feeds them; GPUs need much of it.
+RESERVED_BESIDE_CPU_LABELERS, RESERVED_BESIDE_GPU_LABELERS = 0.1, 0.5
 
 
 @dataclass(frozen=True)
 class LabelerPool:
     """How many labelers run at once, and what each reserves."""
 
-    workers: int
+    workers: int  # at the start
     threads: int
     gpus: int  # 0 or 1
+    is_elastic: bool = False
+    most: int | None = None  # of an elastic pool, if there is a bound
 
     @property
     def device(self) -> str:
@@ -40,21 +51,30 @@ class LabelerPool:
         return min(max(share, FEW), MANY) if self.gpus else FEW
 
     @property
+    def reserved_for_steps(self) -> float:
+        return RESERVED_BESIDE_GPU_LABELERS if self.gpus else RESERVED_BESIDE_CPU_LABELERS
+
+    @property
+    def strategy(self) -> ActorPoolStrategy:
+        """What Ray Data makes of it."""
+        return ActorPoolStrategy(
+            min_size=self.workers, max_size=self.most if self.is_elastic else self.workers
+        )
+
+    @property
     def needs(self) -> dict[str, float]:
         """What Ray must have free for all of them."""
         return {"CPU": self.workers * self.threads + CPUS_FOR_TASKS, "GPU": self.workers * self.gpus}
 
 
 def labeler_pool(config: RunConfig, resources: Mapping[str, float], cores: int | None = None) -> LabelerPool:
-    """The labelers that a Ray with `resources` (its CPU and GPU counts) should run.
+    """The labelers that one machine with `resources` (its CPU and GPU counts) should run.
 
     `cores`: if its logical CPUs are more than these, labelers compute with no more threads than cores.
     Raises: UsageError if what was asked for does not fit.
     """
     cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-    if config.device == "cuda" and gpus == 0:
-        raise UsageError("--device cuda was asked for, but Ray finds no GPU here; use --device cpu or auto")
-    on_gpus = config.device != "cpu" and gpus > 0
+    on_gpus = _are_on_gpus(config, gpus)
     usable = cpus - CPUS_FOR_TASKS if cores is None else cores
     threads = 1 if on_gpus else max(1, min(THREADS_A_LABELER, usable))
     most = min(gpus, cpus - CPUS_FOR_TASKS) if on_gpus else usable // threads
@@ -69,6 +89,39 @@ def labeler_pool(config: RunConfig, resources: Mapping[str, float], cores: int |
             f"{pool.workers} labelers need {' and '.join(short)} of Ray; ask for fewer with --workers"
         )
     return pool
+
+
+def cluster_pool(config: RunConfig, nodes: Sequence[Mapping[str, float]]) -> LabelerPool:
+    """The labelers for which a cluster of `nodes` (CPU and GPU counts) has room, at most --workers.
+
+    Raises: UsageError if there is room for none.
+    """
+    cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ("CPU", "GPU"))
+    on_gpus = _are_on_gpus(config, sum(gpus))
+    # Nodes need not be equal: a labeler is on one of them, whatever the others have left.
+    most_cpus = max(cpus, default=0) if len(nodes) > 1 else sum(cpus) - CPUS_FOR_TASKS
+    threads = 1 if on_gpus else max(1, min(THREADS_A_LABELER, most_cpus))
+    room = sum(
+        min(has_cpus, has_gpus) if on_gpus else has_cpus // threads
+        for has_cpus, has_gpus in zip(cpus, gpus, strict=True)
+    )
+    while room > 0 and room * threads + CPUS_FOR_TASKS > sum(cpus):
+        room -= 1
+    if room < 1:
+        one = f"{threads} CPUs and a GPU" if on_gpus else f"{threads} CPUs"
+        raise UsageError(
+            f"no node of the Ray cluster has room for a labeler ({one}) beside {CPUS_FOR_TASKS} CPU for "
+            f"other work; it has {sum(cpus)} CPUs and {sum(gpus)} GPUs on {len(nodes)} nodes; add one, or "
+            "wait longer with --cluster-wait-s"
+        )
+    workers = min(room, config.workers or room)
+    return LabelerPool(workers, threads, int(on_gpus), is_elastic=True, most=config.workers)
+
+
+def _are_on_gpus(config: RunConfig, gpus: int) -> bool:
+    if config.device == "cuda" and gpus == 0:
+        raise UsageError("--device cuda was asked for, but Ray finds no GPU here; use --device cpu or auto")
+    return config.device != "cpu" and gpus > 0
 
 
 def cores() -> int:

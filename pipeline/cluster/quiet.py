@@ -16,15 +16,21 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 import ray.data
+from ray.data.context import AutoscalingConfig
 
 from pipeline.cluster.ray_internals import PRINTING_THREAD
 
 NO_PROGRESS_S = 6 * 3600  # a block of large images with many crops takes a CPU hours, and spot GPUs come late
+# A labeler is added while those that are there have a block each. Ray Data's 1.75 would not be reached if
+# some cannot start.
+FULL_FROM = 1.0
 DATA_SETTINGS = {
+    "autoscaling_config": AutoscalingConfig(actor_pool_util_upscaling_threshold=FULL_FROM),
     "enable_progress_bars": False,
     "print_on_execution_start": False,
     "execution_no_progress_timeout_s": NO_PROGRESS_S,
 }
+SET_BY_A_RUN = "op_resource_reservation_ratio"
 LOGGERS = ("ray", "ray.data", "ray.serve", "ray.tune")
 _RAYS_VARIABLES = re.compile("RAY_.*|PYTHONBREAKPOINT")
 
@@ -35,7 +41,7 @@ _log = logging.getLogger("sam_label.ray")
 def quiet_ray() -> Iterator[None]:
     """Ray is quiet for the while; other code prints where it did."""
     context = ray.data.DataContext.get_current()
-    settings = {name: getattr(context, name) for name in DATA_SETTINGS}
+    settings = {name: getattr(context, name) for name in (*DATA_SETTINGS, SET_BY_A_RUN)}
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     # For C++, which would announce the variable itself: see native_stderr_hushed.
     level = os.environ.get("RAY_BACKEND_LOG_LEVEL", "fatal")

@@ -14,8 +14,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from urllib.parse import urlsplit
 
 import ray
+from ray.autoscaler.sdk import request_resources
 
-from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
+from pipeline.cluster.labeler_pool import LabelerPool, cluster_pool, cores, labeler_pool
 from pipeline.cluster.quiet import environment, native_stderr_hushed, quiet_ray
 from pipeline.cluster.ray_internals import (
     forget_token,
@@ -65,12 +66,13 @@ def ray_session(config: RunConfig) -> Iterator[LabelerPool]:
     _refuse_unsafe(address, config.allow_unauthenticated_cluster)
     if ray.is_initialized():
         with quiet_ray():
-            yield labeler_pool(config, _resources())
+            yield cluster_pool(config, _nodes())
         return
     own_token = address == "local" and "RAY_AUTH_TOKEN" not in os.environ
     with quiet_ray(), _token_of_its_own() if own_token else nullcontext(), ray_at(address):
         if address == "local":
-            yield labeler_pool(config, _resources(), cores())
+            (here,) = _nodes()
+            yield labeler_pool(config, here, cores())
         else:
             yield _pool_in_time(config)
 
@@ -90,14 +92,16 @@ def _token_of_its_own() -> Iterator[None]:
 
 
 def _pool_in_time(config: RunConfig) -> LabelerPool:
-    """The labelers that fit, once any do: nodes of a cluster come and go."""
+    """The labelers that fit, once one does: nodes of a cluster come and go."""
     deadline = time.monotonic() + config.cluster_wait_s
     while True:
         try:
-            return labeler_pool(config, _resources())
+            return cluster_pool(config, _nodes())
         except UsageError:
             if time.monotonic() > deadline:
                 raise
+        # A cluster that scales by itself starts from nothing. Ray Data's own request takes the place of this.
+        request_resources(bundles=[{"CPU": 1, "GPU": 1} if config.device == "cuda" else {"CPU": 2}])
         time.sleep(1)
 
 
@@ -135,8 +139,10 @@ def _as_compared(python: str) -> str:
     return python.rpartition(".")[0] if level == "minor" else python
 
 
-def _resources() -> Mapping[str, float]:
-    return dict(answer(ray.cluster_resources, RESOURCES_S, "the head of the Ray cluster"))
+def _nodes() -> list[Mapping[str, float]]:
+    """The resources of each node that is up."""
+    nodes = answer(ray.nodes, RESOURCES_S, "the head of the Ray cluster")
+    return [node["Resources"] for node in nodes if node["Alive"]]
 
 
 def _address(config: RunConfig) -> str:

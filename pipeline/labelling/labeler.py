@@ -38,6 +38,7 @@ from sam_core.options import MaskOptions
 from sam_core.windows import Windows
 
 Row = dict[str, Any]
+_log = logging.getLogger("sam_label.labeler")
 # What a labeler begins and finishes in one message to the ledger: a fast one would send it hundreds a second,
 # and an order to stop, or progress, may wait no longer than this.
 BEAT_S = 3.0
@@ -98,14 +99,8 @@ class Labeler:
     ) -> None:
         self._ledger, self._logged, self._published = ledger, logged, published
         self._clock = WorkClock()
-        try:
-            with logged():
-                self._generator = load(settings)
-        # If it were raised, Ray would bury it in pages and try again. The ledger ends the run instead, and no
-        # image begins that would need the generator.
-        except Exception as fault:  # noqa: BLE001
-            why = str(fault) if isinstance(fault, SamLabelError) else describe(fault)
-            ray.get(ledger.give_up.remote(why))
+        with logged():
+            self._generator: Any = loaded(load, settings, ledger)
         self._schema = schema_of(settings.mask)
         self._images_at_once = settings.images_at_once
         self._images_a_beat = 1  # as many as took BEAT_S in the block before
@@ -206,11 +201,11 @@ class Labeler:
         return failed_row(image, fault.reason, str(fault))
 
     def _decoded_ahead(self, images: list[Row]) -> Iterator[tuple[Row, Future[Image]]]:
-        """Each image and its decoding; while it is used, each decoder is at work on a later one."""
+        """Each image and its decoding; while a group is used, the decoders are at work on the next."""
         ahead: list[tuple[Row, Future[Image]]] = []
         for image in images:
             ahead.append((image, self._threads.submit(self._decoded, image)))
-            if len(ahead) > self._decoders.size:
+            if len(ahead) > max(self._decoders.size, self._images_at_once):
                 yield ahead.pop(0)
         yield from ahead
 
@@ -218,6 +213,26 @@ class Labeler:
         is_fetched = image["error"] is None
         with self._clock.timed(Stage.DECODE, int(is_fetched)), about_image(image["image_id"], image["uri"]):
             return self._opening.image_of(image)
+
+
+def loaded(load: LoadGenerator, settings: LabelerSettings, ledger: LedgerHandle) -> Any:
+    """The generator; None if the run ends for want of it. While others have one, this process begins anew."""
+    context = ray.get_runtime_context()
+    me = context.get_actor_id() or "here"
+    time.sleep(ray.get(ledger.begin_load.remote(me, context.get_node_id())))
+    try:
+        generator = load(settings)
+    # If it were raised, Ray would bury it in pages and end the run.
+    except Exception as fault:  # noqa: BLE001
+        why = str(fault) if isinstance(fault, SamLabelError) else describe(fault)
+        if ray.get(ledger.fail_load.remote(me, why)):
+            return None  # nor does any image begin that would need it
+        node = os.uname().nodename
+        _log.warning("a labeler on %s does not start, and tries again later: %s", node, why)
+        ray.get(ledger.is_stopping.remote())  # which the ledger answers after it has the warning
+        _die()
+    ray.get(ledger.end_load.remote(me))
+    return generator
 
 
 def labeler_fault(fault: Exception) -> ImageError:

@@ -54,6 +54,14 @@ def _outages(figures: Figures) -> str:
     return f"{figures['images']} images each, finished after it; from the loss to the end: {ended}"
 
 
+def _nodes(figures: Figures) -> str:
+    scenes = figures["scenes"].items()
+    joined = ", ".join(
+        f"{name}: the node that joined labelled after {one['joined_s']} s" for name, one in scenes
+    )
+    return f"{joined}; images by node: {figures['scenes']['changes']['by_node']}"
+
+
 PARTS = {
     "kills": Part("kills.py", 200, "--kills", has_no_faults, _kills),
     "s3": Part(
@@ -64,6 +72,7 @@ PARTS = {
         _s3,
     ),
     "outages": Part("outages.py", 80, "--images", has_no_faults, _outages),
+    "nodes": Part("nodes.py", 600, "--images", has_no_faults, _nodes),
     "hostile": Part(
         "hostile.py",
         500,

@@ -1,17 +1,20 @@
 """A Ray cluster of several nodes in one machine, whose workers and nodes can be killed.
 
-The head has no CPUs: it is the machine that the cluster's owner keeps alive. The others have two each, which
-is what a labeler takes.
+The head has no CPUs: it is the machine that the cluster's owner keeps alive. If nothing else is said, the
+others have two each, which is what a labeler takes. GPUs need not exist: Ray counts what it is told.
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
 from processes import descendants, kill, title
+from ray.autoscaler._private.constants import AUTOSCALER_RESOURCE_REQUEST_CHANNEL
 from ray.cluster_utils import Cluster
 
-CPUS_A_NODE = 2
-OBJECT_STORE_BYTES = 100 << 20
+TWO_CPUS = {"num_cpus": 2}
+OBJECT_STORE_BYTES = 80 << 20
 # A dead node is noticed in seconds instead of half a minute, so that a test can afford many.
 SEEN_DEAD_SOON = {
     "health_check_initial_delay_ms": 1000,
@@ -24,17 +27,20 @@ SEEN_DEAD_SOON = {
 class SeveralNodes:
     """A cluster, up until `close`; drivers in other processes join it at `address`."""
 
-    def __init__(self, nodes: int = 2) -> None:
+    def __init__(self, nodes: Sequence[Mapping[str, Any]] = (TWO_CPUS, TWO_CPUS)) -> None:
         self._cluster = Cluster(
             initialize_head=True,
             head_node_args={
                 "num_cpus": 0,
                 "object_store_memory": OBJECT_STORE_BYTES,
                 "include_dashboard": False,
+                "dashboard_agent_listen_port": 0,
                 "_system_config": SEEN_DEAD_SOON,
             },
         )
-        self._nodes = [self._new_node() for _ in range(nodes)]
+        self.nodes: list[Any] = []  # besides the head
+        for resources in nodes:
+            self.join(resources)
 
     @property
     def address(self) -> str:
@@ -50,11 +56,27 @@ class SeveralNodes:
 
     def kill_node(self, rng: Random) -> None:
         """Kills every process of a node at once, and puts a new node in its place."""
-        node = self._nodes.pop(rng.randrange(len(self._nodes)))
-        roots = _roots(node)
-        kill([*roots, *descendants(roots)])
-        self._cluster.remove_node(node, allow_graceful=False)
-        self._nodes.append(self._new_node())
+        self._lose(self.nodes.pop(rng.randrange(len(self.nodes))))
+        self.join()
+
+    def join(self, resources: Mapping[str, Any] = TWO_CPUS) -> Any:
+        """A new node, with what `ray.init` calls num_cpus, num_gpus, resources."""
+        node = self._cluster.add_node(
+            object_store_memory=OBJECT_STORE_BYTES, dashboard_agent_listen_port=0, **resources
+        )
+        self.nodes.append(node)
+        return node
+
+    def leave(self, node: Any) -> None:
+        """Kills every process of the node at once; nothing takes its place."""
+        self.nodes.remove(node)
+        self._lose(node)
+
+    def gpus_asked_for(self) -> int:
+        """How many GPUs a cluster that scales by itself should have, as its autoscaler reads it."""
+        client = self._cluster.head_node.get_gcs_client()
+        asked = client.internal_kv_get(AUTOSCALER_RESOURCE_REQUEST_CHANNEL, None)
+        return int(sum(bundle.get("GPU", 0) for bundle in json.loads(asked or b"[]")))
 
     def kill_head(self) -> None:
         """Kills every process of the head node; the cluster is lost with it."""
@@ -62,17 +84,17 @@ class SeveralNodes:
         kill([*roots, *descendants(roots)])
 
     def close(self) -> None:
-        for node in [*self._nodes, self._cluster.head_node]:  # at once: nothing here is worth an orderly end
-            roots = _roots(node)
-            kill([*roots, *descendants(roots)])
-            self._cluster.remove_node(node, allow_graceful=False)
+        for node in [*self.nodes, self._cluster.head_node]:  # at once: nothing here is worth an orderly end
+            self._lose(node)
         self._cluster.shutdown()
 
-    def _new_node(self) -> Any:
-        return self._cluster.add_node(num_cpus=CPUS_A_NODE, object_store_memory=OBJECT_STORE_BYTES)
+    def _lose(self, node: Any) -> None:
+        roots = _roots(node)
+        kill([*roots, *descendants(roots)])
+        self._cluster.remove_node(node, allow_graceful=False)
 
     def _processes(self) -> list[int]:
-        nodes = [self._cluster.head_node, *self._nodes]
+        nodes = [self._cluster.head_node, *self.nodes]
         return descendants([pid for node in nodes for pid in _roots(node)])
 
 

@@ -1,6 +1,7 @@
 """The ledger of a run's images, as a plain object."""
 
 from pipeline.cluster.attempts import MOST_FINISHES, AttemptLedger, Tally
+from pipeline.cluster.loads import MOST_IN_A_ROW
 from pipeline.metrics.work import Stage, Work
 
 
@@ -59,3 +60,47 @@ def test_masks_count_once_an_image_and_work_each_time() -> None:
     tally = ledger.tally()
     assert (tally.labelled, tally.failed, tally.masks) == (1, 1, 7)
     assert tally.work == Work({Stage.LABEL: 4}, {Stage.LABEL: 1.0}, busy_s=1.5)
+
+
+def test_a_labeler_without_a_model_ends_the_run_only_if_there_is_no_other() -> None:
+    ledger = AttemptLedger(labelers=2)
+    assert [ledger.begin_load("1", "A"), ledger.begin_load("2", "B")] == [0, 0]
+    assert not ledger.fail_load("1", "no driver")
+    ledger.end_load("2")
+    for pause in (1, 2, 4, 8, 16, 30, 30):
+        assert ledger.begin_load("1", "A") == pause
+        assert not ledger.fail_load("1", "no driver")
+    assert ledger.begin_load("1", "B") == 0, "it may start elsewhere"
+    assert ledger.tally().gave_up is None
+
+
+def test_labelers_that_all_fail_end_the_run() -> None:
+    ledger = AttemptLedger(labelers=2)
+    for labeler in ("1", "2"):
+        ledger.begin_load(labeler, labeler)
+    assert not ledger.fail_load("1", "no driver")
+    assert ledger.fail_load("2", "no driver")
+    assert ledger.tally().gave_up == "no driver"
+
+
+def test_a_labeler_that_dies_while_it_loads_is_counted() -> None:
+    ledger = AttemptLedger(labelers=1)
+    assert [ledger.begin_load("1", "A") for _ in range(3)] == [0, 1, 2]
+    assert ledger.fail_load("1", "no memory")
+
+
+def test_labelers_that_are_left_on_broken_nodes_alone_end_the_run_in_the_end() -> None:
+    ledger = AttemptLedger(labelers=1)
+    ledger.begin_load("1", "A")
+    ledger.end_load("1")
+
+    def fails(times: int) -> bool:
+        for _ in range(times):
+            ledger.begin_load("1", "B")
+            if ledger.fail_load("1", "no driver"):
+                return True
+        return False
+
+    assert not fails(MOST_IN_A_ROW - 1)
+    ledger.finish({"a": None})
+    assert fails(MOST_IN_A_ROW)

@@ -9,7 +9,7 @@ import ray
 from ray._private import services
 
 from pipeline.cluster import session, start
-from pipeline.cluster.labeler_pool import LabelerPool, labeler_pool
+from pipeline.cluster.labeler_pool import LabelerPool, cluster_pool, labeler_pool
 from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, UsageError
@@ -67,6 +67,38 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         labeler_pool(config(**options), resources)
+
+
+@pytest.mark.parametrize(
+    ("options", "nodes", "workers", "threads"),
+    [
+        ({}, [(0, 0), (2, 0), (2, 0)], 1, 2),  # one CPU for other work is half of a labeler's
+        ({}, [(1, 0)] * 4, 3, 1),  # two threads are nowhere
+        ({}, [(2, 0)], 1, 1),
+        ({}, [(0, 0), (4, 4), (1, 4), (2, 0)], 5, 1),  # a GPU without a CPU is none
+        ({}, [(2, 2), (2, 2)], 3, 1),
+        ({"workers": 2}, [(4, 4), (4, 4)], 2, 1),
+        ({"workers": 9}, [(4, 4), (5, 4)], 8, 1),
+        ({"device": "cpu"}, [(4, 4), (5, 4)], 4, 2),
+    ],
+)
+def test_the_labelers_for_which_a_cluster_has_room(
+    options: dict[str, object], nodes: list[tuple[int, int]], workers: int, threads: int
+) -> None:
+    pool = cluster_pool(config(**options), [{"CPU": cpus, "GPU": gpus} for cpus, gpus in nodes])
+    assert (pool.workers, pool.threads) == (workers, threads)
+    assert pool.strategy.max_size == options.get("workers", float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("options", "nodes"),
+    [({}, []), ({}, [(1, 0)]), ({}, [(0, 4), (8, 0)]), ({"device": "cuda"}, [(8, 0)])],
+)
+def test_a_cluster_with_room_for_none_is_waited_for(
+    options: dict[str, object], nodes: list[tuple[int, int]]
+) -> None:
+    with pytest.raises(UsageError, match=r"no node of the Ray cluster has room|finds no GPU"):
+        cluster_pool(config(**options), [{"CPU": cpus, "GPU": gpus} for cpus, gpus in nodes])
 
 
 @pytest.mark.parametrize("address", ["10.1.2.3:6379", "ray.example.com:6379", "[2001:db8::1]:6379"])

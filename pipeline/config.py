@@ -18,6 +18,7 @@ ModelType = Literal["vit_h", "vit_l", "vit_b", "vit_t"]
 
 _NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?"
 PIXEL_SCALE = re.compile(rf"full|auto|(?P<low>{_NUMBER}):(?P<high>{_NUMBER})")
+SHARD = re.compile(r"(?P<number>\d+)/(?P<of>\d+)")
 FAILURE_LIMIT = re.compile(r"(?P<images>\d+)|(?P<percent>\d+(\.\d+)?)%")
 
 
@@ -27,7 +28,8 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: str = Field(
-        min_length=1, description="Images: a folder, one file, or a file://, s3:// or gs:// prefix."
+        min_length=1,
+        description="Images: a folder, one file, a pattern, or a file://, s3:// or gs:// prefix.",
     )
     output: str = Field(min_length=1, description="Dataset to write or to continue: a folder or a URL.")
 
@@ -51,6 +53,22 @@ class RunConfig(BaseModel):
     )
     anonymous: bool = Field(
         default=False, description="Read INPUT without credentials, as public buckets allow."
+    )
+    include: tuple[str, ...] = Field(
+        default=(), description="Only images of such names, relative to INPUT: '*.png', '2026/**'; repeatable."
+    )
+    exclude: tuple[str, ...] = Field(
+        default=(), description="No images of such names, relative to INPUT: 'thumbs/'; repeatable."
+    )
+    sample: int | None = Field(
+        default=None, ge=1, description="Take this many images, the same on each machine for one --seed."
+    )
+    seed: int = Field(default=0, ge=0, description="Another seed is another --sample.")
+    shard: str | None = Field(
+        default=None, description="Take one part of the images, as 1/3, 2/3 or 3/3; merge joins the outputs."
+    )
+    deduplicate: bool = Field(
+        default=False, description="Label images of equal bytes once; reads what has no MD5 in its listing."
     )
     limit: int | None = Field(default=None, ge=1, description="Label at most this many images in this run.")
     refresh: bool = Field(
@@ -120,6 +138,19 @@ class RunConfig(BaseModel):
         if not low < high:
             raise ValueError(f"{text!r} has no range: its first number must be below its second")
         return f"{low!r}:{high!r}".replace(".0:", ":").removesuffix(".0")  # one text for equal ranges
+
+    @field_validator("include", "exclude", mode="before")
+    @classmethod
+    def _is_a_list(cls, given: object) -> object:
+        return (given,) if isinstance(given, str) else given
+
+    @field_validator("shard")
+    @classmethod
+    def _is_one_of_the_shards(cls, text: str | None) -> str | None:
+        match = SHARD.fullmatch(text) if text is not None else None
+        if text is not None and (match is None or not 1 <= int(match["number"]) <= int(match["of"])):
+            raise ValueError(f"{text!r} is no part of a whole: the parts of three are 1/3, 2/3 and 3/3")
+        return text if match is None else f"{int(match['number'])}/{int(match['of'])}"
 
     @field_validator("max_failures")
     @classmethod

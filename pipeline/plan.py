@@ -12,7 +12,6 @@ from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows
 from pipeline.output.refresh import Refreshed
 from pipeline.output.writer import dataset_to_resume
 from pipeline.store.storage import Store
-from pipeline.store.uri import refuse_overlap
 from pipeline.weights.models import weights_of
 
 
@@ -31,7 +30,7 @@ def plan(config: RunConfig) -> RunPlan:
     """The plan of a run. Raises: what `run` would raise before its first image."""
     weights = weights_of(config)
     source, store = Source.of(config), Store.at(config.output)
-    refuse_overlap(source.location, store.location)
+    source.refuse_overlap(store.location)
     identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
     refuse_other_listing(dataset, source, config.refresh)

@@ -36,7 +36,6 @@ from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
 from pipeline.plan import refuse_other_listing
 from pipeline.shutdown import sigterm_interrupts
 from pipeline.store.storage import Store
-from pipeline.store.uri import refuse_overlap
 from pipeline.weights.models import Weights, weights_of
 from sam_core.decoding.native import built
 
@@ -89,7 +88,7 @@ def run(
     weights = weights_of(config)
     identity = Identity(weights.model_type, weights.sha256, config.mask, scale=config.scale)
     source, store = Source.of(config), Store.at(config.output)
-    refuse_overlap(source.location, store.location)
+    source.refuse_overlap(store.location)
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
     refuse_other_listing(dataset, source, config.refresh)
     if dataset is None or config.refresh:

@@ -64,7 +64,7 @@ def given_options(
             context: typer.Context, job_file: str | None, variables: list[str] | None, **values: Any
         ) -> int:
             _refuse_misspelt_variables(fields)
-            options = {field.name: values.pop(field.name) for field in fields}
+            options = {field.name: _given(values.pop(field.name)) for field in fields}
             return command(Given(options, context, job_file, Variables.given(variables or ())), **values)
 
         own = list(inspect.signature(command).parameters.values())[1:]
@@ -82,6 +82,11 @@ def given_options(
     return decorate
 
 
+def _given(value: object) -> object:
+    """A value that Typer has filled in; None for an empty list, which it gives for a flag that is missing."""
+    return None if value == [] else value
+
+
 def _parameter(field: ConfigField, show_default: bool) -> inspect.Parameter:
     """Its default is None, for which the model fills in its own default."""
     shown = f" Default: {field.default}." if field.default and show_default else ""
@@ -96,7 +101,7 @@ def _parameter(field: ConfigField, show_default: bool) -> inspect.Parameter:
         panel = f"{field.path[-2].capitalize()} options" if len(field.path) > 1 else "Run options"
         metavar = None if field.is_switch else field.value
         how = typer.Option(field.flags, metavar=metavar, rich_help_panel=panel, **common)
-    kind = bool | None if field.is_switch else str | None
+    kind = bool | None if field.is_switch else list[str] | None if field.is_list else str | None
     return _keyword(field.name, Annotated[kind, how], None)
 
 

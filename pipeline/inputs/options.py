@@ -15,6 +15,12 @@ class SourceOptions:
 
     follow_links: bool = False
     anonymous: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    sample: int | None = None
+    seed: int = 0
+    shard: str | None = None
+    deduplicate: bool = False
 
     @classmethod
     def of(cls, config: RunConfig) -> "SourceOptions":
@@ -24,7 +30,7 @@ class SourceOptions:
         """The options that decide which images are listed, those that are not at their default."""
         default = asdict(DEFAULT)
         return {
-            name: value
+            name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
             if name not in _NOT_OF_THE_LISTING and value != default[name]
         }

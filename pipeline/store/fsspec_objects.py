@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_folder_marker, is_hidden
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Wanted, is_folder_marker, is_hidden
 
 PAGE = 1000
 _READ_ONLY = "it is only read here"
@@ -25,7 +25,9 @@ class FsspecObjects:
         self._files = filesystem
         self._root = root
 
-    def pages(self, prefix: str, hidden: bool = True, follow_links: bool = False) -> Iterator[list[Entry]]:
+    def pages(
+        self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None
+    ) -> Iterator[list[Entry]]:
         base = f"{self._root}/{prefix}".rstrip("/")
         with _as_os_error():
             for _, _, files in self._files.walk(base, detail=True, on_error=_raise_unless_gone):

@@ -63,7 +63,7 @@ class RunConfig(BaseModel):
     sample: int | None = Field(
         default=None, ge=1, description="Take this many images, the same on each machine for one --seed."
     )
-    seed: int = Field(default=0, ge=0, description="Another seed is another --sample.")
+    seed: int = Field(default=0, ge=0, description="Another seed is another --sample, and other images for bench.")
     shard: str | None = Field(
         default=None, description="Take one part of the images, as 1/3, 2/3 or 3/3; merge joins the outputs."
     )

@@ -71,6 +71,7 @@ class RunSummary:
     workers: int = 0
     skipped_files: int = 0  # of the input, that are no images by name or content; 0 if it was not listed
     skipped_links: int = 0  # of the input, that lead out of it; 0 if it was not listed
+    duplicates: int = 0  # images of the dataset's input that others of equal bytes stand for
     deep: int = 0  # images of this run with more than 8 bits a sample
     narrow: int = 0  # of these, the ones that use a tenth of their scale or less
 
@@ -109,6 +110,7 @@ def run(
                 overwrite=config.overwrite,
                 listed_with=source.options.of_listing(),
                 settings=config.recorded(),
+                duplicates=source.duplicates,
             ) as output,
         ):
             if output.dataset.left:
@@ -237,6 +239,7 @@ def _summary(dataset: Dataset, run: str, pool: LabelerPool | None, elapsed_s: fl
         labelled=rows - sum(failed.values()),
         failed=sum(failed.values()),
         skipped_done=dataset.rows - rows,
+        duplicates=dataset.record.duplicate_images,
         total=dataset.images,
         masks=sum(commit.masks for commit in own),
         deep=sum(commit.deep for commit in own),

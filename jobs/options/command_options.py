@@ -6,7 +6,7 @@ wrong value names the place that the value came from.
 
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from typing import Annotated, Any
 
@@ -52,12 +52,15 @@ def configured_by(
 
 
 def given_options(
-    model: type[BaseModel], show_defaults: bool = True
+    model: type[BaseModel], show_defaults: bool = True, only: Collection[str] | None = None
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """As `configured_by`, for a command that takes what was `given`, unchecked, in place of a `config`."""
+    """As `configured_by`, for a command that takes what was `given`, unchecked, in place of a `config`.
+
+    `only` names the options that it has flags for; a job file may set others.
+    """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        fields = list(config_fields(model))
+        fields = [field for field in config_fields(model) if only is None or field.name in only]
 
         @wraps(command)
         def with_options(

@@ -21,15 +21,21 @@ from pipeline.inputs.named_files import NamedFiles
 from pipeline.inputs.one_file import OneFile
 from pipeline.inputs.options import DEFAULT, SourceOptions
 from pipeline.inputs.pattern import has_glob, is_pattern
+from pipeline.inputs.same_bytes import SameBytes
 from pipeline.inputs.selection import Selection
 from pipeline.inputs.skipped import Skipped, Why
 from pipeline.inputs.verdict import starts_as_image, why_left_out
+from pipeline.output.format.duplicates import Duplicate
 from pipeline.output.format.manifest import ManifestRow
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
 
 PEEKS_AT_ONCE = 32  # they wait on the network, not for a core
+
+
+class NoImages(UsageError):
+    """An input that exists, and of which no image is taken."""
 
 
 @dataclass
@@ -40,6 +46,7 @@ class Source:
     files: Files
     options: SourceOptions = DEFAULT
     skipped: Skipped = field(default_factory=Skipped)
+    contents: SameBytes | None = None  # if they were compared
     sees_hidden: bool = False  # to count hidden files, which are left out all the same
 
     @classmethod
@@ -90,20 +97,32 @@ class Source:
     def rows(self) -> Iterator[ManifestRow]:
         """The images that are taken, in listing order. Raises: UsageError if there is none, StoreError."""
         is_empty = True
-        for row in self.selection.of_listing(self._named_rows(), self.skipped):
+        rows = self.selection.of_listing(self._named_rows(), self.skipped)
+        for row in self._each_content_once(rows) if self.options.deduplicate else rows:
             is_empty = False
             yield row
         if is_empty:
-            raise UsageError(self._no_image())
+            raise NoImages(self._no_image())
 
     def require_images(self) -> None:
-        """Raises UsageError if the input holds no image; no sample is drawn for that."""
-        first = replace(self, options=replace(self.options, sample=None), skipped=Skipped())
+        """Raises UsageError if the input holds no image; no sample is drawn and no content compared."""
+        options = replace(self.options, sample=None, deduplicate=False)
+        first = replace(self, options=options, skipped=Skipped())
         next(first.rows())
 
     def refuse_overlap(self, output: Location) -> None:
         """Raises UsageError if the output and the input lie inside each other."""
         self.files.refuse_overlap(output)
+
+    def duplicates(self) -> Iterator[Duplicate]:
+        """The images that `rows` has left out since another has their bytes, once that was read to its end."""
+        return self.contents.duplicates() if self.contents else iter(())
+
+    def _each_content_once(self, rows: Iterator[ManifestRow]) -> Iterator[ManifestRow]:
+        self.contents = SameBytes(rows, self.root, self.options.anonymous)
+        for duplicate in self.contents.duplicates():
+            self.skipped.add(duplicate.uri, Why.DUPLICATE)
+        yield from self.contents.firsts()
 
     def _named_rows(self) -> Iterator[ManifestRow]:
         """The images whose names are asked for."""

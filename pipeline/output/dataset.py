@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DamagedFile, Reason, SamLabelError, StoreError, UsageError
 from pipeline.output.commits import Commit, RunRecord, current_record, failed_by_reason, live_commits
+from pipeline.output.format.duplicates import read_duplicates
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import read_manifest
 from pipeline.output.shards import read_shard, shard_group_rows
@@ -143,6 +144,10 @@ class Dataset:
     def manifest(self) -> Iterator[pa.Table]:
         """The images that the dataset has or will have rows of, by uri, a part at a time."""
         return read_manifest(self.store, self.record.manifest)
+
+    def duplicates(self) -> Iterator[pa.Table]:
+        """The images that are not labelled since others have their bytes (uri, image_id), a part at a time."""
+        return read_duplicates(self.store, self.record.duplicates)
 
     def done_ids(self) -> Ids:
         """The sorted ids of the images that have a row."""

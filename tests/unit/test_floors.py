@@ -33,7 +33,7 @@ FLOORS = {
     ],
     "jobs": [
         {"wording", "kubernetes"},
-        {"options", "progress", "run_text", "status_text", "export_text", "bench_text", "stats_text"},
+        {"options", "progress", "run_text", "status_text", "export_text", "bench_text", "plan_text", "stats_text"},
         {"submission"},
         {
             "bench_command",
@@ -42,6 +42,7 @@ FLOORS = {
             "doctor_command",
             "filter_command",
             "models_command",
+            "plan_command",
             "preview_command",
             "run_command",
             "similar_command",

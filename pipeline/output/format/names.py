@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pipeline.store.disk import whole_name
 
-FOLDERS = ("_lock", "_runs", "_commits", "data", "manifest")
+FOLDERS = ("_lock", "_runs", "_commits", "data", "manifest", "duplicates")
 DATASET = "dataset.json"
 README, CROISSANT = "README.md", "croissant.json"
 REPORT = "report.html"
@@ -31,6 +31,7 @@ class Kind(StrEnum):
     PROBE = "probe"  # whether the store can put if absent
     RECORD = "record"
     PART = "part"  # of the manifest
+    DUPLICATES = "duplicates"  # a part of the images that others stand for
     SHARD = "shard"
     COMMIT = "commit"
 
@@ -43,6 +44,7 @@ _PATTERNS = {
     Kind.PROBE: re.compile(r"_lock/(?P<stem>probe-[0-9a-f]{32})"),
     Kind.RECORD: re.compile(rf"_runs/(?P<stem>{_RUN})\.json"),
     Kind.PART: re.compile(rf"manifest/(?P<stem>{_RUN}-{_NUMBER})\.parquet"),
+    Kind.DUPLICATES: re.compile(rf"duplicates/(?P<stem>{_RUN}-{_NUMBER})\.parquet"),
     Kind.SHARD: re.compile(rf"data/(?P<stem>{_SHARD})\.parquet"),
     Kind.COMMIT: re.compile(rf"_commits/(?P<stem>{_SHARD})\.json"),
 }
@@ -98,6 +100,10 @@ def record_name(run: str) -> str:
 
 def part_name(run: str, number: int) -> str:
     return f"manifest/{run}-{number:05d}.parquet"
+
+
+def duplicates_name(run: str, number: int) -> str:
+    return f"duplicates/{run}-{number:05d}.parquet"
 
 
 def labelled(run: str, task: int) -> str:

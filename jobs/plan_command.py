@@ -1,6 +1,7 @@
 """`sam-label plan`: what of an input would be labelled, and what is left out and why."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -74,7 +75,7 @@ def plan(
     text = inventory_text(found, dataset)
     print(text, file=sys.stderr if names else sys.stdout)
     output = config.output if has_output else "OUTPUT"
-    print(f"next: sam-label run {given.values['input']} {output} with the same options", file=sys.stderr)
+    print(f"next: sam-label run {shlex.quote(config.input)} {output} with the same options", file=sys.stderr)
     return 0
 
 

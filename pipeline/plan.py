@@ -37,8 +37,8 @@ def plan(config: RunConfig) -> RunPlan:
     if dataset is None:
         return _planned(source.rows(), None, config.limit, source)
     if config.refresh:
-        refreshed = Refreshed(rows_of(dataset.manifest()), sorted_rows(source.rows()))
-        planned = _planned(refreshed.pending(dataset.done_ids()), None, config.limit, source)
+        refreshed = Refreshed(rows_of(dataset.manifest()), sorted_rows(source.rows()), dataset.done_ids())
+        planned = _planned(refreshed.pending(), None, config.limit, source)
         return replace(planned, images=refreshed.images)
     return _planned(rows_of(dataset.pending()), dataset.images, config.limit, source)
 

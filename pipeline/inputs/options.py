@@ -32,7 +32,9 @@ class SourceOptions:
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
-            if name not in _NOT_OF_THE_LISTING and value != default[name]
+            if name not in _NOT_OF_THE_LISTING
+            and value != default[name]
+            and (name != "seed" or self.sample is not None)
         }
 
 

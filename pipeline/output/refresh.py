@@ -1,6 +1,7 @@
 """A dataset's manifest brought up to its input: new images join, changed ones are labelled again.
 
-Images that are gone from the input keep their rows: the dataset says what was labelled, not what is left.
+Images that are gone from the input, or from what is chosen of it, keep their rows: the dataset says what was
+labelled, not what is left. Those without a row yet are dropped.
 """
 
 import heapq
@@ -20,6 +21,7 @@ class Refreshed:
 
     old: Iterable[ManifestRow]  # both sorted by uri
     listed: Iterable[ManifestRow]
+    done_ids: Ids  # sorted, of the images that have a row
     images: int = 0
     added: int = 0
     gone: int = 0
@@ -33,21 +35,26 @@ class Refreshed:
             key=lambda pair: pair[0].uri,
         )
         for _, same_uri in groupby(both, key=lambda pair: pair[0].uri):
-            yield self._merged({is_listed: row for row, is_listed in same_uri})
+            if row := self._merged({is_listed: row for row, is_listed in same_uri}):
+                yield row
 
-    def pending(self, done_ids: Ids) -> Iterator[ManifestRow]:
-        """The rows that a run would label; `done_ids` are the ids of the images that have a row."""
+    def pending(self) -> Iterator[ManifestRow]:
+        """The rows that a run would label."""
         changed = 0
         for row in self.rows():
-            is_done = is_among(packed_ids(pa.array([row.image_id])), done_ids).all()
-            if not is_done or len(self.changed_ids) > changed:
+            if not self._is_done(row) or len(self.changed_ids) > changed:
                 yield row
             changed = len(self.changed_ids)
 
-    def _merged(self, rows: dict[bool, ManifestRow]) -> ManifestRow:
+    def _is_done(self, row: ManifestRow) -> bool:
+        return bool(is_among(packed_ids(pa.array([row.image_id])), self.done_ids).all())
+
+    def _merged(self, rows: dict[bool, ManifestRow]) -> ManifestRow | None:
         """The row of one uri, from the old manifest's row (False), the listed one (True) or both."""
-        self.images += 1
         before, listed = rows.get(False), rows.get(True)
+        if listed is None and not self._is_done(rows[False]):
+            return None
+        self.images += 1
         if listed is None:
             self.gone += 1
             return rows[False]

@@ -249,7 +249,7 @@ def _refreshed(
     before: Dataset, run: str, listed: Iterable[ManifestRow], settings: Mapping[str, Any]
 ) -> RunRecord:
     """The record of a run with the manifest brought up to the input, without the rows of changed images."""
-    merged = Refreshed(rows_of(before.manifest()), listed)
+    merged = Refreshed(rows_of(before.manifest()), listed, before.done_ids())
     parts, images = _written_manifest(before.store, run, merged.rows())
     changed = pa.array(merged.changed_ids, pa.string())
     standing, forgotten = forget_rows(

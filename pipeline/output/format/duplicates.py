@@ -31,7 +31,8 @@ class Duplicate(NamedTuple):
 
 def write_duplicates(store: Store, run: str, duplicates: Iterable[Duplicate]) -> tuple[tuple[str, ...], int]:
     """The names of the parts that were written, and how many images they name; none for no duplicates."""
-    parts, images, rest = [], 0, iter(duplicates)
+    parts: list[str] = []
+    images, rest = 0, iter(duplicates)
     while chunk := list(islice(rest, ROWS_A_PART)):
         name = duplicates_name(run, len(parts))
         columns = [list(column) for column in zip(*chunk, strict=True)]

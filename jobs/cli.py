@@ -119,7 +119,7 @@ def _sentence(mistake: typer.TyperException) -> str:
     if "unexpected extra argument" in sentence and command and command.info_name in TAKE_PATTERNS:
         return (
             f"{command.info_name} takes one INPUT and one OUTPUT, and was given more; quote a pattern, as in "
-            f"sam-label {command.info_name} 'photos/*.jpg' masks, so that the shell does not put names in its place"
+            f"sam-label {command.info_name} 'photos/*.jpg' masks, or the shell puts names in its place"
         )
     return sentence
 

@@ -33,13 +33,16 @@ Inspect = Annotated[
     bool, typer.Option("--inspect", help="Read 200 of the images for types by content and for pixels.")
 ]
 Duplicates = Annotated[
-    bool, typer.Option("--duplicates", help="Count images of equal bytes; reads all that has no MD5 in its listing.")
+    bool,
+    typer.Option("--duplicates", help="Count images of equal bytes; reads what has no MD5 in its listing."),
 ]
 Names = Annotated[
     Literal["taken", "left-out"] | None,
     typer.Option("--names", help="Print these names, one a line, and the counts on stderr."),
 ]
-Hidden = Annotated[bool, typer.Option("--hidden", help="Look into hidden folders too, to count what is there.")]
+Hidden = Annotated[
+    bool, typer.Option("--hidden", help="Look into hidden folders too, to count what is there.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, or with --names one a line.")]
 
 

@@ -78,9 +78,7 @@ def _inspected_lines(seen: "Inspected") -> list[str]:
 
 
 def _sizes(sizes: "Sizes") -> str:
-    return (
-        f"{size(sizes.smallest or 0)} smallest, {size(sizes.median or 0)} median, {size(sizes.largest or 0)} largest"
-    )
+    return f"{size(sizes.smallest or 0)} smallest, {size(sizes.median or 0)} median, {size(sizes.largest or 0)} largest"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -55,7 +55,8 @@ class RunConfig(BaseModel):
         default=False, description="Read INPUT without credentials, as public buckets allow."
     )
     include: tuple[str, ...] = Field(
-        default=(), description="Only images of such names, relative to INPUT: '*.png', '2026/**'; repeatable."
+        default=(),
+        description="Only images of such names, relative to INPUT: '*.png', '2026/**'; repeatable.",
     )
     exclude: tuple[str, ...] = Field(
         default=(), description="No images of such names, relative to INPUT: 'thumbs/'; repeatable."
@@ -63,7 +64,9 @@ class RunConfig(BaseModel):
     sample: int | None = Field(
         default=None, ge=1, description="Take this many images, the same on each machine for one --seed."
     )
-    seed: int = Field(default=0, ge=0, description="Another seed is another --sample, and other images for bench.")
+    seed: int = Field(
+        default=0, ge=0, description="Another seed is another --sample, and other images for bench."
+    )
     shard: str | None = Field(
         default=None, description="Take one part of the images, as 1/3, 2/3 or 3/3; merge joins the outputs."
     )

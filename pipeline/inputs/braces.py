@@ -1,4 +1,4 @@
-"""Brace lists and ranges: `{a,b}`, `{000..999}`, one within the other, as bash and WebDataset's users write them.
+"""Brace lists and ranges: `{a,b}`, `{000..999}`, one within the other, as in bash and WebDataset.
 
 `{}` and `{a}` are no lists and stay as they are, and so does a brace without its partner.
 """
@@ -70,8 +70,8 @@ def expanded(text: str) -> Iterator[str]:
     braced = _braced(text)
     if braced.count > MOST_NAMES:
         raise UsageError(
-            f"{redacted(text)} stands for {braced.count:,} names, more than {MOST_NAMES:,}; name fewer, or put * "
-            "in place of the braces"
+            f"{redacted(text)} stands for {braced.count:,} names, more than {MOST_NAMES:,}; name fewer, or put "
+            "* in place of the braces"
         )
     return braced.texts()
 

@@ -32,8 +32,8 @@ class Matches:
             globs.append(Glob(one))
             if len(globs) > MOST_LISTINGS:
                 raise UsageError(
-                    f"{redacted(whole.uri(text))} stands for more than {MOST_LISTINGS:,} patterns, each listed on its "
-                    "own; put * in place of the braces"
+                    f"{redacted(whole.uri(text))} stands for more than {MOST_LISTINGS:,} patterns, each listed "
+                    "on its own; put * in place of the braces"
                 )
         base = _common_folder([glob.base for glob in globs])
         store = replace(whole, location=_below(whole.location, base))
@@ -92,7 +92,7 @@ class _Wanted(Wanted):
 
     @cached_property
     def beginning(self) -> str:
-        return os.path.commonprefix([glob.beginning for glob in self.globs])
+        return os.path.commonprefix([glob.beginning for glob in self.globs])  # noqa: RUF071  # of texts
 
     def may_be_below(self, folder: str) -> bool:
         return any(glob.may_match_below(folder) for glob in self.globs)
@@ -108,7 +108,7 @@ def _common_folder(folders: Sequence[str]) -> str:
     if "" in folders:
         return ""
     parts = [folder.split("/") for folder in folders]
-    return "/".join(os.path.commonprefix(parts))
+    return "/".join(os.path.commonprefix(parts))  # noqa: RUF071  # of parts, not of characters
 
 
 def _is_within(folder: str, outer: str) -> bool:

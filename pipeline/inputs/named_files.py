@@ -30,7 +30,10 @@ class NamedFiles:
             while page := list(islice(names, PAGE)):
                 new = [name for name in dict.fromkeys(page) if name not in seen]
                 seen.update(new)
-                yield [self._found(name, file) for name, file in zip(new, threads.map(self.store.info, new), strict=True)]
+                yield [
+                    self._found(name, file)
+                    for name, file in zip(new, threads.map(self.store.info, new), strict=True)
+                ]
 
     def refuse_overlap(self, output: Location) -> None:
         for name in expanded(self.text):
@@ -39,7 +42,7 @@ class NamedFiles:
     def _found(self, name: str, file: Entry | None) -> Entry:
         if file is None:
             raise UsageError(
-                f"there is no file {redacted(self.store.uri(name))}, which the braces of INPUT name; put * in "
-                "place of the braces to take what there is, or a slash at the end to take folders"
+                f"there is no file {redacted(self.store.uri(name))}, which the braces of INPUT name; put * "
+                "in place of the braces to take what there is, or a slash at the end to take folders"
             )
         return file

@@ -28,7 +28,7 @@ def is_pattern(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Glob:
-    """A pattern without braces of a whole name; one that ends in a slash stands for all below such a folder."""
+    """A pattern of a whole name, without braces; one that ends in a slash is all below such a folder."""
 
     text: str
 
@@ -75,7 +75,7 @@ class Glob:
         reached = set(places)
         for place in sorted(places):
             while place < len(self._parts) - 1 and self._parts[place] == _ANY_PARTS:
-                place += 1  # noqa: PLW2901
+                place += 1
                 reached.add(place)
         return reached
 

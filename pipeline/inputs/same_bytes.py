@@ -1,4 +1,4 @@
-"""Which images have the same bytes. Each content is one image, the first by uri; the others are its duplicates.
+"""Which images have the same bytes: the first by uri stands for its content, others are its duplicates.
 
 The content of an image is its length and MD5. On S3 the listing has the MD5 of what was uploaded in one part
 without a key of KMS, so that nothing is read there; anything else is read once. An image that cannot be read

@@ -19,7 +19,7 @@ ROWS_AT_ONCE = 10_000  # what the lowest hashes are looked for in, beside the N 
 
 
 def sampled(rows: Iterable[ManifestRow], count: int, seed: int, skipped: Skipped) -> Iterator[ManifestRow]:
-    """`count` of the rows, in their order; all if there are no more. Raises: SamLabelError for a full disk."""
+    """`count` of the rows, in their order; all if there are no more. Raises: SamLabelError."""
     lowest = np.empty(0, np.uint64)
     highest = np.iinfo(np.uint64).max  # of the hashes that may be in the sample
     rest = iter(rows)
@@ -46,8 +46,8 @@ def sampled(rows: Iterable[ManifestRow], count: int, seed: int, skipped: Skipped
                     skipped.add(row.uri, Why.SAMPLE)
     except OSError as fault:
         raise SamLabelError(
-            f"the sample cannot be drawn in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to a folder on "
-            "a disk with room"
+            f"the sample cannot be drawn in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to a folder "
+            "on a disk with room"
         ) from fault
 
 

@@ -15,6 +15,7 @@ from pipeline.inputs.sampled import sampled
 from pipeline.inputs.skipped import Skipped, Why
 from pipeline.output.format.manifest import ManifestRow
 
+
 @dataclass(frozen=True)
 class Selection:
     """What is asked for of an input."""
@@ -41,12 +42,16 @@ class Selection:
         """Whether no image of a file is taken; `name` is relative to the input."""
         return any(glob.matches(name) for glob in self.exclude)
 
-    def of_names(self, rows: Iterable[ManifestRow], file: str, folder: str, skipped: Skipped) -> Iterator[ManifestRow]:
+    def of_names(
+        self, rows: Iterable[ManifestRow], file: str, folder: str, skipped: Skipped
+    ) -> Iterator[ManifestRow]:
         """The images of a file whose names are asked for: the file's, or their own if they are its parts."""
         is_included = not self.include or any(glob.matches(file) for glob in self.include)
         for row in rows:
             name = row.uri.removeprefix(f"{folder.rstrip('/')}/")
-            if (is_included or any(glob.matches(name) for glob in self.include)) and not self.excludes_file(name):
+            if (is_included or any(glob.matches(name) for glob in self.include)) and not self.excludes_file(
+                name
+            ):
                 yield row
             else:
                 skipped.add(row.uri, Why.EXCLUDED)

@@ -185,7 +185,9 @@ def _matches(whole: Store, pattern: str) -> Files:
     matches = Matches.of(whole, pattern)
     folder = matches.store.location.root or "/"
     if whole.is_local and not Path(folder).is_dir():
-        raise UsageError(f"there is no folder {redacted(folder)}, in which the pattern looks; name one that holds images")
+        raise UsageError(
+            f"there is no folder {redacted(folder)}, in which the pattern looks; name one that holds images"
+        )
     return matches
 
 

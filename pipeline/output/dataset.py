@@ -146,7 +146,7 @@ class Dataset:
         return read_manifest(self.store, self.record.manifest)
 
     def duplicates(self) -> Iterator[pa.Table]:
-        """The images that are not labelled since others have their bytes (uri, image_id), a part at a time."""
+        """The images that others of equal bytes stand for (uri, image_id), a part at a time."""
         return read_duplicates(self.store, self.record.duplicates)
 
     def done_ids(self) -> Ids:

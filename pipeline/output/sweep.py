@@ -41,7 +41,7 @@ def sweep(store: Store, record: RunRecord, folders: Sequence[str] = SWEPT_FOLDER
 def orphans(
     store: Store, record: RunRecord, live: Iterable[str], folders: Sequence[str] = SWEPT_FOLDERS
 ) -> Iterator[tuple[Entry, OwnFile]]:
-    """The files of any run that are neither live commits nor their shards nor the parts that the record names."""
+    """The files of any run that are neither live commits nor their shards nor parts that the record names."""
     named = {*record.manifest, *record.duplicates}
     for commit in live:
         named |= {commit_name(commit), shard_name(commit)}

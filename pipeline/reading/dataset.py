@@ -148,7 +148,7 @@ class Dataset:
                 yield block.table.take(places)
 
     def duplicates(self) -> Iterator[pa.Table]:
-        """Images without a row, since others have their bytes: `uri`, and `image_id` of the one that has a row.
+        """Images without a row, since others have their bytes: `uri`, and `image_id` of the one with a row.
 
         A table of at most 100,000 at a time; none without `--deduplicate`.
         """

@@ -21,9 +21,7 @@ class Tree:
     of the root are followed. Folders without a `wanted` name are not entered.
     """
 
-    def __init__(
-        self, root: Path, hidden: bool, follow_links: bool, wanted: Wanted | None = None
-    ) -> None:
+    def __init__(self, root: Path, hidden: bool, follow_links: bool, wanted: Wanted | None = None) -> None:
         self._root, self._hidden, self._follow_links, self._wanted = root, hidden, follow_links, wanted
         self._real_root = Path(os.path.realpath(root))
         # device and inode of each folder that a link must not enter again

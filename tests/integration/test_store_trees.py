@@ -92,7 +92,6 @@ def test_an_object_and_a_folder_of_one_name_are_told_apart(
         ]
 
 
-
 @pytest.mark.parametrize(
     ("pattern", "matched"),
     [

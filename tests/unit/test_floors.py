@@ -33,7 +33,16 @@ FLOORS = {
     ],
     "jobs": [
         {"wording", "kubernetes"},
-        {"options", "progress", "run_text", "status_text", "export_text", "bench_text", "plan_text", "stats_text"},
+        {
+            "options",
+            "progress",
+            "run_text",
+            "status_text",
+            "export_text",
+            "bench_text",
+            "plan_text",
+            "stats_text",
+        },
         {"submission"},
         {
             "bench_command",

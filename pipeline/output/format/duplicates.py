@@ -1,4 +1,4 @@
-"""Images that are not labelled because another has the same bytes: their uris, and the image that has the masks.
+"""Images that are not labelled because another has the same bytes: uri, and the image that has the masks.
 
 They are no rows of the manifest, so that an image with a row is still an image that was looked at.
 """

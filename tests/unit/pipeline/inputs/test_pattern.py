@@ -20,7 +20,18 @@ from pipeline.store.uri import location
 
 BASH = shutil.which("bash") or pytest.fail("bash is the oracle of braces")
 BRACES = [
-    *("a{b,c}d", "{000..003}", "{a}", "{}", "{a,{b,c}x}{1..3}", "{3..1}", "{01..10..3}", "{a..e..2}", "x{", "}"),
+    *(
+        "a{b,c}d",
+        "{000..003}",
+        "{a}",
+        "{}",
+        "{a,{b,c}x}{1..3}",
+        "{3..1}",
+        "{01..10..3}",
+        "{a..e..2}",
+        "x{",
+        "}",
+    ),
     *("{a,b", "{{a,b}}", "{-02..2}", "a{,b}", "{a,b}{", "{1..03}", "{a,b}}", "{{a,b}", "{a{1..3}}", "{,}"),
 ]
 
@@ -93,7 +104,17 @@ def test_names_to_include_and_exclude(pattern: str, name: str, is_match: bool) -
     assert NameFilter(pattern).matches(name) == is_match
 
 
-FILES = ("a.jpg", "b.jpg", "c.png", "sub/a.jpg", "sub/deep/d.jpg", "x[1].jpg", "x1.jpg", ".hidden.jpg", "n\nl.jpg")
+FILES = (
+    "a.jpg",
+    "b.jpg",
+    "c.png",
+    "sub/a.jpg",
+    "sub/deep/d.jpg",
+    "x[1].jpg",
+    "x1.jpg",
+    ".hidden.jpg",
+    "n\nl.jpg",
+)
 
 
 @pytest.fixture

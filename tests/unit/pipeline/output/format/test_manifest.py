@@ -3,6 +3,7 @@
 import resource
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.errors import SamLabelError
@@ -67,7 +68,7 @@ def test_identity_is_the_whole_uri() -> None:
 def test_refreshing_merges_the_old_and_the_new_listing() -> None:
     old = [manifest_row(f"file:///{name}", 1, "1") for name in "abc"]
     new = [manifest_row(f"file:///{name}", 1, etag) for name, etag in (("a", "1"), ("b", "2"), ("d", "1"))]
-    merged = Refreshed(old, new)
+    merged = Refreshed(old, new, np.sort([bytes.fromhex(row.image_id) for row in old]))
     assert [(row.uri[-1], row.etag) for row in merged.rows()] == [
         ("a", "1"),
         ("b", "2"),

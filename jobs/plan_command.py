@@ -55,7 +55,7 @@ def plan(
     hidden: Hidden = False,
     json_: Json = False,
 ) -> int:
-    """List what of INPUT would be labelled and what is left out; needs no model, no Ray, and writes nothing."""
+    """List what of INPUT would be labelled and what is left out; needs no model or Ray, writes nothing."""
     has_output = given.values.get("output") is not None
     values = given.values if has_output else {**given.values, "output": "no OUTPUT"}
     config = Given(values, given.context, given.job_file, given.variables).config(RunConfig)

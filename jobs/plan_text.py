@@ -69,7 +69,8 @@ def _inspected_lines(seen: "Inspected") -> list[str]:
     lines = [f"types by content, of {counted(seen.images, 'image')}: {_counts(seen.types)}"]
     if seen.width.largest is not None and seen.height.largest is not None:
         lines.append(
-            f"pixels, of these: {seen.width.smallest} to {seen.width.largest} wide (median {seen.width.median}), "
+            f"pixels, of these: {seen.width.smallest} to {seen.width.largest} wide "
+            f"(median {seen.width.median}), "
             f"{seen.height.smallest} to {seen.height.largest} high (median {seen.height.median})"
         )
     if seen.unreadable:
@@ -78,7 +79,8 @@ def _inspected_lines(seen: "Inspected") -> list[str]:
 
 
 def _sizes(sizes: "Sizes") -> str:
-    return f"{size(sizes.smallest or 0)} smallest, {size(sizes.median or 0)} median, {size(sizes.largest or 0)} largest"
+    smallest, median, largest = (size(one or 0) for one in (sizes.smallest, sizes.median, sizes.largest))
+    return f"{smallest} smallest, {median} median, {largest} largest"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

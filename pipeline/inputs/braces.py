@@ -70,8 +70,8 @@ def expanded(text: str) -> Iterator[str]:
     braced = _braced(text)
     if braced.count > MOST_NAMES:
         raise UsageError(
-            f"{redacted(text)} stands for {braced.count:,} names, more than {MOST_NAMES:,}; name fewer, or put "
-            "* in place of the braces"
+            f"{redacted(text)} stands for {braced.count:,} names, more than {MOST_NAMES:,}; name fewer, or "
+            "put * in place of the braces"
         )
     return braced.texts()
 

@@ -32,8 +32,8 @@ class Matches:
             globs.append(Glob(one))
             if len(globs) > MOST_LISTINGS:
                 raise UsageError(
-                    f"{redacted(whole.uri(text))} stands for more than {MOST_LISTINGS:,} patterns, each listed "
-                    "on its own; put * in place of the braces"
+                    f"{redacted(whole.uri(text))} stands for more than {MOST_LISTINGS:,} patterns, each "
+                    "listed on its own; put * in place of the braces"
                 )
         base = _common_folder([glob.base for glob in globs])
         store = replace(whole, location=_below(whole.location, base))

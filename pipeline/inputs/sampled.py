@@ -46,8 +46,8 @@ def sampled(rows: Iterable[ManifestRow], count: int, seed: int, skipped: Skipped
                     skipped.add(row.uri, Why.SAMPLE)
     except OSError as fault:
         raise SamLabelError(
-            f"the sample cannot be drawn in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to a folder "
-            "on a disk with room"
+            f"the sample cannot be drawn in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to a "
+            "folder on a disk with room"
         ) from fault
 
 

@@ -56,7 +56,7 @@ class Source:
 
     @classmethod
     def at(cls, url: str, options: SourceOptions = DEFAULT) -> "Source":
-        """The input that a path, a URL or a pattern names. Raises: UsageError if there is none, StoreError."""
+        """The input that a path, URL or pattern names. Raises: UsageError if there is none, StoreError."""
         files = _files_at(url, options.anonymous)
         # of folders that a pattern names, which is another input than the files that it names
         is_of_folders = isinstance(files, Matches) and url.endswith("/")
@@ -115,7 +115,7 @@ class Source:
         self.files.refuse_overlap(output)
 
     def duplicates(self) -> Iterator[Duplicate]:
-        """The images that `rows` has left out since another has their bytes, once that was read to its end."""
+        """The images that `rows` has left out since others have their bytes, once it was read to its end."""
         return self.contents.duplicates() if self.contents else iter(())
 
     def _each_content_once(self, rows: Iterator[ManifestRow]) -> Iterator[ManifestRow]:

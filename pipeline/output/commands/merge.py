@@ -70,7 +70,7 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged
 
 
 def merged_options(listed_with: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What stands for the options that several listings were made with; all shards of a whole are the whole."""
+    """What stands for the options of several listings; all shards of a whole are the whole."""
     merged: dict[str, Any] = {}
     for name in sorted({name for options in listed_with for name in options}):
         values = [options.get(name) for options in listed_with]

@@ -10,18 +10,17 @@ from jobs.options.command_options import configured_by
 from pipeline.config import RunConfig
 
 Images = Annotated[int, typer.Option("--images", min=1, max=1000, help="How many images to try.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Another seed chooses other images.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")]
 
 
 @configured_by(RunConfig)
-def bench(config: RunConfig, images: Images = 8, seed: Seed = 0, json_: Json = False) -> int:
+def bench(config: RunConfig, images: Images = 8, json_: Json = False) -> int:
     """Label a few images of INPUT without writing any, and estimate the run into OUTPUT from them.
 
     Takes the options of `run`, so that the figures are those of the run they stand for.
     """
     from pipeline.rates.estimate import estimate
 
-    result = estimate(config, images, seed)
+    result = estimate(config, images, config.seed)
     print(json.dumps(bench_figures(result)) if json_ else bench_text(result, config.output))
     return 0

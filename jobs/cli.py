@@ -21,6 +21,7 @@ from jobs.draw_command import draw
 from jobs.export_command import export
 from jobs.filter_command import filter_masks
 from jobs.models_command import models
+from jobs.plan_command import plan
 from jobs.preview_command import preview
 from jobs.rewrite_commands import compact, merge
 from jobs.run_command import run
@@ -46,6 +47,7 @@ app = typer.Typer(
 # In the order of --help.
 COMMANDS = (
     run,
+    plan,
     status,
     stats,
     preview,
@@ -62,6 +64,7 @@ COMMANDS = (
     doctor,
     bench,
 )
+TAKE_PATTERNS = {"run", "plan", "bench", "doctor"}
 for command in COMMANDS:
     app.command()(command)
 app.command("filter")(filter_masks)
@@ -97,7 +100,7 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
     except SamLabelError as error:
         return _fail(str(error), error.exit_code, debug)
     except typer.TyperException as mistake:
-        return _fail(mistake.format_message(), mistake.exit_code, debug)
+        return _fail(_sentence(mistake), mistake.exit_code, debug)
     except BrokenPipeError:  # the reader of stdout has left, as `| head` does
         sys.stderr.close()
         return 1
@@ -109,6 +112,18 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
         return _fail(f"{fault.filename}: {why}; check its permissions and the room on its disk", 1, debug)
     except Exception as unexpected:  # noqa: BLE001  # no caller is left that could make it a sentence
         return _fail_unexpectedly(unexpected, debug)
+
+
+def _sentence(mistake: typer.TyperException) -> str:
+    """What Typer says; a pattern that the shell has replaced by names is told, without the names."""
+    sentence = mistake.format_message()
+    command = getattr(mistake, "ctx", None)
+    if "unexpected extra argument" in sentence and command and command.info_name in TAKE_PATTERNS:
+        return (
+            f"{command.info_name} takes one INPUT and one OUTPUT, and was given more; quote a pattern, as in "
+            f"sam-label {command.info_name} 'photos/*.jpg' masks, or the shell puts names in its place"
+        )
+    return sentence
 
 
 def _fail_unexpectedly(unexpected: Exception, debug: bool) -> int:

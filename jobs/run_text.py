@@ -47,6 +47,8 @@ def summary_text(summary: "RunSummary", output: str) -> str:
             "tenth of their range or less, as 12-bit data in 16 bits do, and were labelled nearly black: "
             "label them into a new output with --scale auto, or with their range as --scale 0:4095"
         )
+    if summary.duplicates:
+        lines.append(f"{counted(summary.duplicates, 'image')} not labelled: others have the same bytes")
     if summary.skipped_files:
         lines.append(f"{counted(summary.skipped_files, 'other file')} left out: no images by name or content")
     if summary.skipped_links:

@@ -28,6 +28,8 @@ def status_text(dataset: "Status", output: str) -> str:
         f"{images}: {dataset.labelled:,} labelled, {dataset.failed:,} failed, {dataset.left:,} left",
         f"{counted(dataset.masks, 'mask')} in {counted(dataset.shards, 'shard')}, {size(dataset.bytes)}",
     ]
+    if dataset.duplicates:
+        lines.append(f"{counted(dataset.duplicates, 'duplicate')} not labelled: others have the same bytes")
     if dataset.failed:
         lines.append(f"failed: {by_reason(dataset.failed_by_reason)}")
     if dataset.holder is not None:

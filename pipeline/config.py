@@ -22,6 +22,7 @@ ModelType = Literal["vit_h", "vit_l", "vit_b", "vit_t"]
 InputFormat = Literal["txt", "csv", "tsv", "jsonl", "parquet"]
 
 FRAMES = re.compile(r"first|all|every[ :](?P<step>[1-9]\d{0,8})")
+SHARD = re.compile(r"(?P<number>\d+)/(?P<of>\d+)")
 FAILURE_LIMIT = re.compile(r"(?P<images>\d+)|(?P<percent>\d+(\.\d+)?)%")
 
 
@@ -32,8 +33,8 @@ class RunConfig(BaseModel):
 
     input: str = Field(
         min_length=1,
-        description="Images: a folder, one file, a list of images, a file://, s3://, gs:// or az:// prefix, "
-        "an https:// URL; - is a list on standard input.",
+        description="Images: a folder, one file, a pattern, a list of images, a file://, s3://, gs:// or "
+        "az:// prefix, an https:// URL; - is a list on standard input.",
     )
     output: str = Field(min_length=1, description="Dataset to write or to continue: a folder or a URL.")
 
@@ -79,6 +80,25 @@ class RunConfig(BaseModel):
     )
     keep_columns: str | None = Field(
         default=None, description="Columns of a list to keep in the output: 'split,caption'."
+    )
+    include: tuple[str, ...] = Field(
+        default=(),
+        description="Only images of such names, relative to INPUT: '*.png', '2026/**'; repeatable.",
+    )
+    exclude: tuple[str, ...] = Field(
+        default=(), description="No images of such names, relative to INPUT: 'thumbs/'; repeatable."
+    )
+    sample: int | None = Field(
+        default=None, ge=1, description="Take this many images, the same on each machine for one --seed."
+    )
+    seed: int = Field(
+        default=0, ge=0, description="Another seed is another --sample, and other images for bench."
+    )
+    shard: str | None = Field(
+        default=None, description="Take one part of the images, as 1/3, 2/3 or 3/3; merge joins the outputs."
+    )
+    deduplicate: bool = Field(
+        default=False, description="Label images of equal bytes once; reads what has no MD5 in its listing."
     )
     limit: int | None = Field(default=None, ge=1, description="Label at most this many images in this run.")
     refresh: bool = Field(
@@ -187,6 +207,19 @@ class RunConfig(BaseModel):
         if text is not None and not all(name.strip() for name in text.split(",")):
             raise ValueError(f"{text!r} holds a column without a name; write names with commas between them")
         return text
+
+    @field_validator("include", "exclude", mode="before")
+    @classmethod
+    def _is_a_list(cls, given: object) -> object:
+        return (given,) if isinstance(given, str) else given
+
+    @field_validator("shard")
+    @classmethod
+    def _is_one_of_the_shards(cls, text: str | None) -> str | None:
+        match = SHARD.fullmatch(text) if text is not None else None
+        if text is not None and (match is None or not 1 <= int(match["number"]) <= int(match["of"])):
+            raise ValueError(f"{text!r} is no part of a whole: the parts of three are 1/3, 2/3 and 3/3")
+        return text if match is None else f"{int(match['number'])}/{int(match['of'])}"
 
     @field_validator("max_failures")
     @classmethod

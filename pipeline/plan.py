@@ -12,7 +12,6 @@ from pipeline.output.format.manifest import UNKNOWN_SIZE, ManifestRow, rows_of, 
 from pipeline.output.refresh import Refreshed
 from pipeline.output.writer import dataset_to_resume
 from pipeline.store.storage import Store
-from pipeline.store.uri import refuse_overlap
 from pipeline.weights.models import weights_of
 
 
@@ -33,15 +32,16 @@ def plan(config: RunConfig) -> RunPlan:
     """The plan of a run. Raises: what `run` would raise before its first image."""
     weights = weights_of(config)
     source, store = Source.of(config), Store.at(config.output, config.output_access)
-    refuse_overlap(source.location, store.location)
+    source.refuse_overlap(store.location)
     identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
     refuse_other_listing(dataset, source, config.refresh)
     if dataset is None:
         return _planned(source.unique_rows(), None, config.limit, source)
     if config.refresh:
-        refreshed = Refreshed(rows_of(dataset.manifest()), sorted_rows(source.rows()))
-        planned = _planned(refreshed.pending(rows_of(dataset.pending())), None, config.limit, source)
+        old, left = rows_of(dataset.manifest()), rows_of(dataset.pending())
+        refreshed = Refreshed(old, sorted_rows(source.rows()), left)
+        planned = _planned(refreshed.pending(), None, config.limit, source)
         return replace(planned, images=refreshed.images)
     return _planned(rows_of(dataset.pending()), dataset.images, config.limit, source)
 

@@ -41,7 +41,7 @@ from pipeline.plan import refuse_other_listing
 from pipeline.program_log import logged_by
 from pipeline.shutdown import sigterm_interrupts
 from pipeline.store.storage import Store
-from pipeline.store.uri import redacted, refuse_overlap
+from pipeline.store.uri import redacted
 from pipeline.weights.models import Weights, weights_of
 from sam_core.decoding.native import built
 
@@ -80,6 +80,7 @@ class RunSummary:
     skipped_files: int = 0  # of the input, that are no images by name or content; 0 if it was not listed
     skipped_links: int = 0  # of the input, that lead out of it; 0 if it was not listed
     repeated: int = 0  # lines of a list that name an image again; 0 if it was not listed
+    duplicates: int = 0  # images of the dataset's input that others of equal bytes stand for
     deep: int = 0  # images of this run with more than 8 bits a sample
     narrow: int = 0  # of these, the ones that use a tenth of their scale or less
 
@@ -105,7 +106,7 @@ def _run(
     weights = weights_of(config)
     identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
     source, store = Source.of(config), Store.at(config.output, config.output_access)
-    refuse_overlap(source.location, store.location)
+    source.refuse_overlap(store.location)
     report.output = store.url
     dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
     refuse_other_listing(dataset, source, config.refresh)
@@ -130,6 +131,7 @@ def _run(
                 listed_with=source.options.of_listing(),
                 settings=config.recorded(),
                 report=report,
+                duplicates=source.duplicates,
             ) as output,
         ):
             if output.dataset.left:
@@ -275,6 +277,7 @@ def _summary(dataset: Dataset, run: str, pool: LabelerPool | None, elapsed_s: fl
         labelled=rows - sum(failed.values()),
         failed=sum(failed.values()),
         skipped_done=dataset.rows - rows,
+        duplicates=dataset.record.duplicate_images,
         total=dataset.images,
         masks=sum(commit.masks for commit in own),
         deep=sum(commit.deep for commit in own),

@@ -6,7 +6,7 @@ wrong value names the place that the value came from.
 
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from typing import Annotated, Any
 
@@ -52,19 +52,22 @@ def configured_by(
 
 
 def given_options(
-    model: type[BaseModel], show_defaults: bool = True
+    model: type[BaseModel], show_defaults: bool = True, only: Collection[str] | None = None
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """As `configured_by`, for a command that takes what was `given`, unchecked, in place of a `config`."""
+    """As `configured_by`, for a command that takes what was `given`, unchecked, in place of a `config`.
+
+    `only` names the options that it has flags for; a job file may set others.
+    """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        fields = list(config_fields(model))
+        fields = [field for field in config_fields(model) if only is None or field.name in only]
 
         @wraps(command)
         def with_options(
             context: typer.Context, job_file: str | None, variables: list[str] | None, **values: Any
         ) -> int:
             _refuse_misspelt_variables(fields)
-            options = {field.name: values.pop(field.name) for field in fields}
+            options = {field.name: _given(values.pop(field.name)) for field in fields}
             return command(Given(options, context, job_file, Variables.given(variables or ())), **values)
 
         own = list(inspect.signature(command).parameters.values())[1:]
@@ -82,6 +85,11 @@ def given_options(
     return decorate
 
 
+def _given(value: object) -> object:
+    """A value that Typer has filled in; None for an empty list, which it gives for a flag that is missing."""
+    return None if value == [] else value
+
+
 def _parameter(field: ConfigField, show_default: bool) -> inspect.Parameter:
     """Its default is None, for which the model fills in its own default."""
     shown = f" Default: {field.default}." if field.default and show_default else ""
@@ -97,7 +105,7 @@ def _parameter(field: ConfigField, show_default: bool) -> inspect.Parameter:
         common["hidden"] = len(field.path) > 2  # in docs/options.md; they would fill a screen
         metavar = None if field.is_switch else field.value
         how = typer.Option(field.flags, metavar=metavar, rich_help_panel=panel, **common)
-    kind = bool | None if field.is_switch else str | None
+    kind = bool | None if field.is_switch else list[str] | None if field.is_list else str | None
     return _keyword(field.name, Annotated[kind, how], None)
 
 

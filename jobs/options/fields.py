@@ -58,6 +58,11 @@ class ConfigField:
         return self._types == (bool,)
 
     @property
+    def is_list(self) -> bool:
+        """Whether the flag may be repeated; a job file then takes a list."""
+        return any(get_origin(kind) is tuple for kind in self._types)
+
+    @property
     def value(self) -> str:
         """The placeholder for a value in help texts: the choices, or N, X, TEXT."""
         choices = [str(one) for kind in self._types if get_origin(kind) is Literal for one in get_args(kind)]
@@ -69,6 +74,8 @@ class ConfigField:
         default = None if self.info.is_required() else self.info.get_default(call_default_factory=True)
         if default is None or default is False:
             return ""
+        if isinstance(default, tuple):
+            return " ".join(map(str, default))
         return f"{default:.4g}" if isinstance(default, float) else str(default)
 
     @property

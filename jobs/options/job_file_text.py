@@ -19,6 +19,8 @@ EXAMPLES = {
     "max_failures": '"5%"',
     "checkpoint": '"weights/sam.safetensors"',
     "model": '"vit_t"',
+    "sample": "1000",
+    "shard": '"1/3"',
     "limit": "100",
     "workers": "1",
     "address": '"auto"',

@@ -16,7 +16,6 @@ _OTHER = re.compile(
     |npy|npz|mat|pt|pth|safetensors|onnx|h5|hdf5|pkl|mp4|mov|avi|mkv|webm|mp3|wav)$""",
     re.IGNORECASE | re.VERBOSE,
 )
-_PATTERN = re.compile(r"[*?]|\[.+\]")
 
 
 def says_image(name: str) -> bool:
@@ -35,10 +34,3 @@ def instead_of(name: str) -> str:
     if _LIST.search(name):
         return "lists are read as .txt, .csv, .tsv, .jsonl or .parquet, or as --input-format says"
     return "name an image, or a folder that holds images"
-
-
-def pattern_hint(text: str) -> str:
-    """What to do about a text with *, ? or [] that names nothing; empty for another text."""
-    return "; patterns are not read: name the folder, whose images are all labelled" * bool(
-        _PATTERN.search(text)
-    )

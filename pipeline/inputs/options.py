@@ -21,6 +21,12 @@ class SourceOptions:
     uri_column: str | None = None
     id_column: str | None = None
     keep_columns: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    sample: int | None = None
+    seed: int = 0
+    shard: str | None = None
+    deduplicate: bool = False
 
     @classmethod
     def of(cls, config: RunConfig) -> "SourceOptions":
@@ -35,9 +41,11 @@ class SourceOptions:
         """The options that decide which images are listed, those that are not at their default."""
         default = asdict(DEFAULT)
         return {
-            name: value
+            name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
-            if name not in _NOT_OF_THE_LISTING and value != default[name]
+            if name not in _NOT_OF_THE_LISTING
+            and value != default[name]
+            and (name != "seed" or self.sample is not None)
         }
 
 

@@ -1,26 +1,22 @@
-"""Which files of the input are images to label: listed once, page by page, by one rule for disks and stores.
+"""Which images a run labels: the files that its input names, listed once, and of them the selection.
 
-The content decides what an image is, but a folder of photos also holds notes and annotations. A file whose
-name says image is listed (a text file named .jpg becomes a failed row: it is reported, not lost). One whose
-name says something else is left out, and so is an empty one without an image's name: `_SUCCESS`, `x_$folder$`
-and other markers. Any other file is listed if its first bytes are an image's. What is left out is counted.
-Hidden files and folders are neither read nor counted.
+A link to a place outside the input is left out and counted, or followed if that is asked for. Hidden files
+and folders are neither read nor counted. What is left out otherwise is counted.
 
 A single file may be a list that names images elsewhere (pipeline/inputs/lists); in a folder it is left out.
-
-A link to a place outside the input is left out and counted, or followed if that is asked for.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 from pipeline.config import RunConfig
-from pipeline.errors import StoreError, UsageError
-from pipeline.images.image_format import HEADER_BYTES, image_format
-from pipeline.images.names import instead_of, pattern_hint, says_image, says_other
+from pipeline.errors import UsageError
+from pipeline.images.names import instead_of, says_other
+from pipeline.inputs.files import Files
+from pipeline.inputs.folder import Folder
 from pipeline.inputs.kinds import rows_of_file
 from pipeline.inputs.lists.given import (
     STANDARD_INPUT,
@@ -30,33 +26,39 @@ from pipeline.inputs.lists.given import (
     refuse_list_options,
 )
 from pipeline.inputs.lists.image_list import ImageList
+from pipeline.inputs.matches import Matches
+from pipeline.inputs.named_files import NamedFiles
+from pipeline.inputs.one_file import OneFile
 from pipeline.inputs.options import DEFAULT, SourceOptions
+from pipeline.inputs.pattern import has_glob, is_pattern
+from pipeline.inputs.same_bytes import SameBytes
+from pipeline.inputs.selection import Selection
+from pipeline.inputs.skipped import Skipped, Why
+from pipeline.inputs.verdict import starts_as_image, why_left_out
+from pipeline.output.format.duplicates import Duplicate
 from pipeline.output.format.manifest import ManifestRow, sorted_rows
 from pipeline.store.objects import Entry
+from pipeline.store.settings import Access
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
 
 PEEKS_AT_ONCE = 32  # they wait on the network, not for a core
 
 
-class _Verdict(Enum):
-    """What a listed file is to the run."""
-
-    IMAGE = "image"
-    OTHER_FILE = "other file"
-    LINK = "link"
+class NoImages(UsageError):
+    """An input that exists, and of which no image is taken."""
 
 
 @dataclass
 class Source:
-    """An input that exists. The counts are of the files that `rows` has left out so far."""
+    """An input that exists. The counts are of what `rows` has left out so far."""
 
     url: str
-    store: Store
-    one_file: Entry | None  # if the input is a single file
+    files: Files
     options: SourceOptions = DEFAULT
-    skipped_files: int = 0  # no images by name or content
-    skipped_links: int = 0  # to files and folders outside the input
+    skipped: Skipped = field(default_factory=Skipped)
+    contents: SameBytes | None = None  # if they were compared
+    sees_hidden: bool = False  # to count hidden files, which are left out all the same
     image_list: ImageList | None = None  # if the input only names images
 
     @classmethod
@@ -66,57 +68,65 @@ class Source:
 
     @classmethod
     def at(cls, url: str, options: SourceOptions = DEFAULT, output: Location | None = None) -> "Source":
-        """The input that a path or URL names, which takes no image out of the output.
+        """The input that a path, URL or pattern names, which takes no image out of the output.
 
         Raises: UsageError if there is none, StoreError.
         """
         if url == STANDARD_INPUT:
             piped = list_of_standard_input(options, output)
-            return cls(str(STANDARD_INPUT_PLACE), piped.store, piped.file, options, image_list=piped)
-        store = Store.at(url, options.access)
-        whole, name = Store.of_uri(store.url, options.access)
-        # a slash at the end means the folder, as in a shell
-        file = whole.info(name) if name and not url.endswith("/") else None
-        if file is not None and not _hides_a_folder(file, store):
-            images = None if _starts_as_image(whole, file) else list_of_file(whole, file, options, output)
-            if images is None:
-                refuse_list_options(options, url)
-                _refuse_other_kinds(file, whole, url)
-            return cls(url, whole, file, options, image_list=images)
-        if store.is_local and not Path(store.location.root or "/").is_dir():
-            raise UsageError(
-                f"there is no file or folder {redacted(url)}"
-                + (pattern_hint(url) or "; name one that holds images")
-            )
+            return cls(str(STANDARD_INPUT_PLACE), OneFile(piped.store, piped.file), options, image_list=piped)
+        files = _files_at(url, options.access)
+        if isinstance(files, OneFile) and not starts_as_image(files.store, files.file):
+            images = list_of_file(files.store, files.file, options, output)
+            if images is not None:
+                return cls(url, files, options, image_list=images)
+            _refuse_other_kinds(files.file, url)
         refuse_list_options(options, url)
-        return cls(url, store, None, options)
+        # of folders that a pattern names, which is another input than the files that it names
+        is_of_folders = isinstance(files, Matches) and url.endswith("/")
+        return cls(f"{url}**" if is_of_folders else url, files, options)
+
+    @property
+    def store(self) -> Store:
+        return self.files.store
 
     @property
     def location(self) -> Location:
-        """The place that the input names: the folder or prefix, or the single file itself."""
+        """The place that the input names: the folder or prefix, the single file, or the pattern itself."""
         return location(self.url)
 
     @property
     def root(self) -> str | None:
         """The folder on disk that no image may leave; None if there is no such limit.
 
-        There is none for an object store, for a file that is the input itself, and if links are followed.
+        There is none for an object store, for files that the input names, and if links are followed.
         """
-        is_limited = self.store.is_local and self.one_file is None and not self.options.follow_links
+        is_limited = self.store.is_local and not self.files.is_named and not self.options.follow_links
         return self.store.location.root or "/" if is_limited else None
 
+    @property
+    def skipped_files(self) -> int:
+        """No images by name or content."""
+        return self.skipped.counts[Why.OTHER_FILE] + self.skipped.counts[Why.EMPTY]
+
+    @property
+    def skipped_links(self) -> int:
+        """To files and folders outside the input."""
+        return self.skipped.counts[Why.LINK]
+
+    @cached_property
+    def selection(self) -> Selection:
+        return Selection.of(self.options)
+
     def rows(self) -> Iterator[ManifestRow]:
-        """The images in listing order. Raises: UsageError if there is none, StoreError."""
-        if self.image_list is not None:
-            yield from self.image_list.rows()
-            return
+        """The images that are taken, in listing order. Raises: UsageError if there is none, StoreError."""
         is_empty = True
-        for file in self._files():
-            for row in rows_of_file(self.store, file, self.options):
-                is_empty = False
-                yield row
+        rows = self.selection.of_listing(self._named_rows(), self.skipped)
+        for row in self._each_content_once(rows) if self.options.deduplicate else rows:
+            is_empty = False
+            yield row
         if is_empty:
-            raise UsageError(self._no_image())
+            raise NoImages(self._no_image())
 
     @property
     def repeated(self) -> int:
@@ -128,38 +138,90 @@ class Source:
         return sorted_rows(self.rows()) if self.image_list else self.rows()
 
     def require_images(self) -> None:
-        """Raises UsageError if the input holds no image."""
-        next(replace(self).rows())
+        """Raises UsageError if the input holds no image; no sample is drawn and no content compared."""
+        options = replace(self.options, sample=None, deduplicate=False)
+        first = replace(self, options=options, skipped=Skipped())
+        next(first.rows())
 
-    def _files(self) -> Iterator[Entry]:
-        if self.one_file is not None:
-            yield self.one_file
+    def refuse_overlap(self, output: Location) -> None:
+        """Raises UsageError if the output and the input lie inside each other."""
+        self.files.refuse_overlap(output)
+
+    def duplicates(self) -> Iterator[Duplicate]:
+        """The images that `rows` has left out since others have their bytes, once it was read to its end."""
+        return self.contents.duplicates() if self.contents else iter(())
+
+    def _each_content_once(self, rows: Iterator[ManifestRow]) -> Iterator[ManifestRow]:
+        self.contents = SameBytes(rows, self.root, self.options.access)
+        for duplicate in self.contents.duplicates():
+            self.skipped.add(duplicate.uri, Why.DUPLICATE)
+        yield from self.contents.firsts()
+
+    def _named_rows(self) -> Iterator[ManifestRow]:
+        """The images whose names are asked for."""
+        for file in self._image_files():
+            listed = self.image_list
+            rows = listed.rows() if listed else rows_of_file(self.store, file, self.options)
+            yield from self.selection.of_names(rows, file.name, self.store.url, self.skipped)
+
+    def _image_files(self) -> Iterator[Entry]:
+        if isinstance(self.files, OneFile):
+            yield self.files.file
             return
+        verdict = partial(why_left_out, self.store, selection=self.selection, is_named=self.files.is_named)
         with ThreadPoolExecutor(PEEKS_AT_ONCE) as threads:
-            for page in self.store.list(hidden=False, follow_links=self.options.follow_links):
-                for entry, verdict in zip(page, threads.map(self._verdict, page), strict=True):
-                    self.skipped_files += verdict is _Verdict.OTHER_FILE
-                    self.skipped_links += verdict is _Verdict.LINK
-                    if verdict is _Verdict.IMAGE:
+            for page in self.files.pages(self.options.follow_links, self.sees_hidden):
+                for entry, why in zip(page, threads.map(verdict, page), strict=True):
+                    if why is None:
                         yield entry
-
-    def _verdict(self, entry: Entry) -> _Verdict:
-        if says_other(entry.name):
-            return _Verdict.OTHER_FILE
-        if entry.leads_out:
-            return _Verdict.LINK
-        is_image = says_image(entry.name) or _starts_as_image(self.store, entry)
-        return _Verdict.IMAGE if is_image else _Verdict.OTHER_FILE
+                    else:
+                        self.skipped.add(self.store.uri(entry.name), why)
 
     def _no_image(self) -> str:
         """Why a listing without images ends the run, in a sentence."""
-        hint = pattern_hint(self.url) or "; name a folder that holds images"
+        counts = self.skipped.counts
+        hint = "name a folder that holds images"
+        if is_pattern(self.url):
+            hint = "a pattern names files, and * stands within a folder: ** stands for any folders"
+        if counts[Why.EXCLUDED]:
+            hint = f"--include or --exclude leaves out {counts[Why.EXCLUDED]:,}"
         if self.skipped_links:
-            hint = "; pass --follow-links to follow the links"
+            hint = "pass --follow-links to follow the links"
+        if counts[Why.SHARD]:
+            hint = f"its images are in other shards than {self.options.shard}"
         return (
             f"no image was found in {redacted(self.url)} (other files: {self.skipped_files:,}, "
-            f"links out of it: {self.skipped_links:,}){hint}"
+            f"links out of it: {self.skipped_links:,}); {hint}"
         )
+
+
+def _files_at(url: str, access: Access) -> Files:
+    """A file or a folder of that very name goes before a pattern. Raises: as `Source.at`."""
+    store = Store.at(url, access)
+    whole, name = Store.of_uri(store.url, access)
+    may_be_pattern = is_pattern(name)
+    # a slash at the end means the folder, as in a shell
+    file = whole.info(name) if name and not url.endswith("/") else None
+    if file is not None and not _hides_a_folder(file, store):
+        return OneFile(whole, file)
+    is_folder = Path(store.location.root or "/").is_dir() if store.is_local else not may_be_pattern
+    if is_folder or (may_be_pattern and not store.is_local and next(store.list(), None) is not None):
+        return Folder(store)
+    if may_be_pattern:
+        return _matches(whole, f"{name}/**" if url.endswith("/") else name)
+    raise UsageError(f"there is no file or folder {redacted(url)}; name one that holds images")
+
+
+def _matches(whole: Store, pattern: str) -> Files:
+    if not has_glob(pattern):
+        return NamedFiles(whole, pattern)
+    matches = Matches.of(whole, pattern)
+    folder = matches.store.location.root or "/"
+    if whole.is_local and not Path(folder).is_dir():
+        raise UsageError(
+            f"there is no folder {redacted(folder)}, in which the pattern looks; name one that holds images"
+        )
+    return matches
 
 
 def _hides_a_folder(file: Entry, folder: Store) -> bool:
@@ -175,16 +237,7 @@ def _hides_a_folder(file: Entry, folder: Store) -> bool:
     return True
 
 
-def _refuse_other_kinds(file: Entry, store: Store, url: str) -> None:
-    """Raises UsageError for a single file that is no image, and whose name does not say so."""
-    if says_other(file.name) and not _starts_as_image(store, file):
+def _refuse_other_kinds(file: Entry, url: str) -> None:
+    """Raises UsageError for a single file that is no image, and whose name does not say that it is one."""
+    if says_other(file.name):
         raise UsageError(f"{redacted(url)} is no image; {instead_of(file.name)}")
-
-
-def _starts_as_image(store: Store, file: Entry) -> bool:
-    if file.size == 0 and file.etag:
-        return False
-    try:
-        return image_format(store.read_range(file.name, 0, HEADER_BYTES)) is not None
-    except StoreError:
-        return True  # its row will say why it cannot be read

@@ -83,6 +83,8 @@ class RunRecord:
     software_version: str = __version__
     made_with: dict[str, str] = field(default_factory=dict)  # versions, git revision; {} in older records
     grown_since: str = ""  # the last run that listed the input or took rows out: since then rows only joined
+    duplicates: tuple[str, ...] = ()  # parts, of the images that others stand for
+    duplicate_images: int = 0  # rows of these
     filtered_from: str | None = None  # of filtered rows: which dataset, and the grown_since of that one
     ended: dict[str, Any] | None = None  # how, when, and counts; None while it runs or after it was killed
 
@@ -127,6 +129,7 @@ class RunRecord:
         if fields.pop("follows_links", False):  # of earlier releases
             fields["listed_with"] = {"follow_links": True}
         fields["manifest"], fields["started_from"] = tuple(fields["manifest"]), tuple(fields["started_from"])
+        fields["duplicates"] = tuple(fields.get("duplicates", ()))
         return cls(**fields)
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from pipeline.errors import DamagedFile, Reason, SamLabelError, StoreError, UsageError
 from pipeline.output.commits import Commit, RunRecord, current_record, failed_by_reason, live_commits
+from pipeline.output.format.duplicates import read_duplicates
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import read_manifest
 from pipeline.output.ids import Ids, packed_ids
@@ -143,6 +144,10 @@ class Dataset:
     def manifest(self) -> Iterator[pa.Table]:
         """The images that the dataset has or will have rows of, by uri, a part at a time."""
         return read_manifest(self.store, self.record.manifest)
+
+    def duplicates(self) -> Iterator[pa.Table]:
+        """The images that others of equal bytes stand for (uri, image_id), a part at a time."""
+        return read_duplicates(self.store, self.record.duplicates)
 
     def done_ids(self) -> Iterator[Ids]:
         """The ids of the images that have a row, some shards' at a time."""

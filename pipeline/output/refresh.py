@@ -1,6 +1,7 @@
 """A dataset's manifest brought up to its input: new images join, changed ones are labelled again.
 
-Images that are gone from the input keep their rows: the dataset says what was labelled, not what is left.
+Images that are gone from the input, or from what is chosen of it, keep their rows: the dataset says what was
+labelled, not what is left. Those without a row yet are dropped.
 """
 
 import heapq
@@ -15,8 +16,10 @@ from pipeline.output.format.manifest import ManifestRow
 class Refreshed:
     """The merged listing; the counts are complete after it has been read to its end."""
 
-    old: Iterable[ManifestRow]  # both sorted by name
+    # All three are sorted by name; `left` are rows of the old manifest whose images are still to be labelled.
+    old: Iterable[ManifestRow]
     listed: Iterable[ManifestRow]
+    left: Iterable[ManifestRow]
     images: int = 0
     added: int = 0
     gone: int = 0
@@ -24,35 +27,37 @@ class Refreshed:
 
     def rows(self) -> Iterator[ManifestRow]:
         """The rows of the new manifest, by name."""
+        return (row for row, _ in self._merged())
+
+    def pending(self) -> Iterator[ManifestRow]:
+        """The rows that a run would label."""
+        return (row for row, is_pending in self._merged() if is_pending)
+
+    def _merged(self) -> Iterator[tuple[ManifestRow, bool]]:
+        """The rows of the new manifest, each with whether it is to be labelled."""
         both = heapq.merge(
             ((row, False) for row in self.old),
             ((row, True) for row in self.listed),
             key=lambda pair: pair[0].name,
         )
-        for _, same_name in groupby(both, key=lambda pair: pair[0].name):
-            yield self._merged({is_listed: row for row, is_listed in same_name})
-
-    def pending(self, left: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
-        """The rows that a run would label; `left` are those of the old manifest that have no row yet."""
-        rest, to_label = iter(left), 0
+        rest = iter(self.left)
         next_left = next(rest, None)
-        for row in self.rows():
-            is_left = next_left is not None and next_left.name == row.name
+        for name, same_name in groupby(both, key=lambda pair: pair[0].name):
+            rows = {is_listed: row for row, is_listed in same_name}
+            is_left = next_left is not None and next_left.name == name
             if is_left:
                 next_left = next(rest, None)
-            if is_left or self.added + len(self.changed_ids) > to_label:
-                yield row
-            to_label = self.added + len(self.changed_ids)
-
-    def _merged(self, rows: dict[bool, ManifestRow]) -> ManifestRow:
-        """The row of one image, from the old manifest's row (False), the listed one (True) or both."""
-        self.images += 1
-        before, listed = rows.get(False), rows.get(True)
-        if listed is None:
-            self.gone += 1
-            return rows[False]
-        if before is None:
-            self.added += 1
-        elif (before.uri, before.etag) != (listed.uri, listed.etag):
-            self.changed_ids.append(listed.image_id)
-        return listed
+            before, listed = rows.get(False), rows.get(True)
+            if listed is None:
+                if not is_left:
+                    self.images += 1
+                    self.gone += 1
+                    yield rows[False], False
+                continue
+            self.images += 1
+            is_changed = before is not None and (before.uri, before.etag) != (listed.uri, listed.etag)
+            if before is None:
+                self.added += 1
+            elif is_changed:
+                self.changed_ids.append(listed.image_id)
+            yield listed, is_left or is_changed or before is None

@@ -14,7 +14,7 @@ from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 
 # Where runs leave files behind. What is beside them may be large, and not for us to look into.
-SWEPT_FOLDERS = ("_commits", "_runs", "data", "manifest")
+SWEPT_FOLDERS = ("_commits", "_runs", "data", "manifest", "duplicates")
 WHOLE_OUTPUT = ("",)
 _KEPT = (Kind.RECORD, Kind.LOG, Kind.DATASET, Kind.CARD, Kind.REPORT)
 
@@ -42,8 +42,8 @@ def sweep(store: Store, record: RunRecord, folders: Sequence[str] = SWEPT_FOLDER
 def orphans(
     store: Store, record: RunRecord, live: Iterable[str], folders: Sequence[str] = SWEPT_FOLDERS
 ) -> Iterator[tuple[Entry, OwnFile]]:
-    """The files of any run that are neither live commits nor their shards nor the manifest's parts."""
-    named = {*record.manifest}
+    """The files of any run that are neither live commits nor their shards nor parts that the record names."""
+    named = {*record.manifest, *record.duplicates}
     for commit in live:
         named |= {commit_name(commit), shard_name(commit)}
     for folder in folders:

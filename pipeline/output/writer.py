@@ -22,6 +22,7 @@ from pipeline.output.closing import close_run
 from pipeline.output.commits import Commit, RunRecord
 from pipeline.output.dataset import Dataset
 from pipeline.output.forget import forget_rows
+from pipeline.output.format.duplicates import Duplicate, write_duplicates
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows, write_manifest
 from pipeline.output.format.names import DATASET, Kind, own_file, record_name, whole_file
@@ -84,11 +85,13 @@ def open_output(
     settings: Mapping[str, Any] | None = None,
     filtered_from: str | None = None,
     report: RunReport | None = None,
+    duplicates: Callable[[], Iterable[Duplicate]] = tuple,
 ) -> Iterator[OutputRun]:
     """The output of a labelling run, until the end of the block; the input is listed only if it has to be.
 
     `source` is the input's URL as `Location` writes it; a dataset knows its own input by it. `filtered_from`
-    names the rows that are filtered into the output; those of another name are not mixed in.
+    names the rows that are filtered into the output; those of another name are not mixed in. `duplicates`
+    is asked for after the listing was read: images of it that others stand for.
     Raises: UsageError for an output that holds something else, OutputLocked.
     """
     at_first = dataset_to_resume(store, identity, source, overwrite, filtered_from)
@@ -118,6 +121,8 @@ def open_output(
         else:
             record = before.record.next(lock.run, "label", before.commit_names, settings)
         if before is None or refresh:
+            parts, images = write_duplicates(store, lock.run, duplicates())
+            record = replace(record, duplicates=parts, duplicate_images=images)
             record = replace(record, listed_with=dict(listed_with or {}))
         record = replace(record, identity=identity, filtered_from=filtered_from)
         with switched(store, lock, record, before.commits if before else (), report) as output:
@@ -243,7 +248,7 @@ def _refreshed(
     before: Dataset, run: str, listed: Iterable[ManifestRow], settings: Mapping[str, Any]
 ) -> RunRecord:
     """The record of a run with the manifest brought up to the input, without the rows of changed images."""
-    merged = Refreshed(rows_of(before.manifest()), listed)
+    merged = Refreshed(rows_of(before.manifest()), listed, rows_of(before.pending()))
     parts, images = _written_manifest(before.store, run, merged.rows())
     changed = pa.array(merged.changed_ids, pa.string())
     standing, forgotten = forget_rows(

@@ -147,6 +147,13 @@ class Dataset:
             if len(places):
                 yield block.table.take(places)
 
+    def duplicates(self) -> Iterator[pa.Table]:
+        """Images without a row, since others have their bytes: `uri`, and `image_id` of the one with a row.
+
+        A table of at most 100,000 at a time; none without `--deduplicate`.
+        """
+        return self._rows.snapshot.duplicates()
+
     def files(self) -> list[str]:
         """The Parquet files that count at this moment, for other tools."""
         return self._rows.snapshot.files()

@@ -1,6 +1,6 @@
 """An image as people name it: by its id, its uri or path, or as much of its end as tells it apart."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 import pyarrow as pa
@@ -28,6 +28,8 @@ def record_named(dataset: Dataset, name: str) -> Record:
     for whole in (name, image_id(name), image_id(_uri_of_path(name))):
         if whole in dataset:
             return dataset[whole]
+    if first := _first_of_duplicate(dataset, {name, _uri_of_path(name)}):
+        return dataset[first]
     whole_parts, ends = _Fits(), _Fits()
     for table in _tables(dataset):
         whole_parts.add(table.filter(pc.ends_with(table["uri"], f"/{name}")))
@@ -42,6 +44,15 @@ def record_named(dataset: Dataset, name: str) -> Record:
             "image_id"
         )
     raise UsageError(f"{dataset.url} has no image {name!r}{_hint(dataset, name)}")
+
+
+def _first_of_duplicate(dataset: Dataset, uris: Collection[str]) -> str | None:
+    """The id of the labelled image that has the bytes of a duplicate with one of the uris."""
+    for duplicates in dataset.duplicates():
+        is_named = pc.is_in(duplicates["uri"], value_set=pa.array(sorted(uris), pa.string()))
+        for image in duplicates["image_id"].filter(is_named).to_pylist():
+            return str(image)
+    return None
 
 
 class _Fits:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.store.objects import Entry, Got, NoPutIfAbsent
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Wanted
 from pipeline.store.tree import Tree, entry_of
 
 PAGE = 1000
@@ -34,9 +34,11 @@ class Disk:
     def __init__(self, root: str) -> None:
         self.root = Path(root or "/")
 
-    def pages(self, prefix: str, hidden: bool = True, follow_links: bool = False) -> Iterator[list[Entry]]:
+    def pages(
+        self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None
+    ) -> Iterator[list[Entry]]:
         page: list[Entry] = []
-        for entry in Tree(self.root, hidden, follow_links).entries(prefix):
+        for entry in Tree(self.root, hidden, follow_links, wanted).entries(prefix):
             page.append(entry)
             if len(page) == PAGE:
                 yield page

@@ -23,7 +23,7 @@ from requests.adapters import HTTPAdapter
 from pipeline.errors import Reason, UsageError
 from pipeline.store.faults import PermanentFault, fault_of_status, tried
 from pipeline.store.hosts import refuse_link_local
-from pipeline.store.objects import Entry, Got, is_folder_marker, is_hidden
+from pipeline.store.objects import Entry, Got, Wanted, is_folder_marker, is_hidden
 from pipeline.store.settings import Access
 
 PAGE = 1000
@@ -42,8 +42,10 @@ class GcsObjects:
         self._name, self._access = bucket, access
         self._prefix = f"{prefix}/" if prefix else ""
 
-    def pages(self, prefix: str, hidden: bool = True, follow_links: bool = False) -> Iterator[list[Entry]]:
-        below = self._prefix + (f"{prefix}/" if prefix else "")
+    def pages(
+        self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None
+    ) -> Iterator[list[Entry]]:
+        below = self._prefix + (wanted.beginning if wanted else f"{prefix}/" if prefix else "")
         token: str | None = None
         while True:
             page, token = tried(partial(self._page, below, token), f"list gs://{self._name}/{below}")

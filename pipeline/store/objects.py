@@ -35,6 +35,17 @@ def is_folder_marker(entry: Entry) -> bool:
     return entry.size == 0 and entry.name.endswith("/")
 
 
+class Wanted(Protocol):
+    """Which names of a listing are asked for. A store may leave out others early, and need not."""
+
+    @property
+    def beginning(self) -> str:
+        """The text that every name begins with."""
+
+    def may_be_below(self, folder: str) -> bool:
+        """Whether a name below the folder is asked for."""
+
+
 class NoPutIfAbsent(Exception):
     """The store cannot create an object on the condition that there is none of its name."""
 
@@ -42,11 +53,13 @@ class NoPutIfAbsent(Exception):
 class Objects(Protocol):
     """A store without retries; faults come out as OSError or botocore's errors (pipeline/store/faults.py)."""
 
-    def pages(self, prefix: str, hidden: bool = True, follow_links: bool = False) -> Iterator[list[Entry]]:
+    def pages(
+        self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None
+    ) -> Iterator[list[Entry]]:
         """The objects below the folder `prefix` ("" for all), a page of at most 1,000 at a time.
 
         Without `hidden`, objects whose name or folder starts with a dot are left out, and such folders are
-        not read. `follow_links` is for disks (pipeline/store/tree.py).
+        not read. `follow_links` is for disks (pipeline/store/tree.py). `wanted` begins with the folder.
         """
 
     def info(self, name: str) -> Entry | None:

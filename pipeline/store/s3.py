@@ -19,7 +19,7 @@ from s3fs import S3FileSystem
 from pipeline.errors import UsageError
 from pipeline.store.faults import ShortBody, response_code, tried
 from pipeline.store.hosts import refuse_link_local
-from pipeline.store.objects import Entry, Got, NoPutIfAbsent, is_folder_marker, is_hidden
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Wanted, is_folder_marker, is_hidden
 from pipeline.store.s3_upload import upload
 from pipeline.store.settings import Access
 from pipeline.store.uri import redacted
@@ -42,8 +42,10 @@ class S3Objects:
     def _s3(self) -> Any:
         return client(self._access)
 
-    def pages(self, prefix: str, hidden: bool = True, follow_links: bool = False) -> Iterator[list[Entry]]:
-        below = self._prefix + (f"{prefix}/" if prefix else "")
+    def pages(
+        self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None
+    ) -> Iterator[list[Entry]]:
+        below = self._prefix + (wanted.beginning if wanted else f"{prefix}/" if prefix else "")
         more: dict[str, str] = {}
         while True:
             page = tried(partial(self._list, below, more), f"list s3://{self._bucket}/{below}")

@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.store.disk import Disk
 from pipeline.store.faults import IO_FAULTS, lacks_credentials, reason_of, tried
-from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Objects
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Objects, Wanted
 from pipeline.store.s3 import S3Objects
 from pipeline.store.settings import DEFAULT_ACCESS, Access
 from pipeline.store.uri import WEB, Location, location, redacted, split_uri
@@ -70,16 +70,20 @@ class Store:
         return self.location.uri(name)
 
     def list(
-        self, prefix: str = "", hidden: bool = True, follow_links: bool = False
+        self,
+        prefix: str = "",
+        hidden: bool = True,
+        follow_links: bool = False,
+        wanted: Wanted | None = None,
     ) -> Iterator[list[Entry]]:
         """The objects below the folder `prefix`, at most 1,000 a page; none if there is no such folder.
 
         In the byte order of their names on a disk and on S3. A page is fetched when it is asked for. Without
         `hidden`, objects whose name or folder starts with a dot are left out. `follow_links` is for disks
-        (pipeline/store/tree.py).
+        (pipeline/store/tree.py). Names that are not `wanted` may be left out.
         """
         try:
-            yield from filter(None, self._objects.pages(prefix, hidden, follow_links))
+            yield from filter(None, self._objects.pages(prefix, hidden, follow_links, wanted))
         except IO_FAULTS as fault:
             folder = str(getattr(fault, "filename", None) or "")  # on a disk: the folder that failed
             is_below = folder.startswith(f"{self.location.root}/")

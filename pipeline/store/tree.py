@@ -11,18 +11,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.store.objects import Entry, is_hidden
+from pipeline.store.objects import Entry, Wanted, is_hidden
 
 
 class Tree:
     """The folder `root`.
 
     `hidden` says whether names that start with a dot are listed, `follow_links` whether links that lead out
-    of the root are followed.
+    of the root are followed. Folders without a `wanted` name are not entered.
     """
 
-    def __init__(self, root: Path, hidden: bool, follow_links: bool) -> None:
-        self._root, self._hidden, self._follow_links = root, hidden, follow_links
+    def __init__(self, root: Path, hidden: bool, follow_links: bool, wanted: Wanted | None = None) -> None:
+        self._root, self._hidden, self._follow_links, self._wanted = root, hidden, follow_links, wanted
         self._real_root = Path(os.path.realpath(root))
         # device and inode of each folder that a link must not enter again
         self._entered: set[tuple[int, int]] = set()
@@ -50,7 +50,8 @@ class Tree:
             if child.is_symlink():
                 yield from self._linked(child, path, name)
             elif child.is_dir():
-                yield from self._below(path, f"{name}/", is_outside)
+                if self._wanted is None or self._wanted.may_be_below(name):
+                    yield from self._below(path, f"{name}/", is_outside)
             elif entry := _file_entry(child, name):
                 yield entry
 

@@ -19,7 +19,7 @@ from fsspec.asyn import get_loop, sync
 from pipeline.errors import Reason, UsageError
 from pipeline.store.faults import PermanentFault, ShortBody, fault_of_status
 from pipeline.store.host_turns import hold, turn
-from pipeline.store.objects import UNKNOWN_SIZE, Entry, Got, NoPutIfAbsent
+from pipeline.store.objects import UNKNOWN_SIZE, Entry, Got, NoPutIfAbsent, Wanted
 from pipeline.store.settings import Access
 from pipeline.store.uri import WEB, redacted
 from pipeline.store.web_session import refuse_literal, session
@@ -51,7 +51,9 @@ class WebObjects:
         self._base = f"{scheme}://{host}"
         self._access, self._settings = access, access.https
 
-    def pages(self, prefix: str, hidden: bool = True, follow_links: bool = False) -> Iterator[list[Entry]]:
+    def pages(
+        self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None
+    ) -> Iterator[list[Entry]]:
         raise UsageError(
             f"{redacted(self._base)} cannot be listed, as no web server can; name an image, or a list of them"
         )

@@ -92,7 +92,17 @@ def test_an_object_and_a_folder_of_one_name_are_told_apart(
         ]
 
 
-def test_a_pattern_in_a_bucket_says_what_to_do_instead(object_store: str) -> None:
-    put(object_store, {"1.png": PNG})
-    with pytest.raises(UsageError, match="patterns are not read"):
-        Source.at(f"{object_store}/*.png").require_images()
+@pytest.mark.parametrize(
+    ("pattern", "matched"),
+    [
+        ("*.png", {"100%.png", "empty.png"}),
+        ("**/*.jpg", {"a b/ü #1+&=.jpg", "a b/u\u0308.jpg", "text.jpg"}),
+        ("a*/?*.jpg", {"a b/ü #1+&=.jpg", "a b/u\u0308.jpg"}),
+        ("{100%,empty}.png", {"100%.png", "empty.png"}),
+        ("{a b,c}/", {"a b/ü #1+&=.jpg", "a b/u\u0308.jpg"}),
+        ("n*", {"no extension"}),
+    ],
+)
+def test_one_pattern_gives_one_answer(tree: str, pattern: str, matched: set[str]) -> None:
+    source = Source.at(f"{tree}/{pattern}")
+    assert {row.uri.removeprefix(f"{tree}/") for row in source.rows()} == matched

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipeline.config import FilterConfig
 from pipeline.errors import UsageError
 from pipeline.output.dataset import Dataset
+from pipeline.output.format.duplicates import duplicates_of
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.names import labelled
 from pipeline.output.format.schema import file_metadata, mask_columns, rows_of_batch, table_of
@@ -63,6 +64,7 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
         lambda: rows_of(before.manifest()),
         overwrite=config.overwrite,
         filtered_from=origin,
+        duplicates=lambda: duplicates_of(before.duplicates()),
     ) as output:
         left = output.dataset.pending_ids()
         metadata = file_metadata(identity.described(), output.run)

@@ -4,15 +4,17 @@ Shard by shard, into a dataset of its own. An image that several hold keeps the 
 first. Run again, it does what is left, unless rows that it has read no longer stand in their dataset.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UsageError
 from pipeline.output.dataset import Dataset
+from pipeline.output.format.duplicates import duplicates_of
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.names import labelled
 from pipeline.output.format.schema import file_metadata
@@ -52,6 +54,8 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged
         lambda: chain.from_iterable(rows_of(dataset.manifest()) for dataset in datasets),
         overwrite=overwrite,
         filtered_from=" and ".join(origins),
+        listed_with=merged_options([dataset.record.listed_with for dataset in datasets]),
+        duplicates=lambda: chain.from_iterable(duplicates_of(dataset.duplicates()) for dataset in datasets),
     ) as run:
         left = run.dataset.pending_ids()
         metadata = file_metadata(identity.described(), run.run)
@@ -64,6 +68,22 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged
     after = run.dataset.again()
     rows = sum(dataset.rows for dataset in datasets)
     return Merged(after.images, after.rows, after.masks, rows - after.rows, store.url)
+
+
+def merged_options(listed_with: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What stands for the options of several listings; all shards of a whole are the whole."""
+    merged: dict[str, Any] = {}
+    for name in sorted({name for options in listed_with for name in options}):
+        values = [options.get(name) for options in listed_with]
+        if name == "shard" and None not in values and _are_all_shards({str(value) for value in values}):
+            continue
+        merged[name] = values[0] if values.count(values[0]) == len(values) else " and ".join(map(str, values))
+    return merged
+
+
+def _are_all_shards(shards: Collection[str]) -> bool:
+    counts = {shard.partition("/")[2] for shard in shards}
+    return len(counts) == 1 and len(shards) == int(counts.pop())
 
 
 def _refuse_strangers(datasets: Sequence[Dataset], store: Store) -> None:

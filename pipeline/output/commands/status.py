@@ -26,6 +26,7 @@ class Status:
     images_per_s: float | None  # of the current run, from its start to its last commit
     holder: Holder | None  # who writes now, or died without a release of the lock
     is_holder_dead: bool = False  # False also if the holder is on another machine, which cannot be seen
+    duplicates: int = 0  # images without a row, since others have their bytes
 
     @property
     def failed(self) -> int:
@@ -56,6 +57,7 @@ def status(output: str) -> Status:
         ended=record.ended["how"] if record.ended else None,
         images_per_s=_rate(dataset),
         holder=holder,
+        duplicates=record.duplicate_images,
         is_holder_dead=holder is not None and holder.process.is_dead_here,
     )
 

@@ -126,6 +126,10 @@ def _identity_faults(dataset: Dataset, shards: Shards) -> Iterator[str]:
     promised = np.sort(np.concatenate(parts))
     if promised.size != dataset.images:
         yield f"the manifest has {promised.size} images, run {dataset.record.run} says {dataset.images}"
+    for duplicates in dataset.duplicates():
+        is_known = is_among(packed_ids(duplicates["image_id"]), promised)
+        for uri in duplicates["uri"].filter(pa.array(~is_known)).to_pylist():
+            yield f"{uri} is a duplicate of an image that the manifest lacks"
     for shard, uri in _rows_with(dataset, shards, ids[~is_among(ids, promised)]):
         yield f"{uri} in {shard} is no image of the manifest"
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pipeline.store.disk import whole_name
 
-FOLDERS = ("_lock", "_runs", "_commits", "data", "manifest")
+FOLDERS = ("_lock", "_runs", "_commits", "data", "manifest", "duplicates")
 DATASET = "dataset.json"
 README, CROISSANT = "README.md", "croissant.json"
 REPORT = "report.html"
@@ -32,6 +32,7 @@ class Kind(StrEnum):
     RECORD = "record"
     LOG = "log"  # what a run has logged
     PART = "part"  # of the manifest
+    DUPLICATES = "duplicates"  # a part of the images that others stand for
     SHARD = "shard"
     COMMIT = "commit"
 
@@ -45,6 +46,7 @@ _PATTERNS = {
     Kind.RECORD: re.compile(rf"_runs/(?P<stem>{_RUN})\.json"),
     Kind.LOG: re.compile(rf"_runs/(?P<stem>{_RUN})\.log\.jsonl"),
     Kind.PART: re.compile(rf"manifest/(?P<stem>{_RUN}-{_NUMBER})\.parquet"),
+    Kind.DUPLICATES: re.compile(rf"duplicates/(?P<stem>{_RUN}-{_NUMBER})\.parquet"),
     Kind.SHARD: re.compile(rf"data/(?P<stem>{_SHARD})\.parquet"),
     Kind.COMMIT: re.compile(rf"_commits/(?P<stem>{_SHARD})\.json"),
 }
@@ -104,6 +106,10 @@ def log_name(run: str) -> str:
 
 def part_name(run: str, number: int) -> str:
     return f"manifest/{run}-{number:05d}.parquet"
+
+
+def duplicates_name(run: str, number: int) -> str:
+    return f"duplicates/{run}-{number:05d}.parquet"
 
 
 def labelled(run: str, task: int) -> str:

@@ -122,14 +122,6 @@ def test_a_file_of_another_kind_as_input_says_what_to_do_instead(
         Source.at(str(tmp_path / name))
 
 
-@pytest.mark.parametrize("pattern", ["*.png", "photo?.jpg", "[ab].png"])
-def test_a_pattern_as_input_says_what_to_do_instead(tmp_path: Path, pattern: str) -> None:
-    with pytest.raises(UsageError, match="patterns are not read: name the folder"):
-        Source.at(str(tmp_path / pattern))
-    png_into(tmp_path / pattern)
-    assert len(list(Source.at(str(tmp_path / pattern)).rows())) == 1, "it may be a file's name"
-
-
 def test_a_slash_at_the_end_means_a_folder(tmp_path: Path) -> None:
     png_into(tmp_path / "in" / "a.png")
     assert listed(tmp_path / "in") == ["a.png"]

@@ -67,11 +67,15 @@ def test_identity_is_the_whole_uri() -> None:
 def test_refreshing_merges_the_old_and_the_new_listing() -> None:
     old = [manifest_row(f"file:///{name}", 1, "1") for name in "abc"]
     new = [manifest_row(f"file:///{name}", 1, etag) for name, etag in (("a", "1"), ("b", "2"), ("d", "1"))]
-    merged = Refreshed(old, new)
+    old.append(manifest_row("file:///neither listed nor labelled", 1, "1"))
+    left = [old[0], old[-1]]
+    merged = Refreshed(old, new, left)
     assert [(row.uri[-1], row.etag) for row in merged.rows()] == [
         ("a", "1"),
         ("b", "2"),
         ("c", "1"),
         ("d", "1"),
     ]
-    assert (merged.added, merged.gone, merged.changed_ids) == (1, 1, [image_id("file:///b")])
+    assert (merged.images, merged.added, merged.gone) == (4, 1, 1)
+    assert merged.changed_ids == [image_id("file:///b")]
+    assert [row.uri[-1] for row in Refreshed(old, new, left).pending()] == ["a", "b", "d"]

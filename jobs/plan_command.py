@@ -1,0 +1,106 @@
+"""`sam-label plan`: what of an input would be labelled, and what is left out and why."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from jobs.options.command_options import given_options
+from jobs.options.given import Given
+from jobs.plan_text import inventory_json, inventory_text
+from pipeline.config import RunConfig
+
+if TYPE_CHECKING:
+    from pipeline.output.dataset import Dataset
+
+# The options of `run` that choose images.
+OF_THE_INPUT = (
+    "input",
+    "output",
+    "follow_links",
+    "anonymous",
+    "frames",
+    "input_format",
+    "uri_column",
+    "id_column",
+    "keep_columns",
+    "include",
+    "exclude",
+    "sample",
+    "seed",
+    "shard",
+    "deduplicate",
+)
+Inspect = Annotated[
+    bool, typer.Option("--inspect", help="Read 200 of the images for types by content and for pixels.")
+]
+Duplicates = Annotated[
+    bool,
+    typer.Option("--duplicates", help="Count images of equal bytes; reads what has no MD5 in its listing."),
+]
+Names = Annotated[
+    Literal["taken", "left-out"] | None,
+    typer.Option("--names", help="Print these names, one a line, and the counts on stderr."),
+]
+Hidden = Annotated[
+    bool, typer.Option("--hidden", help="Look into hidden folders too, to count what is there.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, or with --names one a line.")]
+
+
+@given_options(RunConfig, only=OF_THE_INPUT)
+def plan(
+    given: Given,
+    inspect: Inspect = False,
+    duplicates: Duplicates = False,
+    names: Names = None,
+    hidden: Hidden = False,
+    json_: Json = False,
+) -> int:
+    """List what of INPUT would be labelled and what is left out; needs no model or Ray, writes nothing."""
+    has_output = given.values.get("output") is not None
+    values = given.values if has_output else {**given.values, "output": "no OUTPUT"}
+    config = Given(values, given.context, given.job_file, given.variables).config(RunConfig)
+    from pipeline.inputs.inventory import inventory
+    from pipeline.inputs.source import Source
+
+    source = Source.of(config)
+    dataset = _dataset(source.refuse_overlap, config.output) if has_output else None
+    source.sees_hidden = hidden
+    found = inventory(
+        source,
+        inspect,
+        duplicates,
+        take=lambda uri: _print_name(uri, "", json_) if names == "taken" else None,
+        leave=lambda uri, why: _print_name(uri, why, json_) if names == "left-out" else None,
+    )
+    if json_ and not names:
+        print(json.dumps(inventory_json(found, dataset)))
+        return 0
+    text = inventory_text(found, dataset)
+    print(text, file=sys.stderr if names else sys.stdout)
+    output = config.output if has_output else "OUTPUT"
+    print(f"next: sam-label run {shlex.quote(config.input)} {output} with the same options", file=sys.stderr)
+    return 0
+
+
+def _dataset(refuse_overlap: "Callable[..., None]", output: str) -> "Dataset | None":
+    """What OUTPUT holds already. Raises: UsageError for one inside the input."""
+    from pipeline.output.dataset import Dataset
+    from pipeline.store.storage import Store
+
+    store = Store.at(output)
+    refuse_overlap(store.location)
+    return Dataset.in_store_or_none(store)
+
+
+def _print_name(uri: str, why: str, json_: bool) -> None:
+    from pipeline.store.uri import redacted
+
+    if json_:
+        print(json.dumps({"uri": uri, **({"why": why} if why else {})}))
+    else:
+        print(f"{why}\t{redacted(uri)}" if why else redacted(uri))

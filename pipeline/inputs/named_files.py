@@ -1,0 +1,48 @@
+"""Files that braces name one by one, as input: `s3://b/{000..999}.jpg`. They are looked up, not listed."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+from pipeline.errors import UsageError
+from pipeline.inputs.braces import expanded
+from pipeline.store.objects import Entry
+from pipeline.store.storage import Store
+from pipeline.store.uri import Location, location, redacted, refuse_overlap
+
+PAGE = 1000
+LOOK_UPS_AT_ONCE = 32  # they wait on the network, not for a core
+
+
+@dataclass(frozen=True)
+class NamedFiles:
+    """Those of a whole store that a text with braces stands for."""
+
+    store: Store
+    text: str
+    is_named: bool = True
+
+    def pages(self, follow_links: bool, hidden: bool = False) -> Iterator[list[Entry]]:
+        names = expanded(self.text)
+        seen: set[str] = set()  # a million at most
+        with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as threads:
+            while page := list(islice(names, PAGE)):
+                new = [name for name in dict.fromkeys(page) if name not in seen]
+                seen.update(new)
+                yield [
+                    self._found(name, file)
+                    for name, file in zip(new, threads.map(self.store.info, new), strict=True)
+                ]
+
+    def refuse_overlap(self, output: Location) -> None:
+        for name in expanded(self.text):
+            refuse_overlap(location(self.store.uri(name)), output)
+
+    def _found(self, name: str, file: Entry | None) -> Entry:
+        if file is None:
+            raise UsageError(
+                f"there is no file {redacted(self.store.uri(name))}, which the braces of INPUT name; put * "
+                "in place of the braces to take what there is, or a slash at the end to take folders"
+            )
+        return file

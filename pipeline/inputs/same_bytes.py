@@ -1,0 +1,113 @@
+"""Which images have the same bytes: the first by uri stands for its content, others are its duplicates.
+
+The content of an image is its length and MD5. On S3 the listing has the MD5 of what was uploaded in one part
+without a key of KMS, so that nothing is read there; anything else is read once. An image that cannot be read
+is like no other, and neither is an empty one: their rows will say what is wrong with them.
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from hashlib import md5
+from itertools import islice
+
+from pipeline.containers.part import split_part
+from pipeline.errors import ImageError, SamLabelError
+from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.output.format.duplicates import Duplicate
+from pipeline.output.format.manifest import ManifestRow
+from pipeline.store.settings import Access
+
+READERS = 16  # images in memory at once
+MOST_PIXELS = 1 << 40  # what is too large for a run is hashed all the same, up to any size
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How much of an input is there more than once."""
+
+    contents: int  # that several images have
+    images: int  # beyond the first of each content
+    bytes: int  # of these
+
+
+class SameBytes:
+    """The images of a listing by content, in a database on the local disk that ends with this object."""
+
+    def __init__(self, rows: Iterable[ManifestRow], root: str | None, access: Access) -> None:
+        """Reads what has to be read. Raises: SamLabelError for a full disk, and what `rows` raises."""
+        self._database = sqlite3.connect("")  # a file of its own that sqlite removes
+        settings = FetchSettings(root, access, MOST_PIXELS)
+        with _full_disk_reported():
+            self._database.execute("create table image (content text, uri text, size int, fields text)")
+            self._database.executemany("insert into image values (?, ?, ?, ?)", _records(rows, settings))
+            self._database.execute("create index by_content on image (content, uri)")
+
+    def firsts(self) -> Iterator[ManifestRow]:
+        """The image of each content whose uri is the first."""
+        before = None
+        for content, _, fields in self._by_content():
+            if content != before:
+                yield ManifestRow(*json.loads(fields))
+            before = content
+
+    def duplicates(self) -> Iterator[Duplicate]:
+        """The other images of each content."""
+        before, first = None, ""
+        for content, uri, fields in self._by_content():
+            if content != before:
+                before, first = content, json.loads(fields)[0]
+            else:
+                yield Duplicate(uri, first)
+
+    def repeats(self) -> Repeats:
+        rows = self._database.execute(
+            "select count(*), coalesce(sum(images - 1), 0), coalesce(sum((images - 1) * size), 0) from "
+            "(select count(*) as images, max(size) as size from image group by content having count(*) > 1)"
+        )
+        return Repeats(*rows.fetchone())
+
+    def _by_content(self) -> Iterator[tuple[str, str, str]]:
+        with _full_disk_reported():
+            yield from self._database.execute("select content, uri, fields from image order by content, uri")
+
+
+def _records(rows: Iterable[ManifestRow], settings: FetchSettings) -> Iterator[tuple[str, str, int, str]]:
+    rest = iter(rows)
+    with ThreadPoolExecutor(READERS) as threads:
+        while chunk := list(islice(rest, READERS)):
+            contents = threads.map(partial(_content, settings=settings), chunk)
+            for row, (content, size) in zip(chunk, contents, strict=True):
+                yield content, row.uri, size, json.dumps(row)
+
+
+def _content(row: ManifestRow, settings: FetchSettings) -> tuple[str, int]:
+    """What tells the bytes of an image from others, and their number."""
+    own = f"of {row.image_id} alone"
+    if row.size == 0:
+        return own, 0
+    is_part = split_part(row.uri)[1] != ""
+    if row.uri.startswith("s3://") and row.size > 0 and _MD5.fullmatch(row.etag) and not is_part:
+        return f"{row.size} {row.etag}", row.size
+    try:
+        data = fetched(row._asdict(), settings).data
+    except ImageError:
+        return own, 0
+    return f"{len(data)} {md5(data, usedforsecurity=False).hexdigest()}" if data else own, len(data)
+
+
+@contextmanager
+def _full_disk_reported() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as fault:
+        raise SamLabelError(
+            f"images cannot be compared on the local disk: {fault}; set SQLITE_TMPDIR to a folder on a disk "
+            "with room"
+        ) from fault

@@ -1,0 +1,55 @@
+"""A sample of images by the hashes of their ids: the N lowest, read once, in memory for N hashes.
+
+Rows that may be among the N go to a file on the local disk: N (1 + ln(images / N)) of them are expected.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from itertools import islice
+
+import numpy as np
+
+from pipeline.errors import SamLabelError
+from pipeline.inputs.skipped import Skipped, Why
+from pipeline.output.format.manifest import ManifestRow
+
+ROWS_AT_ONCE = 10_000  # what the lowest hashes are looked for in, beside the N known
+
+
+def sampled(rows: Iterable[ManifestRow], count: int, seed: int, skipped: Skipped) -> Iterator[ManifestRow]:
+    """`count` of the rows, in their order; all if there are no more. Raises: SamLabelError."""
+    lowest = np.empty(0, np.uint64)
+    highest = np.iinfo(np.uint64).max  # of the hashes that may be in the sample
+    rest = iter(rows)
+    try:
+        with tempfile.TemporaryFile("w+", prefix="sam-label-") as likely:
+            while chunk := list(islice(rest, ROWS_AT_ONCE)):
+                hashes = [_hash(row, seed) for row in chunk]
+                lowest = np.concatenate([lowest, np.array(hashes, np.uint64)])
+                if lowest.size > count:
+                    lowest = np.partition(lowest, count - 1)[:count]
+                    highest = lowest.max()
+                for row, number in zip(chunk, hashes, strict=True):
+                    if number <= highest:
+                        likely.write(json.dumps([number, row]) + "\n")
+                    else:
+                        skipped.add(row.uri, Why.SAMPLE)
+            likely.seek(0)
+            for line in likely:
+                number, fields = json.loads(line)
+                row = ManifestRow(*fields)
+                if number <= highest:
+                    yield row
+                else:
+                    skipped.add(row.uri, Why.SAMPLE)
+    except OSError as fault:
+        raise SamLabelError(
+            f"the sample cannot be drawn in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to a "
+            "folder on a disk with room"
+        ) from fault
+
+
+def _hash(row: ManifestRow, seed: int) -> int:
+    return int.from_bytes(blake2b(f"{seed} {row.image_id}".encode(), digest_size=8).digest())

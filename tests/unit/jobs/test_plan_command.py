@@ -1,0 +1,99 @@
+"""`sam-label plan` on a real folder: the counts, the names, and where each of them is printed."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from jobs.cli import main
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    (folder / ".cache").mkdir(parents=True)
+    for number, name in enumerate(("a.png", "b.png", "c.JPG", "line\nbreak.png", ".cache/h.png")):
+        Image.new("L", (10 + number, 20), number).save(folder / name, "PNG")
+    (folder / "again.png").write_bytes((folder / "a.png").read_bytes())
+    (folder / "text.jpg").write_text("no image")
+    (folder / "notes.txt").write_text("notes")
+    (folder / "_SUCCESS").touch()
+    (folder / "out.png").symlink_to("/etc/hostname")
+    return folder
+
+
+def plan(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(["plan", *map(str, arguments)])
+    written = capsys.readouterr()
+    return int(end.value.code or 0), written.out, written.err
+
+
+def test_counts_types_sizes_and_what_is_left_out(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = plan(capsys, photos, "--json", "--inspect", "--duplicates", "--hidden")
+    said, files = (
+        json.loads(out),
+        [path for path in photos.iterdir() if path.is_file() and not path.is_symlink()],
+    )
+    assert code == 0
+    assert (said["images"], said["types"]) == (6, {".png": 4, ".jpg": 2})
+    sizes = sorted(path.stat().st_size for path in files if path.suffix.lower() in (".png", ".jpg"))
+    assert said["left_out"] == {"hidden": 1, "empty": 1, "link out of the input": 1, "other file": 1}
+    assert said["sizes"]["smallest"] == sizes[0] == len("no image")
+    assert said["inspected"]["types"] == {"PNG": 4, "no image": 1}
+    assert said["inspected"]["width"] == {"smallest": 10, "median": 11, "largest": 13}
+    assert said["inspected"]["unreadable"] == 1
+    assert said["duplicates"] == {"contents": 1, "images": 1, "bytes": (photos / "a.png").stat().st_size}
+    assert not err
+
+
+def test_names_are_data_and_the_counts_are_not(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, err = plan(capsys, photos, "--names", "left-out", "--exclude", "*a*.png", "--json")
+    left_out = {one["uri"].rpartition("/")[2]: one["why"] for one in map(json.loads, out.splitlines())}
+    assert left_out == {
+        "_SUCCESS": "empty",
+        "a.png": "excluded",
+        "again.png": "excluded",
+        "line\nbreak.png": "excluded",
+        "notes.txt": "other file",
+        "out.png": "link out of the input",
+    }
+    assert "3 images would be taken" in err
+    _, out, _ = plan(capsys, f"{photos}/*.png", "--names", "taken")
+    assert out.splitlines() == [
+        f"file://{photos}/{name}" for name in ("a.png", "again.png", "b.png", "line\\nbreak.png")
+    ]
+
+
+def test_an_input_without_images_is_an_answer_and_no_input_a_mistake(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan(capsys, photos, "--include", "*.gif")[1].startswith("0 images would be taken")
+    assert plan(capsys, photos / "nope")[0] == 2
+    code, _, err = plan(capsys, photos, photos / "out")
+    assert code == 2
+    assert "lie inside each other" in err
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_pattern_that_the_shell_has_replaced(
+    command: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, *map(str, photos.glob("*.png")), "out"])
+    err = capsys.readouterr().err
+    assert f"quote a pattern, as in sam-label {command} 'photos/*.jpg' masks" in err
+    assert "again.png" not in err
+    assert err.count("\n") == 1
+
+
+def test_lists_of_patterns_in_a_job_file(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "job.toml"
+    job.write_text(
+        f'input = "{photos}"\noutput = "out"\ninclude = ["a*.png", "b*"]\n[mask]\npoints_per_side = 4\n'
+    )
+    assert json.loads(plan(capsys, "--config", job, "--json")[1])["images"] == 3
+    assert json.loads(plan(capsys, "--config", job, "--json", "--include", "b*")[1])["images"] == 1

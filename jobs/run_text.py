@@ -18,6 +18,8 @@ def plan_text(plan: "RunPlan", output: str) -> str:
         f"{others:,} not in this run" if others else "",
         f"{counted(plan.skipped_files, 'other file')} left out" if plan.skipped_files else "",
         _links_left_out(plan.skipped_links),
+        _parts_left_out(plan.skipped_parts),
+        _damages(plan.damages),
     ]
     return "\n".join(
         [
@@ -50,6 +52,7 @@ def summary_text(summary: "RunSummary", output: str) -> str:
         lines.append(f"{counted(summary.skipped_files, 'other file')} left out: no images by name or content")
     if summary.skipped_links:
         lines.append(_links_left_out(summary.skipped_links))
+    lines += filter(None, [_parts_left_out(summary.skipped_parts), _damages(summary.damages)])
     lines.append(f"dataset: {output}")
     lines.append(f"next: {_next(summary, output)}")
     return "\n".join(lines)
@@ -60,6 +63,16 @@ def _links_left_out(links: int) -> str:
     if not links:
         return ""
     return f"{counted(links, 'link')} out of the input left out (--follow-links follows them)"
+
+
+def _parts_left_out(parts: int) -> str:
+    """Empty for none."""
+    return f"{counted(parts, 'part')} of archives and tables left out: no images" if parts else ""
+
+
+def _damages(damages: int) -> str:
+    """Empty for none."""
+    return f"images may be lost in {counted(damages, 'damaged place')} of archives and tables" * bool(damages)
 
 
 def _next(summary: "RunSummary", output: str) -> str:

@@ -29,7 +29,8 @@ class RunConfig(BaseModel):
 
     input: str = Field(
         min_length=1,
-        description="Images: a folder, one file, a file://, s3://, gs:// or az:// prefix, an https:// URL.",
+        description="Images: a folder, a file, a tar or table of images, a file://, s3://, gs:// or az:// "
+        "prefix, an https:// URL.",
     )
     output: str = Field(min_length=1, description="Dataset to write or to continue: a folder or a URL.")
 
@@ -57,6 +58,11 @@ class RunConfig(BaseModel):
     frames: str = Field(
         default="first",
         description="Which pages of a TIFF and frames of an animation are labelled: first, all or 'every N'.",
+    )
+    image_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column of a table with the images' bytes; else the only such column.",
     )
     limit: int | None = Field(default=None, ge=1, description="Label at most this many images in this run.")
     refresh: bool = Field(

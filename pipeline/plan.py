@@ -25,6 +25,8 @@ class RunPlan:
     size_bytes: int
     skipped_files: int = 0  # of the input, that are no images; 0 if it was listed by an earlier run
     skipped_links: int = 0  # of the input, that lead out of it; 0 if it was listed by an earlier run
+    skipped_parts: int = 0  # of archives, that are no images; tables without images
+    damages: int = 0  # places in archives and tables where images may be lost
 
 
 def plan(config: RunConfig) -> RunPlan:
@@ -70,6 +72,14 @@ def _planned(rows: Iterable[ManifestRow], images: int | None, limit: int | None,
         listed += 1
         if limit is None or pending < limit:
             pending += 1
-            size_bytes += row.size
+            size_bytes += max(0, row.size)  # unknown of a row of a table
     all_images = listed if images is None else images
-    return RunPlan(all_images, pending, size_bytes, source.skipped_files, source.skipped_links)
+    return RunPlan(
+        all_images,
+        pending,
+        size_bytes,
+        source.skipped_files,
+        source.skipped_links,
+        source.left_out.others,
+        source.left_out.damages,
+    )

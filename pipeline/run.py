@@ -72,6 +72,8 @@ class RunSummary:
     workers: int = 0
     skipped_files: int = 0  # of the input, that are no images by name or content; 0 if it was not listed
     skipped_links: int = 0  # of the input, that lead out of it; 0 if it was not listed
+    skipped_parts: int = 0  # of archives, that are no images; tables without images
+    damages: int = 0  # places in archives and tables where images may be lost
     deep: int = 0  # images of this run with more than 8 bits a sample
     narrow: int = 0  # of these, the ones that use a tenth of their scale or less
 
@@ -121,7 +123,13 @@ def run(
     except KeyboardInterrupt:
         raise Interrupted(INTERRUPTED) from None
     summary = _summary(output.dataset.again(), output.run, pool, time.monotonic() - started)
-    return replace(summary, skipped_files=source.skipped_files, skipped_links=source.skipped_links)
+    return replace(
+        summary,
+        skipped_files=source.skipped_files,
+        skipped_links=source.skipped_links,
+        skipped_parts=source.left_out.others,
+        damages=source.left_out.damages,
+    )
 
 
 @dataclass(frozen=True)

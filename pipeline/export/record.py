@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.containers.part import as_path
 from pipeline.export.counts import Counts
 from pipeline.export.where import Where
 from pipeline.output.format.schema import rows_of_batch
@@ -120,10 +121,12 @@ def file_name(uri: str, source: str, image_id: str) -> str:
     """The image's path below `source`, or its id if that path is not fit to be the name of a file.
 
     A key of an object store may lead out of the destination (`../`), or be longer than a file's name can be.
+    An archive or a table is as a folder of its members.
     """
-    folder = source.rpartition("/")[0] if uri == source else source
-    below = uri.removeprefix(f"{folder}/")
-    is_fit = uri.startswith(f"{folder}/") and all(map(_is_fit, below.split("/")))
+    path = as_path(uri)
+    folder = source.rpartition("/")[0] if path == source else source
+    below = path.removeprefix(f"{folder}/")
+    is_fit = path.startswith(f"{folder}/") and all(map(_is_fit, below.split("/")))
     return below if is_fit else f"{image_id}{_suffix(uri)}"
 
 

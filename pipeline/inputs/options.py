@@ -17,6 +17,7 @@ class SourceOptions:
     follow_links: bool = False
     access: Access = DEFAULT_ACCESS
     frames: str = "first"
+    image_column: str | None = None
 
     @classmethod
     def of(cls, config: RunConfig) -> "SourceOptions":

@@ -11,7 +11,7 @@ A link to a place outside the input is left out and counted, or followed if that
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import StoreError, UsageError
 from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.images.names import instead_of, pattern_hint, says_image, says_other
-from pipeline.inputs.kinds import rows_of_file
+from pipeline.inputs.kinds import LeftOut, is_container, lance_folder, rows_of_file
 from pipeline.inputs.options import DEFAULT, SourceOptions
 from pipeline.output.format.manifest import ManifestRow
 from pipeline.store.objects import Entry
@@ -47,6 +47,7 @@ class Source:
     options: SourceOptions = DEFAULT
     skipped_files: int = 0  # no images by name or content
     skipped_links: int = 0  # to files and folders outside the input
+    left_out: LeftOut = field(default_factory=LeftOut)  # of archives and tables
 
     @classmethod
     def of(cls, config: RunConfig) -> "Source":
@@ -63,6 +64,8 @@ class Source:
         if file is not None and not _hides_a_folder(file, store):
             _refuse_other_kinds(file, whole, url)
             return cls(url, whole, file, options)
+        if table := lance_folder(whole, name.rstrip("/")):
+            return cls(url, whole, table, options)
         if store.is_local and not Path(store.location.root or "/").is_dir():
             raise UsageError(
                 f"there is no file or folder {redacted(url)}"
@@ -85,10 +88,13 @@ class Source:
         return self.store.location.root or "/" if is_limited else None
 
     def rows(self) -> Iterator[ManifestRow]:
-        """The images in listing order. Raises: UsageError if there is none, StoreError."""
+        """The images in listing order, those in archives and tables only if there are no others.
+
+        Raises: UsageError if there is none, StoreError.
+        """
         is_empty = True
-        for file in self._files():
-            for row in rows_of_file(self.store, file, self.options):
+        for file in self._files_or_containers():
+            for row in rows_of_file(self.store, file, self.options, self.left_out):
                 is_empty = False
                 yield row
         if is_empty:
@@ -96,7 +102,24 @@ class Source:
 
     def require_images(self) -> None:
         """Raises UsageError if the input holds no image."""
-        next(replace(self).rows())
+        next(replace(self, left_out=LeftOut(said=self.left_out.said)).rows())
+
+    def _files_or_containers(self) -> Iterator[Entry]:
+        """A folder of photos may have its own archive beside it; a folder without one is what it holds."""
+        is_empty = True
+        for file in self._files():
+            is_empty = False
+            yield file
+        if is_empty:
+            for page in self.store.list(hidden=False, follow_links=self.options.follow_links):
+                for entry in page:
+                    if is_container(entry.name) and not entry.leads_out:
+                        self.skipped_files -= 1
+                        yield entry
+                    elif entry.name.endswith(".arrow") and not self.left_out.why:
+                        self.left_out.why = (
+                            f"{redacted(self.store.uri(entry.name))}: {instead_of(entry.name)}"
+                        )
 
     def _files(self) -> Iterator[Entry]:
         if self.one_file is not None:
@@ -123,6 +146,8 @@ class Source:
         hint = pattern_hint(self.url) or "; name a folder that holds images"
         if self.skipped_links:
             hint = "; pass --follow-links to follow the links"
+        if self.left_out.why:
+            hint = f"; {self.left_out.why}"
         return (
             f"no image was found in {redacted(self.url)} (other files: {self.skipped_files:,}, "
             f"links out of it: {self.skipped_links:,}){hint}"
@@ -144,7 +169,7 @@ def _hides_a_folder(file: Entry, folder: Store) -> bool:
 
 def _refuse_other_kinds(file: Entry, store: Store, url: str) -> None:
     """Raises UsageError for a single file that is no image, and whose name does not say so."""
-    if says_other(file.name) and not _starts_as_image(store, file):
+    if says_other(file.name) and not is_container(file.name) and not _starts_as_image(store, file):
         raise UsageError(f"{redacted(url)} is no image; {instead_of(file.name)}")
 
 

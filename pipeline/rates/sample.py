@@ -27,5 +27,5 @@ def sampled(rows: Iterable[ManifestRow], count: int, seed: int) -> Sample:
         elif place < count:
             chosen.append((images, row))
         images += 1
-        size_bytes += row.size
+        size_bytes += max(0, row.size)
     return Sample([row for _, row in sorted(chosen)], images, size_bytes)

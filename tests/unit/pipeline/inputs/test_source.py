@@ -110,10 +110,9 @@ def test_one_file_is_taken_whatever_its_name(tmp_path: Path) -> None:
         ("list.csv", "lists of images are not read yet"),
         ("list.json", "lists of images are not read yet"),
         ("list.JSONL", "lists of images are not read yet"),
-        ("list.parquet", "lists of images are not read yet"),
-        ("photos.zip", "archives are not read yet: unpack it and name the folder"),
-        ("photos.tar", "archives are not read yet"),
-        ("photos.tar.gz", "archives are not read yet"),
+        ("data.arrow", "Arrow files are not read: save the data set as Parquet"),
+        ("photos.zip", "of archives only .tar, .tar.gz and .tgz are read: unpack it and name the folder"),
+        ("photos.tar.xz", "of archives only .tar, .tar.gz and .tgz are read"),
         ("film.mp4", "name an image, or a folder that holds images"),
     ],
 )

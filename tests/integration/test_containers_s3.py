@@ -25,6 +25,7 @@ from pipeline.output.format.schema import ok_row, table_of
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
 from pipeline.store.objects import Got
+from pipeline.store.settings import DEFAULT_ACCESS
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 from sam_label import Dataset
@@ -77,7 +78,7 @@ def test_from_listing_to_readers(bucket: str, tmp_path: Path) -> None:
     source.require_images()
     label(source, f"{bucket}/out")
     assert source.left_out.others == 1, "d/0.json"
-    assert f"{bucket}/in/x.tar#d/0.png can be read" in readable_input(f"{bucket}/in", False).says
+    assert f"{bucket}/in/x.tar#d/0.png can be read" in readable_input(f"{bucket}/in", DEFAULT_ACCESS).says
 
     records = {record.uri.removeprefix(f"{bucket}/in/"): record for record in Dataset.open(f"{bucket}/out")}
     assert records.keys() == ALL.keys()

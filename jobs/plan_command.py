@@ -27,6 +27,7 @@ OF_THE_INPUT = (
     "uri_column",
     "id_column",
     "keep_columns",
+    "image_column",
     "include",
     "exclude",
     "sample",

@@ -19,6 +19,8 @@ def plan_text(plan: "RunPlan", output: str) -> str:
         f"{counted(plan.skipped_files, 'other file')} left out" if plan.skipped_files else "",
         _links_left_out(plan.skipped_links),
         _repeated(plan.repeated),
+        _parts_left_out(plan.skipped_parts),
+        _damages(plan.damages),
     ]
     return "\n".join(
         [
@@ -55,6 +57,7 @@ def summary_text(summary: "RunSummary", output: str) -> str:
         lines.append(_links_left_out(summary.skipped_links))
     if summary.repeated:
         lines.append(_repeated(summary.repeated))
+    lines += filter(None, [_parts_left_out(summary.skipped_parts), _damages(summary.damages)])
     lines.append(f"dataset: {output}")
     lines.append(f"next: {_next(summary, output)}")
     return "\n".join(lines)
@@ -78,6 +81,16 @@ def _bytes(plan: "RunPlan") -> str:
         return size(plan.size_bytes)
     unknown = f"{counted(plan.unknown_sizes, 'image')} of unknown size"
     return f"{size(plan.size_bytes)} and {unknown}" if plan.size_bytes else "of unknown size"
+
+
+def _parts_left_out(parts: int) -> str:
+    """Empty for none."""
+    return f"{counted(parts, 'part')} of archives and tables left out: no images" if parts else ""
+
+
+def _damages(damages: int) -> str:
+    """Empty for none."""
+    return f"images may be lost in {counted(damages, 'damaged place')} of archives and tables" * bool(damages)
 
 
 def _next(summary: "RunSummary", output: str) -> str:

@@ -33,8 +33,8 @@ class RunConfig(BaseModel):
 
     input: str = Field(
         min_length=1,
-        description="Images: a folder, one file, a pattern, a list of images, a file://, s3://, gs:// or "
-        "az:// prefix, an https:// URL; - is a list on standard input.",
+        description="Images: a folder, a file, a pattern, a tar or table of images, a list of them, a prefix "
+        "of file://, s3://, gs:// or az://, an https:// URL; - is a list on standard input.",
     )
     output: str = Field(min_length=1, description="Dataset to write or to continue: a folder or a URL.")
 
@@ -80,6 +80,11 @@ class RunConfig(BaseModel):
     )
     keep_columns: str | None = Field(
         default=None, description="Columns of a list to keep in the output: 'split,caption'."
+    )
+    image_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column of a table with the images' bytes; else the only such column.",
     )
     include: tuple[str, ...] = Field(
         default=(),

@@ -26,6 +26,8 @@ class RunPlan:
     skipped_links: int = 0  # of the input, that lead out of it; 0 if it was listed by an earlier run
     repeated: int = 0  # lines of a list that name an image again
     unknown_sizes: int = 0  # images to label that a list names, which are in no sum of bytes
+    skipped_parts: int = 0  # of archives, that are no images; tables without images
+    damages: int = 0  # places in archives and tables where images may be lost
 
 
 def plan(config: RunConfig) -> RunPlan:
@@ -87,6 +89,14 @@ def _planned(rows: Iterable[ManifestRow], images: int | None, limit: int | None,
             pending += 1
             size_bytes += max(row.size, 0)
             unknown += row.size == UNKNOWN_SIZE
-    all_images = listed if images is None else images
-    left_out = source.skipped_files, source.skipped_links, source.repeated
-    return RunPlan(all_images, pending, size_bytes, *left_out, unknown)
+    return RunPlan(
+        listed if images is None else images,
+        pending,
+        size_bytes,
+        source.skipped_files,
+        source.skipped_links,
+        source.repeated,
+        unknown,
+        source.left_out.others,
+        source.left_out.damages,
+    )

@@ -81,6 +81,8 @@ class RunSummary:
     skipped_links: int = 0  # of the input, that lead out of it; 0 if it was not listed
     repeated: int = 0  # lines of a list that name an image again; 0 if it was not listed
     duplicates: int = 0  # images of the dataset's input that others of equal bytes stand for
+    skipped_parts: int = 0  # of archives, that are no images; tables without images
+    damages: int = 0  # places in archives and tables where images may be lost
     deep: int = 0  # images of this run with more than 8 bits a sample
     narrow: int = 0  # of these, the ones that use a tenth of their scale or less
 
@@ -149,6 +151,8 @@ def _run(
         skipped_files=source.skipped_files,
         skipped_links=source.skipped_links,
         repeated=source.repeated,
+        skipped_parts=source.left_out.others,
+        damages=source.left_out.damages,
     )
 
 

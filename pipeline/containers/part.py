@@ -8,6 +8,7 @@ import re
 
 # Names that end so are containers; what follows their `#` is a part.
 CONTAINER = re.compile(r"\.(tar|tar\.gz|tgz|parquet|lance)$", re.IGNORECASE)
+LANCE = ".lance"  # of a folder
 _MEMBER = re.compile(r"^(?P<whole>.+?\.(?:tar|tar\.gz|tgz|parquet|lance))#(?P<part>.+)$", re.I | re.S)
 _FRAME = re.compile(r"^(?P<whole>.+)#(?P<part>frame=\d+)$", re.DOTALL)
 
@@ -24,3 +25,21 @@ def split_part(uri: str) -> tuple[str, str]:
     """
     match = _MEMBER.match(uri) or _FRAME.match(uri)
     return (match["whole"], match["part"]) if match else (uri, "")
+
+
+def file_and_member(uri: str) -> tuple[str, str]:
+    """The uri of the file to read, and what to take of it: a member or a row, "" for the whole file.
+
+    A frame is not taken from a file but from its pixels, so it is no member.
+    """
+    whole, part = split_part(uri)
+    if not part or not CONTAINER.search(whole):
+        return whole, ""
+    frame = _FRAME.match(part)
+    return whole, frame["whole"] if frame else part
+
+
+def as_path(uri: str) -> str:
+    """The uri with a container as a folder of its parts: `b/x.tar/photos/1.jpg`."""
+    whole, part = split_part(uri)
+    return f"{whole}/{part}" if part and CONTAINER.search(whole) else uri

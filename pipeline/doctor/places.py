@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pipeline.cluster.start import wait_for_cluster
 from pipeline.doctor.finding import Finding, fault, ok, warning
-from pipeline.images.frame import without_frame
+from pipeline.errors import ImageError, StoreError
+from pipeline.images.fetch import FetchSettings, fetched
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
 from pipeline.output.lock import refuse_without_put_if_absent
@@ -20,7 +21,7 @@ from pipeline.store.uri import redacted
 STORE_S = 60.0  # a store that hangs is given up after that
 CLUSTER_S = 5.0
 LEAST_OUTPUT_BYTES = 1 << 30
-FIRST_BYTES = 16
+ANY_PIXELS = 1 << 62  # what is too large for a run is not this check's matter
 
 
 def credentials() -> Finding:
@@ -45,8 +46,10 @@ def readable_input(url: str, access: Access) -> Finding:
     def first() -> str:
         source = Source.at(url, SourceOptions(access=access))
         (row,) = islice(source.rows(), 1)
-        store, name = Store.of_uri(without_frame(row.uri), access)
-        store.read_range(name, 0, FIRST_BYTES)
+        try:
+            fetched(row._asdict(), FetchSettings(source.root, access, ANY_PIXELS))
+        except ImageError as fault:
+            raise StoreError(fault.reason, str(fault)) from fault
         return row.uri
 
     return ok("input", f"{redacted(answer(first, STORE_S, redacted(url)))} can be read")

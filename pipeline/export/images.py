@@ -14,16 +14,18 @@ import numpy as np
 from PIL import Image
 
 from pipeline.config import ImagesAs
+from pipeline.containers.part import file_and_member
 from pipeline.errors import ImageError, Reason, StoreError, UsageError
 from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export.record import Record
 from pipeline.images.decode import decoded_image
-from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.images.fetch import FetchSettings, fetched_together
 from pipeline.images.frame import frame_of
 from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.pixel_reading import PixelReading
+from pipeline.store.objects import Got
 from pipeline.store.settings import DEFAULT_ACCESS
-from pipeline.store.storage import Store, side_by_side
+from pipeline.store.storage import READERS, Store, side_by_side
 from pipeline.store.uri import split_uri
 
 SUFFIXES = {
@@ -44,7 +46,7 @@ _GONE = (Reason.SOURCE_MISSING, Reason.SOURCE_CHANGED)
 _turning = threading.Lock()  # a turned image needs its pixels in memory, and images come side by side
 
 Placed = ExportedImage | Reason
-Placing = Callable[[Record], Placed]
+Placing = Callable[[Record, Got | ImageError | None], Placed]
 
 
 def placed(
@@ -54,7 +56,8 @@ def placed(
     place = _placing(part, form, images_as, reading)
     for records in batches:
         images = []
-        for result in side_by_side(place, records):
+        bodies = _bodies(records) if images_as == "copy" else [None] * len(records)
+        for result in side_by_side(lambda each: place(*each), zip(records, bodies, strict=True)):
             if isinstance(result, Reason):
                 part.counts.unavailable[result.value] += 1
             else:
@@ -83,9 +86,9 @@ def refuse_impossible(
 
 
 def _placing(part: Part, form: Form, images_as: ImagesAs, reading: PixelReading) -> Placing:
-    def copy(record: Record) -> Placed:
+    def copy(record: Record, got: Got | ImageError | None) -> Placed:
         try:
-            data, suffix = upright_file(record, reading)
+            data, suffix = upright_file(record, _had(got), reading)
         except ImageError as fault:
             return fault.reason
         if form.takes_image_in:
@@ -94,28 +97,40 @@ def _placing(part: Part, form: Form, images_as: ImagesAs, reading: PixelReading)
         part.store.publish(path, data)
         return ExportedImage(record, path, size=len(data))
 
-    def link(record: Record) -> Placed:
+    def link(record: Record, _: object) -> Placed:
         if frame_of(record.uri) is not None:  # its file is of other frames too
-            return copy(record)
-        place, name = split_uri(record.uri)
+            return copy(record, _bodies([record])[0])
+        whole, member = file_and_member(record.uri)
+        if member:
+            raise UsageError(
+                f"{record.uri} is a part of a file, and nothing can link to it; leave --images out to copy it"
+            )
+        place, name = split_uri(whole)
         path = form.image_path(record, "")
         _link(Path(place.root or "/", name), Path(part.store.location.root, path))
         return ExportedImage(record, path)
 
-    return {"copy": copy, "link": link, "reference": ExportedImage}[images_as]
+    return {"copy": copy, "link": link, "reference": lambda record, _: ExportedImage(record)}[images_as]
 
 
-def upright_file(record: Record, reading: PixelReading) -> tuple[bytes, str]:
-    """The image's file as it was labelled, upright, and what is to be added to its name; mostly nothing.
+def _bodies(records: list[Record]) -> list[Got | ImageError]:
+    rows = [{"uri": record.uri, "etag": record.etag, "size": 0} for record in records]
+    return fetched_together(rows, _AS_LABELLED, READERS)
 
-    Raises: ImageError if it is gone or has changed, StoreError.
-    """
-    try:
-        got = fetched({"uri": record.uri, "etag": record.etag, "size": 0}, _AS_LABELLED)
-    except ImageError as fault:
-        if fault.reason in _GONE:
-            raise
-        raise StoreError(fault.reason, str(fault)) from fault
+
+def _had(got: Got | ImageError | None) -> Got:
+    """The image. Raises: ImageError if it is gone or has changed, StoreError."""
+    if isinstance(got, ImageError):
+        if got.reason in _GONE:
+            raise got
+        raise StoreError(got.reason, str(got)) from got
+    if got is None:
+        raise ValueError("an image that is copied was not fetched")
+    return got
+
+
+def upright_file(record: Record, got: Got, reading: PixelReading) -> tuple[bytes, str]:
+    """The image's file, upright, and what is to be added to its name; mostly nothing. Raises: ImageError."""
     frame = frame_of(record.uri)
     if record.exif_orientation != 1 or frame is not None:
         with _turning:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.containers.part import as_path
 from pipeline.export.counts import Counts
 from pipeline.export.where import Where
 from pipeline.output.format.schema import rows_of_batch
@@ -124,11 +125,13 @@ def file_name(uri: str, source: str, image_id: str) -> str:
     """The image's path below `source`, or its id if that path is not fit to be the name of a file.
 
     A key of an object store may lead out of the destination (`../`), or be longer than a file's name can be.
+    An archive or a table is as a folder of its members.
     """
+    path = as_path(uri)
     # the input is the folder, or an image in it, or a list there
-    folder = source if uri.startswith(f"{source}/") else source.rpartition("/")[0]
-    below = uri.removeprefix(f"{folder}/")
-    is_fit = uri.startswith(f"{folder}/") and all(map(_is_fit, below.split("/")))
+    folder = source if path.startswith(f"{source}/") else source.rpartition("/")[0]
+    below = path.removeprefix(f"{folder}/")
+    is_fit = path.startswith(f"{folder}/") and all(map(_is_fit, below.split("/")))
     return below if is_fit else f"{image_id}{_suffix(uri)}"
 
 

@@ -4,16 +4,20 @@ The one door to the bytes of an image: for runs, for readers of a dataset, for e
 """
 
 import os
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.containers.part import split_part
+from pipeline.containers.part import file_and_member, split_part
 from pipeline.errors import ImageError, Reason, StoreError
 from pipeline.images.frame import MOST_FRAMES, frame_of, without_frame
 from pipeline.images.image_format import HEADER_BYTES, image_format
-from pipeline.output.format.manifest import UNKNOWN_SIZE
+from pipeline.images.parts import is_read_in_one_pass, parts_bytes
+from pipeline.program_log import about_image
 from pipeline.store.objects import Got
 from pipeline.store.settings import Access
 from pipeline.store.storage import Store
@@ -42,34 +46,29 @@ def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
 
     A row without an etag, of an image that was only named, takes what there is.
     Raises: ImageError with OUTSIDE_ROOT, TOO_LARGE, SOURCE_MISSING, SOURCE_CHANGED, FORBIDDEN or
-        SOURCE_UNAVAILABLE.
+        SOURCE_UNAVAILABLE; with TRUNCATED or CORRUPT for a container that is damaged.
     """
-    uri = without_frame(row["uri"])  # the decoder is told which frame
-    if (frame_of(row["uri"]) or 0) >= MOST_FRAMES:
-        raise ImageError(
-            Reason.TOO_LARGE,
-            f"the file has more than {MOST_FRAMES:,} frames, and no more are labelled; cut it into several",
-        )
-    if settings.root is not None:
-        _refuse_outside(Path("/", split_uri(uri)[1]), Path(settings.root))
-    most_bytes = max(MOST_BYTES_A_PIXEL * settings.max_pixels, ALWAYS_FETCHED_BYTES)
-    store, name = Store.of_uri(uri, settings.access)
-    try:
-        size = _size_now(store, name) if row["size"] == UNKNOWN_SIZE else row["size"]
-        if size > most_bytes:
-            raise ImageError(
-                Reason.TOO_LARGE,
-                f"it has {size} bytes, more than an image of {settings.max_pixels} pixels needs",
-            )
-        got = store.get(name)
-    except StoreError as fault:
-        raise ImageError(fault.reason, str(fault)) from fault
-    if got.etag != row["etag"] != "":
-        raise ImageError(
-            Reason.SOURCE_CHANGED,
-            f"its etag is {got.etag} and was {row['etag']} when it was listed; run again with --refresh",
-        )
-    return got
+    (result,) = _fetched_in_one_pass([row], settings)
+    if isinstance(result, ImageError):
+        raise result
+    return result
+
+
+def fetched_together(
+    rows: Sequence[Mapping[str, Any]], settings: FetchSettings, threads: int
+) -> list[Got | ImageError]:
+    """As `fetched` for each row, side by side; a file that has several of them is gone through once."""
+    passes: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        whole, member = file_and_member(row["uri"])
+        passes[whole, "" if is_read_in_one_pass(whole) else member].append(place)
+    results: dict[int, Got | ImageError] = {}
+    with ThreadPoolExecutor(threads) as pool:
+        read = partial(_fetched_in_one_pass, settings=settings)
+        groups = [[rows[place] for place in places] for places in passes.values()]
+        for places, group in zip(passes.values(), pool.map(read, groups), strict=True):
+            results.update(zip(places, group, strict=True))
+    return [results[place] for place in range(len(rows))]
 
 
 def is_read_by_window(row: Mapping[str, Any], settings: FetchSettings) -> bool:
@@ -89,10 +88,82 @@ def is_read_by_window(row: Mapping[str, Any], settings: FetchSettings) -> bool:
         raise ImageError(fault.reason, str(fault)) from fault
 
 
-def _size_now(store: Store, name: str) -> int:
-    """The size of an object that was only named; 0 if there is none, which reading it then says."""
-    entry = store.info(name)
-    return entry.size if entry else 0
+def _fetched_in_one_pass(
+    rows: Sequence[Mapping[str, Any]], settings: FetchSettings
+) -> list[Got | ImageError]:
+    """The images of rows of one file; for each its bytes, or why there are none."""
+    most_bytes = max(MOST_BYTES_A_PIXEL * settings.max_pixels, ALWAYS_FETCHED_BYTES)
+    results: dict[str, Got | ImageError] = {}
+    wanted: dict[str, str] = {}
+    whole = ""
+    for row in rows:
+        whole, member = file_and_member(row["uri"])
+        try:
+            _refuse(row, whole, settings, most_bytes)
+        except ImageError as fault:
+            results[member] = fault
+        else:
+            wanted[member] = row["etag"]
+    try:
+        with about_image(rows[0].get("image_id", ""), rows[0]["uri"]):
+            results |= _bytes_of(whole, wanted, settings, most_bytes) if wanted else {}
+    except StoreError as fault:
+        if fault.reason is Reason.SOURCE_MISSING and any(row["uri"] != whole for row in rows):
+            return [_named_like_a_part(row, fault, settings) for row in rows]
+        results |= {member: ImageError(fault.reason, str(fault)) for member in wanted}
+    return [results[file_and_member(row["uri"])[1]] for row in rows]
+
+
+def _bytes_of(
+    whole: str, wanted: Mapping[str, str], settings: FetchSettings, most_bytes: int
+) -> dict[str, Got | ImageError]:
+    store, name = Store.of_uri(whole, settings.access)
+    if "" in wanted:
+        # of an image that was only named, the size is asked for before it is fetched
+        entry = store.info(name) if wanted[""] == "" else None
+        if entry is not None and entry.size > most_bytes:
+            return {"": _too_large(entry.size, settings)}
+        return {"": _as_listed(store.get(name), wanted[""])}
+    return dict(parts_bytes(store, name, wanted, most_bytes))
+
+
+def _named_like_a_part(
+    row: Mapping[str, Any], missing: StoreError, settings: FetchSettings
+) -> Got | ImageError:
+    """The object whose own name reads like a part of a container, if there is one."""
+    store, name = Store.of_uri(row["uri"], settings.access)
+    try:
+        return _as_listed(store.get(name), row["etag"])
+    except StoreError as fault:
+        shown = missing if fault.reason is Reason.SOURCE_MISSING else fault
+        return ImageError(shown.reason, str(shown))
+
+
+def _as_listed(got: Got, etag: str) -> Got | ImageError:
+    if got.etag != etag != "":
+        return ImageError(
+            Reason.SOURCE_CHANGED,
+            f"its etag is {got.etag} and was {etag} when it was listed; run again with --refresh",
+        )
+    return got
+
+
+def _refuse(row: Mapping[str, Any], whole: str, settings: FetchSettings, most_bytes: int) -> None:
+    """Raises ImageError for an image that must not be read."""
+    if (frame_of(row["uri"]) or 0) >= MOST_FRAMES:
+        raise ImageError(
+            Reason.TOO_LARGE,
+            f"the file has more than {MOST_FRAMES:,} frames, and no more are labelled; cut it into several",
+        )
+    if settings.root is not None:
+        _refuse_outside(Path("/", split_uri(whole)[1]), Path(settings.root))
+    if row["size"] > most_bytes:
+        raise _too_large(row["size"], settings)
+
+
+def _too_large(size: int, settings: FetchSettings) -> ImageError:
+    why = f"it has {size} bytes, more than an image of {settings.max_pixels} pixels needs"
+    return ImageError(Reason.TOO_LARGE, why)
 
 
 def _refuse_outside(path: Path, root: Path) -> None:

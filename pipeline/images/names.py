@@ -10,6 +10,7 @@ _IMAGE = re.compile(
 _LIST = re.compile(
     r"\.(txt|csv|tsv|json|jsonl|ndjson|xml|yaml|yml|parquet|arrow|feather|db|sqlite)$", re.IGNORECASE
 )
+_ARROW = re.compile(r"\.(arrow|feather)$", re.IGNORECASE)
 _ARCHIVE = re.compile(r"\.(zip|tar|gz|tgz|bz2|xz|zst|7z|rar)$", re.IGNORECASE)
 _OTHER = re.compile(
     r"""\.(md|rst|log|html|htm|css|js|py|ipynb|sh|pdf|doc|docx|xls|xlsx|toml|ini|cfg|aae|xmp
@@ -30,7 +31,9 @@ def says_other(name: str) -> bool:
 def instead_of(name: str) -> str:
     """What to name as input instead of a file of this name that is no image."""
     if _ARCHIVE.search(name):
-        return "archives are not read yet: unpack it and name the folder"
+        return "of archives only .tar, .tar.gz and .tgz are read: unpack it and name the folder"
+    if _ARROW.search(name):
+        return "Arrow files are not read: save the data set as Parquet (Dataset.to_parquet) and name that"
     if _LIST.search(name):
         return "lists are read as .txt, .csv, .tsv, .jsonl or .parquet, or as --input-format says"
     return "name an image, or a folder that holds images"

@@ -21,6 +21,7 @@ class SourceOptions:
     uri_column: str | None = None
     id_column: str | None = None
     keep_columns: str | None = None
+    image_column: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     sample: int | None = None

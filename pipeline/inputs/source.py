@@ -4,10 +4,13 @@ A link to a place outside the input is left out and counted, or followed if that
 and folders are neither read nor counted. What is left out otherwise is counted.
 
 A single file may be a list that names images elsewhere (pipeline/inputs/lists); in a folder it is left out.
+Archives and tables are opened if the input holds no other images: a folder of photos may have its own archive
+beside it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +20,7 @@ from pipeline.errors import UsageError
 from pipeline.images.names import instead_of, says_other
 from pipeline.inputs.files import Files
 from pipeline.inputs.folder import Folder
-from pipeline.inputs.kinds import rows_of_file
+from pipeline.inputs.kinds import LeftOut, is_container, lance_folder, rows_of_file
 from pipeline.inputs.lists.given import (
     STANDARD_INPUT,
     STANDARD_INPUT_PLACE,
@@ -60,6 +63,7 @@ class Source:
     contents: SameBytes | None = None  # if they were compared
     sees_hidden: bool = False  # to count hidden files, which are left out all the same
     image_list: ImageList | None = None  # if the input only names images
+    left_out: LeftOut = field(default_factory=LeftOut)  # of archives and tables
 
     @classmethod
     def of(cls, config: RunConfig) -> "Source":
@@ -140,7 +144,8 @@ class Source:
     def require_images(self) -> None:
         """Raises UsageError if the input holds no image; no sample is drawn and no content compared."""
         options = replace(self.options, sample=None, deduplicate=False)
-        first = replace(self, options=options, skipped=Skipped())
+        left_out = LeftOut(said=self.left_out.said)
+        first = replace(self, options=options, skipped=Skipped(), left_out=left_out)
         next(first.rows())
 
     def refuse_overlap(self, output: Location) -> None:
@@ -161,21 +166,36 @@ class Source:
         """The images whose names are asked for."""
         for file in self._image_files():
             listed = self.image_list
-            rows = listed.rows() if listed else rows_of_file(self.store, file, self.options)
+            rows = listed.rows() if listed else rows_of_file(self.store, file, self.options, self.left_out)
             yield from self.selection.of_names(rows, file.name, self.store.url, self.skipped)
 
     def _image_files(self) -> Iterator[Entry]:
         if isinstance(self.files, OneFile):
             yield self.files.file
             return
-        verdict = partial(why_left_out, self.store, selection=self.selection, is_named=self.files.is_named)
+        with closing(self._taken(Skipped(), with_containers=False)) as images:
+            has_images = next(images, None) is not None
+        yield from self._taken(self.skipped, with_containers=not has_images)
+
+    def _taken(self, skipped: Skipped, with_containers: bool) -> Generator[Entry, None, None]:
+        """The files that are images, or archives and tables of them if these are to be opened."""
+        verdict = partial(
+            why_left_out,
+            self.store,
+            selection=self.selection,
+            is_named=self.files.is_named,
+            with_containers=with_containers,
+        )
         with ThreadPoolExecutor(PEEKS_AT_ONCE) as threads:
             for page in self.files.pages(self.options.follow_links, self.sees_hidden):
                 for entry, why in zip(page, threads.map(verdict, page), strict=True):
                     if why is None:
                         yield entry
                     else:
-                        self.skipped.add(self.store.uri(entry.name), why)
+                        skipped.add(self.store.uri(entry.name), why)
+                        if with_containers and entry.name.endswith(".arrow"):
+                            place = redacted(self.store.uri(entry.name))
+                            self.left_out.why = self.left_out.why or f"{place}: {instead_of(entry.name)}"
 
     def _no_image(self) -> str:
         """Why a listing without images ends the run, in a sentence."""
@@ -189,6 +209,8 @@ class Source:
             hint = "pass --follow-links to follow the links"
         if counts[Why.SHARD]:
             hint = f"its images are in other shards than {self.options.shard}"
+        if self.left_out.why:
+            hint = self.left_out.why
         return (
             f"no image was found in {redacted(self.url)} (other files: {self.skipped_files:,}, "
             f"links out of it: {self.skipped_links:,}); {hint}"
@@ -204,6 +226,8 @@ def _files_at(url: str, access: Access) -> Files:
     file = whole.info(name) if name and not url.endswith("/") else None
     if file is not None and not _hides_a_folder(file, store):
         return OneFile(whole, file)
+    if table := lance_folder(whole, name.rstrip("/")):
+        return OneFile(whole, table)
     is_folder = Path(store.location.root or "/").is_dir() if store.is_local else not may_be_pattern
     if is_folder or (may_be_pattern and not store.is_local and next(store.list(), None) is not None):
         return Folder(store)
@@ -239,5 +263,5 @@ def _hides_a_folder(file: Entry, folder: Store) -> bool:
 
 def _refuse_other_kinds(file: Entry, url: str) -> None:
     """Raises UsageError for a single file that is no image, and whose name does not say that it is one."""
-    if says_other(file.name):
+    if says_other(file.name) and not is_container(file.name):
         raise UsageError(f"{redacted(url)} is no image; {instead_of(file.name)}")

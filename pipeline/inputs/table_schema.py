@@ -2,10 +2,7 @@
 
 import pyarrow as pa
 
-
-def image_columns(schema: pa.Schema) -> list[str]:
-    """The columns that hold images: binary ones, and structs with `bytes`, as Hugging Face writes them."""
-    return [field.name for field in schema if _holds_bytes(field.type)]
+from pipeline.containers.image_column import image_columns
 
 
 def text_columns(schema: pa.Schema) -> list[str]:
@@ -16,16 +13,6 @@ def text_columns(schema: pa.Schema) -> list[str]:
 def is_list(schema: pa.Schema, uri_column: str | None) -> bool:
     """Whether the table names images: a column is said to, or it holds none itself."""
     return uri_column is not None or not image_columns(schema)
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return any(field.name == "bytes" and _is_binary(field.type) for field in kind)
-    return _is_binary(kind)
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
 def _is_text(kind: pa.DataType) -> bool:

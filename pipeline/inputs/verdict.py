@@ -9,23 +9,34 @@ and other markers. Any other file is listed if its first bytes are an image's.
 from pipeline.errors import StoreError
 from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.images.names import says_image, says_other
+from pipeline.inputs.kinds import is_container
 from pipeline.inputs.selection import Selection
 from pipeline.inputs.skipped import Why
 from pipeline.store.objects import Entry, is_hidden
 from pipeline.store.storage import Store
 
 
-def why_left_out(store: Store, entry: Entry, selection: Selection, is_named: bool = False) -> Why | None:
-    """None for a file that is taken; `is_named`: it was named in full, hidden or not."""
+def why_left_out(
+    store: Store,
+    entry: Entry,
+    selection: Selection,
+    is_named: bool = False,
+    with_containers: bool = False,
+) -> Why | None:
+    """None for a file that is taken; `is_named`: it was named in full, hidden or not.
+
+    `with_containers`: archives and tables are opened.
+    """
     if is_hidden(entry.name) and not is_named:
         return Why.HIDDEN
-    if says_other(entry.name):
+    opens = with_containers and is_container(entry.name)
+    if says_other(entry.name) and not opens:
         return Why.OTHER_FILE
     if entry.leads_out:
         return Why.LINK
     if selection.excludes_file(entry.name):
         return Why.EXCLUDED
-    if says_image(entry.name):
+    if opens or says_image(entry.name):
         return None
     if entry.size == 0 and entry.etag:
         return Why.EMPTY

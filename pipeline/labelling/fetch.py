@@ -4,9 +4,7 @@ Bytes stay encoded until a labeler decodes them: a photo has a twentieth of the 
 object store holds only what is on its way. Threads do the waiting.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -15,10 +13,10 @@ import ray
 from pipeline.cluster.attempts import LedgerHandle, add_work
 from pipeline.cluster.worker_log import Logged
 from pipeline.errors import ImageError
-from pipeline.images.fetch import FetchSettings, fetched, is_read_by_window
+from pipeline.images.fetch import FetchSettings, fetched_together, is_read_by_window
 from pipeline.metrics.work import Stage, WorkClock
 from pipeline.output.format.manifest import MANIFEST_SCHEMA
-from pipeline.program_log import about_image
+from pipeline.store.objects import Got
 
 FETCHED_SCHEMA = pa.schema(
     [
@@ -39,18 +37,31 @@ def fetched_block(
     """The manifest rows with each image's bytes or error, as FETCHED_SCHEMA; none once the run stops."""
     rows = [] if ray.get(ledger.is_stopping.remote()) else images.to_pylist()
     clock = WorkClock()
-    with clock.timed(Stage.FETCH, len(rows)), logged(), ThreadPoolExecutor(THREADS) as threads:
-        images_and_faults = list(threads.map(partial(_fetched_row, settings=settings), rows))
+    with clock.timed(Stage.FETCH, len(rows)), logged():
+        results = _results(rows, settings)
     add_work(ledger, clock.read())
-    return pa.Table.from_pylist(images_and_faults, schema=FETCHED_SCHEMA)
+    return pa.Table.from_pylist(list(map(_fetched_row, rows, results)), schema=FETCHED_SCHEMA)
 
 
-def _fetched_row(row: dict[str, Any], settings: FetchSettings) -> dict[str, Any]:
-    try:
-        if is_read_by_window(row, settings):
-            return row
-        with about_image(row["image_id"], row["uri"]):
-            got = fetched(row, settings)
-    except ImageError as fault:
-        return {**row, "error": fault.reason.value, "error_message": str(fault)}
-    return {**row, "etag": got.etag, "data": got.data}
+def _results(rows: list[dict[str, Any]], settings: FetchSettings) -> list[Got | ImageError | None]:
+    """Each image's bytes, why there are none, or None if the labeler reads it by windows."""
+    results: list[Got | ImageError | None] = [None] * len(rows)
+    whole = []
+    for place, row in enumerate(rows):
+        try:
+            if not is_read_by_window(row, settings):
+                whole.append(place)
+        except ImageError as fault:
+            results[place] = fault
+    got = fetched_together([rows[place] for place in whole], settings, THREADS)
+    for place, each in zip(whole, got, strict=True):
+        results[place] = each
+    return results
+
+
+def _fetched_row(row: dict[str, Any], result: Got | ImageError | None) -> dict[str, Any]:
+    if result is None:
+        return row
+    if isinstance(result, ImageError):
+        return {**row, "error": result.reason.value, "error_message": str(result)}
+    return {**row, "etag": result.etag, "data": result.data}

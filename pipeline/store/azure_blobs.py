@@ -69,12 +69,12 @@ class AzureObjects:
             body = self._blob(name).download_blob()
             return Got(body.readall(), body.properties.etag.strip('"'))
 
-    def get_range(self, name: str, start: int, end: int) -> bytes:
+    def get_range(self, name: str, start: int, end: int) -> Got:
         if end <= start:
-            return b""
+            return Got(b"", "")
         with _faults():
-            data: bytes = self._blob(name).download_blob(offset=start, length=end - start).readall()
-        return data
+            body = self._blob(name).download_blob(offset=start, length=end - start)
+            return Got(body.readall(), body.properties.etag.strip('"'))
 
     def create(self, name: str, data: bytes) -> bool:
         with _faults():

@@ -59,10 +59,11 @@ class Disk:
             status = os.fstat(file.fileno())
             return Got(file.read(), entry_of(name, status).etag)
 
-    def get_range(self, name: str, start: int, end: int) -> bytes:
+    def get_range(self, name: str, start: int, end: int) -> Got:
         with (self.root / name).open("rb") as file:
+            status = os.fstat(file.fileno())
             file.seek(start)
-            return file.read(end - start)
+            return Got(file.read(max(0, end - start)), entry_of(name, status).etag)
 
     def create(self, name: str, data: bytes) -> bool:
         target = self.root / name

@@ -68,14 +68,13 @@ class GcsObjects:
             data = blob.download_as_bytes(raw_download=True, **_ONCE)
             return Got(data, str(blob.generation))
 
-    def get_range(self, name: str, start: int, end: int) -> bytes:
+    def get_range(self, name: str, start: int, end: int) -> Got:
         if end <= start:
-            return b""
+            return Got(b"", "")
         with _faults():
-            data: bytes = self._blob(name).download_as_bytes(
-                start=start, end=end - 1, raw_download=True, **_ONCE
-            )
-        return data
+            blob = self._blob(name)
+            data = blob.download_as_bytes(start=start, end=end - 1, raw_download=True, **_ONCE)
+            return Got(data, str(blob.generation))
 
     def create(self, name: str, data: bytes) -> bool:
         try:

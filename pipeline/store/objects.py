@@ -19,7 +19,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Got:
-    """The whole body of an object and the etag it had at that moment."""
+    """The body of an object, or a part of it, and the etag that the object had at that moment."""
 
     data: bytes
     etag: str
@@ -68,8 +68,8 @@ class Objects(Protocol):
     def get(self, name: str) -> Got:
         """The whole object. Raises: FileNotFoundError."""
 
-    def get_range(self, name: str, start: int, end: int) -> bytes:
-        """The bytes start..end, end excluded."""
+    def get_range(self, name: str, start: int, end: int) -> Got:
+        """The bytes start..end, end excluded, fewer if the object ends before; and the object's etag."""
 
     def create(self, name: str, data: bytes) -> bool:
         """Whether the object was absent and now is `data`. Raises: NoPutIfAbsent."""

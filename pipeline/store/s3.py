@@ -73,10 +73,10 @@ class S3Objects:
     def get(self, name: str) -> Got:
         return self._get(name)
 
-    def get_range(self, name: str, start: int, end: int) -> bytes:
+    def get_range(self, name: str, start: int, end: int) -> Got:
         if end <= start:
-            return b""
-        return self._get(name, Range=f"bytes={start}-{end - 1}").data
+            return Got(b"", "")  # nothing is asked for
+        return self._get(name, Range=f"bytes={start}-{end - 1}")
 
     def create(self, name: str, data: bytes) -> bool:
         try:

@@ -100,6 +100,10 @@ class Store:
 
     def read_range(self, name: str, start: int, end: int) -> bytes:
         """The bytes start..end, end excluded."""
+        return self.get_range(name, start, end).data
+
+    def get_range(self, name: str, start: int, end: int) -> Got:
+        """The bytes start..end, end excluded, and the etag of the whole object."""
         return self._tried("read", name, lambda: self._objects.get_range(name, start, end))
 
     def info(self, name: str) -> Entry | None:

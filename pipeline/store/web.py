@@ -72,11 +72,12 @@ class WebObjects:
         answer = self._get(name)
         return Got(answer.data, _etag(answer.headers) or hashlib.sha256(answer.data).hexdigest()[:32])
 
-    def get_range(self, name: str, start: int, end: int) -> bytes:
+    def get_range(self, name: str, start: int, end: int) -> Got:
         if end <= start:
-            return b""
+            return Got(b"", "")
         answer = self._get(name, most=end, wanted=f"bytes={start}-{end - 1}")
-        return answer.data[: end - start] if answer.is_part else answer.data[start:end]
+        data = answer.data[: end - start] if answer.is_part else answer.data[start:end]
+        return Got(data, _etag(answer.headers))
 
     def create(self, name: str, data: bytes) -> bool:
         raise NoPutIfAbsent(_READ_ONLY)
@@ -194,7 +195,9 @@ def _etag(headers: Any) -> str:
     if tag := headers.get("ETag", "").removeprefix("W/").strip('"'):
         return str(tag)
     modified = headers.get("Last-Modified")
-    return f"{modified}, {headers.get('Content-Length', '?')} bytes" if modified else ""
+    # of a part Content-Length is the part's own, and Content-Range ends with the whole's
+    size = headers.get("Content-Range", "").rpartition("/")[2] or headers.get("Content-Length", "?")
+    return f"{modified}, {size} bytes" if modified else ""
 
 
 def _seconds(text: str | None) -> float:

@@ -5,11 +5,13 @@ import sys
 import tempfile
 from typing import IO
 
+from pipeline.containers.parquet_table import DamagedTable, parquet_table
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.inputs.lists.formats import format_of_name
 from pipeline.inputs.lists.image_list import ImageList
 from pipeline.inputs.lists.places import ListPlace
 from pipeline.inputs.options import SourceOptions
+from pipeline.inputs.table_schema import is_list
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
@@ -23,9 +25,12 @@ _COLUMN_OPTIONS = ("input_format", "uri_column", "id_column", "keep_columns")
 def list_of_file(
     store: Store, file: Entry, options: SourceOptions, output: Location | None
 ) -> ImageList | None:
-    """The list that a file is, by its name or by what is said of it; None if it is none."""
+    """The list that a file is, by its name or by what is said of it; None if it is none.
+
+    Raises: StoreError.
+    """
     format_ = options.input_format or format_of_name(file.name)
-    if format_ is None:
+    if format_ is None or (options.input_format is None and _holds_images(store, file, options)):
         return None
     place = location(store.uri(file.name))
     folder = Location(place.scheme, place.root.rpartition("/")[0])
@@ -45,6 +50,18 @@ def list_of_standard_input(options: SourceOptions, output: Location | None) -> I
     format_ = options.input_format or "txt"
     place = ListPlace(location("."), output)
     return ImageList("standard input", store, file, format_, options, place, copy)
+
+
+def _holds_images(store: Store, file: Entry, options: SourceOptions) -> bool:
+    """Whether a file is a table of images, and no list."""
+    if not file.name.lower().endswith(".parquet"):
+        return False
+    if options.image_column is not None:
+        return True
+    try:
+        return not is_list(parquet_table(store, file).schema, options.uri_column)
+    except DamagedTable:
+        return False  # which the list says
 
 
 def refuse_list_options(options: SourceOptions, url: str) -> None:

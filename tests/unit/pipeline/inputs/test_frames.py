@@ -20,8 +20,9 @@ from pipeline.images.frame import MOST_FRAMES, frame_of
 from pipeline.inputs.source import Source
 from pipeline.output.format.manifest import ManifestRow
 from pipeline.pixel_reading import PixelReading
+from pipeline.store.settings import DEFAULT_ACCESS
 
-SETTINGS = FetchSettings(None, anonymous=False, max_pixels=1_000_000)
+SETTINGS = FetchSettings(None, DEFAULT_ACCESS, max_pixels=1_000_000)
 COLOURS = ["red", "lime", "blue", "white", "yellow"]
 
 
@@ -134,6 +135,6 @@ def test_a_frame_is_exported_alone(tmp_path: Path) -> None:
     row = rows(tmp_path, "all")[2]
     unneeded: Any = None
     record = Record(1, "a.gif#frame=2", row.image_id, row.uri, row.etag, 1, unneeded, unneeded, 0, "")
-    data, suffix = upright_file(record, PixelReading())
+    data, suffix = upright_file(record, fetched(row._asdict(), SETTINGS), PixelReading())
     assert suffix == ".png"
     assert Image.open(io.BytesIO(data)).getpixel((0, 0)) == (0, 0, 255)

@@ -22,7 +22,7 @@ from pipeline.inputs.lists.places import ListPlace
 from pipeline.inputs.lists.repeats import Repeats
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
-from pipeline.inputs.table_schema import image_columns, is_list, text_columns
+from pipeline.inputs.table_schema import is_list, text_columns
 from pipeline.output.format.manifest import UNKNOWN_SIZE, ManifestRow, image_id
 from pipeline.store.uri import location
 
@@ -121,7 +121,7 @@ def test_a_parquet_list_keeps_values_as_json(tmp_path: Path) -> None:
 def test_a_table_with_images_of_its_own_is_a_list_if_a_column_is_named() -> None:
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     of_hub = pa.schema([("image", image), ("caption", pa.string())])
-    assert (image_columns(of_hub), text_columns(of_hub)) == (["image"], ["caption"])
+    assert text_columns(of_hub) == ["caption"]
     assert (is_list(of_hub, None), is_list(of_hub, "caption")) == (False, True)
     assert is_list(pa.schema([("uri", pa.large_string())]), None)
 

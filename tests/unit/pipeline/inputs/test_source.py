@@ -108,9 +108,9 @@ def test_one_file_is_taken_whatever_its_name(tmp_path: Path) -> None:
     [
         ("list.json", "lists are read as .txt, .csv, .tsv, .jsonl or .parquet"),
         ("list.xml", "lists are read as"),
-        ("photos.zip", "archives are not read yet: unpack it and name the folder"),
-        ("photos.tar", "archives are not read yet"),
-        ("photos.tar.gz", "archives are not read yet"),
+        ("data.arrow", "Arrow files are not read: save the data set as Parquet"),
+        ("photos.zip", "of archives only .tar, .tar.gz and .tgz are read: unpack it and name the folder"),
+        ("photos.tar.xz", "of archives only .tar, .tar.gz and .tgz are read"),
         ("film.mp4", "name an image, or a folder that holds images"),
     ],
 )

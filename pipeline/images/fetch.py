@@ -17,7 +17,7 @@ from pipeline.output.format.manifest import UNKNOWN_SIZE
 from pipeline.store.objects import Got
 from pipeline.store.settings import Access
 from pipeline.store.storage import Store
-from pipeline.store.uri import redacted, split_uri
+from pipeline.store.uri import WEB, redacted, split_uri
 
 # Not fetched: a file with more bytes than an image within the pixel limit needs uncompressed, as 16-bit RGBA.
 MOST_BYTES_A_PIXEL = 8
@@ -55,7 +55,7 @@ def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
     most_bytes = max(MOST_BYTES_A_PIXEL * settings.max_pixels, ALWAYS_FETCHED_BYTES)
     store, name = Store.of_uri(uri, settings.access)
     try:
-        size = _size_now(store, name) if row["size"] == UNKNOWN_SIZE else row["size"]
+        size = _size(row, store, name)
         if size > most_bytes:
             raise ImageError(
                 Reason.TOO_LARGE,
@@ -78,19 +78,25 @@ def is_read_by_window(row: Mapping[str, Any], settings: FetchSettings) -> bool:
     Raises: ImageError as `fetched`.
     """
     uri = without_frame(row["uri"])
-    if not settings.in_tiles or row["size"] <= FETCHED_SCENE_BYTES or split_part(uri)[1]:
+    if not settings.in_tiles or 0 <= row["size"] <= FETCHED_SCENE_BYTES or split_part(uri)[1]:
         return False
     if settings.root is not None:
         _refuse_outside(Path("/", split_uri(uri)[1]), Path(settings.root))
     store, name = Store.of_uri(uri, settings.access)
     try:
-        return image_format(store.read_range(name, 0, HEADER_BYTES)) == "TIFF"
+        is_large = _size(row, store, name) > FETCHED_SCENE_BYTES
+        return is_large and image_format(store.read_range(name, 0, HEADER_BYTES)) == "TIFF"
     except StoreError as fault:
         raise ImageError(fault.reason, str(fault)) from fault
 
 
-def _size_now(store: Store, name: str) -> int:
-    """The size of an object that was only named; 0 if there is none, which reading it then says."""
+def _size(row: Mapping[str, Any], store: Store, name: str) -> int:
+    """The size of an object, asked for if it was only named; 0 if there is none, which reading it then says.
+
+    It is not asked for on the web, where reading has a limit of its own.
+    """
+    if row["size"] != UNKNOWN_SIZE or store.location.scheme in WEB:
+        return int(row["size"])
     entry = store.info(name)
     return entry.size if entry else 0
 

@@ -10,7 +10,7 @@ from pipeline.inputs.lists.formats import format_of_name
 from pipeline.inputs.lists.image_list import ImageList
 from pipeline.inputs.lists.places import ListPlace
 from pipeline.inputs.options import SourceOptions
-from pipeline.store.objects import Entry
+from pipeline.store.objects import UNKNOWN_SIZE, Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
 
@@ -28,6 +28,12 @@ def list_of_file(
     if format_ is None:
         return None
     place = location(store.uri(file.name))
+    if options.frames != "first":
+        raise UsageError(
+            "--frames is for images that are listed, not for those that a list names; leave it out"
+        )
+    if file.size == UNKNOWN_SIZE:
+        raise UsageError(f"{redacted(str(place))} comes without its length; download it, and name the copy")
     folder = Location(place.scheme, place.root.rpartition("/")[0])
     return ImageList(redacted(str(place)), store, file, format_, options, ListPlace(folder, output))
 

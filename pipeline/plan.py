@@ -8,9 +8,10 @@ from pipeline.errors import UsageError
 from pipeline.inputs.source import Source
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
-from pipeline.output.format.manifest import UNKNOWN_SIZE, ManifestRow, rows_of, sorted_rows
+from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows
 from pipeline.output.refresh import Refreshed
 from pipeline.output.writer import dataset_to_resume
+from pipeline.store.objects import UNKNOWN_SIZE
 from pipeline.store.storage import Store
 from pipeline.weights.models import weights_of
 

@@ -18,10 +18,10 @@ from pipeline.images.frame import MOST_FRAMES, frame_of, without_frame
 from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.images.parts import is_read_in_one_pass, parts_bytes
 from pipeline.program_log import about_image
-from pipeline.store.objects import Got
+from pipeline.store.objects import UNKNOWN_SIZE, Got
 from pipeline.store.settings import Access
 from pipeline.store.storage import Store
-from pipeline.store.uri import redacted, split_uri
+from pipeline.store.uri import WEB, redacted, split_uri
 
 # Not fetched: a file with more bytes than an image within the pixel limit needs uncompressed, as 16-bit RGBA.
 MOST_BYTES_A_PIXEL = 8
@@ -77,13 +77,15 @@ def is_read_by_window(row: Mapping[str, Any], settings: FetchSettings) -> bool:
     Raises: ImageError as `fetched`.
     """
     uri = without_frame(row["uri"])
-    if not settings.in_tiles or row["size"] <= FETCHED_SCENE_BYTES or split_part(uri)[1]:
+    if not settings.in_tiles or 0 <= row["size"] <= FETCHED_SCENE_BYTES or split_part(uri)[1]:
         return False
     if settings.root is not None:
         _refuse_outside(Path("/", split_uri(uri)[1]), Path(settings.root))
     store, name = Store.of_uri(uri, settings.access)
     try:
-        return image_format(store.read_range(name, 0, HEADER_BYTES)) == "TIFF"
+        size = _size_now(store, name) if row["size"] == UNKNOWN_SIZE else row["size"]
+        is_large = size > FETCHED_SCENE_BYTES
+        return is_large and image_format(store.read_range(name, 0, HEADER_BYTES)) == "TIFF"
     except StoreError as fault:
         raise ImageError(fault.reason, str(fault)) from fault
 
@@ -119,12 +121,20 @@ def _bytes_of(
 ) -> dict[str, Got | ImageError]:
     store, name = Store.of_uri(whole, settings.access)
     if "" in wanted:
-        # of an image that was only named, the size is asked for before it is fetched
-        entry = store.info(name) if wanted[""] == "" else None
-        if entry is not None and entry.size > most_bytes:
-            return {"": _too_large(entry.size, settings)}
+        is_only_named = wanted[""] == ""
+        if is_only_named and (size := _size_now(store, name)) > most_bytes:
+            return {"": _too_large(size, settings)}
         return {"": _as_listed(store.get(name), wanted[""])}
     return dict(parts_bytes(store, name, wanted, most_bytes))
+
+
+def _size_now(store: Store, name: str) -> int:
+    """The size of an object; 0 if there is none, which reading it then says.
+
+    It is not asked for on the web, where reading has a limit of its own.
+    """
+    entry = store.info(name) if store.location.scheme not in WEB else None
+    return entry.size if entry else 0
 
 
 def _named_like_a_part(

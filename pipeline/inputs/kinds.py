@@ -12,8 +12,8 @@ from pipeline.containers.tar import IS_TAR, is_compressed, listed_tar
 from pipeline.images.parts import is_image
 from pipeline.inputs.frames import frame_rows
 from pipeline.inputs.options import DEFAULT, SourceOptions
-from pipeline.output.format.manifest import UNKNOWN_SIZE, ManifestRow, image_id
-from pipeline.store.objects import Entry
+from pipeline.output.format.manifest import ManifestRow, image_id
+from pipeline.store.objects import UNKNOWN_SIZE, Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
 

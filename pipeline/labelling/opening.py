@@ -49,7 +49,7 @@ class Opening:
             raise ImageError(fault.reason, str(fault)) from fault
         if entry is None:
             raise ImageError(Reason.SOURCE_MISSING, "it was listed, and is gone")
-        if entry.etag != row["etag"]:
+        if entry.etag != row["etag"] != "":
             raise ImageError(
                 Reason.SOURCE_CHANGED,
                 f"its etag is {entry.etag} and was {row['etag']} when listed; run again with --refresh",

@@ -52,7 +52,7 @@ def test_a_list_leads_to_images_in_another_bucket(
     snapshot = Snapshot.at(output)
     assert snapshot.is_complete
     assert snapshot.failed_by_reason == {"SOURCE_MISSING": 1}
-    record = record_named(Dataset(output), "0")
+    record = record_named(Dataset.open(output), "0")
     assert (record.uri, record.image.shape) == (uris[0], (32, 48, 3))
     assert record["etag"] == Store.at(photos).get(NAMES[0]).etag
 

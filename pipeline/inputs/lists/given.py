@@ -12,7 +12,7 @@ from pipeline.inputs.lists.image_list import ImageList
 from pipeline.inputs.lists.places import ListPlace
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.table_schema import is_list
-from pipeline.store.objects import Entry
+from pipeline.store.objects import UNKNOWN_SIZE, Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
 
@@ -33,6 +33,12 @@ def list_of_file(
     if format_ is None or (options.input_format is None and _holds_images(store, file, options)):
         return None
     place = location(store.uri(file.name))
+    if options.frames != "first":
+        raise UsageError(
+            "--frames is for images that are listed, not for those that a list names; leave it out"
+        )
+    if file.size == UNKNOWN_SIZE:
+        raise UsageError(f"{redacted(str(place))} comes without its length; download it, and name the copy")
     folder = Location(place.scheme, place.root.rpartition("/")[0])
     return ImageList(redacted(str(place)), store, file, format_, options, ListPlace(folder, output))
 

@@ -20,8 +20,8 @@ from pipeline.inputs.lists.places import ListPlace
 from pipeline.inputs.lists.repeats import Repeats
 from pipeline.inputs.lists.tables import BadRow, ListRow, Rows, opened
 from pipeline.inputs.options import SourceOptions
-from pipeline.output.format.manifest import UNKNOWN_SIZE, ManifestRow, image_id
-from pipeline.store.objects import Entry
+from pipeline.output.format.manifest import ManifestRow, image_id
+from pipeline.store.objects import UNKNOWN_SIZE, Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
 

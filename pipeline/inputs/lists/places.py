@@ -28,7 +28,7 @@ class ListPlace:
         """
         if "\0" in text or not text.strip():
             raise ValueError("it names nothing")
-        if text.endswith("/"):
+        if text.endswith("/") and not text.lower().startswith(("http://", "https://")):
             raise ValueError("it names a folder, and a list names images")
         match = _URI.match(text)
         uri = self._of_path(text) if match is None else _of_uri(text, match)

@@ -37,9 +37,6 @@ ROWS_A_LINE = 256  # of 256 files merged at once that is 25 MB
 MOST_OPEN = 256  # runs merged at once: a process may have 1,024 open files, and 100 million names are 2,000
 
 
-UNKNOWN_SIZE = -1  # of an image that was only named, by a list
-
-
 class ManifestRow(NamedTuple):
     """One image to label."""
 

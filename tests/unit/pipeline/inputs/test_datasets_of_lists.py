@@ -23,6 +23,7 @@ from pipeline.output.format.manifest import image_id
 from pipeline.plan import plan, refuse_other_listing
 from pipeline.reading.dataset import Dataset
 from pipeline.reading.named import record_named
+from pipeline.store.settings import DEFAULT_ACCESS
 from sam_core.options import MaskOptions
 
 WITH_IDS = SourceOptions(id_column="key", keep_columns="split,n")
@@ -46,7 +47,7 @@ def labelled(tmp_path: Path) -> Labelled:
 
 def said_of(output: str) -> dict[str, tuple[str, dict[str, Any]]]:
     """By id, the end of the uri and what is kept."""
-    return {str(one.source_id): (one.uri.rpartition("/")[2], one.extra) for one in Dataset(output)}
+    return {str(one.source_id): (one.uri.rpartition("/")[2], one.extra) for one in Dataset.open(output)}
 
 
 KEPT = {
@@ -71,10 +72,10 @@ def test_ids_and_columns_go_along(labelled: Labelled, tmp_path: Path) -> None:
         assert validate(output).problems == []
         assert Snapshot.at(output).is_complete
 
-    record = record_named(Dataset(masks), "y")
+    record = record_named(Dataset.open(masks), "y")
     assert record.image_id == image_id("y")
-    assert record_named(Dataset(masks), "a.png").uri == record.uri
-    assert record_named(Dataset(masks), record.uri).source_id == "y"
+    assert record_named(Dataset.open(masks), "a.png").uri == record.uri
+    assert record_named(Dataset.open(masks), record.uri).source_id == "y"
     assert record.image.shape == (32, 48, 3)
 
     exported(ExportConfig(output=masks, dest=str(tmp_path / "coco.json")))
@@ -118,7 +119,7 @@ def test_an_image_of_unknown_size_is_weighed_before_it_is_fetched(tmp_path: Path
         huge.truncate(ALWAYS_FETCHED_BYTES + 1)
     (tmp_path / "list.txt").write_text("huge.jpg\nnone.jpg\n")
     huge_row, missing = Source.at(str(tmp_path / "list.txt")).rows()
-    settings = FetchSettings(None, anonymous=False, max_pixels=100)
+    settings = FetchSettings(None, DEFAULT_ACCESS, max_pixels=100)
     with pytest.raises(ImageError) as fault:
         fetched(huge_row._asdict(), settings)
     assert fault.value.reason is Reason.TOO_LARGE

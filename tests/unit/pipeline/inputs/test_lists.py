@@ -23,7 +23,7 @@ from pipeline.inputs.lists.repeats import Repeats
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
 from pipeline.inputs.table_schema import is_list, text_columns
-from pipeline.output.format.manifest import UNKNOWN_SIZE, ManifestRow, image_id
+from pipeline.output.format.manifest import ManifestRow, image_id
 from pipeline.store.uri import location
 
 Written = Callable[[str, str | bytes], str]

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -51,9 +52,12 @@ def quiet_ray() -> Iterator[None]:
         for name in LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         with (
+            warnings.catch_warnings(),
             environment({"RAY_BACKEND_LOG_LEVEL": level}),
             redirect_stdout(cast(TextIO, _WithoutRaysNotices(sys.stdout))),
         ):
+            # Where a task is placed has no other name yet.
+            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
             yield
     finally:
         for name, value in settings.items():

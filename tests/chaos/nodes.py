@@ -18,8 +18,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -129,6 +129,10 @@ class Drive:
             return [f"the run did not end: {self.words()[-500:]}"]
         return [f"exit code {code}: {self.words()[-500:]}"] if code else []
 
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
     def words(self) -> str:
         return self._words.read_text()
 
@@ -145,11 +149,14 @@ class Scene:
 
 def changes(source: Path, folder: Path, images: int) -> Scene:
     """Unequal nodes; one joins, then one that labels is killed, and one never labels."""
-    scene, nodes = Scene(images), SeveralNodes([TWO_GPUS, FEW_CPUS, WITHOUT_GPU])
-    try:
+    scene = Scene(images)
+    with ExitStack() as stack:
+        nodes = SeveralNodes([TWO_GPUS, FEW_CPUS, WITHOUT_GPU])
+        stack.callback(nodes.close)
         broken = nodes.join(ONE_GPU | {"env_vars": {BROKEN: "1"}})
         two, few, without = nodes.nodes[:3]
         drive = Drive(source, folder, nodes.address)
+        stack.callback(drive.close)
 
         def has_labelled(node: Any) -> bool:
             return drive.count("labelled")[node.node_id] > 0
@@ -161,8 +168,6 @@ def changes(source: Path, folder: Path, images: int) -> Scene:
         scene.joined_s = round(time.monotonic() - began, 1)
         nodes.leave(two)
         scene.faults += [fault for fault in seen if fault] + drive.end()
-    finally:
-        nodes.close()
     names = {"two GPUs": two, "one CPU": few, "no GPU": without, "joined": joined, "broken": broken}
     scene.by_node = {name: drive.count("labelled")[node.node_id] for name, node in names.items()}
     fetched, tried = drive.count("fetched"), drive.count("broken")[broken.node_id]
@@ -179,10 +184,12 @@ def changes(source: Path, folder: Path, images: int) -> Scene:
 def processes(source: Path, folder: Path, images: int) -> Scene:
     """`ray start` for each node; one joins, one is told to end, one is killed."""
     scene = Scene(images)
-    with started_ray(folder / "ray") as nodes:
+    with ExitStack() as stack:
+        nodes = stack.enter_context(closing(StartedRay(folder / "ray")))
         nodes.start("a", 2)
         nodes.start("b", 1)
         drive = Drive(source, folder, nodes.address)
+        stack.callback(drive.close)
         seen = [drive.wait_for(lambda: len(drive.count("labelled")) == 2, "labelers spread over nodes")]
         began = time.monotonic()
         nodes.start("c", 2)
@@ -255,15 +262,6 @@ class StartedRay:
     def close(self) -> None:
         for name in reversed([*self._processes]):
             self.end(name, signal.SIGKILL)
-
-
-@contextmanager
-def started_ray(folder: Path) -> Iterator[StartedRay]:
-    nodes = StartedRay(folder)
-    try:
-        yield nodes
-    finally:
-        nodes.close()
 
 
 SCENES = {"changes": changes, "processes": processes}

@@ -14,7 +14,7 @@ from pipeline.errors import ImageError, Reason, UsageError
 from pipeline.images.fetch import fetched
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
-from pipeline.output.format.manifest import UNKNOWN_SIZE
+from pipeline.store.objects import UNKNOWN_SIZE
 
 IMAGES = [png(number) for number in range(60)]
 PARTS = {f"row={number}": data for number, data in enumerate(IMAGES)}

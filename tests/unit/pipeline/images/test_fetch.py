@@ -10,10 +10,11 @@ from pipeline.errors import ImageError, Reason
 from pipeline.images.fetch import FetchSettings, fetched
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
+from pipeline.store.settings import DEFAULT_ACCESS
 
 
 def settings(root: Path | str | None) -> FetchSettings:
-    return FetchSettings(str(root) if root else None, anonymous=False, max_pixels=1_000_000)
+    return FetchSettings(str(root) if root else None, DEFAULT_ACCESS, max_pixels=1_000_000)
 
 
 def row_of(path: Path) -> dict[str, Any]:

@@ -55,7 +55,9 @@ def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
     most_bytes = max(MOST_BYTES_A_PIXEL * settings.max_pixels, ALWAYS_FETCHED_BYTES)
     store, name = Store.of_uri(uri, settings.access)
     try:
-        size = _size_now(store, name) if row["size"] == UNKNOWN_SIZE else row["size"]
+        # the web has a limit of its own, held while the body comes
+        is_asked = row["size"] == UNKNOWN_SIZE and store.is_listable
+        size = _size_now(store, name) if is_asked else row["size"]
         if size > most_bytes:
             raise ImageError(
                 Reason.TOO_LARGE,

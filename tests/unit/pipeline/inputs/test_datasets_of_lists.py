@@ -23,6 +23,7 @@ from pipeline.output.format.manifest import image_id
 from pipeline.plan import plan, refuse_other_listing
 from pipeline.reading.dataset import Dataset
 from pipeline.reading.named import record_named
+from pipeline.store.settings import DEFAULT_ACCESS
 from sam_core.options import MaskOptions
 
 WITH_IDS = SourceOptions(id_column="key", keep_columns="split,n")
@@ -118,7 +119,7 @@ def test_an_image_of_unknown_size_is_weighed_before_it_is_fetched(tmp_path: Path
         huge.truncate(ALWAYS_FETCHED_BYTES + 1)
     (tmp_path / "list.txt").write_text("huge.jpg\nnone.jpg\n")
     huge_row, missing = Source.at(str(tmp_path / "list.txt")).rows()
-    settings = FetchSettings(None, anonymous=False, max_pixels=100)
+    settings = FetchSettings(None, DEFAULT_ACCESS, max_pixels=100)
     with pytest.raises(ImageError) as fault:
         fetched(huge_row._asdict(), settings)
     assert fault.value.reason is Reason.TOO_LARGE

@@ -25,6 +25,12 @@ EXAMPLES = {
     "workers": "1",
     "address": '"auto"',
     "webhook": '"https://example.com/labelled"  # one whose path is a secret belongs in SAM_LABEL_WEBHOOK',
+    "endpoint_url": '"https://minio.example.com:9000"',
+    "region": '"eu-west-1"',
+    "profile": '"work"',
+    "ca_bundle": '"/etc/ssl/ours.pem"',
+    "requester_pays": "true",
+    "addressing_style": '"path"',
 }
 
 
@@ -33,7 +39,7 @@ def commented_job_file(name: str) -> str:
 
     def lines(field: ConfigField) -> Iterator[str]:
         default = field.info.get_default(call_default_factory=True)
-        value = EXAMPLES[field.name] if field.name in EXAMPLES else toml_value(default)
+        value = EXAMPLES[field.key] if field.key in EXAMPLES else toml_value(default)
         choices = f" ({field.value.replace('|', ', ')})" if "|" in field.value else ""
         yield f"# {field.info.description}{choices}"
         yield f"# {field.key} = {value}"

@@ -1,6 +1,7 @@
 """All findings about this machine and the places that are named, in the order in which a run meets them."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from pipeline.doctor import machine, places
 from pipeline.doctor.finding import Finding, looked_at
@@ -28,6 +29,9 @@ def findings(
         yield looked_at(what, look)
     if any(url and url.startswith("s3://") for url in (input_, output)):
         yield looked_at("S3 credentials", places.credentials)
+    for scheme, variables in places.OTHER_CLOUDS.items():
+        if any(url and url.startswith(f"{scheme}://") for url in (input_, output)):
+            yield looked_at(f"{scheme}:// credentials", partial(places.cloud_credentials, scheme, variables))
     if input_:
         yield looked_at("input", lambda: places.readable_input(input_, Access(anonymous)))
     if output:

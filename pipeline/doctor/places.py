@@ -18,6 +18,15 @@ from pipeline.store.settings import Access
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
 
+OTHER_CLOUDS = {
+    "gs": ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"),
+    "az": (
+        "AZURE_STORAGE_CONNECTION_STRING",
+        "AZURE_STORAGE_ACCOUNT_NAME",
+        "AZURE_STORAGE_KEY",
+        "AZURE_STORAGE_SAS_TOKEN",
+    ),
+}
 STORE_S = 60.0  # a store that hangs is given up after that
 CLUSTER_S = 5.0
 LEAST_OUTPUT_BYTES = 1 << 30
@@ -38,6 +47,16 @@ def credentials() -> Finding:
             "input is public",
         )
     return ok("S3 credentials", f"for {redacted(endpoint)}, from {known.method}")
+
+
+def cloud_credentials(scheme: str, variables: tuple[str, ...]) -> Finding:
+    """Which variables of the environment lead to gs:// or az://; their values are not looked at."""
+    what = f"{scheme}:// credentials"
+    if known := [name for name in variables if os.environ.get(name)]:
+        return ok(what, f"from {' and '.join(known)}")
+    return ok(
+        what, "of this machine or of the provider's command line, if there are any; none in the environment"
+    )
 
 
 def readable_input(url: str, access: Access) -> Finding:
@@ -64,7 +83,9 @@ def writable_output(url: str) -> Finding:
     def probed() -> Finding:
         store = Store.at(url)
         if not store.is_writable:
-            return fault("output", f"{redacted(url)} can be read only", "name a folder or an s3:// URL")
+            return fault(
+                "output", f"{redacted(url)} can be read only", "name a folder or an s3://, gs:// or az:// URL"
+            )
         folders = _folders_to_make(store)
         try:
             refuse_without_put_if_absent(store)

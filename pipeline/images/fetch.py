@@ -21,7 +21,7 @@ from pipeline.program_log import about_image
 from pipeline.store.objects import UNKNOWN_SIZE, Got
 from pipeline.store.settings import Access
 from pipeline.store.storage import Store
-from pipeline.store.uri import WEB, redacted, split_uri
+from pipeline.store.uri import redacted, split_uri
 
 # Not fetched: a file with more bytes than an image within the pixel limit needs uncompressed, as 16-bit RGBA.
 MOST_BYTES_A_PIXEL = 8
@@ -133,7 +133,7 @@ def _size_now(store: Store, name: str) -> int:
 
     It is not asked for on the web, where reading has a limit of its own.
     """
-    entry = store.info(name) if store.location.scheme not in WEB else None
+    entry = store.info(name) if store.is_listable else None
     return entry.size if entry else 0
 
 

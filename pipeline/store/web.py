@@ -15,6 +15,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import aiohttp
 from fsspec.asyn import get_loop, sync
+from yarl import URL
 
 from pipeline.errors import Reason, UsageError
 from pipeline.store.faults import PermanentFault, ShortBody, fault_of_status
@@ -119,7 +120,7 @@ class WebObjects:
                 raise PermanentFault(
                     Reason.FORBIDDEN, f"the certificate of {parts.netloc} is not trusted: {fault}"
                 ) from fault
-            except (aiohttp.ClientPayloadError, aiohttp.ClientError) as fault:
+            except aiohttp.ClientError as fault:
                 raise _cause_of(fault) from fault
             except TimeoutError as fault:
                 raise OSError(f"no whole answer within {self._settings.timeout_s:g} s") from fault
@@ -130,7 +131,8 @@ class WebObjects:
             total=self._settings.timeout_s, sock_connect=STALL_S, sock_read=STALL_S
         )
         headers = {"Range": wanted} if wanted else {}
-        async with opened.get(url, headers=headers, allow_redirects=False, timeout=limits) as answer:
+        known = URL(url, encoded=True)
+        async with opened.get(known, headers=headers, allow_redirects=False, timeout=limits) as answer:
             if answer.status in _REDIRECT and "Location" in answer.headers:
                 return _Answer(answer.headers["Location"], answer.headers)
             if answer.status not in (200, 206):
@@ -178,7 +180,8 @@ def _cause_of(fault: Exception) -> OSError:
         return PermanentFault(Reason.SOURCE_MISSING, "it is no URL")
     if isinstance(fault, aiohttp.ClientPayloadError):
         return ShortBody(f"the body broke off: {fault}")
-    return OSError(str(fault) or type(fault).__name__)
+    # the host may have written pages into the message
+    return OSError(str(fault).partition("\n")[0][:200] or type(fault).__name__)
 
 
 def _parts(url: str) -> Any:

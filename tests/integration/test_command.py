@@ -155,7 +155,7 @@ def test_a_dry_run_counts_and_writes_nothing(photos: Path, tmp_path: Path) -> No
         ),
         (("{photos}", "{tmp}/out", "--checkpoint", "{tmp}/file"), "{tmp}/file"),
         (("{photos}", "{tmp}/out", "--model", "vit_h"), "sam-label models pull vit_h"),
-        (("ftp://host/photos", "{tmp}/out"), "ftp://host/photos is not a file, s3 or gs URL"),
+        (("ftp://host/photos", "{tmp}/out"), "ftp://host/photos is not a file, s3, gs, az or https URL"),
     ],
 )
 def test_bad_input_is_found_before_any_work(

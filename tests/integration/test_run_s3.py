@@ -25,6 +25,7 @@ from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from pipeline.plan import plan
 from pipeline.store import s3
+from pipeline.store.settings import Access
 from pipeline.store.storage import Store
 
 PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
@@ -97,7 +98,7 @@ def test_from_a_public_bucket_to_the_users_own(user: None) -> None:
     summary = sam_label(*command)
     assert (summary["labelled"], summary["failed_by_reason"]) == (2, {"NOT_AN_IMAGE": 1, "TRUNCATED": 1})
     with pytest.raises(StoreError):
-        Store.at("s3://labels/out", anonymous=True).read("dataset.json")
+        Store.at("s3://labels/out", Access(anonymous=True)).read("dataset.json")
 
     assert validate("s3://labels/out").problems == []
     rows = Dataset.at("s3://labels/out").table(["uri", "status", "width", "num_masks"]).to_pylist()
@@ -120,12 +121,12 @@ def test_without_any_credentials(user: None, tmp_path: Path, monkeypatch: pytest
     s3.client.cache_clear()
     with pytest.raises(StoreError, match="pass --anonymous if the input is public"):
         Source.at("s3://photos/in")
-    rows = list(Source.at("s3://photos/in", SourceOptions(anonymous=True)).rows())
+    rows = list(Source.at("s3://photos/in", SourceOptions(access=Access(anonymous=True))).rows())
     assert [row.uri.rpartition("/")[2] for row in rows] == [
         "coffee.jpg",
         "cut.jpg",
         NAMES[1][14:],
         "text.jpg",
     ]
-    settings = FetchSettings(None, anonymous=True, max_pixels=1 << 20)
+    settings = FetchSettings(None, Access(anonymous=True), max_pixels=1 << 20)
     assert fetched(rows[-1]._asdict(), settings).data == b"not an image"

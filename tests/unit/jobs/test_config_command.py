@@ -88,8 +88,9 @@ def test_init_names_every_option_and_keeps_a_file_that_is_there(
     assert job_values("job.toml", RunConfig) == {}
     # with each option's comment sign gone it sets them all, to values that are right
     names = {field.name for field in config_fields(RunConfig)}
+    keys = {field.key for field in config_fields(RunConfig)}
     lines = written.splitlines()
-    is_option = [line.removeprefix("# ").split(" ")[0] in names and " = " in line for line in lines]
+    is_option = [line.removeprefix("# ").split(" ")[0] in keys and " = " in line for line in lines]
     Path("all.toml").write_text(
         "\n".join(line[2:] if option else line for line, option in zip(lines, is_option, strict=True))
     )

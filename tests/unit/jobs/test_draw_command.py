@@ -98,7 +98,7 @@ def test_standard_output_takes_the_picture_but_a_terminal_does_not(
         ),
         (["coins.jpg", "-o", "coins"], 2, "coins names no picture"),
         (["coins.jpg", "-o", "s3://a.png"], 2, "s3://a.png names no picture"),
-        (["coins.jpg", "-o", "gs://bucket/a.png"], 2, "gs://bucket/a.png can only be read"),
+        (["coins.jpg", "-o", "https://bucket/a.png"], 2, "https://bucket/a.png can only be read"),
         (["coins.jpg", "-o", str(PHOTOS / "x.png")], 2, "lie inside each other; keep them apart"),
         (["coins.jpg", "--where", "iou > 1"], 2, "--where is 'iou > 1': at 'iou > 1' expected a column"),
         (["coins.jpg", "--alpha", "2"], 2, "--alpha"),

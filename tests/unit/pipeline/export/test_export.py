@@ -128,7 +128,7 @@ def test_a_refusal_is_one_sentence(labelled_anew, dest: str, options: dict, sent
 
 
 def test_places_that_are_no_destination(labelled, tmp_path: Path) -> None:
-    config = ExportConfig(output=str(labelled.output), dest="gs://bucket/x")
+    config = ExportConfig(output=str(labelled.output), dest="https://bucket/x")
     with pytest.raises(UsageError, match="can only be read"):
         exported(config)
     with pytest.raises(UsageError, match="holds no dataset"):

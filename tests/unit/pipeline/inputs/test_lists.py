@@ -24,6 +24,7 @@ from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
 from pipeline.inputs.table_schema import is_list, text_columns
 from pipeline.output.format.manifest import ManifestRow, image_id
+from pipeline.store.objects import UNKNOWN_SIZE
 from pipeline.store.uri import location
 
 Written = Callable[[str, str | bytes], str]

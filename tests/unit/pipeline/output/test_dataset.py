@@ -125,8 +125,8 @@ def test_overwrite_starts_anew_over_a_damaged_file_too(tmp_path: Path, rehearsal
 
 
 def test_an_output_that_can_only_be_read_is_refused(rehearsal) -> None:
-    with pytest.raises(UsageError, match="gs://bucket/masks can only be read; name a folder"):
-        rehearsal(NAMES).run(Store.at("gs://bucket/masks"))
+    with pytest.raises(UsageError, match="https://bucket/masks can only be read; name a folder"):
+        rehearsal(NAMES).run(Store.at("https://bucket/masks"))
 
 
 def test_other_settings_are_refused_with_the_difference(tmp_path: Path, rehearsal) -> None:

@@ -125,7 +125,7 @@ def test_each_mistake_is_one_sentence(labelled, tmp_path: Path, capsys) -> None:
         ([masks, "-o", foreign], "no sam-label preview has written it"),
         ([masks, "-o", tmp_path], "is a folder"),
         ([masks, "-o", f"{tmp_path}/new/"], "is no file"),
-        ([masks, "-o", "gs://bucket/page.html"], "can only be read"),
+        ([masks, "-o", "https://bucket/page.html"], "can only be read"),
         ([masks, "-o", "s3://bucket"], "is no file"),
         ([masks, "-o", "s3://bucket/page.html", "--open"], "--open needs a page on this machine"),
         ([masks, "--compare", tmp_path / "nothing"], "holds no dataset"),

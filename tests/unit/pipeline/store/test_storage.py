@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
-from pipeline.store.fsspec_objects import FsspecObjects
 
 from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.store.disk import PAGE, TEMPORARY, Disk
@@ -92,10 +90,6 @@ def test_hidden_objects_are_listed_where_they_are_asked_for(tmp_path: Path) -> N
         store.publish(name, b"x")
     assert names(store) == [".tmp-x", "a/.b/c", "a/d", "e.f"]
     assert [entry.name for page in store.list(hidden=False) for entry in page] == ["a/d", "e.f"]
-    files = Faulty([])
-    files.pipe({"/bucket/a/.b/c": b"one", "/bucket/.d": b"two", "/bucket/e": b"three"})
-    pages = FsspecObjects(files, "/bucket").pages("", hidden=False)
-    assert [entry.name for page in pages for entry in page] == ["e"]
 
 
 def test_create_lets_one_of_many_through(tmp_path: Path) -> None:
@@ -157,86 +151,6 @@ def test_a_file_system_that_syncs_no_folders_can_be_written(
     monkeypatch.setattr(os, "fsync", files_only)
     Disk(str(tmp_path)).publish("x", b"x")
     assert Disk(str(tmp_path)).get("x").data == b"x"
-
-
-class HttpError(Exception):
-    """What gcsfs raises: no OSError."""
-
-    __module__ = "gcsfs.retry"
-
-    def __init__(self, code: int) -> None:
-        super().__init__(f"the store says {code}")
-        self.code = code
-
-
-class Faulty(MemoryFileSystem):
-    """Fails once with each of the faults, then serves."""
-
-    cachable = False
-
-    def __init__(self, faults: list[Exception]) -> None:
-        super().__init__()
-        self.faults, self.store, self.pseudo_dirs = faults, {}, [""]
-
-    def ls(self, path: str, detail: bool = True, **kwargs: object) -> object:
-        if self.faults:
-            raise self.faults.pop()
-        return super().ls(path, detail, **kwargs)
-
-
-def test_any_fsspec_file_system_can_be_read() -> None:
-    files = Faulty([])
-    files.pipe({"/bucket/prefix/a/b c": b"one", "/bucket/prefix/z": b"three"})
-    objects = FsspecObjects(files, "/bucket/prefix")
-    assert [entry.name for page in objects.pages("") for entry in page] == ["z", "a/b c"]
-    assert [entry.name for page in objects.pages("a") for entry in page] == ["a/b c"]
-    assert list(objects.pages("none")) == []
-    assert objects.get("a/b c").data == b"one"
-    assert objects.get_range("z", 1, 3) == b"hr"
-    assert objects.info("none") is None
-    for change in (objects.create, objects.publish):
-        with pytest.raises(NoPutIfAbsent):
-            change("z", b"two")
-    with pytest.raises(NoPutIfAbsent):
-        objects.delete("z")
-
-
-class WithMarkers(MemoryFileSystem):
-    """Lists the markers of folders too: the folder's own, that of an empty one, and a file of its name."""
-
-    cachable = False
-
-    def ls(self, path: str, detail: bool = True, **kwargs: object) -> list[dict[str, object]]:
-        names = (path, f"{path}/", f"{path}/c/", f"{path}/1")
-        return [{"name": name, "size": int(name.endswith("1")), "type": "file"} for name in names]
-
-
-def test_markers_of_folders_are_left_out_in_any_fsspec_file_system() -> None:
-    (page,) = FsspecObjects(WithMarkers(), "bucket/photos").pages("")
-    assert [entry.name for entry in page] == ["1"]
-
-
-@pytest.mark.parametrize(
-    ("fault", "told"),
-    [
-        (HttpError(503), OSError),
-        (HttpError(401), PermissionError),
-        (OSError("Forbidden: https://x"), PermissionError),
-        (TimeoutError(), TimeoutError),
-        (ZeroDivisionError(), ZeroDivisionError),
-    ],
-    ids=repr,
-)
-def test_a_listing_that_fails_is_a_fault_of_the_store_and_no_empty_folder(
-    fault: Exception, told: type[Exception]
-) -> None:
-    files = Faulty([fault])
-    files.pipe("/bucket/a", b"one")
-    objects = FsspecObjects(files, "/bucket")
-    with pytest.raises(Exception) as found:  # noqa: PT011  # which one is the question
-        list(objects.pages(""))
-    assert type(found.value) is told
-    assert [entry.name for page in objects.pages("") for entry in page] == ["a"]
 
 
 def test_a_folder_that_cannot_be_read_is_named_itself(tmp_path: Path) -> None:

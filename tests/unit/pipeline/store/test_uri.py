@@ -17,6 +17,8 @@ from pipeline.store.uri import Location, location, redacted, split_uri
         ("s3://bucket/", "s3", "bucket"),
         ("S3://bucket", "s3", "bucket"),
         ("gs://bucket/x", "gs", "bucket/x"),
+        ("abfs://container/x/", "az", "container/x"),
+        ("https://host:8443/a%20b/?size=1", "https", "host:8443/a%20b/?size=1"),
         ("file:///photos/a%20b", "file", "/photos/a%20b"),
         ("/photos/../other/", "file", "/other"),
         ("/", "file", ""),
@@ -44,7 +46,8 @@ def test_a_path_may_start_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         "",
         "ftp://host/x",
-        "https://host/x",
+        "https://me:secret@host/x",
+        "https:///x",
         "simplecache::s3://bucket/x",
         "zip://a.zip::s3://bucket/x",
         "s3://key:secret@bucket/x",
@@ -86,7 +89,9 @@ def test_a_bucket_has_no_names_that_are_not_utf_8() -> None:
         location("s3://bucket/\udce9")
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/a/b::c?versionId=1#2%", "file:///a b", "gs://b/é"])
+@pytest.mark.parametrize(
+    "uri", ["s3://bucket/a/b::c?versionId=1#2%", "file:///a b", "gs://b/é", "https://h/é?a#b"]
+)
 def test_an_images_uri_is_split_without_loss(uri: str) -> None:
     whole, name = split_uri(uri)
     assert whole.uri(name) == uri

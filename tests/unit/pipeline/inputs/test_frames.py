@@ -20,8 +20,9 @@ from pipeline.images.frame import MOST_FRAMES, frame_of
 from pipeline.inputs.source import Source
 from pipeline.output.format.manifest import ManifestRow
 from pipeline.pixel_reading import PixelReading
+from pipeline.store.settings import DEFAULT_ACCESS
 
-SETTINGS = FetchSettings(None, anonymous=False, max_pixels=1_000_000)
+SETTINGS = FetchSettings(None, DEFAULT_ACCESS, max_pixels=1_000_000)
 COLOURS = ["red", "lime", "blue", "white", "yellow"]
 
 

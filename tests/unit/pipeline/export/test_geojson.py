@@ -35,7 +35,20 @@ def record_of(masks_NHW: np.ndarray, transform: tuple[float, ...], crs: str) -> 
         np.zeros((count, 2), np.float32),
         np.zeros((count, 4), np.float32),
     )
-    return Record(1, "a.tif", "", "file:///a.tif", "", 1, masks, np.arange(count), 4, "", transform, crs)
+    return Record(
+        1,
+        "a.tif",
+        "",
+        "file:///a.tif",
+        "",
+        1,
+        masks,
+        np.arange(count),
+        4,
+        "",
+        geo_transform=transform,
+        crs=crs,
+    )
 
 
 def drawn(geometry: dict[str, Any], height: int, width: int) -> np.ndarray:

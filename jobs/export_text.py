@@ -54,5 +54,7 @@ def _lost(counts: "Counts") -> Iterator[str]:
         yield f"{lost} with holes: filled, {share('pixels of filled holes')} added"
     if lost := masks("masks without a pixel"):
         yield f"{lost} without a pixel left out"
+    if placeless := counts.lost["images without a place on earth"]:
+        yield f"{counted(placeless, 'image')} left out: no transform or EPSG code, as GeoTIFFs have them"
     if lost := masks("masks that smaller ones hide"):
         yield f"{lost} with no pixel of their own: smaller ones cover them"

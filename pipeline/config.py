@@ -276,7 +276,7 @@ class FilterConfig(BaseModel):
     mask: MaskOptions = Field(default=MaskOptions.model_validate({}), description="The tighter options.")
 
 
-ExportFormat = Literal["coco", "sa1b", "yolo", "png", "webdataset", "lance"]
+ExportFormat = Literal["coco", "sa1b", "yolo", "png", "webdataset", "lance", "geojson"]
 ImagesAs = Literal["copy", "link", "reference"]
 SPLIT_NAMES = ("train", "val", "test")
 

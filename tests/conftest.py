@@ -39,6 +39,9 @@ class UprightImage:
     frames: int = 1
     pixel_scale: str | None = None
     pixel_range: str | None = None
+    bands: str | None = None
+    geo_transform: list[float] | None = None
+    crs: str | None = None
 
 
 @dataclass

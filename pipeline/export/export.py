@@ -16,6 +16,7 @@ from pipeline.export.coco import Coco
 from pipeline.export.counts import Counts
 from pipeline.export.destination import Destination, Mark
 from pipeline.export.form import Form, Part
+from pipeline.export.geojson import GeoJson
 from pipeline.export.images import placed, refuse_impossible
 from pipeline.export.lance import Lance, lance_schema
 from pipeline.export.png import Png
@@ -110,6 +111,8 @@ def _form(config: ExportConfig, dataset: Dataset, destination: Destination) -> F
             return Png()
         case "webdataset":
             return WebDataset()
+        case "geojson":
+            return GeoJson()
         case "lance":
             return Lance(destination, lance_schema(dataset.identity.schema))
 

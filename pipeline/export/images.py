@@ -37,6 +37,7 @@ SUFFIXES = {
     "GIF": ".gif",
     "PPM": ".ppm",
     "AVIF": ".avif",
+    "JPEG2000": ".jp2",
 }
 _KNOWN_SUFFIXES = {*SUFFIXES.values(), ".jpeg", ".tiff", ".pgm", ".pbm", ".pnm"}
 # The image was small enough for the run that labelled it.

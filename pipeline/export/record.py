@@ -40,6 +40,8 @@ class Record:
     split: str  # "" if there is no split
     source_id: str | None = None  # as the list of the run has it
     extra: str | None = None  # columns of that list: a JSON object
+    geo_transform: tuple[float, ...] | None = None  # of an image with a place on earth, as in the row
+    crs: str | None = None
 
     @property
     def mask_numbers(self) -> list[int]:
@@ -95,6 +97,8 @@ class Selection:
             split=split_of(row["image_id"], self.shares, self.seed),
             source_id=row["source_id"],
             extra=row["extra"],
+            geo_transform=tuple(row["geo_transform"]) if row.get("geo_transform") else None,
+            crs=row.get("crs"),
         )
 
 

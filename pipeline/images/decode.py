@@ -40,6 +40,8 @@ from pipeline.pixel_reading import AS_STORED, PixelReading
 SHOWN_BYTES = 16  # of a file that is no image: enough to know a web page or an archive again
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a thread a core would not fit a decoder's memory
 
+# Formats that a build of Pillow may lack, as `features` calls them.
+_CODECS = {"AVIF": "avif", "JPEG2000": "jpg_2000"}
 # What Pillow says of files that may be sound.
 _UNSUPPORTED = re.compile(r"unsupported|not (yet )?supported|cannot handle|unknown (pixel|raw) mode", re.I)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -159,7 +161,8 @@ def _decoded_format(data: bytes) -> str:
     name = image_format(data[:HEADER_BYTES])
     if name is None:
         raise ImageError(Reason.NOT_AN_IMAGE, f"no image format begins with {data[:SHOWN_BYTES]!r}")
-    if name not in DECODED_FORMATS or (name == "AVIF" and not features.check("avif")):
+    codec = _CODECS.get(name)
+    if name not in DECODED_FORMATS or (codec is not None and not features.check(codec)):
         readable = ", ".join(sorted(DECODED_FORMATS - {name}))
         raise ImageError(Reason.UNSUPPORTED, f"{name} is not read; convert it to one of {readable}")
     return name

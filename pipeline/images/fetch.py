@@ -28,7 +28,7 @@ MOST_BYTES_A_PIXEL = 8
 # But 256 MB always are: more pages and frames do not count against the pixels of the first.
 ALWAYS_FETCHED_BYTES = 256 << 20
 # A TIFF with more is not fetched whole if its tiles are labelled: eight would fill the object store.
-FETCHED_SCENE_BYTES = 64 << 20
+FETCHED_SCENE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ _FORMAT_BY_BRAND = {
 }
 _GENERIC_BRANDS = frozenset({b"heif", b"mif1", b"mif2", b"mif3", b"msf1", b"miaf"})
 
-DECODED_FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF"})
+DECODED_FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000"})
 
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 # Magic number and width, or a comment before it: "P1" alone begins many a text.

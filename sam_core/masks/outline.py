@@ -38,11 +38,34 @@ def outline(mask_HW: npt.NDArray[np.bool_]) -> Outline:
     )
 
 
-def _corners(region_HW: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def rings(mask_HW: npt.NDArray[np.bool_]) -> list[list[npt.NDArray[np.int64]]]:
+    """The mask's parts, each as its outer ring and one for each hole: corners of pixels x, y, [N, 2].
+
+    They run along the edges of pixels, so that they enclose the mask's pixels and no others. A ring is not
+    closed: its last corner leads to its first. Pixels that touch at a corner are of one part, and its ring
+    passes that corner twice.
+    """
+    parts = []
+    labels_HW, _ = ndimage.label(mask_HW, structure=_EIGHT)
+    for part, window in enumerate(ndimage.find_objects(labels_HW), 1):
+        part_HW = labels_HW[window] == part
+        filled_HW = ndimage.binary_fill_holes(part_HW)
+        shift = np.array([window[1].start, window[0].start])
+        holes_HW, _ = ndimage.label(filled_HW & ~part_HW)
+        found = [_corners(filled_HW) + shift]
+        for hole, around in enumerate(ndimage.find_objects(holes_HW), 1):
+            corner = np.array([around[1].start, around[0].start])
+            found.append(_corners(holes_HW[around] == hole, is_hole=True) + corner + shift)
+        parts.append(found)
+    return parts
+
+
+def _corners(region_HW: npt.NDArray[np.bool_], is_hole: bool = False) -> npt.NDArray[np.int64]:
     """The corners x, y of the line around a region without holes, clockwise, from one to the next.
 
     A horizontal edge leads from the first to the second corner of a row of pixel corners, from the third to
     the fourth and so on; a vertical one likewise down a column. The two kinds follow each other in turn.
+    Of a hole, pixels that touch at a corner alone are apart: there the mask around it is joined.
     """
     padded = np.pad(region_HW, 1).astype(np.int8)
     north_west, north_east = padded[:-1, :-1], padded[:-1, 1:]
@@ -53,7 +76,7 @@ def _corners(region_HW: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     # At a saddle the line passes twice, around either of the two pixels that are outside, so that those
     # inside stay together: once by the edge to the west, once by the one to the east.
     saddle = is_saddle[y, x]
-    is_south_with_west = saddle & (north_west[y, x] == 1)
+    is_south_with_west = saddle & (north_west[y, x] == (0 if is_hole else 1))
     y, x = np.concatenate([y, y[saddle]]), np.concatenate([x, x[saddle]])
     is_east = np.concatenate([np.zeros(len(saddle), bool), np.ones(int(saddle.sum()), bool)])
     is_south = np.concatenate([is_south_with_west, ~is_south_with_west[saddle]])

@@ -65,13 +65,54 @@ def test_what_the_output_keeps_holds_no_secret() -> None:
         ("0.0:4095.", "0:4095"),
         ("-1.50:+2e3", "-1.5:2000"),
         (".5:1", "0.5:1"),
+        ("percentile", "percentile:2:98"),
+        ("percentile:1.0:99.50", "percentile:1:99.5"),
     ],
 )
 def test_equal_scales_are_one_text(text: str, kept: str) -> None:
     assert config(scale=text).scale == kept
 
 
-@pytest.mark.parametrize("text", ["", "half", "5", "5:", "9:1", "1:1", "nan:1", "0:inf", "0:4095:1", "FULL"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "half",
+        "5",
+        "5:",
+        "9:1",
+        "1:1",
+        "nan:1",
+        "0:inf",
+        "0:4095:1",
+        "FULL",
+        "percentile:98:2",
+        "percentile:1:101",
+    ],
+)
 def test_a_scale_that_means_nothing_is_refused(text: str) -> None:
-    with pytest.raises(ValidationError, match=r"neither full, auto nor|no range"):
+    with pytest.raises(ValidationError, match=r"neither full, auto, percentile|no range|from 0 to 100"):
         config(scale=text)
+
+
+def test_bands_and_frames_have_one_text() -> None:
+    asked = config(bands=" 4, 3,02", frames="every:10", nodata=-9999)
+    assert (asked.bands, asked.frames) == ("4,3,2", "every 10")
+    assert (asked.reading.bands, asked.reading.nodata) == ((4, 3, 2), -9999)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bands": "1,2"},
+        {"bands": "0"},
+        {"bands": "red"},
+        {"frames": "every 0"},
+        {"frames": "2"},
+        {"nodata": "nan"},
+    ],
+    ids=str,
+)
+def test_bands_frames_and_nodata_that_mean_nothing_are_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match=r"neither|finite"):
+        config(**wrong)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from pipeline.errors import ImageError, Reason
 from pipeline.images.decode import DecodedImage, decoded_image
@@ -86,6 +87,15 @@ def test_where_a_geotiff_lies() -> None:
     image = decoded(tiff(BANDS_8[:, :, 0], extratags=[(34264, 12, 16, matrix, True)]))
     assert (image.geo_transform, image.crs) == ((7.0, 1.0, 2.0, 8.0, 3.0, -4.0), None)
     assert decoded(tiff(BANDS_8[:, :, 0])).geo_transform is None
+
+
+def test_jpeg_2000_without_loss_and_cut_off() -> None:
+    file = io.BytesIO()
+    Image.fromarray(BANDS_8[:, :, :3]).save(file, "JPEG2000", irreversible=False)
+    assert (decoded(file.getvalue()).image_HW3 == BANDS_8[:, :, :3]).all()
+    with pytest.raises(ImageError) as caught:
+        decoded(file.getvalue()[:-2000])
+    assert caught.value.reason in (Reason.CORRUPT, Reason.TRUNCATED)
 
 
 def test_a_hostile_transform_is_none() -> None:

@@ -20,3 +20,11 @@ def test_another_scale_is_another_identity_and_says_so() -> None:
     assert other.fingerprint != IDENTITY.fingerprint
     assert IDENTITY.differences(other) == ["scale 0:4095, not full"]
     assert Identity.from_described(other.described()) == other
+
+
+def test_bands_and_nodata_are_part_of_it_where_they_are_set() -> None:
+    assert IDENTITY.described().keys().isdisjoint({"bands", "nodata"})
+    other = replace(IDENTITY, bands=(4, 3, 2), nodata=0.0)
+    assert other.fingerprint != IDENTITY.fingerprint
+    assert IDENTITY.differences(other) == ["bands 4,3,2, not None", "nodata 0.0, not None"]
+    assert Identity.from_described(other.described()) == other

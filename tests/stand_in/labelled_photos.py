@@ -18,6 +18,7 @@ from pipeline.output.format.manifest import ManifestRow, manifest_row, rows_of
 from pipeline.output.format.schema import failed_row, ok_row, table_of
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
+from pipeline.store.settings import DEFAULT_ACCESS
 from pipeline.store.storage import Store
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
@@ -105,7 +106,7 @@ def _listing(store: Store) -> Iterator[ManifestRow]:
 
 
 def _fetched_row(image: ManifestRow) -> dict[str, Any]:
-    settings = FetchSettings(None, anonymous=False, max_pixels=1 << 20)
+    settings = FetchSettings(None, DEFAULT_ACCESS, max_pixels=1 << 20)
     try:
         got = fetched(image._asdict(), settings)
     except ImageError as fault:

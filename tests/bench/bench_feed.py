@@ -30,6 +30,7 @@ from pipeline.images.fetch import FetchSettings, fetched
 from pipeline.inputs.source import Source
 from pipeline.labelling.fetch import THREADS
 from pipeline.output.format.manifest import ManifestRow
+from pipeline.store.settings import DEFAULT_ACCESS
 from pipeline.store.storage import Store
 
 PHOTO = Path(__file__).parents[2] / "jobs/demo/photos/coffee.jpg"
@@ -40,7 +41,7 @@ MOST_PIXELS = 1 << 28
 
 def rates(url: str, count: int) -> dict[str, Any]:
     """Images a second of each stage and of all, by the clock and by CPU seconds of two cores."""
-    settings, limits = FetchSettings(None, False, MOST_PIXELS), DecodeLimits(MOST_PIXELS, 60)
+    settings, limits = FetchSettings(None, DEFAULT_ACCESS, MOST_PIXELS), DecodeLimits(MOST_PIXELS, 60)
     rows: list[ManifestRow] = []
     found = {"list": _timed(count, lambda: rows.extend(Source.at(url).rows()))}
     data: list[bytes] = []

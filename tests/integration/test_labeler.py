@@ -96,9 +96,9 @@ def test_a_fast_labeler_tells_the_ledger_of_many_images_at_once(ledger: Any) -> 
         """Passes calls on, and keeps what was said."""
 
         def __getattr__(self, name: str) -> Any:
-            def remote(said: Any) -> Any:
+            def remote(said: Any, *more: Any) -> Any:
                 heard.append((name, said))
-                return getattr(ledger, name).remote(said)
+                return getattr(ledger, name).remote(said, *more)
 
             return SimpleNamespace(remote=remote)
 

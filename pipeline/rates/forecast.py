@@ -72,8 +72,8 @@ def image_seconds(model: str, mask: MaskOptions, pool: LabelerPool, megapixels: 
     prompts = sum(4**layer * int(mask.points_per_side / factor**layer) ** 2 for layer in layers)
     if pool.gpus:
         prompt_s = GPU_PROMPT_S + GPU_PROMPT_MEGAPIXEL_S * megapixels
-        return encodes * GPU_ENCODE_S[model] + prompts * prompt_s
-    return (encodes * CPU_ENCODE_S[model] + prompts * CPU_PROMPT_S) / pool.threads
+        return float(encodes * GPU_ENCODE_S[model] + prompts * prompt_s)
+    return float((encodes * CPU_ENCODE_S[model] + prompts * CPU_PROMPT_S) / pool.threads)
 
 
 def _pool(config: RunConfig) -> LabelerPool:

@@ -9,7 +9,7 @@ import typer
 
 from jobs.options.command_options import configured_by
 from jobs.progress import run_progress
-from jobs.run_text import plan_text, summary_text
+from jobs.run_text import plan_figures, plan_text, summary_text
 from pipeline.config import RunConfig
 from pipeline.errors import Interrupted, TooManyFailures
 from pipeline.shutdown import in_the_time_left
@@ -32,9 +32,15 @@ def run(config: RunConfig, dry_run: DryRun = False, json_: Json = False) -> int:
     """
     if dry_run:
         from pipeline.plan import plan
+        from pipeline.rates.forecast import forecast
 
         planned = plan(config)
-        print(json.dumps(asdict(planned)) if json_ else plan_text(planned, config.output))
+        expected = forecast(config, planned)
+        print(
+            json.dumps(plan_figures(planned, expected))
+            if json_
+            else plan_text(planned, expected, config.output)
+        )
         return 0
     _label(config, json_)
     return 0

@@ -1,16 +1,20 @@
 """What `sam-label run` prints at its end: counts, time, where the dataset is, and the next command."""
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 from jobs.wording import by_reason, counted, duration, size
 
 if TYPE_CHECKING:
     from pipeline.plan import RunPlan
+    from pipeline.rates.forecast import Forecast
     from pipeline.run import RunSummary
 
+_DEVICES = {"cpu": "the CPU, as a Xeon of 2023 does it", "cuda": "GPUs, as an H100 does it"}
 
-def plan_text(plan: "RunPlan", output: str) -> str:
-    """What a run would do."""
+
+def plan_text(plan: "RunPlan", expected: "Forecast", output: str) -> str:
+    """What a run would do, and about how long it would take."""
     others = plan.images - plan.pending
     parts = [
         counted(plan.images, "image"),
@@ -25,10 +29,29 @@ def plan_text(plan: "RunPlan", output: str) -> str:
     return "\n".join(
         [
             ", ".join(filter(None, parts)),
+            *(_expected(expected) if plan.pending else []),
             f"nothing was written to {output}",
             "next: the same command without --dry-run",
         ]
     )
+
+
+def plan_figures(plan: "RunPlan", expected: "Forecast") -> dict[str, Any]:
+    """The same for programs."""
+    figures = asdict(replace(plan, sample=()))
+    return {**figures, "sample": expected.sample, "estimate": asdict(expected)}
+
+
+def _expected(expected: "Forecast") -> list[str]:
+    by = f"{counted(expected.labelers, 'labeler')} on {_DEVICES[expected.device]}"
+    pixels = ""
+    if expected.megapixels is not None:
+        pixels = f" of {expected.megapixels:.1f} megapixels (the median of {expected.sample})"
+    took = f"{duration(expected.hours * 3600)} and {size(expected.output_bytes)} of output"
+    return [
+        f"a guess for images{pixels}: {took} by {by}",
+        "the guess is from figures of other machines: sam-label bench measures this one",
+    ]
 
 
 def summary_text(summary: "RunSummary", output: str) -> str:

@@ -1,19 +1,22 @@
 """What a run would do, without doing it: nothing is written and Ray is not started."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
+from pipeline.inputs.sample import sampled
 from pipeline.inputs.source import Source
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows
 from pipeline.output.refresh import Refreshed
 from pipeline.output.writer import dataset_to_resume
-from pipeline.store.objects import UNKNOWN_SIZE
 from pipeline.store.storage import Store
 from pipeline.weights.models import weights_of
+
+SAMPLE = 32  # images whose sizes stand for all
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class RunPlan:
     unknown_sizes: int = 0  # images to label that a list names, which are in no sum of bytes
     skipped_parts: int = 0  # of archives, that are no images; tables without images
     damages: int = 0  # places in archives and tables where images may be lost
+    sample: tuple[ManifestRow, ...] = ()  # of the pending ones
 
 
 def plan(config: RunConfig) -> RunPlan:
@@ -83,21 +87,27 @@ def _value(value: object) -> str:
 
 
 def _planned(rows: Iterable[ManifestRow], images: int | None, limit: int | None, source: Source) -> RunPlan:
-    listed = pending = size_bytes = unknown = 0
-    for row in rows:
-        listed += 1
-        if limit is None or pending < limit:
-            pending += 1
-            size_bytes += max(row.size, 0)
-            unknown += row.size == UNKNOWN_SIZE
+    listed = 0
+
+    def counted() -> Iterator[ManifestRow]:
+        nonlocal listed
+        for row in rows:
+            listed += 1
+            yield row
+
+    every = counted()
+    pending = sampled(islice(every, limit), SAMPLE, seed=0)
+    for _ in every:
+        pass  # what the limit leaves out is counted too
     return RunPlan(
         listed if images is None else images,
-        pending,
-        size_bytes,
+        pending.images,
+        pending.size_bytes,
         source.skipped_files,
         source.skipped_links,
         source.repeated,
-        unknown,
+        pending.unknown_sizes,
         source.left_out.others,
         source.left_out.damages,
+        tuple(pending.rows),
     )

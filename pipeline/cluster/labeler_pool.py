@@ -14,7 +14,7 @@ from ray.data import ActorPoolStrategy
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 
-FEW, MANY = 8, 128  # images that travel together: a task's few milliseconds hide behind 8 images of a CPU
+FEW, MANY = 8, 64  # images that travel together: a task's few milliseconds hide behind 8 images of a CPU
 BLOCKS_A_LABELER = 16  # at least, where there are many images, so that labelers finish together
 THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
 CPUS_FOR_TASKS = 1  # which labelers leave to fetching and writing
@@ -46,7 +46,7 @@ class LabelerPool:
         return 4 if self.gpus else 1  # a GPU encodes one image while it decodes another; a CPU does one thing
 
     def images_in_block(self, images: int) -> int:
-        """How many of a run's images travel together. A GPU does 40 a second, and many share a driver."""
+        """How many of a run's images travel together: each block costs the driver, which many GPUs share."""
         share = images // (self.workers * BLOCKS_A_LABELER)
         return min(max(share, FEW), MANY) if self.gpus else FEW
 

@@ -25,7 +25,7 @@ from pipeline.output.shards import read_shard, shard_group_rows
 from pipeline.store.storage import Store, side_by_side
 
 T = TypeVar("T")
-SHARDS_AT_ONCE = 512  # whose ids are read side by side, at most 16 MB of them
+SHARDS_AT_ONCE = 128  # whose ids are read side by side: 4 MB of them, and 30 as text
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
 from pipeline.cluster.ray_internals import gpus_here
 from pipeline.cluster.start import local_cpus
 from pipeline.config import RunConfig
+from pipeline.inputs.sample import Sample, sampled
 from pipeline.inputs.source import Source
 from pipeline.labelling.labeler import LoadGenerator
 from pipeline.labelling.sam_generator import sam_generator
 from pipeline.rates.rates import Rates, measured
-from pipeline.rates.sample import Sample, sampled
 
 
 @dataclass(frozen=True)

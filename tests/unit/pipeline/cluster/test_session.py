@@ -216,5 +216,5 @@ def test_a_ray_that_never_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_blocks_grow_with_a_run_on_gpus() -> None:
     pool = LabelerPool(workers=4, threads=1, gpus=1)
-    assert [pool.images_in_block(images) for images in (10, 1_000, 3_200, 10**9)] == [8, 15, 50, 128]
+    assert [pool.images_in_block(images) for images in (10, 1_000, 3_200, 10**9)] == [8, 15, 50, 64]
     assert LabelerPool(workers=4, threads=2, gpus=0).images_in_block(10**9) == 8

@@ -11,10 +11,10 @@ from PIL import Image
 from jobs.bench_text import bench_text
 from jobs.cli import main
 from pipeline.cluster.labeler_pool import LabelerPool
+from pipeline.inputs.sample import Sample, sampled
 from pipeline.output.format.manifest import manifest_row
 from pipeline.rates.estimate import Estimate
 from pipeline.rates.rates import Rates
-from pipeline.rates.sample import Sample, sampled
 
 ROWS = [manifest_row(f"file:///{number:02d}.png", 10, "1") for number in range(20)]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from pipeline.output.format.manifest import ManifestRow
+from pipeline.output.format.manifest import UNKNOWN_SIZE, ManifestRow
 
 
 @dataclass(frozen=True)
@@ -14,12 +14,13 @@ class Sample:
     rows: list[ManifestRow]
     images: int
     size_bytes: int  # of all images, but those of unknown size
+    unknown_sizes: int = 0
 
 
 def sampled(rows: Iterable[ManifestRow], count: int, seed: int) -> Sample:
     """At most `count` of the rows, each as likely as any other; memory holds no more than these."""
     chosen: list[tuple[int, ManifestRow]] = []
-    rng, images, size_bytes = Random(seed), 0, 0
+    rng, images, size_bytes, unknown = Random(seed), 0, 0, 0
     for row in rows:
         place = images if images < count else rng.randrange(images + 1)
         if place < len(chosen):
@@ -28,4 +29,5 @@ def sampled(rows: Iterable[ManifestRow], count: int, seed: int) -> Sample:
             chosen.append((images, row))
         images += 1
         size_bytes += max(row.size, 0)
-    return Sample([row for _, row in sorted(chosen)], images, size_bytes)
+        unknown += row.size == UNKNOWN_SIZE
+    return Sample([row for _, row in sorted(chosen)], images, size_bytes, unknown)

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from pipeline.output.format.manifest import UNKNOWN_SIZE, ManifestRow
+from pipeline.output.format.manifest import ManifestRow
+from pipeline.store.objects import UNKNOWN_SIZE
 
 
 @dataclass(frozen=True)

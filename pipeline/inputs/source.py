@@ -18,6 +18,7 @@ from pathlib import Path
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.images.names import instead_of, says_other
+from pipeline.inputs.braces import has_braces
 from pipeline.inputs.files import Files
 from pipeline.inputs.folder import Folder
 from pipeline.inputs.kinds import LeftOut, is_container, lance_folder, rows_of_file
@@ -165,9 +166,17 @@ class Source:
     def _named_rows(self) -> Iterator[ManifestRow]:
         """The images whose names are asked for."""
         for file in self._image_files():
-            listed = self.image_list
-            rows = listed.rows() if listed else rows_of_file(self.store, file, self.options, self.left_out)
+            rows = (
+                self._listed_rows(self.image_list)
+                if self.image_list
+                else rows_of_file(self.store, file, self.options, self.left_out)
+            )
             yield from self.selection.of_names(rows, file.name, self.store.url, self.skipped)
+
+    def _listed_rows(self, image_list: ImageList) -> Iterator[ManifestRow]:
+        """The images that a list names, each once if they are counted before they are sorted."""
+        counts = self.options.sample is not None or self.options.deduplicate
+        return sorted_rows(image_list.rows()) if counts else image_list.rows()
 
     def _image_files(self) -> Iterator[Entry]:
         if isinstance(self.files, OneFile):
@@ -221,7 +230,8 @@ def _files_at(url: str, access: Access) -> Files:
     """A file or a folder of that very name goes before a pattern. Raises: as `Source.at`."""
     store = Store.at(url, access)
     whole, name = Store.of_uri(store.url, access)
-    may_be_pattern = is_pattern(name)
+    # in the URL of a web page * and ? are what they are
+    may_be_pattern = is_pattern(name) if store.is_listable else has_braces(name)
     # a slash at the end means the folder, as in a shell
     file = whole.info(name) if name and not url.endswith("/") else None
     if file is not None and not _hides_a_folder(file, store):

@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_read_costs_itself_alone(
     tmp_path: Path, make, caplog: pytest.LogCaptureFixture
 ) -> None:
     make(tmp_path / "1.parquet")
-    with pytest.raises(UsageError, match=r"no image was found in .*1.parquet is damaged: "):
+    with pytest.raises(UsageError, match=r"1.parquet (is read as Parquet, but|cannot be read|is empty)"):
         Source.at(str(tmp_path / "1.parquet")).require_images()
     table_into(tmp_path / "2.parquet", {"image": hf_images(IMAGES[:1])})
     source = Source.at(str(tmp_path))
@@ -136,9 +136,9 @@ def test_a_damaged_row_group_is_its_rows_failure(tmp_path: Path) -> None:
 
 
 def test_tables_without_images(tmp_path: Path) -> None:
-    path = table_into(tmp_path / "y.parquet", {"uri": pa.array(["s3://b/a.jpg"]), "n": pa.array([1])})
+    table_into(tmp_path / "y.parquet", {"uri": pa.array(["s3://b/a.jpg"]), "n": pa.array([1])})
     with pytest.raises(UsageError, match=r"has no column of image bytes \(its columns: uri, n\)"):
-        Source.at(str(path)).require_images()
+        Source.at(str(tmp_path)).require_images()
     empty = table_into(tmp_path / "z.parquet", {"image": hf_images([])})
     with pytest.raises(UsageError, match="no image was found"):
         Source.at(str(empty)).require_images()

@@ -9,7 +9,7 @@ import typer
 from jobs.export_text import export_text
 from jobs.options.command_options import configured_by
 from jobs.progress import images_progress
-from pipeline.config import ExportConfig
+from pipeline.export_config import ExportConfig
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pipeline.config import ImagesAs
 from pipeline.export.destination import Claim, Destination
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record, shortest
+from pipeline.export_config import ImagesAs
 
 CATEGORY = {"id": 1, "name": "object", "supercategory": "object"}  # SAM knows no classes
 PIECE_BYTES = 16 << 20  # of text in memory, for each part of the split

@@ -10,7 +10,6 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
 
-from pipeline.config import ExportConfig
 from pipeline.errors import UsageError
 from pipeline.export.coco import Coco
 from pipeline.export.counts import Counts
@@ -25,6 +24,7 @@ from pipeline.export.sa1b import Sa1b
 from pipeline.export.webdataset import WebDataset
 from pipeline.export.where import parsed_where
 from pipeline.export.yolo import Yolo
+from pipeline.export_config import ExportConfig
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import SCHEMA

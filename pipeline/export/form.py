@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from pipeline.config import ImagesAs
 from pipeline.export.counts import Counts
 from pipeline.export.destination import Claim
 from pipeline.export.record import Record
+from pipeline.export_config import ImagesAs
 from pipeline.store.storage import Store, side_by_side
 
 DEFAULT_SPLIT = "train"  # the folder of a form that always has one

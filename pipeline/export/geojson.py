@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.config import ImagesAs
 from pipeline.errors import UsageError
 from pipeline.export.destination import Claim
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record, shortest
+from pipeline.export_config import ImagesAs
 from sam_core.masks.decode import decoded_masks
 from sam_core.masks.outline import rings
 

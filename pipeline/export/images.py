@@ -13,11 +13,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from pipeline.config import ImagesAs
 from pipeline.containers.part import file_and_member
 from pipeline.errors import ImageError, Reason, StoreError, UsageError
 from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export.record import Record
+from pipeline.export_config import ImagesAs
 from pipeline.images.decode import decoded_image
 from pipeline.images.fetch import FetchSettings, fetched_together
 from pipeline.images.frame import frame_of

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from pipeline.config import ImagesAs
 from pipeline.errors import UsageError
 from pipeline.export.destination import Claim, Destination
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record
+from pipeline.export_config import ImagesAs
 from pipeline.output.format.schema import mask_columns
 
 

@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from pipeline.config import ImagesAs
 from pipeline.errors import SamLabelError
 from pipeline.export.counts import Counts
 from pipeline.export.destination import Claim
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record, shortest
+from pipeline.export_config import ImagesAs
 from sam_core.label_map import label_map
 
 COLUMNS = ("label_map", "value", "image_id", "area", "visible_area", "predicted_iou", "stability_score")

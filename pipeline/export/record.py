@@ -15,6 +15,7 @@ import pyarrow as pa
 from pipeline.containers.part import as_path
 from pipeline.export.counts import Counts
 from pipeline.export.where import Where
+from pipeline.inputs.pattern import is_pattern
 from pipeline.output.format.schema import rows_of_batch
 from pipeline.output.row_masks import masks_of_row
 from sam_core.masks.image_masks import ImageMasks
@@ -132,11 +133,16 @@ def file_name(uri: str, source: str, image_id: str) -> str:
     An archive or a table is as a folder of its members.
     """
     path = as_path(uri)
-    # the input is the folder, or an image in it, or a list there
-    folder = source if path.startswith(f"{source}/") else source.rpartition("/")[0]
+    folder = source if path.startswith(f"{source}/") else _folder_of(source)
     below = path.removeprefix(f"{folder}/")
     is_fit = path.startswith(f"{folder}/") and all(map(_is_fit, below.split("/")))
     return below if is_fit else f"{image_id}{_suffix(uri)}"
+
+
+def _folder_of(source: str) -> str:
+    """The folder of an input that is an image, a list or a pattern."""
+    folder = "/".join(takewhile(lambda part: not is_pattern(part), source.split("/")[:-1]))
+    return folder if "://" in folder else source
 
 
 def _is_fit(part: str) -> bool:

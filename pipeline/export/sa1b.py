@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
-from pipeline.config import ImagesAs
 from pipeline.export.destination import Claim
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record, shortest
+from pipeline.export_config import ImagesAs
 
 
 @dataclass(frozen=True)

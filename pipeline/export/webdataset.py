@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pipeline.config import ImagesAs
 from pipeline.export.destination import Claim
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.images import SUFFIXES
 from pipeline.export.record import Record
 from pipeline.export.sa1b import sa1b_json
+from pipeline.export_config import ImagesAs
 from pipeline.images.image_format import HEADER_BYTES, image_format
 
 TAR_BYTES = 64 << 20  # in memory, for each part of the split; one image may come on top

@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pipeline.config import ImagesAs
 from pipeline.export.coco import CATEGORY
 from pipeline.export.counts import Counts
 from pipeline.export.destination import Claim
 from pipeline.export.form import DEFAULT_SPLIT, ExportedImage, Part
 from pipeline.export.record import Record
+from pipeline.export_config import ImagesAs
 from sam_core.masks.outline import outline
 
 _ID_CHARACTERS = 12  # of the image's id: two photos of one name and different suffixes need two label files

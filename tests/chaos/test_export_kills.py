@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 import pytest
 from labelled_photos import labelled_photos
 
-from pipeline.config import ExportConfig
 from pipeline.export import destination, form, images
 from pipeline.export.export import exported
+from pipeline.export_config import ExportConfig
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -12,10 +12,10 @@ import pytest
 from boxes import SETTINGS, hf_images, png, table_into, tar_into
 from labelled_photos import blobs, image_masks
 
-from pipeline.config import ExportConfig
 from pipeline.doctor.places import readable_input
 from pipeline.errors import ImageError, Reason, UsageError
 from pipeline.export.export import exported
+from pipeline.export_config import ExportConfig
 from pipeline.images.decode import decoded_image
 from pipeline.images.fetch import fetched_together
 from pipeline.inputs.source import Source

@@ -10,10 +10,10 @@ import lance
 import pytest
 from labelled_photos import NAMES, labelled_photos
 
-from pipeline.config import ExportConfig
 from pipeline.export import coco
 from pipeline.export.destination import Destination
 from pipeline.export.export import exported
+from pipeline.export_config import ExportConfig
 from pipeline.output.commands.compact import compact
 from pipeline.output.commands.merge import merge
 from pipeline.output.commands.validate import validate

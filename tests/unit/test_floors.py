@@ -25,7 +25,7 @@ FLOORS = {
         {"shutdown", "kept_lines"},
         {"store"},
         {"containers", "pixel_reading"},
-        {"config", "output/format", "metrics"},
+        {"config", "export_config", "output/format", "metrics"},
         {"cluster", "images", "weights", "output"},
         {"inputs"},
         {"labelling", "plan", "output/commands", "export", "reading", "doctor"},

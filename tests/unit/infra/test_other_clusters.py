@@ -81,7 +81,7 @@ def test_the_image_lists_its_requirements(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     subprocess.run([sys.executable, *json.loads(line)[1:]], cwd=tmp_path, check=True, timeout=60)
     listed = (tmp_path / "requirements.txt").read_text().splitlines()
-    assert {"ray[data]>=2.60,<3", "ray[default]>=2.60,<3", "gcsfs>=2024.6"} <= set(listed)
+    assert {"ray[data]>=2.60,<3", "ray[default]>=2.60,<3", "google-cloud-storage>=3.4"} <= set(listed)
 
 
 def test_the_image_runs_as_any_user_but_root_from_pinned_bases() -> None:

@@ -1,6 +1,7 @@
 """The command as a person or a scheduler meets it: exit codes, one-sentence errors, data on stdout."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,9 @@ def test_every_option_stands_in_the_help(
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = command(capsys, "run", "--help")
     assert code == 0
-    missing = [field.flag for field in config_fields(RunConfig) if field.flag not in out]
+    missing = [
+        field.flag for field in config_fields(RunConfig) if not re.search(rf"{field.flag}(?![\w-])", out)
+    ]
     assert missing[:2] == ["--input", "--output"], "these two are arguments"
     # 18 more would fill a screen: docs/options.md has them
     assert {flag.split("-")[2] for flag in missing[2:]} == {"storage"}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from labelled_photos import labelled_photos
 
-from pipeline.config import ExportConfig
 from pipeline.export.export import Exported, exported
+from pipeline.export_config import ExportConfig
 from pipeline.output.dataset import Dataset
 
 

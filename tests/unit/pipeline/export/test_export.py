@@ -8,12 +8,12 @@ import pytest
 from labelled_photos import NAMES
 
 from jobs.cli import main
-from pipeline.config import ExportConfig
 from pipeline.errors import UsageError
 from pipeline.export import coco, webdataset
 from pipeline.export.destination import Destination, Mark
 from pipeline.export.export import exported
 from pipeline.export.record import Selection
+from pipeline.export_config import ExportConfig
 from pipeline.output.commands.compact import compact
 
 FORMS = ["coco", "sa1b", "yolo", "png", "webdataset", "lance"]

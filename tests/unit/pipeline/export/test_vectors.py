@@ -4,8 +4,8 @@ from pathlib import Path
 
 import lance
 
-from pipeline.config import ExportConfig
 from pipeline.export.export import exported
+from pipeline.export_config import ExportConfig
 from pipeline.output.format.identity import Identity
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from labelled_photos import labelled_listing
 
-from pipeline.config import ExportConfig, FilterConfig, RunConfig
+from pipeline.config import FilterConfig, RunConfig
 from pipeline.errors import ImageError, Reason, UsageError
 from pipeline.export.export import exported
+from pipeline.export_config import ExportConfig
 from pipeline.images.fetch import ALWAYS_FETCHED_BYTES, FetchSettings, fetched
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source

@@ -55,7 +55,7 @@ def test_a_second_time_writes_nothing(tmp_path: Path, photos) -> None:
     assert Dataset.at(str(tmp_path)).record == record
 
 
-@pytest.mark.parametrize("group_bytes", [25_000, 40_000, 60_000])
+@pytest.mark.parametrize("group_bytes", [30_000, 40_000, 60_000])
 def test_shards_grow_up_to_a_size_and_large_ones_stay(
     tmp_path: Path, rehearsal, monkeypatch: pytest.MonkeyPatch, group_bytes: int
 ) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
-from pipeline.config import ExportConfig
 from pipeline.errors import UsageError
 from pipeline.export.export import exported
+from pipeline.export_config import ExportConfig
 from pipeline.output.commands.merge import merge
 from pipeline.output.commands.retry import retry
 from pipeline.output.commands.validate import validate

@@ -1,0 +1,58 @@
+"""What an export is asked to do, each option stated once, as in pipeline/config.py."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+ExportFormat = Literal["coco", "sa1b", "yolo", "png", "webdataset", "lance", "geojson"]
+ImagesAs = Literal["copy", "link", "reference"]
+SPLIT_NAMES = ("train", "val", "test")
+
+
+class ExportConfig(BaseModel):
+    """A dataset in the form that another tool reads: which masks, in which form, and what of the images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    output: str = Field(min_length=1, description="Dataset that a run has written: a folder or a URL.")
+    dest: str = Field(
+        min_length=1,
+        description="Where to: a new folder or URL, or a new file that ends in .json for COCO as one file.",
+    )
+    format: ExportFormat = Field(default="coco", description="Which form.")
+    images: ImagesAs | None = Field(
+        default=None,
+        description="Copy the images, link to them on a disk, or refer to them; else as the form needs it.",
+    )
+    where: str | None = Field(
+        default=None,
+        max_length=1000,
+        description="Only these masks: 'predicted_iou > 0.9 and area_share < 0.5'.",
+    )
+    split: str | None = Field(
+        default=None, description="Shares of train, val and test by image id: '0.9,0.1' or '0.8,0.1,0.1'."
+    )
+    seed: int = Field(default=0, ge=0, description="Another seed is another split.")
+
+    @field_validator("split")
+    @classmethod
+    def _is_shares_of_one(cls, text: str | None) -> str | None:
+        if text is not None:
+            shares = _shares(text)
+            if not 2 <= len(shares) <= len(SPLIT_NAMES) or abs(sum(shares) - 1) > 1e-6 or min(shares) <= 0:
+                raise ValueError(
+                    f"{text!r} is not two or three shares above 0 that add up to 1, as '0.9,0.1'"
+                )
+        return text
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of the images that each part of the split gets; empty if there is no split."""
+        return dict(zip(SPLIT_NAMES, _shares(self.split), strict=False)) if self.split else {}
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        return [float(share) for share in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{text!r} holds something that is no number") from None

@@ -83,8 +83,11 @@ def plan(
         return 0
     text = inventory_text(found, dataset)
     print(text, file=sys.stderr if names else sys.stdout)
-    output = config.output if has_output else "OUTPUT"
-    print(f"next: sam-label run {shlex.quote(config.input)} {output} with the same options", file=sys.stderr)
+    if found.images:
+        output = config.output if has_output else "OUTPUT"
+        print(
+            f"next: sam-label run {shlex.quote(config.input)} {output} with the same options", file=sys.stderr
+        )
     return 0
 
 

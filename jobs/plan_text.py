@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 def inventory_text(found: "Inventory", dataset: "Dataset | None") -> str:
     """Counts, types, sizes, what is left out, and what was looked into on request."""
-    unknown = f", {found.unknown_sizes:,} of unknown size" if found.unknown_sizes else ""
-    lines = [f"{counted(found.images, 'image')} would be taken, {size(found.bytes)}{unknown}"]
+    sizes = [size(found.bytes)] if found.bytes or not found.unknown_sizes else []
+    sizes += [f"{found.unknown_sizes:,} of unknown size"] if found.unknown_sizes else []
+    lines = [found.why_none or f"{counted(found.images, 'image')} would be taken, {', '.join(sizes)}"]
     if found.types:
         lines.append(f"types by name: {_counts(found.types)}")
     if found.sizes.largest is not None:

@@ -84,6 +84,7 @@ class Inventory:
     left_out: Counter[Why] = field(default_factory=Counter)
     inspected: Inspected | None = None
     repeats: Repeats | None = None
+    why_none: str = ""  # a sentence, if no image is taken
 
     def add(self, row: ManifestRow) -> None:
         self.images += 1
@@ -117,8 +118,8 @@ def inventory(
                 found.add(row)
                 take(row.uri)
                 yield row
-        except NoImages:
-            return
+        except NoImages as none:
+            found.why_none = str(none)
 
     rows: Iterable[ManifestRow] = counted()
     if duplicates:

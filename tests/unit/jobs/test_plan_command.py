@@ -69,7 +69,7 @@ def test_names_are_data_and_the_counts_are_not(photos: Path, capsys: pytest.Capt
 def test_an_input_without_images_is_an_answer_and_no_input_a_mistake(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert plan(capsys, photos, "--include", "*.gif")[1].startswith("0 images would be taken")
+    assert plan(capsys, photos, "--include", "*.gif")[1].startswith("no image was found in ")
     assert plan(capsys, photos / "nope")[0] == 2
     code, _, err = plan(capsys, photos, photos / "out")
     assert code == 2

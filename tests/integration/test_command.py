@@ -138,7 +138,7 @@ def test_a_dry_run_counts_and_writes_nothing(photos: Path, tmp_path: Path) -> No
     done = sam_label("run", photos, tmp_path / "masks", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     planned = json.loads(done.stdout)
-    assert (planned["images"], planned["pending"], planned["sample"]) == (4, 4, 2)
+    assert (planned["images"], planned["pending"], planned["sample"]) == (4, 4, 3)
     assert planned["estimate"]["hours"] > 0 < planned["estimate"]["megapixels"]
     assert not (tmp_path / "masks").exists()
 

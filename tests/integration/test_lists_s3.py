@@ -65,9 +65,10 @@ def test_a_list_leads_to_images_in_another_bucket(
 
 def test_a_list_that_is_replaced_while_it_is_read_is_refused(object_store: str) -> None:
     store = Store.at(object_store)
-    store.publish("l.txt", b"a.jpg\n" * 2_000_000)  # more than one request
+    name = "a" * 900 + ".jpg"
+    store.publish("l.txt", f"{name}\n".encode() * 13_000)  # more than one request
     rows = Source.at(f"{object_store}/l.txt", SourceOptions()).rows()
-    assert next(rows).uri == f"{object_store}/a.jpg"
-    store.publish("l.txt", b"b.jpg\n" * 2_000_000)
+    assert next(rows).uri == f"{object_store}/{name}"
+    store.publish("l.txt", f"b{name[1:]}\n".encode() * 13_000)
     with pytest.raises(UsageError, match="was changed while it was read"):
         list(rows)

@@ -246,8 +246,8 @@ def test_a_fault_of_loading_the_model_reaches_the_user(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_scheduled_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="99 labelers need"):
-        labelled(photos(tmp_path / "in", 1), tmp_path / "out", workers=99)
+    with pytest.raises(UsageError, match="Ray finds no GPU here"):
+        labelled(photos(tmp_path / "in", 1), tmp_path / "out", device="cuda")
 
 
 def test_upright_and_recorded(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pipeline.errors import ImageError, Reason, StoreError, UsageError
 from pipeline.images.fetch import FetchSettings, fetched
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
-from pipeline.output.format.manifest import UNKNOWN_SIZE
+from pipeline.store.objects import UNKNOWN_SIZE
 from pipeline.store.settings import Access, HttpsSettings, PlaceSettings
 from pipeline.store.storage import Store
 

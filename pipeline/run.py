@@ -18,7 +18,7 @@ import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.cluster.attempts import AttemptLedger, LedgerHandle, Tally, add_work
-from pipeline.cluster.labeler_pool import LabelerPool
+from pipeline.cluster.labeler_pool import CPU_OF_A_TASK, LabelerPool
 from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.cluster.supervise import INTERRUPTED, supervised
 from pipeline.cluster.worker_log import Logged, logged_to
@@ -45,9 +45,9 @@ from pipeline.store.uri import redacted
 from pipeline.weights.models import Weights, weights_of
 from sam_core.decoding.native import built
 
-# Of reading, fetching and writing tasks: bound by the network, eight of them share a core. They go to nodes
-# without GPUs as long as these have room, which Ray does by itself unless it is told to spread them.
-LIGHT: dict[str, Any] = {"num_cpus": 0.125, "scheduling_strategy": "DEFAULT"}
+# Of reading, fetching and writing tasks. They go to nodes without GPUs as long as these have room, which Ray
+# does by itself unless it is told to spread them.
+LIGHT: dict[str, Any] = {"num_cpus": CPU_OF_A_TASK, "scheduling_strategy": "DEFAULT"}
 
 _log = logging.getLogger("sam_label.run")
 
@@ -208,7 +208,6 @@ class _Labelling:
         settings = LabelerSettings.of(config, self.weights, pool)
         published = Published(self.report.output, self.report.run)
         parts = [asdict(part) for part in self.output.dataset.pending_parts()]
-        ray.data.DataContext.get_current().op_resource_reservation_ratio = pool.reserved_for_steps
         logged = partial(logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel())
         (
             ray.data.from_items(parts, override_num_blocks=len(parts))
@@ -232,7 +231,7 @@ class _Labelling:
                 batch_size=images_in_block,
                 batch_format="pyarrow",
                 compute=pool.strategy,
-                num_cpus=pool.threads,
+                num_cpus=pool.cpus,
                 num_gpus=pool.gpus,
             )
             .write_datasink(

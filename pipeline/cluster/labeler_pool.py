@@ -1,7 +1,7 @@
 """How many labelers run at once, and what each reserves.
 
 On one machine their number is settled before the start: with one too many, Ray would wait for ever. On a
-cluster it is what its nodes have room for, and it follows the cluster (infra/adr/0020).
+cluster it is what its nodes have room for; labelers on GPUs follow the cluster (infra/adr/0020).
 """
 
 import os
@@ -18,9 +18,10 @@ FEW, MANY = 8, 64  # images that travel together: a task's few milliseconds hide
 BLOCKS_A_LABELER = 16  # at least, where there are many images, so that labelers finish together
 THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
 CPUS_FOR_TASKS = 1  # which labelers leave to fetching and writing
-# The share of the resources that Ray Data divides among all steps, and withholds from labelers of nodes that
-# join. Labelers on CPUs take nearly all of a cluster, and little fetching feeds them; GPUs need much of it.
-RESERVED_BESIDE_CPU_LABELERS, RESERVED_BESIDE_GPU_LABELERS = 0.1, 0.5
+# Of a task that reads, fetches or writes. It waits on the network, so two share a core; with eight, a small
+# machine spends its first twenty seconds on starting their processes. A GPU labeler leaves as much of its CPU
+# to one of them: pools that grow over nodes with as many GPUs as CPUs would else take all, and wait for ever.
+CPU_OF_A_TASK = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class LabelerPool:
         return min(max(share, FEW), MANY) if self.gpus else FEW
 
     @property
-    def reserved_for_steps(self) -> float:
-        return RESERVED_BESIDE_GPU_LABELERS if self.gpus else RESERVED_BESIDE_CPU_LABELERS
+    def cpus(self) -> float:
+        """What Ray reserves for each."""
+        return self.threads - CPU_OF_A_TASK if self.gpus else self.threads
 
     @property
     def strategy(self) -> ActorPoolStrategy:
@@ -115,7 +117,8 @@ def cluster_pool(config: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Lab
             "wait longer with --cluster-wait-s"
         )
     workers = min(room, config.workers or room)
-    return LabelerPool(workers, threads, int(on_gpus), is_elastic=True, most=config.workers)
+    # Labelers on CPUs that came later would take the CPUs that feed the others.
+    return LabelerPool(workers, threads, int(on_gpus), is_elastic=on_gpus, most=config.workers)
 
 
 def _are_on_gpus(config: RunConfig, gpus: int) -> bool:

@@ -31,7 +31,6 @@ DATA_SETTINGS = {
     "print_on_execution_start": False,
     "execution_no_progress_timeout_s": NO_PROGRESS_S,
 }
-SET_BY_A_RUN = "op_resource_reservation_ratio"
 LOGGERS = ("ray", "ray.data", "ray.serve", "ray.tune")
 _RAYS_VARIABLES = re.compile("RAY_.*|PYTHONBREAKPOINT")
 
@@ -42,7 +41,7 @@ _log = logging.getLogger("sam_label.ray")
 def quiet_ray() -> Iterator[None]:
     """Ray is quiet for the while; other code prints where it did."""
     context = ray.data.DataContext.get_current()
-    settings = {name: getattr(context, name) for name in (*DATA_SETTINGS, SET_BY_A_RUN)}
+    settings = {name: getattr(context, name) for name in DATA_SETTINGS}
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     # For C++, which would announce the variable itself: see native_stderr_hushed.
     level = os.environ.get("RAY_BACKEND_LOG_LEVEL", "fatal")

@@ -87,7 +87,7 @@ def test_the_labelers_for_which_a_cluster_has_room(
 ) -> None:
     pool = cluster_pool(config(**options), [{"CPU": cpus, "GPU": gpus} for cpus, gpus in nodes])
     assert (pool.workers, pool.threads) == (workers, threads)
-    assert pool.strategy.max_size == options.get("workers", float("inf"))
+    assert pool.strategy.max_size == (options.get("workers", float("inf")) if pool.gpus else workers)
 
 
 @pytest.mark.parametrize(

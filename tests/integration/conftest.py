@@ -1,4 +1,4 @@
-"""Stores for tests, the environment that leads to them, and one Ray for the tests of this process.
+"""Stores for tests, the environment that leads to them, and one Ray for the tests of a file.
 
 `object_store` runs a test on both S3 servers, `any_store` on those of the other clouds too: on Azurite if it
 is installed (`npm install -g azurite`).
@@ -25,9 +25,9 @@ from pipeline.store.settings import DEFAULT_ACCESS
 AZURITE = ["azurite"] if shutil.which("azurite-blob") else []
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def one_ray() -> Iterator[None]:
-    """A local Ray in this process, started before any run. It ends with the folder's last test."""
+    """A local Ray in this process, which a file's runs find started. Other files are tested without one."""
     ray.init(
         address="local",
         num_cpus=4,

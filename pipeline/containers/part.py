@@ -10,7 +10,7 @@ import re
 CONTAINER = re.compile(r"\.(tar|tar\.gz|tgz|parquet|lance)$", re.IGNORECASE)
 LANCE = ".lance"  # of a folder
 _MEMBER = re.compile(r"^(?P<whole>.+?\.(?:tar|tar\.gz|tgz|parquet|lance))#(?P<part>.+)$", re.I | re.S)
-_FRAME = re.compile(r"^(?P<whole>.+)#(?P<part>frame=\d+)$", re.DOTALL)
+FRAME = re.compile(r"^(?P<whole>.+)#(?P<part>frame=(?P<frame>\d{1,9}))$", re.DOTALL)
 
 
 def part_uri(whole: str, part: str) -> str:
@@ -23,7 +23,7 @@ def split_part(uri: str) -> tuple[str, str]:
 
     A part may have parts of its own: `x.tar#scan.tif#frame=3` is `scan.tif#frame=3` of `x.tar`.
     """
-    match = _MEMBER.match(uri) or _FRAME.match(uri)
+    match = _MEMBER.match(uri) or FRAME.match(uri)
     return (match["whole"], match["part"]) if match else (uri, "")
 
 
@@ -35,7 +35,7 @@ def file_and_member(uri: str) -> tuple[str, str]:
     whole, part = split_part(uri)
     if not part or not CONTAINER.search(whole):
         return whole, ""
-    frame = _FRAME.match(part)
+    frame = FRAME.match(part)
     return whole, frame["whole"] if frame else part
 
 

@@ -100,17 +100,6 @@ def _part(name: str) -> str:
     return "" if is_hidden else name
 
 
-def member_bytes(store: Store, name: str, part: str, etag: str, is_image: IsImage, most: int) -> Got:
-    """The bytes of one member and its etag. `etag` is that of its row, "" if it was only named.
-
-    Raises: ImageError, StoreError.
-    """
-    (got,) = (got for _, got in members_bytes(store, name, {part: etag}, is_image, most))
-    if isinstance(got, ImageError):
-        raise got
-    return got
-
-
 def members_bytes(
     store: Store, name: str, etags: Mapping[str, str], is_image: IsImage, most: int
 ) -> Iterator[tuple[str, Got | ImageError]]:

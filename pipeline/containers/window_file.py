@@ -5,10 +5,9 @@ than a request for each header in it. Where it skips much, only a header's worth
 compared with the listed one, so that no two versions of a file are mixed.
 """
 
-import io
-
 from pipeline.errors import Reason, StoreError
 from pipeline.store.objects import Entry
+from pipeline.store.range_file import SeekableFile
 from pipeline.store.storage import Store, side_by_side
 
 PIECE = 1 << 20  # a request
@@ -18,28 +17,13 @@ FAR = 512 << 10
 PEEK = 4 << 10  # a header, and the ones of a long name before it
 
 
-class WindowFile(io.RawIOBase):
+class WindowFile(SeekableFile):
     """A read-only view of `file` as it is at `file.etag`; of any version if that is ""."""
 
     def __init__(self, store: Store, file: Entry) -> None:
-        super().__init__()
+        super().__init__(file.size)
         self._store, self._file = store, file
-        self._position = 0
         self._start, self._window = 0, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._file.size}[whence]
-        self._position = max(0, start + offset)
-        return self._position
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
         """Fills the buffer as far as the window reaches.

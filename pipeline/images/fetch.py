@@ -95,25 +95,37 @@ def _fetched_in_one_pass(
 ) -> list[Got | ImageError]:
     """The images of rows of one file; for each its bytes, or why there are none."""
     most_bytes = max(MOST_BYTES_A_PIXEL * settings.max_pixels, ALWAYS_FETCHED_BYTES)
-    results: dict[str, Got | ImageError] = {}
+    # Frames of one file are one member, so that a refusal is the row's own.
+    results: list[Got | ImageError | None] = [None] * len(rows)
     wanted: dict[str, str] = {}
+    members: list[str] = []
     whole = ""
-    for row in rows:
+    for place, row in enumerate(rows):
         whole, member = file_and_member(row["uri"])
+        members.append(member)
         try:
             _refuse(row, whole, settings, most_bytes)
         except ImageError as fault:
-            results[member] = fault
+            results[place] = fault
         else:
             wanted[member] = row["etag"]
+    read: Mapping[str, Got | ImageError] = {}
+    missing: StoreError | None = None
     try:
         with about_image(rows[0].get("image_id", ""), rows[0]["uri"]):
-            results |= _bytes_of(whole, wanted, settings, most_bytes) if wanted else {}
+            read = _bytes_of(whole, wanted, settings, most_bytes) if wanted else {}
     except StoreError as fault:
-        if fault.reason is Reason.SOURCE_MISSING and any(row["uri"] != whole for row in rows):
-            return [_named_like_a_part(row, fault, settings) for row in rows]
-        results |= {member: ImageError(fault.reason, str(fault)) for member in wanted}
-    return [results[file_and_member(row["uri"])[1]] for row in rows]
+        read = {member: ImageError(fault.reason, str(fault)) for member in wanted}
+        missing = fault if fault.reason is Reason.SOURCE_MISSING else None
+    return [
+        result
+        or (
+            _named_like_a_part(row, missing, settings)
+            if missing is not None and row["uri"] != whole
+            else read[member]
+        )
+        for row, member, result in zip(rows, members, results, strict=True)
+    ]
 
 
 def _bytes_of(

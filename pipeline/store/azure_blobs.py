@@ -24,7 +24,7 @@ from azure.storage.blob import BlobServiceClient, ContentSettings
 from pipeline.errors import Reason, UsageError
 from pipeline.store.faults import PermanentFault, fault_of_status, tried
 from pipeline.store.hosts import refuse_link_local
-from pipeline.store.objects import Entry, Got, Wanted, is_folder_marker, is_hidden
+from pipeline.store.objects import Entry, Got, Wanted, listed_pages
 from pipeline.store.settings import Access
 
 PAGE = 1000
@@ -45,16 +45,8 @@ class AzureObjects:
         self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None
     ) -> Iterator[list[Entry]]:
         below = self._prefix + (wanted.beginning if wanted else f"{prefix}/" if prefix else "")
-        token: str | None = None
-        while True:
-            page, token = tried(partial(self._page, below, token), f"list az://{self._name}/{below}")
-            yield [
-                entry
-                for entry in page
-                if entry.name and not is_folder_marker(entry) and (hidden or not is_hidden(entry.name))
-            ]
-            if not token:
-                return
+        what = f"list az://{self._name}/{below}"
+        yield from listed_pages(lambda token: tried(partial(self._page, below, token), what), hidden)
 
     def info(self, name: str) -> Entry | None:
         with _faults():

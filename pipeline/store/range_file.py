@@ -14,23 +14,12 @@ _GAP = 64 << 10
 Range = tuple[int, int]  # from the first byte to the one after the last
 
 
-class RangeFile(io.RawIOBase):
-    """A read-only, seekable view of an object of `size` bytes."""
+class SeekableFile(io.RawIOBase):
+    """A read-only file of `size` bytes with a position; what is read is a subclass's matter."""
 
-    def __init__(self, store: Store, name: str, size: int) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self._store, self._name, self._size = store, name, size
-        self._position = 0
-        self._tail_start = max(0, size - _TAIL)
-        self._tail: bytes | None = None
-        self._fetched: dict[int, bytes] = {}  # by the first byte's place
-
-    def fetch(self, ranges: Iterable[Range]) -> None:
-        """Fetches the ranges side by side, near ones in one request, so that `read` finds them here."""
-        before_the_tail = [one for one in ranges if one[0] < self._tail_start]
-        wanted = _joined(before_the_tail)
-        data = side_by_side(lambda one: self._store.read_range(self._name, *one), wanted)
-        self._fetched = {start: part for (start, _), part in zip(wanted, data, strict=True)}
+        self._size, self._position = size, 0
 
     def readable(self) -> bool:
         return True
@@ -43,8 +32,26 @@ class RangeFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = start + offset
+        self._position = max(0, start + offset)
         return self._position
+
+
+class RangeFile(SeekableFile):
+    """A read-only, seekable view of an object of `size` bytes."""
+
+    def __init__(self, store: Store, name: str, size: int) -> None:
+        super().__init__(size)
+        self._store, self._name = store, name
+        self._tail_start = max(0, size - _TAIL)
+        self._tail: bytes | None = None
+        self._fetched: dict[int, bytes] = {}  # by the first byte's place
+
+    def fetch(self, ranges: Iterable[Range]) -> None:
+        """Fetches the ranges side by side, near ones in one request, so that `read` finds them here."""
+        before_the_tail = [one for one in ranges if one[0] < self._tail_start]
+        wanted = _joined(before_the_tail)
+        data = side_by_side(lambda one: self._store.read_range(self._name, *one), wanted)
+        self._fetched = {start: part for (start, _), part in zip(wanted, data, strict=True)}
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")

@@ -19,7 +19,7 @@ from s3fs import S3FileSystem
 from pipeline.errors import UsageError
 from pipeline.store.faults import ShortBody, response_code, tried
 from pipeline.store.hosts import refuse_link_local
-from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Wanted, is_folder_marker, is_hidden
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Wanted, listed_pages
 from pipeline.store.s3_upload import upload
 from pipeline.store.settings import Access
 from pipeline.store.uri import redacted
@@ -46,22 +46,8 @@ class S3Objects:
         self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None
     ) -> Iterator[list[Entry]]:
         below = self._prefix + (wanted.beginning if wanted else f"{prefix}/" if prefix else "")
-        more: dict[str, str] = {}
-        while True:
-            page = tried(partial(self._list, below, more), f"list s3://{self._bucket}/{below}")
-            entries = (
-                Entry(item["Key"][len(self._prefix) :], item["Size"], item["ETag"].strip('"'))
-                for item in page.get("Contents", [])
-                if item["Key"] != self._prefix  # the marker of the folder itself
-            )
-            yield [
-                entry
-                for entry in entries
-                if not is_folder_marker(entry) and (hidden or not is_hidden(entry.name))
-            ]
-            if not page.get("IsTruncated"):
-                return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+        what = f"list s3://{self._bucket}/{below}"
+        yield from listed_pages(lambda token: tried(partial(self._page, below, token), what), hidden)
 
     def info(self, name: str) -> Entry | None:
         try:
@@ -101,11 +87,14 @@ class S3Objects:
     def delete(self, name: str) -> None:
         self._s3.call_s3("delete_object", Bucket=self._bucket, Key=self._prefix + name)
 
-    def _list(self, below: str, more: dict[str, str]) -> dict[str, Any]:
-        page: dict[str, Any] = self._s3.call_s3(
-            "list_objects_v2", Bucket=self._bucket, Prefix=below, MaxKeys=PAGE, **more
-        )
-        return page
+    def _page(self, below: str, token: str | None) -> tuple[list[Entry], str | None]:
+        more = {"ContinuationToken": token} if token else {}
+        page = self._s3.call_s3("list_objects_v2", Bucket=self._bucket, Prefix=below, MaxKeys=PAGE, **more)
+        entries = [
+            Entry(item["Key"][len(self._prefix) :], item["Size"], item["ETag"].strip('"'))
+            for item in page.get("Contents", [])
+        ]
+        return entries, page["NextContinuationToken"] if page.get("IsTruncated") else None
 
     def _put(self, name: str, data: bytes, **condition: str) -> None:
         # One request, so that an object is whole or not there; S3 takes up to 5 GB, a shard has a fiftieth.

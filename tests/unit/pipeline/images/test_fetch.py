@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ImageError, Reason
-from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.images.fetch import FetchSettings, fetched, fetched_together
+from pipeline.images.frame import MOST_FRAMES, frame_uri
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
 from pipeline.store.settings import DEFAULT_ACCESS
@@ -113,3 +114,13 @@ def test_a_name_that_is_not_utf_8(photo: Path) -> None:
     with pytest.raises(ImageError, match="outside the input") as left:
         fetched(row._asdict(), settings(odd.parent))
     assert str(left.value).encode()
+
+
+def test_a_frame_that_is_refused_costs_no_other_of_its_file(photo: Path) -> None:
+    stack = row_of(photo)
+    rows = [stack | {"uri": frame_uri(stack["uri"], number)} for number in (10_000, MOST_FRAMES, 10_001)]
+    for some in (rows, rows[::-1]):
+        results = fetched_together(some, settings(photo.parent), threads=1)
+        assert [isinstance(result, ImageError) for result in results] == [False, True, False]
+        assert results[1].reason is Reason.TOO_LARGE
+        assert results[0].data == results[2].data == b"some bytes"

@@ -30,7 +30,12 @@ def test_every_image_is_as_likely_and_a_seed_chooses_the_same() -> None:
     assert sampled(ROWS, 50, 0).rows == ROWS
 
 
-def test_the_command_measures_a_sample_and_writes_nothing(tmp_path: Path, capsys) -> None:
+def test_the_command_measures_a_sample_and_writes_nothing(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The command sets these for its own process, which the tests after this one share.
+    for name in ("OMP_NUM_THREADS", "PYTHONSAFEPATH"):
+        monkeypatch.setenv(name, "1")
     (tmp_path / "in").mkdir()
     for number in range(3):
         Image.fromarray(np.full((20, 30, 3), number * 80, np.uint8)).save(tmp_path / "in" / f"{number}.png")

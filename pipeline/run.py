@@ -6,13 +6,11 @@ done, and the same command goes on from there.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
 import ray
 import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -21,13 +19,14 @@ from pipeline.cluster.attempts import AttemptLedger, LedgerHandle, Tally, add_wo
 from pipeline.cluster.labeler_pool import CPU_OF_A_TASK, LabelerPool
 from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.cluster.supervise import INTERRUPTED, supervised
-from pipeline.cluster.worker_log import Logged, logged_to
+from pipeline.cluster.worker_log import logged_to
 from pipeline.config import RunConfig
 from pipeline.errors import Interrupted, SamLabelError
 from pipeline.images.fetch import FetchSettings
 from pipeline.inputs.source import Source
 from pipeline.labelling.fetch import fetched_block
 from pipeline.labelling.labeler import Labeler, LabelerSettings, LoadGenerator
+from pipeline.labelling.pending import pending_images
 from pipeline.labelling.sam_generator import sam_generator
 from pipeline.metrics.published import Published, RunMetrics
 from pipeline.metrics.report import RunReport
@@ -35,7 +34,6 @@ from pipeline.metrics.webhook import announced
 from pipeline.output.commits import failed_by_reason
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
-from pipeline.output.pending import PendingPart
 from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
 from pipeline.plan import refuse_other_listing
 from pipeline.program_log import logged_by
@@ -247,13 +245,6 @@ class _Labelling:
             self.config.max_image_pixels,
             in_tiles=bool(self.config.mask.tile_size),
         )
-
-
-def pending_images(parts: pa.Table, store: Store, logged: Logged = nullcontext) -> Iterator[pa.Table]:
-    """The rows of manifest parts that are still to be labelled; each row of `parts` is a PendingPart."""
-    with logged():
-        for part in parts.to_pylist():
-            yield from PendingPart(**part).tables(store)
 
 
 def _ledger(labelers: int) -> LedgerHandle:

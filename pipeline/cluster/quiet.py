@@ -39,12 +39,14 @@ _log = logging.getLogger("sam_label.ray")
 
 @contextmanager
 def quiet_ray() -> Iterator[None]:
-    """Ray is quiet for the while; other code prints where it did."""
+    """Ray is quiet for the while, towards its makers too; other code prints where it did."""
     context = ray.data.DataContext.get_current()
     settings = {name: getattr(context, name) for name in DATA_SETTINGS}
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     # For C++, which would announce the variable itself: see native_stderr_hushed.
     level = os.environ.get("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # On a cluster that reports its use to Ray's makers, Ray Data would add this run, by one more process.
+    reports_use = os.environ.get("RAY_USAGE_STATS_ENABLED", "0")
     try:
         for name, value in DATA_SETTINGS.items():
             setattr(context, name, value)
@@ -52,7 +54,7 @@ def quiet_ray() -> Iterator[None]:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         with (
             warnings.catch_warnings(),
-            environment({"RAY_BACKEND_LOG_LEVEL": level}),
+            environment({"RAY_BACKEND_LOG_LEVEL": level, "RAY_USAGE_STATS_ENABLED": reports_use}),
             redirect_stdout(cast(TextIO, _WithoutRaysNotices(sys.stdout))),
         ):
             # Where a task is placed has no other name yet.

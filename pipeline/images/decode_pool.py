@@ -77,6 +77,12 @@ class DecodePool:
         for _ in range(size):
             self._idle.put(None)
 
+    def start(self) -> None:
+        """Starts all decoders, and waits for none: the first images find them ready."""
+        waiting = [self._idle.get() for _ in range(self.size)]
+        for decoder in waiting:
+            self._idle.put(decoder or _Decoder(self._program, self._limits))
+
     def decode(
         self, data: bytes, frame: int | None = None, reading: PixelReading | None = None
     ) -> DecodedImage:
@@ -96,6 +102,9 @@ class DecodePool:
             except ImageError as fault:
                 if fault.reason is Reason.DECODE_TIMEOUT:
                     decoder = None
+                raise
+            except SamLabelError:
+                decoder = None
                 raise
             finally:
                 self._idle.put(decoder)
@@ -148,7 +157,7 @@ class _Decoder:
     """One child process."""
 
     def __init__(self, program: str, limits: DecodeLimits) -> None:
-        self._limits = limits
+        self._program, self._limits = program, limits
         self._number = 0  # of the last request
         self._process = subprocess.Popen(  # noqa: S603  # our own module, no shell
             [sys.executable, "-P", "-m", program, str(limits.memory_bytes)],
@@ -167,16 +176,24 @@ class _Decoder:
         self._answers = cast(BinaryIO, self._process.stdout)
         self._poll = select.poll()  # not select(), which ends at file descriptor 1024
         self._poll.register(self._answers, select.POLLIN)
+        self._is_ready = False
+
+    def _await_ready(self) -> None:
+        """Returns when the child can decode. Raises: SamLabelError if it does not start."""
+        if self._is_ready:
+            return
         if not self._poll.poll(START_S * 1000) or os.read(self._answers.fileno(), len(READY)) != READY:
             self.kill()
             raise SamLabelError(
-                f"a decoder did not start on {os.uname().nodename}: try `{sys.executable} -m {program} "
-                f"{limits.memory_bytes}` there to see why"
+                f"a decoder did not start on {os.uname().nodename}: try `{sys.executable} -m "
+                f"{self._program} {self._limits.memory_bytes}` there to see why"
             )
+        self._is_ready = True
         with contextlib.suppress(OSError, AttributeError):  # faster where the system allows it
             fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def decode(self, data: bytes, frame: int | None, reading: PixelReading) -> DecodedImage:
+        self._await_ready()
         limits, deadline = self._limits, time.monotonic() + self._limits.timeout_s
         self._number += 1
         how = encoded_how(reading, frame)

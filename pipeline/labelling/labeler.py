@@ -38,7 +38,6 @@ from sam_core.options import MaskOptions
 from sam_core.windows import Windows
 
 Row = dict[str, Any]
-_log = logging.getLogger("sam_label.labeler")
 # What a labeler begins and finishes in one message to the ledger: a fast one would send it hundreds a second,
 # and an order to stop, or progress, may wait no longer than this.
 BEAT_S = 3.0
@@ -107,6 +106,7 @@ class Labeler:
         self._finished: dict[str, str | None] = {}  # why they failed, of images the ledger has not heard of
         self._finished_masks: dict[str, int] = {}
         self._decoders = DecodePool(settings.decoders, settings.decode_limits)
+        self._decoders.start()
         self._opening = Opening(
             self._decoders, settings.decode_limits, bool(settings.mask.tile_size), settings.access
         )

@@ -16,10 +16,8 @@ from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.store.disk import Disk
 from pipeline.store.faults import IO_FAULTS, lacks_credentials, reason_of, tried
 from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Objects, Wanted
-from pipeline.store.s3 import S3Objects
 from pipeline.store.settings import DEFAULT_ACCESS, Access
 from pipeline.store.uri import WEB, Location, location, redacted, split_uri
-from pipeline.store.web import WebObjects
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -154,6 +152,9 @@ class Store:
             case "file":
                 return Disk(self.location.root)
             case "s3":
+                # Clients are imported where they are used: each process of a run pays for its imports.
+                from pipeline.store.s3 import S3Objects
+
                 return S3Objects(self.location.bucket, self.location.prefix, self.access)
             case "gs":
                 gcs = _imported("pipeline.store.gcs", "gs", "gcs")
@@ -164,6 +165,8 @@ class Store:
                     Objects, azure.AzureObjects(self.location.bucket, self.location.prefix, self.access)
                 )
             case scheme:
+                from pipeline.store.web import WebObjects
+
                 return WebObjects(scheme, self.location.bucket, self.access)
 
     def _tried(self, verb: str, name: str, call: Callable[[], T]) -> T:

@@ -1,8 +1,9 @@
 """What counts as an image, and what to pass in place of what does not."""
 
+import sys
+
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
 RgbImage = npt.NDArray[np.uint8]  # [height, width, 3]
@@ -22,18 +23,20 @@ def _is_rgb(image: npt.NDArray[np.generic]) -> bool:
 
 def _advice(image: object) -> tuple[str, str]:
     """What was passed, and what to do about it."""
+    # Not imported here: a process that only checks images would wait two seconds for it.
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(image, torch.Tensor):
+        got = f"a tensor, {str(image.dtype).removeprefix('torch.')} {list(image.shape)}"
+        last = ".permute(1, 2, 0)" if image.ndim == 3 and image.shape[0] == 3 else ""
+        scaled = "(tensor * 255).round().to(torch.uint8)" if image.is_floating_point() else "tensor"
+        hint = " for values in 0..1" if image.is_floating_point() else ""
+        return got, f"pass {scaled}{last}.cpu().numpy(){hint}"
     match image:
         case None:
             return "None", "check that the file was read (cv2.imread gives None for one that it cannot read)"
         case Image.Image():
             size = f"{image.width} x {image.height}"
             return f"a Pillow image ({image.mode}, {size})", 'pass np.array(image.convert("RGB"))'
-        case torch.Tensor():
-            got = f"a tensor, {str(image.dtype).removeprefix('torch.')} {list(image.shape)}"
-            last = ".permute(1, 2, 0)" if image.ndim == 3 and image.shape[0] == 3 else ""
-            scaled = "(tensor * 255).round().to(torch.uint8)" if image.is_floating_point() else "tensor"
-            hint = " for values in 0..1" if image.is_floating_point() else ""
-            return got, f"pass {scaled}{last}.cpu().numpy(){hint}"
         case _:
             got = f"{image!r:.80}" if isinstance(image, str) else f"a {type(image).__name__}"
             return got, 'read the file with np.array(PIL.Image.open(path).convert("RGB"))'

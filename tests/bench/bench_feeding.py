@@ -39,6 +39,8 @@ from pipeline.labelling.labeler import Labeler, LabelerSettings, Row
 from pipeline.output.commands.validate import validate
 from sam_core.masks.image_masks import ImageMasks
 
+IDLE_CPU = 0.3  # of a CPU, that all processes of an idle cluster take together
+
 
 @dataclass(frozen=True)
 class Block:
@@ -150,6 +152,7 @@ def measured(folder: Path, asked: argparse.Namespace, labelers: int) -> Feeding:
             str(asked.sleep_ms),
             *flags,
         ]
+        _wait_until_idle()
         began, cpu_before = time.monotonic(), _cpu_s()
         driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         watch = _Watch(driver)
@@ -164,6 +167,15 @@ def measured(folder: Path, asked: argparse.Namespace, labelers: int) -> Feeding:
         block = Block(**json.loads(line))
         by_labeler[block.labeler].append(block)
     return _figures(list(by_labeler.values()), began, cpu_s, asked, faults)
+
+
+def _wait_until_idle() -> None:
+    """Returns when the cluster is up: its processes have done their own imports."""
+    used = 1.0
+    while used > IDLE_CPU:
+        before = _cpu_s()
+        time.sleep(1)
+        used = _cpu_s() - before
 
 
 class _Watch:

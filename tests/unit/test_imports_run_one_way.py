@@ -69,6 +69,19 @@ def test_masks_need_no_torch() -> None:
     room = ROOT / "sam_core" / "masks"
     modules = [f"sam_core.masks.{path.stem}" for path in sorted(room.glob("[!_]*.py"))]
     assert len(modules) > 5
-    script = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules and 'torch was imported')"
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert not imported_with(modules, "torch")
+
+
+def test_a_run_imports_torch_and_the_stores_clients_only_in_processes_that_use_them() -> None:
+    """Of the seconds that a run takes to start, imports are nearly all: each process pays for its own."""
+    assert not imported_with(["pipeline.run"], "torch", "s3fs", "aiobotocore", "google.cloud", "azure")
+    assert not imported_with(["pipeline.labelling.fetch", "pipeline.labelling.pending"], "torch", "ray.data")
+
+
+def imported_with(modules: list[str], *names: str) -> set[str]:
+    """Those of `names` that a new process has imported once it has the modules."""
+    script = f"import sys, {', '.join(modules)}; print(*({{*{names!r}}} & set(sys.modules)))"
+    command = [sys.executable, "-c", script]
+    return set(
+        subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout.split()
+    )

@@ -7,6 +7,7 @@ import threading
 from contextlib import suppress
 
 import pytest
+from ray._common.usage.usage_lib import usage_stats_enabled
 from ray.data import DataContext
 
 from pipeline.cluster.quiet import native_stderr_hushed, quiet_ray
@@ -33,6 +34,15 @@ def test_all_is_as_it_was_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
         assert state() != before
         raise RuntimeError
     assert state() == before
+
+
+def test_nothing_is_reported_to_rays_makers_unless_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
+    with quiet_ray():
+        assert not usage_stats_enabled()
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
+    with quiet_ray():
+        assert usage_stats_enabled()
 
 
 def state() -> dict[str, object]:

@@ -42,6 +42,12 @@ def pool() -> Iterator[DecodePool]:
     pool.close()
 
 
+def children() -> set[int]:
+    """The processes that this one has started, and that live."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return {int(pid) for children in lists for pid in children.read_text().split()}
+
+
 def reason_of(pool: DecodePool, data: bytes) -> tuple[Reason, str]:
     with pytest.raises(ImageError) as caught:
         pool.decode(data)
@@ -158,8 +164,21 @@ def test_the_scale_and_its_range_cross_the_pipe() -> None:
 
 
 def test_a_decoder_that_does_not_start_is_no_fault_of_the_image() -> None:
-    with pytest.raises(SamLabelError, match="did not start"):
-        DecodePool(1, LIMITS, "no_such_program").decode(png())
+    pool = DecodePool(1, LIMITS, "no_such_program")
+    pool.start()
+    for _ in range(2):
+        with pytest.raises(SamLabelError, match="did not start"):
+            pool.decode(png())
+
+
+def test_decoders_that_were_started_before_are_those_that_decode() -> None:
+    own = DecodePool(2, LIMITS)
+    own.start()
+    started = children()
+    assert len(started) >= 2
+    assert own.decode(png(8)).image_HW3.shape == (8, 8, 3)
+    assert children() == started
+    own.close()
 
 
 def test_the_time_a_decoder_takes_to_start_is_not_the_images() -> None:
@@ -180,10 +199,9 @@ def test_an_image_that_eats_memory_is_stopped_by_the_limit(poisonable: DecodePoo
 
 def test_a_decoder_that_was_killed_between_two_images_is_replaced(pool: DecodePool) -> None:
     pool.decode(png())
-    for child in Path("/proc/self/task").glob("*/children"):
-        for pid in child.read_text().split():
-            if b"pipeline.images.decode_child" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(int(pid), signal.SIGKILL)
+    for pid in children():
+        if b"pipeline.images.decode_child" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
     assert pool.decode(png()).image_HW3.shape == (32, 32, 3)
 
 

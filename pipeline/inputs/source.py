@@ -13,15 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from pathlib import Path
 
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.images.names import instead_of, says_other
-from pipeline.inputs.braces import has_braces
 from pipeline.inputs.files import Files
-from pipeline.inputs.folder import Folder
-from pipeline.inputs.kinds import LeftOut, is_container, lance_folder, rows_of_file
+from pipeline.inputs.files_at import files_at
+from pipeline.inputs.kinds import LeftOut, is_container, rows_of_file
 from pipeline.inputs.lists.given import (
     STANDARD_INPUT,
     STANDARD_INPUT_PLACE,
@@ -31,10 +29,9 @@ from pipeline.inputs.lists.given import (
 )
 from pipeline.inputs.lists.image_list import ImageList
 from pipeline.inputs.matches import Matches
-from pipeline.inputs.named_files import NamedFiles
 from pipeline.inputs.one_file import OneFile
 from pipeline.inputs.options import DEFAULT, SourceOptions
-from pipeline.inputs.pattern import has_glob, is_pattern
+from pipeline.inputs.pattern import is_pattern
 from pipeline.inputs.same_bytes import SameBytes
 from pipeline.inputs.selection import Selection
 from pipeline.inputs.skipped import Skipped, Why
@@ -42,7 +39,6 @@ from pipeline.inputs.verdict import starts_as_image, why_left_out
 from pipeline.output.format.duplicates import Duplicate
 from pipeline.output.format.manifest import ManifestRow, sorted_rows
 from pipeline.store.objects import Entry
-from pipeline.store.settings import Access
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
 
@@ -80,7 +76,7 @@ class Source:
         if url == STANDARD_INPUT:
             piped = list_of_standard_input(options, output)
             return cls(str(STANDARD_INPUT_PLACE), OneFile(piped.store, piped.file), options, image_list=piped)
-        files = _files_at(url, options.access)
+        files = files_at(url, options.access)
         if isinstance(files, OneFile) and not starts_as_image(files.store, files.file):
             images = list_of_file(files.store, files.file, options, output)
             if images is not None:
@@ -224,51 +220,6 @@ class Source:
             f"no image was found in {redacted(self.url)} (other files: {self.skipped_files:,}, "
             f"links out of it: {self.skipped_links:,}); {hint}"
         )
-
-
-def _files_at(url: str, access: Access) -> Files:
-    """A file or a folder of that very name goes before a pattern. Raises: as `Source.at`."""
-    store = Store.at(url, access)
-    whole, name = Store.of_uri(store.url, access)
-    # in the URL of a web page * and ? are what they are
-    may_be_pattern = is_pattern(name) if store.is_listable else has_braces(name)
-    # a slash at the end means the folder, as in a shell
-    file = whole.info(name) if name and not url.endswith("/") else None
-    if file is not None and not _hides_a_folder(file, store):
-        return OneFile(whole, file)
-    if table := lance_folder(whole, name.rstrip("/")):
-        return OneFile(whole, table)
-    is_folder = Path(store.location.root or "/").is_dir() if store.is_local else not may_be_pattern
-    if is_folder or (may_be_pattern and not store.is_local and next(store.list(), None) is not None):
-        return Folder(store)
-    if may_be_pattern:
-        return _matches(whole, f"{name}/**" if url.endswith("/") else name)
-    raise UsageError(f"there is no file or folder {redacted(url)}; name one that holds images")
-
-
-def _matches(whole: Store, pattern: str) -> Files:
-    if not has_glob(pattern):
-        return NamedFiles(whole, pattern)
-    matches = Matches.of(whole, pattern)
-    folder = matches.store.location.root or "/"
-    if whole.is_local and not Path(folder).is_dir():
-        raise UsageError(
-            f"there is no folder {redacted(folder)}, in which the pattern looks; name one that holds images"
-        )
-    return matches
-
-
-def _hides_a_folder(file: Entry, folder: Store) -> bool:
-    """Whether an object is only the marker of a folder of the same name, which an object store allows.
-
-    Raises: UsageError if it has bytes of its own, so that either may be meant.
-    """
-    if folder.is_local or not folder.is_listable or next(folder.list(), None) is None:
-        return False
-    if file.size:
-        place = redacted(folder.url)
-        raise UsageError(f"{place} is an object and a folder too; name {place}/ for the folder")
-    return True
 
 
 def _refuse_other_kinds(file: Entry, url: str) -> None:

@@ -16,6 +16,7 @@ from PIL import AvifImagePlugin, Image, ImageFile, features
 
 from pipeline.errors import ImageError, Reason
 from pipeline.images.geo_tags import Transform
+from pipeline.images.heic import INSTALL, is_heic_read, stored_heic
 from pipeline.images.image_format import DECODED_FORMATS, HEADER_BYTES, image_format, is_cut_off
 from pipeline.images.jpeg_end import ended_jpeg, lacks_end
 from pipeline.images.netpbm import netpbm_samples
@@ -42,10 +43,12 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a thread a core would not fit a decod
 
 # Formats that a build of Pillow may lack, as `features` calls them.
 _CODECS = {"AVIF": "avif", "JPEG2000": "jpg_2000"}
-# What Pillow says of files that may be sound.
+_READERS = {"TIFF": stored_tiff, "HEIC": stored_heic}  # besides Pillow's own
+# What Pillow and libheif say of files that may be sound.
 _UNSUPPORTED = re.compile(r"unsupported|not (yet )?supported|cannot handle|unknown (pixel|raw) mode", re.I)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_CUT_OFF = re.compile(r"truncated|not enough image data|reached EOF", re.I)
+_CUT_OFF = re.compile(r"truncated|not enough image data|reached EOF|end of file|insufficient input", re.I)
+_BEYOND_LIMIT = re.compile(r"security limit", re.I)  # of libheif's own
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def _decoded(data: bytes, name: str, asked: Asked) -> DecodedImage:
     # Pillow's limit guards the frames too. A TIFF's page is measured, and its bytes may pass as a wider one.
     limit = NONE if name == "TIFF" else asked.max_pixels
     with _fault_of_file(data, name), pillow_limit(limit):
-        stored = stored_tiff(data, asked) if name == "TIFF" else _stored(data, name, asked)
+        stored = _READERS[name](data, asked) if name in _READERS else _stored(data, name, asked)
         pixel_scale = pixel_range = None
         rgb = stored.pixels
         if isinstance(rgb, Samples):
@@ -161,6 +164,8 @@ def _decoded_format(data: bytes) -> str:
     name = image_format(data[:HEADER_BYTES])
     if name is None:
         raise ImageError(Reason.NOT_AN_IMAGE, f"no image format begins with {data[:SHOWN_BYTES]!r}")
+    if name == "HEIC" and not is_heic_read():
+        raise ImageError(Reason.UNSUPPORTED, f"HEIC is not read without a package; {INSTALL}")
     codec = _CODECS.get(name)
     if name not in DECODED_FORMATS or (codec is not None and not features.check(codec)):
         readable = ", ".join(sorted(DECODED_FORMATS - {name}))
@@ -200,6 +205,8 @@ def _fault_of_file(data: bytes, name: str) -> Iterator[None]:
         reason = Reason.CORRUPT
         if is_cut_off(data, name) or _CUT_OFF.search(why):
             reason = Reason.TRUNCATED
+        elif _BEYOND_LIMIT.search(why):
+            reason = Reason.TOO_LARGE
         elif _UNSUPPORTED.search(why):
             reason = Reason.UNSUPPORTED
         raise ImageError(reason, f"{name} of {len(data)} bytes: {why}") from fault

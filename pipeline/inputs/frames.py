@@ -1,8 +1,8 @@
 """How many frames a file has, read from as little of it as its format allows, and the rows they become.
 
 A TIFF's pages stand in a chain of tags, an APNG's and an AVIF sequence's number in a header, a HEIC's images
-in a table: a few short reads. A WebP names the length of each frame, which is skipped. A GIF names none: it is
-read from end to end.
+in a table: a few short reads. A WebP names the length of each frame, which is skipped. A GIF names none: it
+is read from end to end.
 A format is known by the first bytes; files whose names say that they hold one frame (`.jpg`, `.bmp`) are not
 asked.
 

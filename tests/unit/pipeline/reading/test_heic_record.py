@@ -1,4 +1,4 @@
-"""A labelled HEIC is found again: by readers of the dataset, by exports that copy it, by plans that count it."""
+"""A labelled HEIC is found again: by readers, by exports that copy it, by plans that count it."""
 
 from pathlib import Path
 

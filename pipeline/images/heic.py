@@ -34,7 +34,7 @@ def heic_size(data: bytes) -> tuple[int, int]:
 def stored_heic(data: bytes, asked: Asked) -> Stored:
     """A HEIC's image: the one that viewers show, or the one of a number, from 0 in the file's order.
 
-    Raises: ImageError, UnknownModeError, MemoryError, and whatever libheif makes of a
+    Raises: ImageError, UnknownModeError, and whatever libheif makes of a
         hostile file.
     """
     import pillow_heif
@@ -49,10 +49,7 @@ def stored_heic(data: bytes, asked: Asked) -> Stored:
         raise no_frame(number, frames)
     image = file[number]
     refuse_size(*image.size, asked.max_pixels)
-    try:
-        body, mode = image.data, image.mode
-    except OSError as fault:  # libheif could not allocate; the file is in memory already
-        raise MemoryError(str(fault)) from fault
+    body, mode = image.data, image.mode
     refuse_size(*image.size, asked.max_pixels)  # the pictures within may be larger than their frame says
     if ";" in mode:
         return Stored(_samples(body, mode, image.size), True, 1, True, frames)

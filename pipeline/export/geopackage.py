@@ -92,13 +92,11 @@ class GeoPackage:
     @contextmanager
     def _file_here(self, split: str) -> Iterator[Path]:
         """A place for the file while it is made: beside where it will be, if that is on a disk."""
-        store, name = (
-            self.destination.store,
-            f"{TEMPORARY}{self.destination.file_of(split)}-{uuid.uuid4().hex}.gpkg",
-        )
+        store = self.destination.store
+        name = f"{TEMPORARY}{self.destination.file_of(split)}-{uuid.uuid4().hex}.gpkg"
         if not store.is_local:
-            with tempfile.TemporaryDirectory() as folder:
-                yield Path(folder, name)
+            with tempfile.TemporaryDirectory() as elsewhere:
+                yield Path(elsewhere, name)
             return
         folder = Path(store.location.root or "/")
         try:

@@ -1,4 +1,4 @@
-"""A scene of gigapixels through the stages of a labeler, with the bundled model: peak memory of its processes.
+"""A scene of gigapixels through a labeler's stages, with the bundled model: peak memory of the processes.
 
 The scene is a GeoTIFF of 16-bit samples in tiles of 512, compressed, written tile by tile. Few points are
 asked for, so that most of the time is the encoder's. The last line is JSON.

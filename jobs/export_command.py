@@ -39,5 +39,6 @@ _NEXT = {
     "png": "read masks/*.png; a pixel's value is its mask's in tables/*.csv (docs/export.md)",
     "webdataset": "webdataset.WebDataset over DEST/*.tar (docs/export.md)",
     "geojson": "open DEST/*.geojson in QGIS or GeoPandas (docs/export.md)",
+    "geopackage": "open DEST in QGIS or GeoPandas (docs/export.md)",
     "lance": "lance.dataset(DEST) (docs/export.md)",
 }

@@ -4,7 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-ExportFormat = Literal["coco", "sa1b", "yolo", "png", "webdataset", "lance", "geojson"]
+ExportFormat = Literal["coco", "sa1b", "yolo", "png", "webdataset", "lance", "geojson", "geopackage"]
+# Forms that are one file, by how its name ends.
+FILE_FORMATS: dict[str, ExportFormat] = {".json": "coco", ".gpkg": "geopackage"}
 ImagesAs = Literal["copy", "link", "reference"]
 SPLIT_NAMES = ("train", "val", "test")
 
@@ -17,7 +19,7 @@ class ExportConfig(BaseModel):
     output: str = Field(min_length=1, description="Dataset that a run has written: a folder or a URL.")
     dest: str = Field(
         min_length=1,
-        description="Where to: a new folder or URL, or a new file that ends in .json for COCO as one file.",
+        description="Where to: a new folder or URL, or a new file: .json for COCO, .gpkg for a GeoPackage.",
     )
     format: ExportFormat = Field(default="coco", description="Which form.")
     images: ImagesAs | None = Field(

@@ -37,7 +37,7 @@ class Coco:
     def claim(self) -> Claim:
         if not self.destination.file:
             return Claim()
-        return Claim((self._images,), tuple(map(self._file, self.splits)))
+        return Claim((self._images,), tuple(map(self.destination.file_of, self.splits)))
 
     def image_path(self, record: Record, suffix: str) -> str:
         return f"{self._images}/{record.name}{suffix}"
@@ -59,7 +59,7 @@ class Coco:
 
     def end(self, last: Part, kept: Pieces) -> None:
         for split in self.splits if self.destination.file else ():
-            last.publish_chunks(self._file(split), self._chunks(split, kept))
+            last.publish_chunks(self.destination.file_of(split), self._chunks(split, kept))
 
     def piece(self, part: int, split: str, kind: str, number: int) -> str:
         """The name of a piece of text."""
@@ -69,10 +69,6 @@ class Coco:
     def _images(self) -> str:
         stem = PurePosixPath(self.destination.file).stem
         return f"{stem}-images" if stem else "images"
-
-    def _file(self, split: str) -> str:
-        path = PurePosixPath(self.destination.file)
-        return f"{path.stem}-{split}{path.suffix}" if split else path.name
 
     def _file_name(self, image: ExportedImage) -> str:
         return image.path.removeprefix(f"{self._images}/") if image.path else image.record.name

@@ -12,11 +12,12 @@ import glob
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.export.counts import Counts
+from pipeline.export_config import FILE_FORMATS
 from pipeline.store.disk import TEMPORARY
 from pipeline.store.storage import Store, side_by_side
 from pipeline.store.uri import Location, location
@@ -50,16 +51,24 @@ class Destination:
 
     @classmethod
     def at(cls, url: str) -> "Destination":
-        """The place that a URL or a path names; one that ends in .json is a file. Raises: UsageError."""
+        """The place that a URL or a path names; one that ends in .json or .gpkg is a file.
+
+        Raises: UsageError.
+        """
         place = location(url)
         folder, _, name = place.root.rpartition("/")
-        is_file = place.root.endswith(".json") and (folder or place.scheme == "file")
+        is_file = place.root.endswith(tuple(FILE_FORMATS)) and (folder or place.scheme == "file")
         destination = cls(
             Store(Location(place.scheme, folder) if is_file else place), name if is_file else ""
         )
         if not destination.store.is_writable:
             raise UsageError(f"{place} can only be read; name a folder or an s3:// prefix to export to")
         return destination
+
+    def file_of(self, split: str) -> str:
+        """The name of a split's file: `map-train.gpkg` of `map.gpkg`."""
+        path = PurePosixPath(self.file)
+        return f"{path.stem}-{split}{path.suffix}" if split else path.name
 
     @property
     def location(self) -> Location:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
+from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.errors import UsageError
@@ -16,6 +17,7 @@ from pipeline.export.counts import Counts
 from pipeline.export.destination import Destination, Mark
 from pipeline.export.form import Form, Part
 from pipeline.export.geojson import GeoJson
+from pipeline.export.geopackage import GeoPackage
 from pipeline.export.images import placed, refuse_impossible
 from pipeline.export.lance import Lance, lance_schema
 from pipeline.export.png import Png
@@ -24,7 +26,7 @@ from pipeline.export.sa1b import Sa1b
 from pipeline.export.webdataset import WebDataset
 from pipeline.export.where import parsed_where
 from pipeline.export.yolo import Yolo
-from pipeline.export_config import ExportConfig
+from pipeline.export_config import FILE_FORMATS, ExportConfig
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import SCHEMA
@@ -90,9 +92,12 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
 
 
 def _form(config: ExportConfig, dataset: Dataset, destination: Destination) -> Form:
-    if destination.file and config.format != "coco":
+    if destination.file and config.format != (
+        fitting := FILE_FORMATS[PurePosixPath(destination.file).suffix]
+    ):
         raise UsageError(
-            f"--format {config.format} writes a folder, not the file {destination.url}; only coco is one file"
+            f"--format {config.format} does not write the file {destination.url}; name another place, or "
+            f"give --format {fitting}"
         )
     splits = tuple(config.shares) or ("",)
     match config.format:
@@ -113,6 +118,8 @@ def _form(config: ExportConfig, dataset: Dataset, destination: Destination) -> F
             return WebDataset()
         case "geojson":
             return GeoJson()
+        case "geopackage":
+            return GeoPackage(destination, splits)
         case "lance":
             return Lance(destination, lance_schema(dataset.identity.schema))
 

@@ -6,28 +6,23 @@ the edges of pixels, and each corner is turned from the image's system into it.
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.errors import UsageError
 from pipeline.export.destination import Claim
 from pipeline.export.form import ExportedImage, Part
-from pipeline.export.record import Record, shortest
+from pipeline.export.map_shapes import Projection, map_shapes
+from pipeline.export.record import Record
 from pipeline.export_config import ImagesAs
-from sam_core.masks.decode import decoded_masks
-from sam_core.masks.outline import rings
 
 WGS84 = "EPSG:4326"
 DIGITS = 7  # a centimetre
 INSTALL = "install sam-label[geo] to export masks to map coordinates"
-
-Points = npt.NDArray[np.float64]  # x, y or longitude, latitude; [N, 2]
-ToDegrees = Callable[[Points], Points]
 
 
 @dataclass(frozen=True)
@@ -76,49 +71,28 @@ def _chunks(record: Record) -> Iterator[bytes]:
 
 def features(record: Record) -> Iterator[dict[str, Any]]:
     """The masks that have a pixel as GeoJSON's features, of an image with a place on earth."""
-    masks, to_degrees = record.masks, degrees_of(record.crs or WGS84)
-    transform = np.array(record.geo_transform)
-    columns = zip(
-        record.mask_numbers,
-        masks.area.tolist(),
-        shortest(masks.predicted_iou),
-        shortest(masks.stability_score),
-        masks.box_xyxy().astype(int).tolist(),
-        strict=True,
-    )
-    for index, (number, area, predicted_iou, stability_score, (x0, y0, x1, y1)) in enumerate(columns):
-        if not area:
-            continue
-        window = (x0, y0, x1 + 1, y1 + 1)
-        mask_HW = decoded_masks([masks.counts[index]], masks.height, masks.width, window)[0]
-        corner_2 = np.array([x0, y0])
-        polygons = [
-            [
-                _ring(to_degrees(_on_the_map(ring_N2 + corner_2, transform)), is_outer=place == 0)
-                for place, ring_N2 in enumerate(part)
-            ]
-            for part in rings(mask_HW)
-        ]
+    for shape in map_shapes(record, degrees_of(record.crs or WGS84)):
+        polygons = [[np.round(ring_N2, DIGITS).tolist() for ring_N2 in part] for part in shape.parts]
         is_one = len(polygons) == 1
         yield {
             "type": "Feature",
-            "id": number,
+            "id": shape.number,
             "geometry": {
                 "type": "Polygon" if is_one else "MultiPolygon",
                 "coordinates": polygons[0] if is_one else polygons,
             },
             "properties": {
-                "predicted_iou": predicted_iou,
-                "stability_score": stability_score,
-                "area": area,  # pixels
-                "area_on_map": round(area * abs(float(_determinant(transform))), 6),  # in the CRS's own unit
+                "predicted_iou": shape.predicted_iou,
+                "stability_score": shape.stability_score,
+                "area": shape.area,
+                "area_on_map": shape.area_on_map,
                 "crs": record.crs,
             },
         }
 
 
 @cache
-def degrees_of(crs: str) -> ToDegrees:
+def degrees_of(crs: str) -> Projection:
     """What turns points of a coordinate system into longitudes and latitudes.
 
     Raises: UsageError if there is no such system.
@@ -133,27 +107,3 @@ def degrees_of(crs: str) -> ToDegrees:
     except CRSError as fault:
         raise UsageError(f"{crs} is no coordinate system that pyproj knows ({fault})") from fault
     return lambda points_N2: np.stack(transformer.transform(points_N2[:, 0], points_N2[:, 1]), axis=1)
-
-
-def _on_the_map(points_N2: npt.NDArray[np.int64], transform: Points) -> Points:
-    """Columns and rows of pixels' corners as x and y of the image's coordinate system."""
-    return np.stack(
-        [
-            transform[0] + points_N2 @ transform[1:3],
-            transform[3] + points_N2 @ transform[4:6],
-        ],
-        axis=1,
-    )
-
-
-def _determinant(transform: Points) -> float:
-    return float(transform[1] * transform[5] - transform[2] * transform[4])
-
-
-def _ring(points_N2: Points, is_outer: bool) -> list[list[float]]:
-    """A closed ring: an outer one against the clock, a hole's with it."""
-    x, y = (points_N2 - points_N2[0]).T
-    is_against_the_clock = float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) > 0
-    turned = points_N2 if is_against_the_clock == is_outer else points_N2[::-1]
-    rounded: list[list[float]] = np.round(turned, DIGITS).tolist()
-    return [*rounded, rounded[0]]

@@ -38,8 +38,9 @@ SUFFIXES = {
     "PPM": ".ppm",
     "AVIF": ".avif",
     "JPEG2000": ".jp2",
+    "HEIC": ".heic",
 }
-_KNOWN_SUFFIXES = {*SUFFIXES.values(), ".jpeg", ".tiff", ".pgm", ".pbm", ".pnm"}
+_KNOWN_SUFFIXES = {*SUFFIXES.values(), ".jpeg", ".tiff", ".pgm", ".pbm", ".pnm", ".heif", ".hif"}
 # The image was small enough for the run that labelled it.
 _ANY_PIXELS = 1 << 62
 _AS_LABELLED = FetchSettings(root=None, access=DEFAULT_ACCESS, max_pixels=_ANY_PIXELS)

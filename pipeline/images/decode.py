@@ -16,6 +16,7 @@ from PIL import AvifImagePlugin, Image, ImageFile, features
 
 from pipeline.errors import ImageError, Reason
 from pipeline.images.geo_tags import Transform
+from pipeline.images.heic import INSTALL, is_heic_read, stored_heic
 from pipeline.images.image_format import DECODED_FORMATS, HEADER_BYTES, image_format, is_cut_off
 from pipeline.images.jpeg_end import ended_jpeg, lacks_end
 from pipeline.images.netpbm import netpbm_samples
@@ -37,15 +38,21 @@ from pipeline.images.tiff_image import stored_tiff
 from pipeline.images.tiff_tags import UnreadLayoutError
 from pipeline.pixel_reading import AS_STORED, PixelReading
 
+# Measured: 10 bytes a pixel of grey, 20 of RGB, 25 of RGBA; its samples are 32-bit.
+OPENJPEG_BYTES_A_PIXEL = 6
+OPENJPEG_BYTES_A_SAMPLE = 5
 SHOWN_BYTES = 16  # of a file that is no image: enough to know a web page or an archive again
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a thread a core would not fit a decoder's memory
 
 # Formats that a build of Pillow may lack, as `features` calls them.
 _CODECS = {"AVIF": "avif", "JPEG2000": "jpg_2000"}
-# What Pillow says of files that may be sound.
+_READERS = {"TIFF": stored_tiff, "HEIC": stored_heic}  # besides Pillow's own
+# What Pillow and libheif say of files that may be sound.
 _UNSUPPORTED = re.compile(r"unsupported|not (yet )?supported|cannot handle|unknown (pixel|raw) mode", re.I)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_CUT_OFF = re.compile(r"truncated|not enough image data|reached EOF", re.I)
+_CUT_OFF = re.compile(r"truncated|not enough image data|reached EOF|end of file|insufficient input", re.I)
+_OUT_OF_MEMORY = re.compile(r"out of memory|allocating \d+ bytes failed", re.I)
+_BEYOND_LIMIT = re.compile(r"security limit", re.I)  # of libheif's own
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ def _decoded(data: bytes, name: str, asked: Asked) -> DecodedImage:
     # Pillow's limit guards the frames too. A TIFF's page is measured, and its bytes may pass as a wider one.
     limit = NONE if name == "TIFF" else asked.max_pixels
     with _fault_of_file(data, name), pillow_limit(limit):
-        stored = stored_tiff(data, asked) if name == "TIFF" else _stored(data, name, asked)
+        stored = _READERS[name](data, asked) if name in _READERS else _stored(data, name, asked)
         pixel_scale = pixel_range = None
         rgb = stored.pixels
         if isinstance(rgb, Samples):
@@ -132,6 +139,8 @@ def _stored(data: bytes, name: str, asked: Asked) -> Stored:
     refuse_size(*image.size, asked.max_pixels)
     if asked.frame:
         return _later_frame(image, asked.frame)
+    if name == "JPEG2000":
+        _refuse_without_room(image)
     samples, is_deep = None, True
     if name == "PNG":
         samples = png_samples(data, image)
@@ -142,6 +151,12 @@ def _stored(data: bytes, name: str, asked: Asked) -> Stored:
     pixels = rgb_image(image) if samples is None else samples
     frames = int(getattr(image, "n_frames", 1))  # after the pixels: counting moves on to other frames
     return Stored(pixels, is_deep, _exif_orientation(image), False, frames)
+
+
+def _refuse_without_room(image: Image.Image) -> None:
+    """Raises MemoryError if this process may not take what OpenJPEG needs, which it calls a broken file."""
+    bytes_a_pixel = OPENJPEG_BYTES_A_PIXEL + OPENJPEG_BYTES_A_SAMPLE * len(image.getbands())
+    np.empty(bytes_a_pixel * image.width * image.height, np.uint8)
 
 
 def _later_frame(image: ImageFile.ImageFile, frame: int) -> Stored:
@@ -161,6 +176,8 @@ def _decoded_format(data: bytes) -> str:
     name = image_format(data[:HEADER_BYTES])
     if name is None:
         raise ImageError(Reason.NOT_AN_IMAGE, f"no image format begins with {data[:SHOWN_BYTES]!r}")
+    if name == "HEIC" and not is_heic_read():
+        raise ImageError(Reason.UNSUPPORTED, f"HEIC is not read without a package; {INSTALL}")
     codec = _CODECS.get(name)
     if name not in DECODED_FORMATS or (codec is not None and not features.check(codec)):
         readable = ", ".join(sorted(DECODED_FORMATS - {name}))
@@ -196,10 +213,14 @@ def _fault_of_file(data: bytes, name: str) -> Iterator[None]:
     except MemoryError:
         raise  # a limit of the process, not a fault of the file: for whoever set it
     except Exception as fault:  # told apart by stage, see the module's docstring
+        if _OUT_OF_MEMORY.search(str(fault)):
+            raise MemoryError(str(fault)) from fault
         why = _ADDRESS.sub("", f"{type(fault).__name__}: {fault}")  # equal files give equal messages
         reason = Reason.CORRUPT
         if is_cut_off(data, name) or _CUT_OFF.search(why):
             reason = Reason.TRUNCATED
+        elif _BEYOND_LIMIT.search(why):
+            reason = Reason.TOO_LARGE
         elif _UNSUPPORTED.search(why):
             reason = Reason.UNSUPPORTED
         raise ImageError(reason, f"{name} of {len(data)} bytes: {why}") from fault

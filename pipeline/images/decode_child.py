@@ -46,7 +46,10 @@ def serve(requests: BinaryIO, answers: BinaryIO, decode: Decode = decoded_image)
         except ImageError as fault:
             _answer(answers, number, {"reason": fault.reason.value, "message": str(fault)})
         except MemoryError:
-            message = "decoding it needs more memory than a decoder may take"
+            message = (
+                "decoding it needs more memory than a decoder may take; raise max_image_pixels, with which "
+                "that grows, or save it in another format"
+            )
             _answer(answers, number, {"reason": Reason.TOO_LARGE.value, "message": message})
         else:
             height, width, _ = decoded.image_HW3.shape

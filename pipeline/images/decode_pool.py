@@ -30,7 +30,9 @@ from pipeline.pixel_reading import AS_STORED, PixelReading
 MOST_ATTEMPTS = 3
 START_S = 120.0  # NumPy and Pillow from a slow network disk, with many labelers starting at once
 END_S = 5.0  # in which a child that has closed its pipe ends; an ordinary death takes milliseconds
-BYTES_A_PIXEL = 24  # 16-bit RGB as bytes, as samples and as RGB, with a copy of each, all alive at once
+# 16-bit RGB as bytes, as samples and as RGB, with a copy of each, all alive at once. OpenJPEG takes 20 for
+# RGB and 25 for RGBA, libheif 12 and for deep samples 22; BASE_BYTES has room for the rest and for the file.
+BYTES_A_PIXEL = 24
 MOST_FACT_BYTES = 1 << 20  # of JSON: a message may quote what the file says
 PIPE_BYTES = 1 << 20  # the most an ordinary Linux user may ask for
 REASONS_OF_A_DECODER = frozenset(

@@ -53,7 +53,7 @@ _FORMAT_BY_BRAND = {
 }
 _GENERIC_BRANDS = frozenset({b"heif", b"mif1", b"mif2", b"mif3", b"msf1", b"miaf"})
 
-DECODED_FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000"})
+DECODED_FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "HEIC"})
 
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 # Magic number and width, or a comment before it: "P1" alone begins many a text.
@@ -106,7 +106,7 @@ def is_cut_off(data: bytes, name: str) -> bool:
             return len(data) < 12 or struct.unpack_from("<I", data, 4)[0] + 8 > len(data)
         case "BMP":
             return len(data) < 26 or struct.unpack_from("<I", data, 2)[0] > len(data)
-        case "AVIF":
+        case "AVIF" | "HEIC":
             return _iso_boxes_end(data) > len(data)
     # The parts of a TIFF stand in any order, and a PPM names no length: the decoder's message decides.
     return False

@@ -42,12 +42,27 @@ def percentiles_of_counts(
         return None
     found = []
     for percentile in (first, last):
-        rank = min(count, max(1, math.ceil(percentile / 100 * count)))
+        rank = _rank(percentile, count)
         bin_ = int(np.searchsorted(ends, rank))
         before = int(ends[bin_ - 1]) if bin_ else 0
         low = int(np.searchsorted(np.cumsum(lower(bin_)), rank - before))
         found.append(_value(bin_ << 16 | low))
     return found[0], found[1]
+
+
+def percentiles_of_values(counts: Counts, first: float, last: float) -> tuple[float, float] | None:
+    """As `percentiles`, of whole numbers of 16 bits: how many samples have each value says it all."""
+    ends = np.cumsum(counts)
+    count = int(ends[-1])
+    if not count:
+        return None
+    low, high = (int(np.searchsorted(ends, _rank(percentile, count))) for percentile in (first, last))
+    return float(low), float(high)
+
+
+def value_counts(values: np.ndarray) -> Counts:
+    """How many samples have each value; uint8 or uint16 [N]."""
+    return np.bincount(values, minlength=BINS)
 
 
 def upper_counts(values: np.ndarray) -> Counts:
@@ -59,6 +74,10 @@ def lower_counts(values: np.ndarray, bin_: int) -> Counts:
     """How many samples of a bin have each value of their lower 16 bits."""
     keys = _keys(values)
     return np.bincount(keys[keys >> 16 == bin_] & (BINS - 1), minlength=BINS)
+
+
+def _rank(percentile: float, count: int) -> int:
+    return min(count, max(1, math.ceil(percentile / 100 * count)))
 
 
 def _sum(counts: Iterable[Counts]) -> Counts:

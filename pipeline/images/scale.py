@@ -15,10 +15,11 @@ import base64
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from pipeline.images.percentile import BINS, lower_counts, percentiles, upper_counts
+from pipeline.images.percentile import BINS, lower_counts, percentiles, upper_counts, value_counts
 from pipeline.images.tiff_tags import UNSIGNED, TiffTags
 
 CHUNK_SAMPLES = 1 << 20  # converted at once, in float64: 8 MB
@@ -85,8 +86,10 @@ def _percentile_range(samples: Samples, scale: str) -> tuple[float, float] | Non
 def _counts(samples: Samples, of: str) -> str:
     """What percentiles need of a window of a scene (`pipeline.images.scene`), as text."""
     counts = np.zeros(BINS, np.int64)
+    passes = {"values": value_counts, "upper": upper_counts}
+    counted = passes[of] if of in passes else partial(lower_counts, bin_=int(of))
     for values in _valid_samples(samples):
-        counts += upper_counts(values) if of == "upper" else lower_counts(values, int(of))
+        counts += counted(values)
     return base64.b85encode(zlib.compress(counts.tobytes(), 1)).decode()
 
 

@@ -2,7 +2,7 @@
 
 A window's strips or tiles are fetched, and decoded by a decoder as any image is. What becomes black and white
 is of the whole scene: with a scale that goes by its own samples, they are all read once for their range, and
-three times for percentiles, before the first window is labelled.
+for percentiles of more than 16 bits three times, before the first window is labelled.
 """
 
 import base64
@@ -17,7 +17,7 @@ from pipeline.errors import ImageError, Reason, StoreError
 from pipeline.images.decode import DecodedImage
 from pipeline.images.decode_pool import DecodePool
 from pipeline.images.geo_tags import Transform, crs, geo_transform
-from pipeline.images.percentile import BINS, percentiles_of_counts
+from pipeline.images.percentile import BINS, percentiles_of_counts, percentiles_of_values
 from pipeline.images.scale import has_type_range, range_text
 from pipeline.images.stored import EXIF_ORIENTATION
 from pipeline.images.tiff_blocks import XYXY, Blocks
@@ -81,19 +81,21 @@ class Scene:
         if tags.bits[0] <= 8 or scale[:1] not in "fap" or (scale == "full" and has_type_range(tags)):
             return self
         if scale.startswith("percentile"):
-            _, first, last = scale.split(":")
-            found = percentiles_of_counts(
-                lambda: self._counted("upper"),
-                lambda bin_: self._counted(str(bin_)),
-                float(first),
-                float(last),
-            )
+            found = self._percentiles(*map(float, scale.split(":")[1:]))
         else:
             for _ in self._pass(self.reading):
                 pass
             found = self.own
         self.reading = self.reading.with_range(range_text(*found or (0.0, 0.0)))
         return self
+
+    def _percentiles(self, first: float, last: float) -> tuple[float, float] | None:
+        """The samples at two percentiles: by one pass if they are whole numbers of 16 bits, else by three."""
+        if has_type_range(self.blocks.tags):
+            return percentiles_of_values(self._counted("values"), first, last)
+        return percentiles_of_counts(
+            lambda: self._counted("upper"), lambda bin_: self._counted(str(bin_)), first, last
+        )
 
     def _counted(self, of: str) -> np.ndarray:
         counts = np.zeros(BINS, np.int64)

@@ -1,7 +1,8 @@
 """How many frames a file has, read from as little of it as its format allows, and the rows they become.
 
-A TIFF's pages stand in a chain of tags, an APNG's and an AVIF sequence's number in a header: a few short
-reads. A WebP names the length of each frame, which is skipped. A GIF names none: it is read from end to end.
+A TIFF's pages stand in a chain of tags, an APNG's and an AVIF sequence's number in a header, a HEIC's images
+in a table: a few short reads. A WebP names the length of each frame, which is skipped. A GIF names none: it
+is read from end to end.
 A format is known by the first bytes; files whose names say that they hold one frame (`.jpg`, `.bmp`) are not
 asked.
 
@@ -20,12 +21,13 @@ from pipeline.errors import StoreError
 from pipeline.images.frame import MOST_FRAMES, frame_uri
 from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.images.tiff_chain import pages
+from pipeline.inputs.heic_images import heic_images
 from pipeline.output.format.manifest import ManifestRow, manifest_row
 from pipeline.store.objects import Entry
 from pipeline.store.range_file import RangeFile
 from pipeline.store.storage import Store
 
-_ONE_FRAME = re.compile(r"\.(jpg|jpeg|jpe|jfif|bmp|dib|pbm|pgm|ppm|pnm|jp2|heic|hif|psd|eps)$", re.I)
+_ONE_FRAME = re.compile(r"\.(jpg|jpeg|jpe|jfif|bmp|dib|pbm|pgm|ppm|pnm|jp2|psd|eps)$", re.I)
 _READ_BYTES = 64 << 10  # at a time: a request to a store
 _GIF_READ_BYTES = 4 << 20  # every byte is wanted
 _MOST_PNG_CHUNKS = 1_000  # before the pixels
@@ -70,6 +72,8 @@ def _frames(store: Store, file: Entry) -> Iterator[int]:
                 yield from range(_webp_frames(opened))
             case "AVIF":
                 yield from range(_sequence_frames(opened, file.size))
+            case "HEIC":
+                yield from range(heic_images(opened, file.size))
     except (StoreError, struct.error, IndexError):
         return  # its row will say why it cannot be read, or which of its frames cannot
 

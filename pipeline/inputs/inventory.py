@@ -4,7 +4,6 @@ One listing, in memory that does not grow with it: sizes are counted by their ma
 right to a hundredth. Contents are read on request alone.
 """
 
-import io
 import math
 import re
 from collections import Counter
@@ -13,10 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from PIL import Image
-
 from pipeline.errors import ImageError
 from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.images.header import stored_size
 from pipeline.images.image_format import image_format
 from pipeline.inputs.same_bytes import MOST_PIXELS, Repeats, SameBytes
 from pipeline.inputs.sampled import sampled
@@ -159,7 +157,6 @@ def _header(row: ManifestRow, settings: FetchSettings) -> tuple[str, tuple[int, 
         return str(fault.reason), None
     type_ = image_format(data[:1024]) or "no image"
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return type_, image.size
-    except Exception:  # noqa: BLE001  # a hostile header: Pillow raises what it likes, and the run will name it
+        return type_, stored_size(data)
+    except Exception:  # noqa: BLE001  # a hostile header raises anything, and the run will name it
         return type_, None

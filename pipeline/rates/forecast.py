@@ -4,7 +4,6 @@
 from stand in tests/bench/RESULTS.md and docs/scaling.md.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -17,6 +16,7 @@ from pipeline.cluster.start import local_cpus
 from pipeline.config import RunConfig
 from pipeline.errors import ImageError
 from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.images.header import stored_size
 from pipeline.inputs.source import Source
 from pipeline.output.format.manifest import ManifestRow
 from pipeline.plan import RunPlan
@@ -89,10 +89,10 @@ def _megapixels(config: RunConfig, rows: Sequence[ManifestRow]) -> list[float]:
 
     def megapixels(row: ManifestRow) -> float | None:
         try:
-            with Image.open(io.BytesIO(fetched(row._asdict(), settings).data)) as image:
-                return image.width * image.height / 1e6
-        except (ImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
+            width, height = stored_size(fetched(row._asdict(), settings).data)
+        except (ImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, RuntimeError):
             return None  # its row will say why
+        return width * height / 1e6
 
     found = side_by_side(megapixels, [row for row in rows if row.size <= MOST_BYTES])
     return [size for size in found if size is not None]

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import boto3
 import lance
+import numpy as np
+import pyogrio
 import pytest
+import tifffile
 from labelled_photos import NAMES, labelled_photos
 
 from pipeline.export import coco
@@ -56,6 +59,24 @@ def test_one_file_larger_than_a_part_is_put_in_parts(
     exported(ExportConfig(output=masks, dest=f"{object_store}/coco.json"))
     expected = (tmp_path / "coco.json").read_bytes()
     assert Store.at(object_store).read("coco.json") == expected
+
+
+def test_a_geopackage_in_a_bucket(object_store: str, tmp_path: Path) -> None:
+    keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633)
+    tags = [
+        (33550, 12, 3, (10.0, 10.0, 0.0), True),
+        (33922, 12, 6, (0.0,) * 6, True),
+        (34735, 3, 16, keys, True),
+    ]
+    scene = io.BytesIO()
+    tifffile.imwrite(scene, np.zeros((32, 48), np.uint8), extratags=tags)
+    Store.at(f"{object_store}/photos").publish("scene.tif", scene.getvalue())
+    labelled_photos(f"{object_store}/photos", f"{object_store}/masks")
+    destination = f"{object_store}/map.gpkg"
+    exported(ExportConfig(output=f"{object_store}/masks", dest=destination, format="geopackage"))
+    (tmp_path / "map.gpkg").write_bytes(Store.at(object_store).read("map.gpkg"))
+    _, table = pyogrio.read_arrow(tmp_path / "map.gpkg")
+    assert set(table["uri"].to_pylist()) == {f"{object_store}/photos/scene.tif"}
 
 
 def test_an_upload_in_parts_is_whole_or_not_there(object_store: str, monkeypatch: pytest.MonkeyPatch) -> None:

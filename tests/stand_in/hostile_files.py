@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from heic import deep_heic, heic
 from PIL import Image
 
 
@@ -42,6 +43,8 @@ def sound_files() -> Iterator[tuple[str, bytes]]:
     yield "ppm", _saved(rgb, "PPM")
     yield "pgm 16 bit", b"P5 56 40 4095\n" + (deep_HW3[:, :, 0] // 16).astype(">u2").tobytes()
     yield "avif", _saved(rgb, "AVIF")
+    yield "heic", heic(rgb.convert("RGBA"), rgb, thumbnails=[16])
+    yield "heic 10 bit", deep_heic(deep_HW3 >> 6, 10)
     for mode in ("1", "P", "RGB", "RGBA"):
         yield f"bmp {mode}", _saved(rgb.convert(mode), "BMP")
 

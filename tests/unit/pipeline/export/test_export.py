@@ -106,7 +106,11 @@ def test_once_more_it_is_done(labelled) -> None:
             r"done holds another export \(where None, not area > 3\); name another",
         ),
         ("done", {"format": "sa1b"}, r"another export \(format coco, not sa1b\)"),
-        ("x.json", {"format": "png"}, r"--format png writes a folder, not the file .*x.json; only coco"),
+        (
+            "x.json",
+            {"format": "png"},
+            r"png does not write the file .*x.json; name another place, or give --format coco",
+        ),
         ("x", {"format": "yolo", "images": "reference"}, r"yolo cannot reference the images; .*copy or link"),
         ("masks/coco", {}, r"lie inside each other"),
         ("photos/coco", {}, r"lie inside each other"),

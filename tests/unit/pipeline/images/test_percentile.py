@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.images.percentile import percentiles
+from pipeline.images.percentile import percentiles, percentiles_of_values, value_counts
 from pipeline.images.scale import Samples, scaled
 
 
@@ -17,6 +17,9 @@ def test_as_numpy(dtype: str) -> None:
         expected = np.percentile(values.astype(np.float32), [first, last], method="inverted_cdf")
         chunks = np.array_split(values, 7)
         assert percentiles(lambda chunks=chunks: chunks, first, last) == tuple(expected.tolist())
+        if dtype.startswith("u"):
+            counts = sum(value_counts(chunk) for chunk in chunks)
+            assert percentiles_of_values(counts, first, last) == tuple(expected.tolist())
 
 
 def test_signs_and_zeros() -> None:

@@ -100,7 +100,11 @@ def test_masks_are_those_of_the_image_in_memory(decoders: DecodePool, tmp_path: 
     )
     in_memory, by_window = generator.generate_batch([whole.pixels, scene.pixels])
     assert len(in_memory) > 10
-    assert in_memory.records("coco_rle") == by_window.records("coco_rle")
+    expected, found = in_memory.records("coco_rle"), by_window.records("coco_rle")
+    # where its arrays lie in memory decides the last bits of what torch computes
+    scores = [[record.pop("predicted_iou") for record in records] for records in (found, expected)]
+    np.testing.assert_allclose(*scores, rtol=1e-5)
+    assert found == expected
 
 
 def test_a_later_page(decoders: DecodePool) -> None:

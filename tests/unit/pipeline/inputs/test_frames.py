@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from heic import heic
 from PIL import Image
 
 from pipeline.config import RunConfig
@@ -40,6 +41,9 @@ FILES = {
     "a.webp": animation("WEBP", lossless=True),
     "a.avif": animation("AVIF", quality=100, subsampling="4:4:4"),
     "a.tif": animation("TIFF"),
+    "a.heic": heic(
+        *(Image.new("RGB", (16, 16), colour) for colour in COLOURS), quality=-1, chroma=444, thumbnails=[8]
+    ),
 }
 
 

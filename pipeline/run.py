@@ -16,7 +16,7 @@ import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.cluster.attempts import AttemptLedger, LedgerHandle, Tally, add_work
-from pipeline.cluster.labeler_pool import CPU_OF_A_TASK, LabelerPool
+from pipeline.cluster.labeler_pool import LabelerPool
 from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.cluster.supervise import INTERRUPTED, supervised
 from pipeline.cluster.worker_log import logged_to
@@ -44,8 +44,9 @@ from pipeline.weights.models import Weights, weights_of
 from sam_core.decoding.native import built
 
 # Of reading, fetching and writing tasks. They go to nodes without GPUs as long as these have room, which Ray
-# does by itself unless it is told to spread them.
-LIGHT: dict[str, Any] = {"num_cpus": CPU_OF_A_TASK, "scheduling_strategy": "DEFAULT"}
+# does by itself unless it is told to spread them. Each takes a CPU, although it waits on the network: with
+# less, more of their processes start than Ray keeps, and it ends and starts them over and over.
+LIGHT: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "DEFAULT"}
 
 _log = logging.getLogger("sam_label.run")
 

@@ -18,10 +18,6 @@ FEW, MANY = 8, 64  # images that travel together: a task's few milliseconds hide
 BLOCKS_A_LABELER = 16  # at least, where there are many images, so that labelers finish together
 THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
 CPUS_FOR_TASKS = 1  # which labelers leave to fetching and writing
-# Of a task that reads, fetches or writes. It waits on the network, so two share a core; with eight, a small
-# machine spends its first twenty seconds on starting their processes. A GPU labeler leaves as much of its CPU
-# to one of them: pools that grow over nodes with as many GPUs as CPUs would else take all, and wait for ever.
-CPU_OF_A_TASK = 0.5
 
 
 @dataclass(frozen=True)
@@ -52,9 +48,9 @@ class LabelerPool:
         return min(max(share, FEW), MANY) if self.gpus else FEW
 
     @property
-    def cpus(self) -> float:
-        """What Ray reserves for each."""
-        return self.threads - CPU_OF_A_TASK if self.gpus else self.threads
+    def cpus(self) -> int:
+        """What Ray reserves for each; none beside a GPU: a pool that grows could take all from the tasks."""
+        return 0 if self.gpus else self.threads
 
     @property
     def strategy(self) -> ActorPoolStrategy:

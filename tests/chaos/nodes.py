@@ -137,6 +137,9 @@ class Drive:
         return self._words.read_text()
 
 
+UP = "Ray runtime started"  # as `ray start` says it
+
+
 @dataclass
 class Scene:
     """What was seen; the promises held if `faults` is empty."""
@@ -230,7 +233,14 @@ class StartedRay:
         raise TimeoutError("the head of the cluster does not listen")
 
     def start(self, name: str, gpus: int) -> None:
+        """Returns when the node is up: two that start on one machine at once take each other's ports."""
         self._start(name, f"--address={self.address}", "--num-cpus=3", f"--num-gpus={gpus}")
+        said, process = self._said(name), self._processes[name]
+        deadline = time.monotonic() + WAIT_S
+        while UP not in said.read_text():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise TimeoutError(f"node {name} does not start: {said.read_text()[-500:]}")
+            time.sleep(0.1)
 
     def _start(self, name: str, *words: str) -> None:
         command = [
@@ -247,8 +257,11 @@ class StartedRay:
             f"--object-store-memory={80 << 20}",
             "--node-ip-address=127.0.0.1",
         ]
-        with (self._folder.parent / f"{name}.log").open("wb") as said:
+        with self._said(name).open("wb") as said:
             self._processes[name] = subprocess.Popen(command, stdout=said, stderr=said)
+
+    def _said(self, name: str) -> Path:
+        return self._folder.parent / f"{name}.log"
 
     def end(self, name: str, how: signal.Signals) -> None:
         """Told to end, `ray start` ends the processes of its node; killed, it is killed with them."""

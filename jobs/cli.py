@@ -32,7 +32,8 @@ from jobs.submit_command import submit, submitted
 from jobs.verbosity import logged_to_stderr, verbosity_of
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.program_log import for_stderr, is_stderr_json
-from pipeline.shutdown import exit_process, sigterm_interrupts
+from pipeline.shutdown import exit_process
+from pipeline.signals import sigterm_interrupts
 from sam_core import __version__
 
 INTERRUPTED = 130  # what shells give a process that SIGINT ended

@@ -37,7 +37,7 @@ from pipeline.output.format.identity import Identity
 from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
 from pipeline.plan import refuse_other_listing
 from pipeline.program_log import logged_by
-from pipeline.shutdown import sigterm_interrupts
+from pipeline.signals import sigterm_interrupts
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
 from pipeline.weights.models import Weights, weights_of

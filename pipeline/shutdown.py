@@ -1,4 +1,4 @@
-"""The end of a run: signals that ask for it, waits that heed them, and what a failed run still does.
+"""The end of a run: waits that heed the signals that ask for it, and what a failed run still does.
 
 Schedulers leave 30 s between SIGTERM and SIGKILL. If the store and Ray hang too, these seconds go to the
 images at work (DRAIN_S and ABANDON_S, cluster/supervise.py), to Ray (RAY_END_S, cluster/session.py), to the
@@ -10,14 +10,11 @@ before: the end is over once nobody waits.
 
 import logging
 import os
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
-from types import FrameType
 from typing import Generic, NoReturn, TypeVar
 
 from pipeline.errors import SamLabelError
@@ -120,38 +117,3 @@ def exit_process(code: int) -> NoReturn:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt for the while, as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def signals_noted() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event; a second one of either ends the process as usual."""
-    noted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.set()
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -19,7 +19,8 @@ from pipeline.cluster.head import Head
 from pipeline.cluster.ray_internals import end_executor, executors
 from pipeline.cluster.worker_log import LogRelay
 from pipeline.errors import GO_ON, ClusterLost, Interrupted, SamLabelError
-from pipeline.shutdown import Call, in_the_time_left, signals_noted
+from pipeline.shutdown import Call, in_the_time_left
+from pipeline.signals import signals_noted
 
 TICK_S = 0.25  # between two calls of `on_tick`
 DRAIN_S, ABANDON_S = 10.0, 3.0  # of the 30 s that a run has to end in (pipeline/shutdown.py)

@@ -21,7 +21,7 @@ FLOORS = {
         {"__init__"},
     ],
     "pipeline": [
-        {"errors", "program_log", "suggestion"},
+        {"errors", "program_log", "suggestion", "signals"},
         {"shutdown", "kept_lines"},
         {"store"},
         {"containers", "pixel_reading"},

@@ -13,7 +13,8 @@ from pipeline.shutdown import answer, in_the_time_left, is_ending
 
 INTERRUPTED_WHILE_IT_WAITS = """
 import signal, sys, threading, time
-from pipeline.shutdown import answer, exit_process, sigterm_interrupts
+from pipeline.shutdown import answer, exit_process
+from pipeline.signals import sigterm_interrupts
 threading.Timer(0.2, signal.raise_signal, [getattr(signal, sys.argv[1])]).start()
 began = time.monotonic()
 with sigterm_interrupts():

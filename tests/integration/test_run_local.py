@@ -70,7 +70,7 @@ def test_every_file_ends_in_one_row(tmp_path: Path) -> None:
         "text.jpg": "NOT_AN_IMAGE",
         "empty.jpg": "EMPTY",
         "cut.png": "TRUNCATED",
-        "heic.heic": "CORRUPT",
+        "heic.heic": "TRUNCATED",
         "gone.png": "SOURCE_MISSING",
     }
     assert {f"_{name}" for name in names} <= {name for name, row in by_name.items() if row["status"] == "ok"}

@@ -81,6 +81,11 @@ class GeoPackage:
 
     def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
         pieces = [piece for _, part in sorted(kept.items()) for piece in part["pieces"]]
+        if not pieces:
+            raise UsageError(
+                "no mask lies in an image with a transform and an EPSG code, as GeoTIFFs have them, so there "
+                "is no GeoPackage to write; --format coco has the masks in pixels"
+            )
         for split in self.splits:
             of_split = [(crs, name) for its, crs, name in pieces if its == split]
             if of_split:

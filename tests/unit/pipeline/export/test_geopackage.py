@@ -170,10 +170,10 @@ def test_a_file_for_each_part_of_the_split(placed: Any) -> None:
     assert written == expected
 
 
-def test_no_file_for_images_without_a_place(labelled: Any) -> None:
-    result = labelled.export("map.gpkg", format="geopackage")
-    assert (result.counts.files, (labelled.folder / "map.gpkg").exists()) == (0, False)
-    assert result.counts.lost["images without a place on earth"] == result.counts.images
+def test_no_file_for_images_without_a_place_and_that_is_said(labelled: Any) -> None:
+    with pytest.raises(UsageError, match="there is no GeoPackage to write; --format coco"):
+        labelled.export("map.gpkg", format="geopackage")
+    assert not (labelled.folder / "map.gpkg").exists()
 
 
 def test_what_cannot_be_written_is_said_first(placed: Any) -> None:

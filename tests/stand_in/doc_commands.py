@@ -18,6 +18,7 @@ NOT_RUN = {
     r"^sam-label run ": "it starts Ray: tests/integration/test_run_local.py",
     r"^sam-label filter ": "it needs a loosely labelled dataset: tests/unit/pipeline/output/commands/",
     r"^sam-label models pull ": "it downloads gigabytes: tests/unit/pipeline/weights/test_models.py",
+    r" --format geopackage$": "no photo here has a place: tests/unit/pipeline/export/test_geopackage.py",
     r"^sam-label (submit|schedule|doctor|bench) ": "it needs a cluster or a whole machine",
 }
 # What is not ours, by its first words.

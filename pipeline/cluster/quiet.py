@@ -39,7 +39,7 @@ _log = logging.getLogger("sam_label.ray")
 
 @contextmanager
 def quiet_ray() -> Iterator[None]:
-    """Ray is quiet for the while, towards its makers too; other code prints where it did."""
+    """Ray is quiet for the while, and reports nothing to its makers; other code prints where it did."""
     context = ray.data.DataContext.get_current()
     settings = {name: getattr(context, name) for name in DATA_SETTINGS}
     levels = {name: logging.getLogger(name).level for name in LOGGERS}

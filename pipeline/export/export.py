@@ -92,9 +92,8 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
 
 
 def _form(config: ExportConfig, dataset: Dataset, destination: Destination) -> Form:
-    if destination.file and config.format != (
-        fitting := FILE_FORMATS[PurePosixPath(destination.file).suffix]
-    ):
+    fitting = FILE_FORMATS.get(PurePosixPath(destination.file).suffix)
+    if fitting and config.format != fitting:
         raise UsageError(
             f"--format {config.format} does not write the file {destination.url}; name another place, or "
             f"give --format {fitting}"

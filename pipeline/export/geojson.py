@@ -16,13 +16,12 @@ import numpy as np
 from pipeline.errors import UsageError
 from pipeline.export.destination import Claim
 from pipeline.export.form import ExportedImage, Part
-from pipeline.export.map_shapes import Projection, map_shapes
+from pipeline.export.map_shapes import INSTALL, Projection, map_shapes, placed
 from pipeline.export.record import Record
 from pipeline.export_config import ImagesAs
 
 WGS84 = "EPSG:4326"
 DIGITS = 7  # a centimetre
-INSTALL = "install sam-label[geo] to export masks to map coordinates"
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class GeoJson:
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("pyproj") is None:
-            raise UsageError(f"--format geojson needs the package pyproj; {INSTALL}")
+            raise UsageError(f"--format geojson needs the package pyproj: {INSTALL}")
 
     def claim(self) -> Claim:
         return Claim()
@@ -43,17 +42,9 @@ class GeoJson:
         return f"{record.name}{suffix}"
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
-        for batch in images:
-            for image in batch:
-                record = image.record
-                if record.geo_transform is None or record.crs is None:
-                    part.counts.lost["images without a place on earth"] += 1
-                    continue
-                folder = f"{record.split}/" if record.split else ""
-                empty = int((record.masks.area == 0).sum())
-                if empty:
-                    part.counts.lost["masks without a pixel"] += empty
-                part.publish_chunks(f"{folder}{record.name}.geojson", _chunks(record))
+        for record in placed(part, images):
+            folder = f"{record.split}/" if record.split else ""
+            part.publish_chunks(f"{folder}{record.name}.geojson", _chunks(record))
 
     def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
         """Nothing stands for all images."""

@@ -22,7 +22,7 @@ import pyarrow as pa
 from pipeline.errors import UsageError
 from pipeline.export.destination import Claim, Destination
 from pipeline.export.form import ExportedImage, Part
-from pipeline.export.map_shapes import MapShape, map_shapes
+from pipeline.export.map_shapes import INSTALL, MapShape, map_shapes, placed
 from pipeline.export.record import Record
 from pipeline.export_config import ImagesAs
 from pipeline.store.disk import TEMPORARY
@@ -68,15 +68,8 @@ class GeoPackage:
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
         pieces = _Pieces(self.destination, part)
-        for batch in images:
-            for image in batch:
-                record = image.record
-                if record.geo_transform is None or record.crs is None:
-                    part.counts.lost["images without a place on earth"] += 1
-                    continue
-                if empty := int((record.masks.area == 0).sum()):
-                    part.counts.lost["masks without a pixel"] += empty
-                pieces.add(record)
+        for record in placed(part, images):
+            pieces.add(record)
         pieces.keep()
 
     def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
@@ -204,8 +197,6 @@ def _pyogrio() -> ModuleType:
     try:
         import pyogrio
     except ImportError:
-        raise UsageError(
-            "--format geopackage needs a package that is not installed: pip install 'sam-label[geo]'"
-        ) from None
+        raise UsageError(f"--format geopackage needs the package pyogrio: {INSTALL}") from None
     module: ModuleType = pyogrio
     return module

@@ -1,17 +1,19 @@
 """Masks as polygons on a map: rings along the edges of pixels, each corner in map coordinates."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record, shortest
 from sam_core.masks.decode import decoded_masks
 from sam_core.masks.outline import rings
 
 Points = npt.NDArray[np.float64]  # x, y or longitude, latitude; [N, 2]
 Projection = Callable[[Points], Points]
+INSTALL = "pip install 'sam-label[geo]'"
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,19 @@ class MapShape:
     stability_score: float
     box_xyxy: tuple[int, int, int, int]  # pixels, the last ones included
     parts: list[list[Points]]  # rings whose last point is the first again
+
+
+def placed(part: Part, images: Iterable[list[ExportedImage]]) -> Iterator[Record]:
+    """The records that have a place on earth; the others, and masks without a pixel, are counted as lost."""
+    for batch in images:
+        for image in batch:
+            record = image.record
+            if record.geo_transform is None or record.crs is None:
+                part.counts.lost["images without a place on earth"] += 1
+                continue
+            if empty := int((record.masks.area == 0).sum()):
+                part.counts.lost["masks without a pixel"] += empty
+            yield record
 
 
 def map_shapes(record: Record, projection: Projection = lambda points_N2: points_N2) -> Iterator[MapShape]:

@@ -43,6 +43,7 @@ from pipeline.labelling.labeler import LabelerSettings
 BROKEN = "SAM_LABEL_TEST_BROKEN_NODE"  # in the environment of a node's workers
 SLOW_S = 2.0  # an image, until a scene has seen what it waits for
 PATIENCE_S = 400.0
+UP = "Ray runtime started"  # as `ray start` says it
 WAIT_S = 240.0  # a busy machine starts nodes slowly; Ray Data looks for new ones every 20 s
 ONE_GPU, TWO_GPUS = {"num_cpus": 1, "num_gpus": 1}, {"num_cpus": 3, "num_gpus": 2}
 FEW_CPUS = {"num_cpus": 1, "num_gpus": 2}  # room for one labeler
@@ -135,9 +136,6 @@ class Drive:
 
     def words(self) -> str:
         return self._words.read_text()
-
-
-UP = "Ray runtime started"  # as `ray start` says it
 
 
 @dataclass
@@ -233,7 +231,7 @@ class StartedRay:
         raise TimeoutError("the head of the cluster does not listen")
 
     def start(self, name: str, gpus: int) -> None:
-        """Returns when the node is up: two that start on one machine at once take each other's ports."""
+        """Returns when the node is up: of two that start on one machine at once, one may time out."""
         self._start(name, f"--address={self.address}", "--num-cpus=3", f"--num-gpus={gpus}")
         said, process = self._said(name), self._processes[name]
         deadline = time.monotonic() + WAIT_S

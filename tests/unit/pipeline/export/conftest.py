@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from labelled_photos import labelled_photos
 
 from pipeline.export.export import Exported, exported
+from pipeline.export.record import split_of
 from pipeline.export_config import ExportConfig
 from pipeline.output.dataset import Dataset
 
@@ -29,6 +31,15 @@ class Labelled:
     def rows(self, status: str = "ok") -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = Dataset.at(str(self.output)).table().to_pylist()
         return [row for row in rows if row["status"] == status]
+
+    def seed_of_two_halves(self) -> int:
+        """A seed with which each half of a split gets an image.
+
+        Ids depend on where the photos lie, and what a seed makes of them with it.
+        """
+        halves = {"train": 0.5, "val": 0.5}
+        ids = [row["image_id"] for row in self.rows()]
+        return next(seed for seed in count() if len({split_of(each, halves, seed) for each in ids}) == 2)
 
     def files(self, dest: str) -> dict[str, bytes]:
         """What lies in a place, by name; the export's own memory is left out."""

@@ -1,4 +1,4 @@
-"""Which token meets which Ray: a cluster is joined by the user's, a Ray of the run's own has one of its own.
+"""A cluster is joined by the user's token; a Ray of the run's own has one of its own (test_library_use.py).
 
 In processes of their own, since Ray and its environment are one a process. The cluster of the first test has
 a job server too, so what is submitted to one is tested there.
@@ -42,18 +42,6 @@ except UsageError as refused:
     print("::", refused)
 """
 
-OWN_TWICE = """
-import os
-import ray
-from pipeline.cluster.session import ray_session
-from pipeline.config import RunConfig
-
-for _ in range(2):
-    with ray_session(RunConfig(input="in", output="out")):
-        print(ray.get(ray.remote(lambda: os.environ["RAY_AUTH_TOKEN"]).remote()))
-    print("RAY_AUTH_TOKEN" in os.environ)
-"""
-
 
 def printed_by(script: str, *arguments: str, **environment: str) -> str:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -95,10 +83,3 @@ def test_a_cluster_is_joined_by_a_token_file_and_takes_jobs(tmp_path: Path) -> N
     assert after_stop.startswith("130 ")
     assert other_token.startswith("2 ")
     assert "RAY_AUTH_TOKEN" in other_token
-
-
-def test_a_local_ray_has_a_token_of_its_own_and_takes_it_along(tmp_path: Path) -> None:
-    first, after_first, second, after_second = printed_by(OWN_TWICE, HOME=str(tmp_path)).split()
-    assert len({first, second}) == 2
-    assert (after_first, after_second) == ("False", "False")
-    assert not (tmp_path / ".ray").exists(), "no token was written for others to find"

@@ -1,4 +1,7 @@
-"""A program that calls `run` is the same afterwards, also when the run failed and left a call behind."""
+"""A program that calls `run` is the same afterwards, also when the run failed and left a call behind.
+
+Each run starts a Ray, which has a token of its own.
+"""
 
 import os
 import subprocess
@@ -32,15 +35,24 @@ def state():
         "ends": is_ending(),
     }
 
+def noted(load):
+    def noting(settings):
+        with open(TOKENS, "a") as tokens:
+            tokens.write(os.environ["RAY_AUTH_TOKEN"] + "\\n")
+        return load(settings)
+
+    return noting
+
 def refuse(settings):
     raise SamLabelError("this machine has other weights")
 
 LOGGERS = ["", "ray", "ray.data", "ray.serve", "ray.tune", "sam_label", "sam_core", "pipeline"]
+TOKENS = sys.argv[3]
 config = RunConfig(input=sys.argv[1], output=sys.argv[2], workers=1)
 before, hang = state(), threading.Event()
 for load in (refuse, stand_in()):
     try:
-        print(run(config, load=load).labelled)
+        print(run(config, load=noted(load)).labelled)
     except SamLabelError as error:
         print(error)
         in_the_time_left(hang.wait, 0.01)
@@ -57,8 +69,8 @@ def test_two_runs_in_one_process_leave_it_as_it_was(tmp_path: Path) -> None:
         (tmp_path / "in" / f"{number}.png").write_bytes(photo(number))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path / "in", tmp_path / "out"],
-        env={**inherited, "PYTHONPATH": str(Path(__file__).parents[1] / "stand_in")},
+        [sys.executable, "-c", PROGRAM, *(tmp_path / name for name in ("in", "out", "tokens"))],
+        env={**inherited, "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1] / "stand_in")},
         capture_output=True,
         text=True,
         check=False,
@@ -66,3 +78,5 @@ def test_two_runs_in_one_process_leave_it_as_it_was(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["this machine has other weights", "3"]
+    assert len(set((tmp_path / "tokens").read_text().split())) == 2
+    assert not (tmp_path / ".ray").exists(), "no token was written for others to find"

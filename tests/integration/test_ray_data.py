@@ -1,24 +1,34 @@
-"""The same epoch through Ray Data: its order, a rank's share, what is left. Ray Train: chaos/ray_train.py."""
+"""The same epoch through Ray Data: its order, a rank's share, what is left. Ray Train: chaos/ray_train.py.
+
+The snippet of docs/reading.md that starts a Ray runs first, and the rest runs in its Ray.
+"""
 
 import subprocess
 import sys
 from pathlib import Path
 
 from demo_dataset import write_demo
+from doc_snippets import __file__ as snippets_program
 
 from pipeline.output.format.identity import Identity
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 
+READING = Path(__file__).parents[2] / "docs" / "reading.md"
+
 SESSION = """
 import sys
+from pathlib import Path
+
+stand_in, page, url, vectors_url = sys.argv[1:]
+sys.path.append(stand_in)
+from doc_snippets import RAY, run_snippets
+
+assert run_snippets(Path(page), holding=RAY) == 1
 
 import ray
 import ray.data
 import sam_label
-
-ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
-url, vectors_url = sys.argv[1:]
 """
 
 DATA = """
@@ -60,11 +70,12 @@ for row in plain:
 
 
 def test_an_epoch_through_ray(tmp_path: Path, rehearsal) -> None:
-    write_demo(str(tmp_path / "out"))
+    write_demo(str(tmp_path / "demo-output"))
     photos = rehearsal([f"{number:02d}" for number in range(9)])
     photos.identity = Identity("vit_t", "0" * 64, MaskOptions(mask_embeddings=True))
     photos.run(Store.at(str(tmp_path / "vectors")))
-    places = (str(tmp_path / name) for name in ("out", "vectors"))
-    command = [sys.executable, "-c", SESSION + DATA + VECTORS, *places]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    places = (str(tmp_path / name) for name in ("demo-output", "vectors"))
+    stand_in = str(Path(snippets_program).parent)
+    command = [sys.executable, "-c", SESSION + DATA + VECTORS, stand_in, str(READING), *places]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]

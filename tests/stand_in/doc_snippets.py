@@ -9,6 +9,7 @@ from pathlib import Path
 
 from doc_blocks import Block, blocks
 
+RAY = "ray.init"  # what a snippet that starts a Ray says
 # Of a snippet with these words only the imports are run.
 IMPORTS_ALONE = {"sam_model_registry[": "a model's minute at an image: tests/integration/test_library_use.py"}
 # A snippet with these words is only compiled.

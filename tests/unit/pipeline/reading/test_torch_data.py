@@ -36,8 +36,7 @@ def in_torch(dataset: Dataset, indexed: bool, **options: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("indexed", [False, True])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("indexed", "workers"), [(False, 0), (False, 2), (True, 2)])
 def test_ranks_and_workers_share_an_epoch_without_overlap_or_loss(
     small: Dataset, labelled: list[str], indexed: bool, workers: int
 ) -> None:
@@ -55,8 +54,10 @@ def test_ranks_and_workers_share_an_epoch_without_overlap_or_loss(
     assert epochs[0] != epochs[1]
 
 
-@pytest.mark.parametrize("indexed", [False, True])
-@pytest.mark.parametrize(("workers", "drop_last"), [(0, False), (2, False), (3, True)])
+@pytest.mark.parametrize(
+    ("indexed", "workers", "drop_last"),
+    [(False, 0, False), (True, 0, False), (False, 2, False), (True, 2, True), (False, 3, True)],
+)
 def test_stopped_after_any_batch_it_goes_on_with_the_next_one(
     small: Dataset, indexed: bool, workers: int, drop_last: bool
 ) -> None:

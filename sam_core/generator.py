@@ -21,7 +21,7 @@ from sam_core.crop_streams import mapped
 from sam_core.decoding.crop_decoder import CropDecoder, crop_decoder
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.mask_embedding import View, image_embedding_of, with_embeddings
-from sam_core.decoding.precision import product_dtype
+from sam_core.decoding.precision import product_dtype, refuse_not_finite
 from sam_core.mask_data import MaskData, without_small_regions_of_data
 from sam_core.masks.crops import Crop, labelled_crops
 from sam_core.masks.image_masks import ImageMasks
@@ -144,10 +144,13 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         """The index of the image and the masks that its crop gives."""
         crop, features = encoded.crop, encoded.embedding.features_1Chw
         height, width = encoded.embedding.original_size
+        # read at the end, when the device has come to it in any case
+        is_finite = torch.isfinite(features).all()
         frame = CropFrame(height, width, self.model.image_encoder.img_size, 4 * features.shape[2])
         points_N2 = self.point_grids[crop.layer] * np.array([width, height])
         candidates = self._decoder(self.model, features, frame, self.options).candidates(points_N2)
         masks = masks_of_crop(candidates, points_N2, crop.xyxy, encoded.image_size, self.options)
+        refuse_not_finite(is_finite, self.options)
         if self.options.mask_embeddings:
             masks = with_embeddings(masks, encoded.described_by)
         return encoded.image_index, masks

@@ -97,9 +97,9 @@ class MaskOptions(BaseModel):
         False,
         description="Compile the decoder at a GPU's first image. Changes speed, and masks by rounding alone.",
     )
-    precision: Literal["float32", "bfloat16"] = Field(
+    precision: Literal["float32", "float16", "bfloat16"] = Field(
         "float32",
-        description="What the encoder and the upscaling multiply in. bfloat16 is for GPUs, and lossy.",
+        description="What the encoder and the upscaling multiply in. The 16-bit ones are for GPUs, and lossy.",
     )
     reference: bool = Field(
         False,

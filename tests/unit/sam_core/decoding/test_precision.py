@@ -1,4 +1,4 @@
-"""bfloat16 products: only on request, and only in the encoder and the upscaling."""
+"""Products in 16 bits: only on request, and only in the encoder and the upscaling; float16 ends at 65504."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
-from small_sam import bundled_sam
+from small_sam import bundled_sam, small_sam
+from torch import nn
 
 from pipeline.output.format.identity import Identity
 from sam_core.decoding import upscaling
@@ -16,6 +17,7 @@ from sam_core.decoding.crop_decoder import crop_decoder
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.gpu_decoder import DeviceDecoder
 from sam_core.decoding.native.decoder import NativeDecoder
+from sam_core.decoding.precision import NotFinite
 from sam_core.decoding.torch_decoder import TorchDecoder
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.masks.refilter import check_refilter
@@ -25,6 +27,7 @@ from sam_core.options import MaskOptions
 PHOTOS = Path(__file__).parents[4] / "jobs" / "demo" / "photos"
 EVERYTHING = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "points_per_batch": 2}
 BFLOAT16 = MaskOptions(precision="bfloat16", **EVERYTHING)
+FLOAT16 = MaskOptions(precision="float16", **EVERYTHING)
 FLOAT32 = MaskOptions(**EVERYTHING)
 GRID = 32  # a quarter of the usual positions: without instructions of its own bfloat16 is slow on a CPU
 FRAME = CropFrame(40, 60, image_size=16 * GRID, low_res_size=4 * GRID)
@@ -101,9 +104,29 @@ def test_the_encoder_gets_the_precision(sam: Sam, monkeypatch: pytest.MonkeyPatc
         raise Asked(dtype)
 
     monkeypatch.setattr(sam, "encode_batch", encode_batch)
-    for options, dtype in ((FLOAT32, torch.float32), (BFLOAT16, torch.bfloat16)):
+    for options, dtype in ((FLOAT32, torch.float32), (BFLOAT16, torch.bfloat16), (FLOAT16, torch.float16)):
         with pytest.raises(Asked, match=str(dtype)):
             SamAutomaticMaskGenerator.from_options(sam, options).generate_masks(np.zeros((8, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("precision", "scale", "sentence"),
+    [
+        ("float16", 1e5, "leaves float16's range on this image; label with precision bfloat16"),
+        ("float32", float("nan"), "are no numbers; are the weights damaged?"),
+    ],
+)
+def test_features_that_are_no_numbers_give_no_masks(precision: str, scale: float, sentence: str) -> None:
+    sam = small_sam()
+    with torch.no_grad():
+        next(layer for layer in sam.image_encoder.modules() if isinstance(layer, nn.Linear)).weight.mul_(
+            scale
+        )
+    photo = np.random.default_rng(0).integers(0, 256, (30, 47, 3), dtype=np.uint8)
+    with pytest.raises(NotFinite, match=sentence):
+        SamAutomaticMaskGenerator(sam, 2, precision=precision).generate_masks(photo)
+    if precision == "float16":
+        SamAutomaticMaskGenerator(sam, 2, precision="bfloat16").generate_masks(photo)
 
 
 def test_the_native_kernel_is_for_float32(sam: Sam, features_1Chw: torch.Tensor) -> None:

@@ -18,14 +18,14 @@ import numpy.typing as npt
 import torch
 
 from sam_core.crop_streams import mapped
-from sam_core.decoding.crop_decoder import CropDecoder, crop_decoder
+from sam_core.decoding.crop_decoder import CropDecoder, crop_decoder, crop_masks
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.mask_embedding import View, image_embedding_of, with_embeddings
 from sam_core.decoding.precision import product_dtype, refuse_not_finite
 from sam_core.mask_data import MaskData, without_small_regions_of_data
 from sam_core.masks.crops import Crop, labelled_crops
 from sam_core.masks.image_masks import ImageMasks
-from sam_core.masks.selection import masks_across_crops, masks_of_crop
+from sam_core.masks.selection import masks_across_crops
 from sam_core.masks.small_regions import masks_without_small_regions
 from sam_core.model.ambient import ambient_state_aside
 from sam_core.model.sam import ImageEmbedding, Sam
@@ -148,8 +148,8 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         is_finite = torch.isfinite(features).all()
         frame = CropFrame(height, width, self.model.image_encoder.img_size, 4 * features.shape[2])
         points_N2 = self.point_grids[crop.layer] * np.array([width, height])
-        candidates = self._decoder(self.model, features, frame, self.options).candidates(points_N2)
-        masks = masks_of_crop(candidates, points_N2, crop.xyxy, encoded.image_size, self.options)
+        decoder = self._decoder(self.model, features, frame, self.options)
+        masks = crop_masks(decoder, points_N2, crop.xyxy, encoded.image_size, self.options)
         refuse_not_finite(is_finite, self.options)
         if self.options.mask_embeddings:
             masks = with_embeddings(masks, encoded.described_by)

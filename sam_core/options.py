@@ -26,6 +26,8 @@ LEAST_TILE = 64
 MOST_SHARED_BY_TILES = 0.75
 # The context in which rules are not asked that came after the dataset was made.
 _RECORDED = {"is_recorded": True}
+# Options that datasets name and that are gone. None of them decided a mask.
+_NO_LONGER_KNOWN = {"compile_decoder"}
 
 
 class MaskOptions(BaseModel):
@@ -93,13 +95,9 @@ class MaskOptions(BaseModel):
         ge=0,
         description="Label square tiles of this side (at least 64) in place of the whole image. 0 is off.",
     )
-    compile_decoder: bool = Field(
-        False,
-        description="Compile the decoder at a GPU's first image. Changes speed, and masks by rounding alone.",
-    )
     precision: Literal["float32", "float16", "bfloat16"] = Field(
         "float32",
-        description="What the encoder and the upscaling multiply in. The 16-bit ones are for GPUs, and lossy.",
+        description="What the encoder and the upscaling multiply in. 16 bits are for GPUs, and lossy.",
     )
     reference: bool = Field(
         False,
@@ -124,7 +122,8 @@ class MaskOptions(BaseModel):
 
         Raises: ValueError for what never was an option.
         """
-        return cls.model_validate(recorded, context=_RECORDED)
+        known = {name: value for name, value in recorded.items() if name not in _NO_LONGER_KNOWN}
+        return cls.model_validate(known, context=_RECORDED)
 
     @field_validator("tile_size")
     @classmethod

@@ -1,7 +1,7 @@
 """Area, box and stability of masks from low-resolution logits, without keeping a full-size mask.
 
-The crop frame's two matrices bring logits to the crop's size, a block of rows at a time, and only counts are
-kept: the block bounds the memory for a crop of any size. Counts are int64.
+The matrices of the crop frame's taps bring logits to the crop's size, a block of rows at a time, and only
+counts are kept: the block bounds the memory for a crop of any size. Counts are int64.
 """
 
 from dataclasses import dataclass

@@ -1,12 +1,12 @@
 """The type of the large matrix products: the one lossy choice, and the one place where it is made.
 
-`float16` and `bfloat16` are for the image encoder and the upscaling of masks, nearly all of a GPU's work. Always
-float32 are the tokens' half of the decoder with the predicted IoU (bfloat16 has steps of 0.004 below 1, which
-blurs the threshold and makes NMS tie), the statistics of every LayerNorm, resizing and counts. The option is part
-of a dataset's identity: no dataset holds rows of two precisions.
+`float16` and `bfloat16` are for the image encoder and the upscaling of masks, nearly all of a GPU's work.
+Always float32 are the tokens' half of the decoder with the predicted IoU (bfloat16 has steps of 0.004 below
+1, which blurs the threshold and makes NMS tie), the statistics of every LayerNorm, resizing and counts. The
+option is part of a dataset's identity: no dataset holds rows of two precisions.
 
-float16 is as fast as bfloat16 with an eighth of its error, but ends at 65504. Features that leave its range, or
-weights that are damaged, end an image with a sentence: no mask is made of numbers that are none.
+float16 is as fast as bfloat16 with an eighth of its error, but ends at 65504. Features that leave its
+range, or weights that are damaged, end an image with a sentence: no mask is made of numbers that are none.
 """
 
 import torch

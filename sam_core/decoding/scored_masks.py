@@ -32,7 +32,7 @@ def scored_masks(
     resize: tuple[torch.Tensor, torch.Tensor],
     offset: float,
 ) -> ScoredMasks:
-    """The masks with their measures; `resize` are the crop frame's rows_HL and columns_WM on the device."""
+    """The masks with their measures; `resize` are the matrices of the crop frame's taps on the device."""
     measures = mask_measures(logits_NLM, *resize, offset)
     columns = [predicted_iou_N, measures.stability_score_N, measures.area_N]
     columns += [*measures.box_xyxy_N4.T, point_index_N]

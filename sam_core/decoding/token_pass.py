@@ -48,18 +48,35 @@ class DecodedTokens:
     mask_tokens_BMC: torch.Tensor
 
 
+@dataclass(frozen=True)
+class StartedTokens:
+    """The tokens before they have seen an image, whichever it is; float32 [B, T, C]."""
+
+    encoding_BTC: torch.Tensor  # the tokens as they came: they are their own encoding
+    tokens_BTC: torch.Tensor  # after the self-attention of block 0
+
+
 def decoded_tokens(decoder: MaskDecoder, image: ImageAttention, sparse_BTC: torch.Tensor) -> DecodedTokens:
-    """The answer to prompts whose sparse embeddings are given.
+    """The answer to prompts whose sparse embeddings are given."""
+    return tokens_decoded_from(decoder, image, started_tokens(decoder, sparse_BTC))
+
+
+def started_tokens(decoder: MaskDecoder, sparse_BTC: torch.Tensor) -> StartedTokens:
+    """The start of prompts whose sparse embeddings are given."""
+    block0, _ = decoder.transformer.blocks()
+    own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+    encoding = torch.cat([own.expand(len(sparse_BTC), -1, -1), sparse_BTC], dim=1)
+    return StartedTokens(encoding, block0.norm1(block0.self_attn(encoding, encoding, encoding)))
+
+
+def tokens_decoded_from(decoder: MaskDecoder, image: ImageAttention, start: StartedTokens) -> DecodedTokens:
+    """The answer to prompts from their start on.
 
     Source: TwoWayTransformer and MaskDecoder of segment-anything, commit dca509f.
     """
     transformer = decoder.transformer
     block0, block1 = transformer.blocks()
-    own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-    # the tokens are their own encoding
-    encoding = torch.cat([own.expand(len(sparse_BTC), -1, -1), sparse_BTC], dim=1)
-
-    tokens: torch.Tensor = block0.norm1(block0.self_attn(encoding, encoding, encoding))
+    encoding, tokens = start.encoding_BTC, start.tokens_BTC
     tokens0 = _after_attention(block0, tokens, image.in_block0(tokens + encoding))
 
     query = tokens0 + encoding

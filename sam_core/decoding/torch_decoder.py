@@ -31,7 +31,8 @@ class TorchDecoder:
     def __init__(self, sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions) -> None:
         self._sam, self._frame, self._options = sam, frame, options
         self._grid = (features_1Chw.shape[2], features_1Chw.shape[3])
-        self._resize = (torch.from_numpy(frame.rows_HL()), torch.from_numpy(frame.columns_WM()))
+        self._rows_HL, self._columns_WM = frame.row_taps.matrix(), frame.column_taps.matrix()
+        self._resize = (torch.from_numpy(self._rows_HL), torch.from_numpy(self._columns_WM))
         self._side = crop_side(sam, features_1Chw)
 
     @torch.inference_mode()
@@ -42,7 +43,7 @@ class TorchDecoder:
             kept = passing(batch.measures_N8.numpy(), self._options)
             measures.append(batch.measures_N8.numpy()[kept])
             masks += map(low_res_mask, batch.logits_NLM.numpy()[kept])
-        rows_HL, columns_WM = (matrix.numpy() for matrix in self._resize)
+        rows_HL, columns_WM = self._rows_HL, self._columns_WM
         return candidates_of(
             measures, lambda order: (mask_runs(masks[index], rows_HL, columns_WM) for index in order)
         )
@@ -58,8 +59,7 @@ class TorchDecoder:
         sparse_BTC, _ = self._sam.prompt_encoder((coords_B12, labels_B1), None, None)
         decoder, side, options = self._sam.mask_decoder, self._side, self._options
         decoded = decoded_prompts(decoder, side, sparse_BTC, image_chunk=1)
-        shown = (self._resize[0].shape[1], self._resize[1].shape[1])
-        drawn = drawn_masks(decoder, side, decoded, self._grid, shown, options)
+        drawn = drawn_masks(decoder, side, decoded, self._grid, self._frame.shown, options)
         logits_NLM = drawn.logits_NLM - self._sam.mask_threshold
         return scored_masks(
             logits_NLM,

@@ -18,7 +18,6 @@ from sam_core.options import MaskOptions
 # These may differ from the options that the masks were made with; all others have to be equal
 CHANGEABLE = {
     "points_per_batch",
-    "compile_decoder",
     "pred_iou_thresh",
     "stability_score_thresh",
     "box_nms_thresh",
@@ -31,7 +30,6 @@ CHANGEABLE = {
 # Of these, those that may differ even if NMS has suppressed masks
 KNOWN_AFTER_NMS = {
     "points_per_batch",
-    "compile_decoder",
     "pred_iou_thresh",
     "min_mask_region_area",
     "reference",

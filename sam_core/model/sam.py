@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_core.model.ambient import ambient_state_aside
+from sam_core.model.device_encoder import half_encoder_of, resized_inputs
 from sam_core.model.host_copies import on_device
 from sam_core.model.image_encoder import ImageEncoderViT
 from sam_core.model.mask_decoder import MaskDecoder
 from sam_core.model.prompt_encoder import PromptEncoder
-from sam_core.model.resize import ResizeLongestSide
+from sam_core.model.resize import ResizeLongestSide, fitted_size
 from sam_core.model.rgb_image import checked_image
 from sam_core.model.tiny_vit import TinyViT
 
@@ -87,15 +88,26 @@ class Sam(nn.Module):
         and the features that come back are always float32.
         Raises: ValueError if one is not such an image.
         """
-        resize = ResizeLongestSide(self.image_encoder.img_size)
-        fitted = [resize.apply_image(checked_image(image)) for image in images_HW3]
-        inputs = [self.preprocess(on_device(image, self.device).permute(2, 0, 1)) for image in fitted]
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            features = self.image_encoder(torch.stack(inputs)).float()
+        images = [checked_image(image) for image in images_HW3]
+        inputs = resized_inputs(self, images)
+        if inputs is None:
+            inputs = torch.stack([self.resized_input(image) for image in images])
+        encode = half_encoder_of(self, dtype, inputs)
+        if encode is not None:
+            features = encode(inputs)
+        else:
+            with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
+                features = self.image_encoder(inputs).float()
+        side = self.image_encoder.img_size
         return [
-            ImageEmbedding(features[i : i + 1], (new.shape[0], new.shape[1]), (old.shape[0], old.shape[1]))
-            for i, (new, old) in enumerate(zip(fitted, images_HW3, strict=True))
+            ImageEmbedding(features[i : i + 1], fitted_size(height, width, side), (height, width))
+            for i, (height, width, _) in enumerate(image.shape for image in images)
         ]
+
+    def resized_input(self, image_HW3: np.ndarray) -> Tensor:
+        """The encoder's input of an image, resized by Pillow; [3, side, side]."""
+        fitted = ResizeLongestSide(self.image_encoder.img_size).apply_image(image_HW3)
+        return self.preprocess(on_device(fitted, self.device).permute(2, 0, 1))
 
     def postprocess_masks(
         self, masks: Tensor, input_size: Sequence[int], original_size: Sequence[int]

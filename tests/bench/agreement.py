@@ -18,21 +18,26 @@ class Agreement:
 
     exact: int
     lossy: int
-    matched_share: float  # of the exact masks, those matched with an IoU of MATCH_IOU or more
+    matched_share: float  # of the exact masks, those matched at `match_iou`
     mean_iou: float  # of the matched
     largest_count_difference: float  # of one image, as a share of its exact masks
+    largest_score_difference: float  # of the predicted IoU of two matched masks
+    match_iou: float
 
     def __str__(self) -> str:
         return (
-            f"{self.matched_share:.1%} of {self.exact} masks matched at IoU >= {MATCH_IOU}, their mean IoU "
+            f"{self.matched_share:.1%} of {self.exact} masks matched at IoU >= {self.match_iou}, mean IoU "
             f"{self.mean_iou:.4f}; {self.lossy} masks, and no image off by more than "
             f"{self.largest_count_difference:.1%}"
         )
 
 
-def agreement(lossy: Sequence[ImageMasks], exact: Sequence[ImageMasks]) -> Agreement:
+def agreement(
+    lossy: Sequence[ImageMasks], exact: Sequence[ImageMasks], match_iou: float = MATCH_IOU
+) -> Agreement:
     """The agreement over all images, those with another number of masks included."""
-    matched = np.concatenate([_matched_iou(*pair) for pair in zip(lossy, exact, strict=True)])
+    pairs = [_matched(*pair, match_iou) for pair in zip(lossy, exact, strict=True)]
+    iou, score_difference = (np.concatenate([pair[part] for pair in pairs]) for part in (0, 1))
     masks = sum(map(len, exact))
     differences = [
         abs(len(ours) - len(theirs)) / max(1, len(theirs)) for ours, theirs in zip(lossy, exact, strict=True)
@@ -40,19 +45,24 @@ def agreement(lossy: Sequence[ImageMasks], exact: Sequence[ImageMasks]) -> Agree
     return Agreement(
         exact=masks,
         lossy=sum(map(len, lossy)),
-        matched_share=len(matched) / max(1, masks),
-        mean_iou=float(matched.mean()) if len(matched) else 0.0,
+        matched_share=len(iou) / max(1, masks),
+        mean_iou=float(iou.mean()) if len(iou) else 0.0,
         largest_count_difference=max(differences, default=0.0),
+        largest_score_difference=float(score_difference.max(initial=0)),
+        match_iou=match_iou,
     )
 
 
-def _matched_iou(ours: ImageMasks, theirs: ImageMasks) -> np.ndarray:
+def _matched(ours: ImageMasks, theirs: ImageMasks, match_iou: float) -> tuple[np.ndarray, np.ndarray]:
+    """IoU and difference of the predicted IoU of each matched pair."""
     if not len(ours) or not len(theirs):
-        return np.empty(0)
+        return np.empty(0), np.empty(0)
     sides = [
         [{"size": [side.height, side.width], "counts": counts} for counts in side.counts]
         for side in (ours, theirs)
     ]
     iou = coco_mask.iou(*sides, [0] * len(theirs))
-    best = iou[linear_sum_assignment(-iou)]
-    return best[best >= MATCH_IOU]
+    pairs = linear_sum_assignment(-iou)
+    is_match = iou[pairs] >= match_iou
+    score_difference = np.abs(ours.predicted_iou[pairs[0]] - theirs.predicted_iou[pairs[1]])
+    return iou[pairs][is_match], score_difference[is_match]

@@ -1,14 +1,18 @@
-"""Full mask generation on a GPU, images a second, ours beside the original's in one run.
+"""A GPU's figures in one command of under 4 minutes: parity, images a second beside the original's, stages.
 
-No checkpoint of the large models is at hand. A model's image encoder therefore runs on random weights, for
-its time alone, and the bundled MobileSAM's embedding is decoded, so that as many masks survive as on real
-photos. MobileSAM's encoder adds its few milliseconds to both programs. Standard output gets a table for
-people, then one line of JSON. Without a CUDA device nothing is measured.
+No checkpoint of the large models is at hand. Their image encoders therefore run on random weights, for
+their time alone, and the bundled MobileSAM's embeddings are decoded, so that as many masks survive as on
+real photos. Standard output gets the figures for people, then one line of JSON. A part that fails is named,
+and the others go on. Without a GPU the command itself is tried by `--device cpu --points-per-side 2
+--models vit_t --sizes photos --precisions float32 --skip parity`.
 """
 
 import argparse
 import json
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -18,25 +22,193 @@ from typing import Any
 import numpy as np
 import torch
 from agreement import agreement
+from gpu_stages import busy_share, stage_ms
 from PIL import Image
-from torch import nn
 
+sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
 sys.path.append(str(Path(__file__).parents[1] / "parity" / "stand_in"))  # torchvision, if there is none
+
+from recorded_masks import matches_of_recorded
 
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.model.build import build_sam
 from sam_core.model.presets import PRESETS
+from sam_core.model.sam import ImageEmbedding, Sam
 from sam_core.weights.registry import load_sam
 
 PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
-DEVICE = "cuda"
+SIZES = {"photos": None, "sa1b": (2250, 1500)}  # width and height that all photos are resized to
+SECONDS_A_RATE = 3.0
+FIRST_MASKS = """
+import sys, time
+import numpy as np
+from PIL import Image
+from sam_core.generator import SamAutomaticMaskGenerator
+from sam_core.weights.registry import load_sam
+sam = load_sam(device=sys.argv[1]).sam
+photo = np.array(Image.open(sys.argv[2]).convert("RGB"))
+start = time.perf_counter()
+generator = SamAutomaticMaskGenerator(sam, int(sys.argv[4]), precision=sys.argv[3])
+print(len(generator.generate_masks(photo)), time.perf_counter() - start)
+"""
+
+Images = Sequence[np.ndarray]
 
 
-class TimedEncoder(nn.Module):
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=["vit_t", "vit_b", "vit_h"],
+        choices=["vit_t", "vit_b", "vit_l", "vit_h"],
+    )
+    parser.add_argument("--precisions", nargs="+", default=["float32", "float16"])
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--points-per-side", type=int, default=32)
+    parser.add_argument("--skip", nargs="+", default=[], choices=["parity", "first", "stages", "original"])
+    asked = parser.parse_args()
+    if asked.device == "cuda" and not torch.cuda.is_available():
+        print("There is no CUDA device here: nothing was measured.")
+        return
+    torch.set_grad_enabled(False)
+    figures: dict[str, Any] = {"machine": machine(asked.device)}
+    print(figures["machine"])
+    parts: dict[str, Callable[[argparse.Namespace], Any]] = {
+        "parity": parity,
+        "rates": rates,
+        "stages": stages,
+        "original": original,
+        "first": first_masks,
+    }
+    for name, part in parts.items():
+        if name not in asked.skip:
+            start = time.perf_counter()
+            try:
+                figures[name] = part(asked)
+            except Exception as fault:  # noqa: BLE001  # the minutes of a card that is lent are few
+                figures[name] = f"{type(fault).__name__}: {str(fault)[:500]}"
+            print(f"{name} ({time.perf_counter() - start:.0f} s): {json.dumps(figures[name])}", flush=True)
+    print(json.dumps(figures))
+
+
+def machine(device: str) -> dict[str, str]:
+    """What the figures are of."""
+    versions = {"torch": torch.__version__, "device": device}
+    if device == "cuda":
+        import triton
+
+        versions |= {"device": torch.cuda.get_device_name(), "triton": triton.__version__}
+    return versions
+
+
+def parity(asked: argparse.Namespace) -> dict[str, Any]:
+    """Beside the original's recorded masks, and of each lossy precision beside float32."""
+    sam, photos = load_sam(device=asked.device).sam, images("photos")
+    figures: dict[str, Any] = {}
+    masks: dict[str, list[ImageMasks]] = {}
+    for precision in asked.precisions:
+        masks[precision] = generator(sam, precision, asked).generate_batch(photos)
+        if asked.points_per_side == 32:
+            figures[f"recorded, {precision}"] = matches_of_recorded(sam, precision)
+        if precision != "float32" and "float32" in masks:
+            agreed = agreement(masks[precision], masks["float32"], 0.99)
+            figures[f"{precision} beside float32"] = asdict(agreed)
+    return figures
+
+
+def rates(asked: argparse.Namespace) -> dict[str, Any]:
+    """Images a second and peak memory of each model, precision and size of image."""
+    figures = {}
+    for model in asked.models:
+        for precision in asked.precisions:
+            for size in asked.sizes:
+                photos = images(size)
+                ours = generator(timed_sam(model, precision, photos, asked.device), precision, asked)
+                ours.generate_batch(photos)
+                reset_peak(asked.device)
+                once_s, _ = seconds(
+                    lambda ours=ours, photos=photos: ours.generate_batch(photos), asked.device
+                )
+                repeats = max(1, round(SECONDS_A_RATE / once_s))
+                elapsed_s, _ = seconds(
+                    lambda ours=ours, photos=photos, n=repeats: ours.generate_batch(photos * n), asked.device
+                )
+                figures[f"{model} {precision} {size}"] = {
+                    "images_a_second": round(len(photos) * repeats / elapsed_s, 2),
+                    "peak_gb": round(peak_gb(asked.device), 2),
+                }
+    return figures
+
+
+def stages(asked: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds an image in each step, and how much of the time the device works."""
+    figures = {}
+    for size in asked.sizes:
+        photos = images(size)
+        for model in asked.models:
+            sam = timed_sam(model, "float16", photos, asked.device)
+            ours = generator(sam, "float16", asked)
+            figures[f"{model} {size}"] = stage_ms(ours, photos)
+            if asked.device == "cuda":
+                figures[f"{model} {size}"]["busy"] = busy_share(
+                    lambda ours=ours, p=photos: ours.generate_batch(p)
+                )
+    return figures
+
+
+def original(asked: argparse.Namespace) -> dict[str, float]:
+    """Images a second of segment-anything 1.0 in float32 as it comes; `encode` runs for its time alone."""
+    import segment_anything
+
+    figures = {}
+    bundled, photos = load_sam(device=asked.device).sam, images("photos")
+    for model in (name for name in asked.models if name != "vit_t"):
+        theirs = segment_anything.sam_model_registry[model]()
+        theirs.prompt_encoder.load_state_dict(bundled.prompt_encoder.state_dict())
+        theirs.mask_decoder.load_state_dict(bundled.mask_decoder.state_dict())
+        theirs.image_encoder = _Both(theirs.image_encoder, bundled.image_encoder)
+        slow = segment_anything.SamAutomaticMaskGenerator(
+            theirs.to(asked.device).eval(), asked.points_per_side, output_mode="coco_rle"
+        )
+        slow.generate(photos[0])
+        elapsed_s, _ = seconds(lambda slow=slow: [slow.generate(photo) for photo in photos], asked.device)
+        figures[model] = round(len(photos) / elapsed_s, 2)
+    return figures
+
+
+def first_masks(asked: argparse.Namespace) -> dict[str, float]:
+    """Seconds from the loaded model to the first masks, with an empty kernel cache and with a full one."""
+    figures = {}
+    photo = str(sorted(PHOTOS.glob("*.jpg"))[0])
+    for precision in asked.precisions:
+        with tempfile.TemporaryDirectory() as cache:
+            for name in ("empty", "full"):
+                done = subprocess.run(
+                    [
+                        sys.executable,
+                        "-c",
+                        FIRST_MASKS,
+                        asked.device,
+                        photo,
+                        precision,
+                        str(asked.points_per_side),
+                    ],
+                    env={**os.environ, "TRITON_CACHE_DIR": cache},
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
+                figures[f"{precision}, {name} cache"] = round(float(done.stdout.split()[1]), 2)
+    return figures
+
+
+class _Both(torch.nn.Module):
     """An encoder that is run for its time alone, and another whose answer is used."""
 
-    def __init__(self, timed: nn.Module, answering: nn.Module) -> None:
+    def __init__(self, timed: torch.nn.Module, answering: Any) -> None:
         super().__init__()
         self.img_size = answering.img_size
         self.timed, self.answering = timed, answering
@@ -47,87 +219,59 @@ class TimedEncoder(nn.Module):
         return answer
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--models", nargs="+", default=["vit_h", "vit_b"], choices=["vit_h", "vit_l", "vit_b"]
-    )
-    parser.add_argument("--points-per-side", type=int, default=32)
-    parser.add_argument("--points-per-batch", type=int, default=128, help="of ours; the original has its 64")
-    parser.add_argument("--compile-decoder", action="store_true", help="ours; see the first image's seconds")
-    parser.add_argument("--repeats", type=int, default=5, help="times that ours labels all photos")
-    arguments = parser.parse_args()
-    if not torch.cuda.is_available():
-        print("There is no CUDA device here: nothing was measured.")
-        return
-    torch.set_grad_enabled(False)
-    photos = [np.array(Image.open(path).convert("RGB")) for path in sorted(PHOTOS.glob("*.jpg"))]
-    device = torch.cuda.get_device_properties(DEVICE)
-    print(f"{device.name}, torch {torch.__version__}, {len(photos)} photos, encoders on random weights")
-    results = {name: measured(name, photos, arguments) for name in arguments.models}
-    print(json.dumps({"device": device.name, "torch": torch.__version__, "models": results}))
+def timed_sam(model: str, precision: str, photos: Images, device: str) -> Sam:
+    """The bundled model; if another is timed, that one encodes, and known embeddings are the answer."""
+    sam = load_sam(device=device).sam
+    if model == "vit_t":
+        return sam
+    large = build_sam(PRESETS[model]).to(device)
+    for name, value in large.image_encoder.named_parameters():
+        # positions start at zero, for which there is no work
+        if "rel_pos" in name or "pos_embed" in name:
+            torch.nn.init.normal_(value, std=0.1)
+    known = {id(photo): sam.encode(photo) for photo in photos}
+
+    def encode_batch(pixels: Images, dtype: torch.dtype) -> list[ImageEmbedding]:
+        large.encode_batch(pixels, dtype)
+        return [known[id(one if one.base is None else one.base)] for one in pixels]
+
+    sam.encode_batch = encode_batch  # type: ignore[assignment]
+    return sam
 
 
-def measured(name: str, photos: Sequence[np.ndarray], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Figures of one model, printed on the way."""
-    sam = load_sam(device=DEVICE).sam
-    answering = sam.image_encoder
-    sam.image_encoder = TimedEncoder(build_sam(PRESETS[name]).image_encoder.to(DEVICE), answering)
-    side, results, masks = arguments.points_per_side, dict[str, Any](), dict[str, list[ImageMasks]]()
-    for precision in ("float32", "bfloat16"):
-        ours = SamAutomaticMaskGenerator(
-            sam,
-            side,
-            points_per_batch=arguments.points_per_batch,
-            compile_decoder=arguments.compile_decoder,
-            precision=precision,
-        )
-        first_s, _ = seconds(lambda ours=ours: ours.generate_batch(photos[:1]))
-        ours.generate_batch(photos)  # every size of image once: torch keeps its memory from here on
-        torch.cuda.reset_peak_memory_stats()
-        batch_s, answers = seconds(lambda ours=ours: ours.generate_batch(list(photos) * arguments.repeats))
-        masks[precision] = answers[: len(photos)]
-        results[precision] = {
-            "images_a_second": len(photos) * arguments.repeats / batch_s,
-            "first_image_s": first_s,
-            "peak_memory_gb": torch.cuda.max_memory_allocated() / 1e9,
-            "reserved_memory_gb": torch.cuda.memory_reserved() / 1e9,
-        }
-    results["bfloat16"]["agreement"] = asdict(agreement(masks["bfloat16"], masks["float32"]))
-    del sam.image_encoder
-    results["original"] = {"images_a_second": original_rate(name, sam, answering, photos, side)}
-    for program, figures in results.items():
-        rounded = {key: round(figure, 3) for key, figure in figures.items() if isinstance(figure, float)}
-        print(f"{name:6} {program:9} {rounded}")
-    print(f"{name:6} bfloat16 against float32: {agreement(masks['bfloat16'], masks['float32'])}")
-    return results
+def generator(sam: Sam, precision: str, asked: argparse.Namespace) -> SamAutomaticMaskGenerator:
+    return SamAutomaticMaskGenerator(sam, asked.points_per_side, points_per_batch=256, precision=precision)
 
 
-def original_rate(
-    name: str, ours: nn.Module, answering: nn.Module, photos: Sequence[np.ndarray], points_per_side: int
-) -> float:
-    """Images a second of segment-anything 1.0 with its own encoder of this size, in float32 as it comes."""
-    import segment_anything
-
-    original = segment_anything.sam_model_registry[name]()
-    original.prompt_encoder.load_state_dict(ours.prompt_encoder.state_dict())
-    original.mask_decoder.load_state_dict(ours.mask_decoder.state_dict())
-    original.image_encoder = TimedEncoder(original.image_encoder, answering)
-    generator = segment_anything.SamAutomaticMaskGenerator(
-        original.to(DEVICE).eval(), points_per_side, output_mode="coco_rle"
-    )
-    generator.generate(photos[0])
-    elapsed_s, _ = seconds(lambda: [generator.generate(photo) for photo in photos])
-    return len(photos) / elapsed_s
+def images(size: str) -> list[np.ndarray]:
+    """The sample photos, as they are or at one size."""
+    photos = [Image.open(path).convert("RGB") for path in sorted(PHOTOS.glob("*.jpg"))]
+    wanted = SIZES[size]
+    return [np.array(photo.resize(wanted, Image.Resampling.BICUBIC) if wanted else photo) for photo in photos]
 
 
-def seconds(call: Callable[[], Any]) -> tuple[float, Any]:
+def seconds(call: Callable[[], Any], device: str) -> tuple[float, Any]:
     """How long the call took, to the device's last answer, and what it gave."""
-    torch.cuda.synchronize()
+    wait(device)
     start = time.perf_counter()
     answer = call()
-    torch.cuda.synchronize()
+    wait(device)
     return time.perf_counter() - start, answer
+
+
+def wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def reset_peak(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_gb(device: str) -> float:
+    return torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else 0.0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How well bfloat16 agrees with float32 on the sample photos; on a CPU too, on which it is no faster.
+"""How well a lossy precision agrees with float32 on the sample photos; on a CPU too, which it slows down.
 
 Prints a sentence and, as the last line, JSON.
 """
@@ -22,6 +22,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", nargs="+", default=["coffee.jpg", "coins.jpg"])
     parser.add_argument("--points-per-side", type=int, default=6, help="a coarse grid: a CPU is slow at this")
+    parser.add_argument("--precision", default="float16", choices=["float16", "bfloat16"])
+    parser.add_argument("--match-iou", type=float, default=0.99)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--checkpoint", help="weights; the bundled ones if not given")
     arguments = parser.parse_args()
@@ -31,11 +33,12 @@ def main() -> None:
         precision: SamAutomaticMaskGenerator(
             sam, arguments.points_per_side, precision=precision
         ).generate_batch(photos)
-        for precision in ("float32", "bfloat16")
+        for precision in ("float32", arguments.precision)
     }
-    agreed = agreement(masks["bfloat16"], masks["float32"])
+    agreed = agreement(masks[arguments.precision], masks["float32"], arguments.match_iou)
     print(
-        f"bfloat16 against float32, {len(photos)} photos, {arguments.points_per_side} points a side: {agreed}"
+        f"{arguments.precision} against float32, {len(photos)} photos, "
+        f"{arguments.points_per_side} points a side: {agreed}"
     )
     print(json.dumps({"images": arguments.images, "device": arguments.device, **asdict(agreed)}))
 

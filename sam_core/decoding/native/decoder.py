@@ -50,7 +50,7 @@ class NativeDecoder:
 
     def __init__(self, sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions) -> None:
         self._sam, self._frame, self._options = sam, frame, options
-        shown = shown_positions((frame.rows_HL().shape[1], frame.columns_WM().shape[1]))
+        shown = shown_positions(frame.shown)
         with torch.inference_mode():
             _, dense_1Chw = sam.prompt_encoder(None, None, None)
             encoding_1Chw = sam.prompt_encoder.get_dense_pe()

@@ -41,9 +41,8 @@ class PixelPass:
         min_stability: float,
     ) -> None:
         """shown: rows and columns of positions that show the crop; the rest as in Cut of kernel.h."""
-        logit_rows, logit_columns = 4 * shown[0], 4 * shown[1]
-        row_first, row_weights = _taps(frame.rows_HL(), logit_rows)
-        column_first, column_weights = _taps(frame.columns_WM(), logit_columns)
+        logit_columns = 4 * shown[1]
+        rows, columns = frame.row_taps, frame.column_taps
         words = -(-frame.height // WORD)
         self._plane = plane
         self._cut = Cut.filled(
@@ -52,10 +51,10 @@ class PixelPass:
             padded_height=words * WORD,
             columns=logit_columns,
             plane=plane,
-            row_first=row_first,
-            column_first=column_first,
-            row_weights=row_weights,
-            column_weights=column_weights,
+            row_first=rows.first_P,
+            column_first=columns.first_P,
+            row_weights=rows.weights_P3,
+            column_weights=columns.weights_P3,
             threshold=threshold,
             offset=offset,
             min_stability=min_stability,
@@ -86,13 +85,3 @@ class PixelPass:
             (measure.x0, measure.y0, measure.x1, measure.y1),
             runs[: measure.run_count].copy(),
         )
-
-
-def _taps(
-    matrix_PL: npt.NDArray[np.float32], logits: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """The first of the three neighbouring logits that make each pixel, and their weights [P, 3]."""
-    first_P = np.minimum((matrix_PL != 0).argmax(axis=1), logits - 3).astype(np.int32)
-    wide_PL = np.pad(matrix_PL, ((0, 0), (0, logits - matrix_PL.shape[1])))
-    weights_P3 = np.take_along_axis(wide_PL, first_P[:, None] + np.arange(3), axis=1)
-    return first_P, np.ascontiguousarray(weights_P3)

@@ -23,7 +23,6 @@ OFF = {
     "max_mask_area": 1.0,
     "nms_overlap": "box",
     "tile_size": 0,
-    "compile_decoder": False,
     "precision": "float32",
     "reference": False,
     "mask_embeddings": False,
@@ -59,7 +58,7 @@ def test_wrong_options_are_refused(wrong: dict) -> None:
 
 
 def test_a_record_keeps_options_that_are_refused_by_now_but_no_nonsense() -> None:
-    made_with = MaskOptions.of_record({"tile_size": 32, "crop_n_layers": 1})
+    made_with = MaskOptions.of_record({"tile_size": 32, "crop_n_layers": 1, "compile_decoder": True})
     assert (made_with.tile_size, made_with.crop_n_layers) == (32, 1)
     for wrong in ({"tile_size": -1}, {"tile_sizes": 64}):
         with pytest.raises(ValidationError):

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sam_core import generator
 from sam_core.crop_streams import mapped_ahead
-from sam_core.decoding import compiled, gpu_decoder
+from sam_core.decoding import gpu_decoder
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.gpu_decoder import DeviceDecoder
 from sam_core.decoding.image_side import crop_side
@@ -160,18 +160,22 @@ class CopiesToTheDevice(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_group_of_prompts_is_queued_without_a_wait(precision: str) -> None:
+def test_a_group_of_prompts_is_queued_without_a_wait(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The meta device has no values: reading one, or selecting by one, raises.
 
-    The dispatcher lists copies to the device, which on CUDA wait for it unless their memory is pinned.
+    The dispatcher lists copies to the device, which on CUDA wait for it unless their memory is pinned, as
+    `on_device` does it.
     """
+    monkeypatch.setattr(
+        gpu_decoder, "on_device", lambda array, device: torch.empty(array.shape, device=device)
+    )
     with torch.device("meta"):
         sam = build_sam(SMALL)
         sam.pixel_mean, sam.pixel_std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
     options = KEEP_ALL.model_copy(update={"precision": precision})
     decoder = DeviceDecoder(sam, torch.empty(1, 32, 4, 4, device="meta"), FRAME, options)
     with CopiesToTheDevice() as copies, torch.inference_mode():
-        group = decoder._group(torch.empty(21, 2, device="meta"), first_index=0)
+        group = decoder._batches(np.zeros((21, 2), np.float32), decoder._scored)
     assert [tuple(batch.measures_N8.shape) for batch in group] == [(24, 8), (24, 8), (15, 8)]
     assert {batch.logits_NLM.device.type for batch in group} == {"meta"}
     assert copies.operations == []
@@ -194,32 +198,6 @@ def test_encoding_is_queued_without_a_wait(encoder: Any) -> None:
         side = crop_side(sam, features[:1])
     assert side.key0_hdP.device.type == "meta"
     assert copies.operations == []
-
-
-def test_it_is_compiled_once_for_all_crops(
-    sam: Sam, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    graphs = list[str]()
-
-    def backend(graph: torch.fx.GraphModule, _: object) -> Any:
-        graphs.append(str(graph))
-        return graph.forward
-
-    monkeypatch.setattr(compiled, "BACKEND", backend)
-    compiled.compiled.cache_clear()
-    caplog.set_level("INFO", logger="sam_core.decoding.compiled")
-    options = KEEP_ALL.model_copy(update={"compile_decoder": True})
-    for seed, frame in enumerate([FRAME, CropFrame(60, 25, image_size=64, low_res_size=16)]):
-        features = torch.randn(1, 32, 4, 4, generator=torch.Generator().manual_seed(seed))
-        ours = DeviceDecoder(sam, features, frame, options).candidates(points(21))
-        assert_same(ours, TorchDecoder(sam, features, frame, KEEP_ALL).candidates(points(21)))
-    compiled.compiled.cache_clear()
-    assert len(graphs) == 2  # the tokens' half and the upscaling
-    messages = [record.getMessage() for record in caplog.records]
-    assert [text.split(" in ")[0] for text in messages] == [
-        "compiled decoded_prompts",
-        "compiled low_res_logits",
-    ]
 
 
 def test_overlapped_crops_give_what_one_after_the_other_gives(

@@ -37,7 +37,7 @@ def test_measures_are_those_of_full_size_masks(
 ) -> None:
     monkeypatch.setattr(mask_measures_module, "BLOCK_PIXELS", block)
     frame = CropFrame(*size, image_size=64, low_res_size=16)
-    rows, columns = torch.tensor(frame.rows_HL()), torch.tensor(frame.columns_WM())
+    rows, columns = torch.tensor(frame.row_taps.matrix()), torch.tensor(frame.column_taps.matrix())
     logits = logits_of(seed=size[0])
     pixels = full_size(logits, frame)
     measures = mask_measures(logits[:, : rows.shape[1], : columns.shape[1]], rows, columns, offset=0.7)
@@ -57,7 +57,7 @@ def test_runs_are_those_of_full_size_masks(
 ) -> None:
     monkeypatch.setattr(low_res_mask_module, "BLOCK_PIXELS", block)
     frame = CropFrame(*size, image_size=64, low_res_size=16)
-    rows, columns = frame.rows_HL(), frame.columns_WM()
+    rows, columns = frame.row_taps.matrix(), frame.column_taps.matrix()
     logits = logits_of(seed=size[1])
     for mask, low_res in zip(full_size(logits, frame) > 0, logits.numpy(), strict=True):
         kept = low_res_mask(low_res[: rows.shape[1], : columns.shape[1]])
@@ -78,7 +78,7 @@ def test_an_empty_mask_has_stability_0_and_not_0_over_0() -> None:
 def test_wide_masks_do_not_overflow() -> None:
     """SA sums rows in 16 bits: from a width of 32,768 on its stability score is nonsense."""
     frame = CropFrame(2, 70_000, image_size=64, low_res_size=16)
-    rows, columns = torch.tensor(frame.rows_HL()), torch.tensor(frame.columns_WM())
+    rows, columns = torch.tensor(frame.row_taps.matrix()), torch.tensor(frame.column_taps.matrix())
     measures = mask_measures(torch.full((1, 1, 16), 5.0), rows[:, :1], columns, offset=1.0)
     assert measures.area_N.tolist() == [140_000]
     assert measures.stability_score_N.tolist() == [1.0]

@@ -18,8 +18,8 @@ def pixels(logits_LM: np.ndarray, frame: CropFrame, offset: float, min_stability
 
 
 def shown_logits(frame: CropFrame, seed: int) -> np.ndarray:
-    rows = -(-frame.rows_HL().shape[1] // 4) * 4
-    columns = -(-frame.columns_WM().shape[1] // 4) * 4
+    rows = -(-frame.shown[0] // 4) * 4
+    columns = -(-frame.shown[1] // 4) * 4
     coarse = np.random.default_rng(seed).normal(size=(rows // 4, columns // 4)) * 3
     return np.kron(coarse, np.ones((4, 4))).astype(np.float32)
 
@@ -31,7 +31,10 @@ def shown_logits(frame: CropFrame, seed: int) -> np.ndarray:
 def test_counts_box_and_runs_are_those_of_the_full_mask(size: tuple[int, int]) -> None:
     frame = CropFrame(*size)
     logits_LM = shown_logits(frame, seed=sum(size))
-    rows_HL, columns_WM = frame.rows_HL().astype(np.float64), frame.columns_WM().astype(np.float64)
+    rows_HL, columns_WM = (
+        frame.row_taps.matrix().astype(np.float64),
+        frame.column_taps.matrix().astype(np.float64),
+    )
     shown_LM = logits_LM[: rows_HL.shape[1], : columns_WM.shape[1]].astype(np.float64)
     plain_HW = rows_HL @ shown_LM @ columns_WM.T
     answer = pixels(logits_LM, frame, offset=0.5, min_stability=0.0)

@@ -1,0 +1,83 @@
+"""Whether a model's crops are decoded by Triton's kernels, and the one place that imports them.
+
+Triton comes with torch's CUDA builds. Kernels are used if the card and the model's sizes suit them, and
+after they have given, for a model's first crop in a process, what plain torch gives. Otherwise plain torch
+goes on, and the log says why: a card, a driver or a Triton that nobody has tried costs speed, never a mask.
+"""
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import torch
+
+from sam_core.decoding.crop_frame import CropFrame
+from sam_core.model.made_of_weights import MadeOfWeights
+from sam_core.model.sam import Sam
+from sam_core.options import MaskOptions
+
+if TYPE_CHECKING:
+    from sam_core.decoding.triton.kernel_decoder import KernelDecoder, Kernels
+
+log = logging.getLogger(__name__)
+
+LEAST_CAPABILITY = (8, 0)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The kernels of a model; None if plain torch decodes it."""
+
+    kernels: "Kernels | None"
+
+
+_found = MadeOfWeights[_Found]()
+
+
+def kernel_decoder(
+    sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions
+) -> "KernelDecoder | None":
+    """The decoder of the crop with kernels; None if plain torch is to decode it."""
+    if not _may_have_kernels(sam.device):
+        return None
+    try:
+        found = _found.get(
+            sam.mask_decoder,
+            (options.precision, sam.device),
+            lambda: _Found(_tried(sam, features_1Chw, frame, options)),
+        )
+    except torch.OutOfMemoryError:
+        return None  # not for good: another crop may find the room
+    if found.kernels is None:
+        return None
+    from sam_core.decoding.triton.kernel_decoder import KernelDecoder
+
+    return KernelDecoder(sam, features_1Chw, frame, options, found.kernels)
+
+
+def _tried(sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions) -> "Kernels | None":
+    """The kernels, after they have been tried on the crop."""
+    try:
+        from sam_core.decoding.triton.agreement import disagreement
+        from sam_core.decoding.triton.kernel_decoder import Kernels
+
+        kernels = Kernels.of(sam, options)
+        why_not = disagreement(sam, features_1Chw, frame, options, kernels)
+    except torch.OutOfMemoryError:
+        raise
+    # whatever Triton raises: a compiler that is missing, a driver, a kernel too large for the card
+    except Exception as fault:  # noqa: BLE001
+        why_not = f"{type(fault).__name__}: {str(fault)[:300]}"
+    if why_not is None:
+        return kernels
+    log.warning("masks are made without the GPU's kernels, by plain torch: %s", why_not)
+    return None
+
+
+@cache
+def _may_have_kernels(device: torch.device) -> bool:
+    if device.type != "cuda" or torch.version.hip is not None or find_spec("triton") is None:
+        return False
+    return torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY

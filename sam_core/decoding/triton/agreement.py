@@ -1,0 +1,70 @@
+"""Whether the kernels give on this card, for one crop, what plain torch gives.
+
+A few prompts are decoded both ways. Drawing in float16 differs by rounding; measures, selection and run
+lengths of the same logits may not differ, but where a pixel's logit lies within rounding of a threshold.
+"""
+
+import numpy as np
+import torch
+
+from sam_core.decoding.crop_frame import CropFrame
+from sam_core.decoding.gpu_decoder import DeviceDecoder
+from sam_core.decoding.triton.kernel_decoder import KernelDecoder, Kernels
+from sam_core.masks.image_masks import ImageMasks
+from sam_core.masks.selection import masks_of_crop
+from sam_core.model.sam import Sam
+from sam_core.options import MaskOptions
+
+POINTS_PER_SIDE = 6
+MOST_IOU_DIFFERENCE = 5e-3
+# of the logits' own spread; 0.003 were measured for float16
+MOST_LOGIT_DIFFERENCE, MOST_EXACT_DIFFERENCE = 0.02, 2e-4
+# of the masks, and of a mask's pixels
+MOST_OTHER_MASKS, MOST_OTHER_PIXELS = 0.1, 0.002
+
+
+@torch.inference_mode()
+def disagreement(
+    sam: Sam,
+    features_1Chw: torch.Tensor,
+    frame: CropFrame,
+    options: MaskOptions,
+    kernels: Kernels,
+) -> str | None:
+    """What differs, in words; None if nothing does."""
+    ticks = (np.arange(POINTS_PER_SIDE) + 0.5) / POINTS_PER_SIDE
+    x, y = np.meshgrid(ticks * frame.width, ticks * frame.height)
+    points_N2 = np.stack([x.ravel(), y.ravel()], axis=1)
+    if kernels.fused is not None or kernels.is_exact:
+        exactly = DeviceDecoder(
+            sam, features_1Chw, frame, options.model_copy(update={"precision": "float32"})
+        )
+        coords_N2 = frame.input_points(points_N2).astype(np.float32)
+        expected_iou, expected = exactly.drawn(coords_N2)
+        iou, logits = KernelDecoder(sam, features_1Chw, frame, options, kernels).drawn(coords_N2)
+        off = float((iou - expected_iou).abs().max())
+        if not off <= MOST_IOU_DIFFERENCE:
+            return f"predicted IoU differs by {off:.4f}"
+        off = float((logits - expected).square().mean().sqrt() / expected.std())
+        if not off <= (MOST_EXACT_DIFFERENCE if kernels.is_exact else MOST_LOGIT_DIFFERENCE):
+            return f"logits differ by {off:.4f} of their spread"
+    # drawn by torch in both, so that only what follows can differ
+    everything = options.model_copy(
+        update={"pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1}
+    )
+    place = (points_N2, (0, 0, frame.width, frame.height), (frame.height, frame.width))
+    ours = KernelDecoder(sam, features_1Chw, frame, everything, Kernels(None, False)).masks(*place)
+    plain = DeviceDecoder(sam, features_1Chw, frame, everything).candidates(points_N2)
+    return _different_masks(ours, masks_of_crop(plain, *place, everything))
+
+
+def _different_masks(ours: ImageMasks, expected: ImageMasks) -> str | None:
+    if len(ours) != len(expected):
+        return f"{len(ours)} masks are selected where torch selects {len(expected)}"
+    other = sum(mine != theirs for mine, theirs in zip(ours.counts, expected.counts, strict=True))
+    if other > MOST_OTHER_MASKS * len(expected):
+        return f"{other} of {len(expected)} masks have other pixels"
+    off_N = np.abs(ours.area - expected.area) / np.maximum(expected.area, 1000)
+    if len(off_N) and off_N.max() > MOST_OTHER_PIXELS:
+        return f"a mask's area differs by {off_N.max():.4f} of it"
+    return None

@@ -1,0 +1,163 @@
+"""Where masks change along the image's column-major line, as COCO's runs have it, without drawing them.
+
+Logits [N, L, M] and the places of K of these masks to all their changes, one mask after the other. A program
+goes down a strip of 32 pixel columns of one mask, as in pixels.py, twice: it counts the changes of each
+column, the counts are summed up, and it writes them where they belong. Oracle: `mask_runs`, `placed_runs`.
+
+Legend: N masks of L x M logits, K of which are encoded, H x W pixels of the crop.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+from sam_core.decoding.triton.device_taps import DeviceTaps
+from sam_core.decoding.triton.pixels import SEGMENT, mean, of_windows, row_bits, wide_row
+from sam_core.masks.crops import XYXY
+
+# Tuned on an H100. Pixel columns of a program
+STRIP = 32
+# Logits loaded together
+COLUMNS, ROWS = 32, 8
+
+
+@triton.jit(do_not_specialize=[
+    "mask_step", "row_step", "room", "H", "W", "L", "M", "segments",
+    "left", "top", "image_width", "image_height",
+])  # fmt: skip
+def _edges(  # type: ignore[no-untyped-def]
+    logits, mask_step, row_step, row_start, row_first, row_weights, column_first, column_weights,
+    kept, count, counts, ends, places, room,
+    H, W, L, M, segments, left, top, image_width, image_height, cut,
+    WRITE: tl.constexpr, SEGMENT: tl.constexpr, STRIP: tl.constexpr,
+    COLUMNS: tl.constexpr, ROWS: tl.constexpr,
+):  # fmt: skip
+    """Counts the changes of each column of mask kept[k] in counts [K, W], or writes them up to its end."""
+    strip = tl.program_id(0)
+    k = tl.program_id(1)
+    x0 = strip * STRIP
+    x1 = tl.minimum(x0 + STRIP, W)
+    x = x0 + tl.arange(0, STRIP)
+    valid = x < W
+    at = tl.minimum(x, W - 1)
+    if k < tl.load(count):
+        logits += tl.load(kept + k).to(tl.int64) * mask_step
+        # the pixel before a column's first is the last of the column to its left, if the image is as high
+        before = tl.maximum(at - 1, 0)
+        first = tl.load(column_first + before)
+        u0 = tl.load(column_weights + 3 * before)
+        u1 = tl.load(column_weights + 3 * before + 1)
+        u2 = tl.load(column_weights + 3 * before + 2)
+        r = tl.load(row_first + H - 1)
+        a = wide_row(logits, row_step, r, L, M, first, u0, u1, u2)
+        b = wide_row(logits, row_step, r + 1, L, M, first, u0, u1, u2)
+        c = wide_row(logits, row_step, r + 2, L, M, first, u0, u1, u2)
+        w0 = tl.load(row_weights + 3 * H - 3)
+        w1 = tl.load(row_weights + 3 * H - 2)
+        w2 = tl.load(row_weights + 3 * H - 1)
+        was = ((mean(a, b, c, w0, w1, w2) > cut) & (x > 0) & (image_height == H)).to(tl.int32)
+
+        first = tl.load(column_first + at)
+        u0 = tl.load(column_weights + 3 * at)
+        u1 = tl.load(column_weights + 3 * at + 1)
+        u2 = tl.load(column_weights + 3 * at + 2)
+        start = tl.load(column_first + x0)
+        stop = tl.minimum(tl.load(column_first + x1 - 1) + 3, M)
+        line = (left + x) * image_height + top
+        place = k * W + at
+        found = tl.zeros([STRIP], tl.int32)
+        if WRITE:
+            # past the room nothing is written, and its end fits 32 bits
+            found = tl.minimum(tl.load(ends + place) - tl.load(counts + place), room).to(tl.int32)
+        last_r = -2
+        for segment in range(0, segments):
+            r0 = segment * SEGMENT
+            above, below = row_bits(logits, row_step, r0, L, start, stop, cut, cut, COLUMNS, ROWS)
+            above = of_windows(above)
+            below = of_windows(below)
+            if above == 0:
+                # a change, if any, is at the first row
+                y0 = tl.load(row_start + r0)
+                if tl.load(row_start + tl.minimum(r0 + SEGMENT, L)) > y0:
+                    if WRITE:
+                        tl.store(places + found, line + y0, mask=valid & (was != 0) & (found < room))
+                    found += was
+                    was = tl.zeros([STRIP], tl.int32)
+            else:
+                for r in range(r0, tl.minimum(r0 + SEGMENT, L)):
+                    y0 = tl.load(row_start + r)
+                    y1 = tl.load(row_start + r + 1)
+                    some = ((above >> (r - r0)) & 1).to(tl.int32)
+                    if (some == 0) | ((below >> (r - r0)) & 1 == 0):
+                        if y1 > y0:
+                            change = was ^ some
+                            if WRITE:
+                                written = valid & (change != 0) & (found < room)
+                                tl.store(places + found, line + y0, mask=written)
+                            found += change
+                            was = tl.zeros([STRIP], tl.int32) + some
+                    else:
+                        if last_r != r - 1:
+                            b = wide_row(logits, row_step, r, L, M, first, u0, u1, u2)
+                            c = wide_row(logits, row_step, r + 1, L, M, first, u0, u1, u2)
+                        a = b
+                        b = c
+                        c = wide_row(logits, row_step, r + 2, L, M, first, u0, u1, u2)
+                        last_r = r
+                        for y in range(y0, y1):
+                            w0 = tl.load(row_weights + 3 * y)
+                            w1 = tl.load(row_weights + 3 * y + 1)
+                            w2 = tl.load(row_weights + 3 * y + 2)
+                            now = (mean(a, b, c, w0, w1, w2) > cut).to(tl.int32)
+                            change = was ^ now
+                            if WRITE:
+                                written = valid & (change != 0) & (found < room)
+                                tl.store(places + found, line + y, mask=written)
+                            found += change
+                            was = now
+        # a mask ends with the crop's column, or with its last one, where the image goes on
+        ends_here = ((image_height != H) | (x == W - 1)) & (line + H < image_width * image_height)
+        ending = tl.where(ends_here, was, 0)
+        if WRITE:
+            tl.store(places + found, line + H, mask=valid & (ending != 0) & (found < room))
+        else:
+            tl.store(counts + place, found + ending, mask=valid)
+    elif not WRITE:
+        tl.store(counts + k * W + at, tl.zeros([STRIP], tl.int32), mask=valid)
+
+
+def edges_of(
+    logits_NLM: torch.Tensor,
+    kept: torch.Tensor,
+    count: torch.Tensor,
+    taps: DeviceTaps,
+    capacity: int,
+    threshold: float,
+    room: int,
+    crop_xyxy: XYXY,
+    image_size: tuple[int, int],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Places on the image's column-major line where the masks kept[:count] change, and where each one's end.
+
+    Gives int32 [room], one mask's after the other's, and int64 [capacity]. Of an end past `room` the places
+    past it were not written. Masks past `capacity` are left out. logits_NLM as for `measured`; image_size is
+    (height, width), less than 2^31 pixels. Equals the runs of `mask_runs` and `placed_runs`, summed up.
+    """
+    device, W = logits_NLM.device, taps.width
+    image_height, image_width = image_size
+    counts = torch.empty(capacity * W, dtype=torch.int32, device=device)
+    places = torch.empty(room, dtype=torch.int32, device=device)
+    # not read where changes are counted
+    ends = counts
+    for write in (False, True):
+        _edges[(triton.cdiv(W, STRIP), capacity)](
+            logits_NLM, *logits_NLM.stride()[:2],
+            taps.row_start, taps.row_first, taps.row_weights, taps.column_first, taps.column_weights,
+            kept, count, counts, ends, places, room,
+            taps.height, W, taps.rows, taps.columns, triton.cdiv(taps.rows, SEGMENT),
+            *crop_xyxy[:2], image_width, image_height, float(threshold),
+            WRITE=write, SEGMENT=SEGMENT, STRIP=STRIP, COLUMNS=COLUMNS, ROWS=ROWS, num_warps=1,
+        )  # fmt: skip
+        if not write:
+            ends = torch.cumsum(counts, 0, dtype=torch.int64)
+    return places, ends.view(capacity, W)[:, -1].contiguous()

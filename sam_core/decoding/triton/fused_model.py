@@ -1,0 +1,48 @@
+"""What the fused decoder keeps of a model: its maps, and the starts of the grids of points that came last."""
+
+import threading
+from collections import OrderedDict
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sam_core.decoding.triton.fused_decoder import FusedDecoder
+from sam_core.decoding.triton.image_side_maps import ImageSideMaps
+from sam_core.decoding.triton.prompt_start import PromptStart, prompt_start
+from sam_core.model.host_copies import on_device
+from sam_core.model.sam import Sam
+
+# Grids whose starts are kept for each stream, 18 MB each for 1024 points: a dataset has few sizes of images,
+# or too many
+STARTS = 4
+
+
+class FusedModel:
+    """The decoder of a model with its weights as they are now."""
+
+    def __init__(self, sam: Sam) -> None:
+        self._sam = sam
+        self.maps = ImageSideMaps(sam)
+        self.decoder = FusedDecoder(sam, "accurate")
+        self._starts: dict[int, OrderedDict[bytes, PromptStart]] = {}
+        self._lock = threading.Lock()
+        if sam.device.type == "cuda":
+            # made in this stream, and read in others
+            torch.cuda.synchronize(sam.device)
+
+    def start(self, coords_B2: npt.NDArray[np.float32]) -> PromptStart:
+        """The start of points at x, y in pixels of the model's input.
+
+        A start is kept for the stream in which it was made: another one's work might not have come to it.
+        """
+        device, key = self._sam.device, coords_B2.tobytes()
+        stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+        with self._lock:
+            starts = self._starts.setdefault(stream, OrderedDict())
+        if key not in starts:
+            starts[key] = prompt_start(self._sam, on_device(coords_B2, device))
+            while len(starts) > STARTS:
+                starts.popitem(last=False)
+        starts.move_to_end(key)
+        return starts[key]

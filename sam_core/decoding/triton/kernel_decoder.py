@@ -1,0 +1,120 @@
+"""The crop decoder of kernels: a DeviceDecoder that measures, selects and encodes on the device.
+
+How the masks are drawn depends on the precision. In float16 all is done by kernels, the prompts of a crop
+in one batch. In float32, whose masks have to be the original's, torch decodes and an exact kernel draws.
+bfloat16, and models of other sizes, are plain torch's.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sam_core.decoding.crop_frame import CropFrame
+from sam_core.decoding.gpu_decoder import GROUP_PROMPTS, DeviceDecoder
+from sam_core.decoding.triton.crop_masks import CropPlace, DrawnMasks, finished, is_served, queued_masks
+from sam_core.decoding.triton.device_taps import DeviceTaps
+from sam_core.decoding.triton.fused_decoder import serves
+from sam_core.decoding.triton.fused_model import FusedModel
+from sam_core.decoding.triton.image_side_maps import FusedSide
+from sam_core.decoding.triton.upscale import drawn, drawn_exactly
+from sam_core.decoding.upscaling import mask_weights, shown_positions
+from sam_core.masks.crops import XYXY
+from sam_core.masks.image_masks import ImageMasks
+from sam_core.masks.selection import masks_of_crop
+from sam_core.model.sam import Sam
+from sam_core.options import MaskOptions
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The kernels that draw a model's masks in one precision; without any, plain torch does."""
+
+    fused: FusedModel | None
+    is_exact: bool
+
+    @classmethod
+    def of(cls, sam: Sam, options: MaskOptions) -> "Kernels":
+        """Those that fit the model's sizes."""
+        is_served = serves(sam)
+        fused = FusedModel(sam) if is_served and options.precision == "float16" else None
+        return cls(fused, is_served and options.precision == "float32")
+
+
+class KernelDecoder(DeviceDecoder):
+    """A DeviceDecoder with kernels."""
+
+    def __init__(
+        self,
+        sam: Sam,
+        features_1Chw: torch.Tensor,
+        frame: CropFrame,
+        options: MaskOptions,
+        kernels: Kernels,
+    ) -> None:
+        super().__init__(sam, features_1Chw, frame, options)
+        self._kernels = kernels
+        if kernels.fused is not None:
+            self._batch_size = GROUP_PROMPTS
+
+    @torch.inference_mode()
+    def masks(
+        self, points_N2: npt.NDArray[np.float64], crop_xyxy: XYXY, image_size: tuple[int, int]
+    ) -> ImageMasks:
+        """The masks of the crop for points at x, y in its pixels, as `masks_of_crop` gives them.
+
+        Raises: torch.OutOfMemoryError if not even one prompt fits.
+        """
+        masks = len(points_N2) * self._sam.mask_decoder.num_multimask_outputs
+        if not 0 < len(points_N2) <= GROUP_PROMPTS or not is_served(self._frame, image_size, masks):
+            candidates = self.candidates(points_N2)
+            return masks_of_crop(candidates, points_N2, crop_xyxy, image_size, self._options)
+        # a crop of few points is one batch of just these
+        self._batch_size = min(self._batch_size, len(points_N2))
+        batches = self._batches(self._coords(points_N2), lambda coords, _: self._drawn_as_a_batch(coords))
+        ious, logits = ([batch[part] for batch in batches] for part in (0, 1))
+        logits_NLM = (logits[0] if len(logits) == 1 else torch.cat(logits)).flatten(0, 1)
+        indices = torch.arange(len(points_N2), device=self._device)
+        queued = queued_masks(
+            DrawnMasks(
+                logits_NLM,
+                torch.cat(ious).flatten(),
+                indices.repeat_interleave(len(logits_NLM) // len(points_N2)),
+                float(self._sam.mask_threshold),
+            ),
+            CropPlace(DeviceTaps.of(self._frame, self._device), crop_xyxy, image_size),
+            self._options,
+        )
+        return finished(queued, points_N2)
+
+    def drawn(self, coords_B2: npt.NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
+        """As DeviceDecoder's; the logits are a view of whole positions."""
+        if (fused := self._kernels.fused) is not None:
+            prompts = fused.decoder.decoded(self._fused_side, fused.start(coords_B2))
+            predicted_iou_BM = prompts.predicted_iou_N.view(len(coords_B2), -1)
+            logits_BMLM, positions = self._room_for_logits(predicted_iou_BM)
+            drawn(self._fused_side, prompts, self._grid, positions, logits_BMLM)
+        elif self._kernels.is_exact:
+            decoded = self._decoded(coords_B2)
+            predicted_iou_BM, (tokens,) = decoded.predicted_iou_BM, decoded.image_tokens
+            weights_BMc = mask_weights(self._sam.mask_decoder, decoded.mask_tokens_BMC)
+            logits_BMLM, positions = self._room_for_logits(predicted_iou_BM)
+            drawn_exactly(
+                self._sam.mask_decoder, self._side, tokens, weights_BMc, self._grid, positions, logits_BMLM
+            )
+        else:
+            return super().drawn(coords_B2)
+        rows, columns = self._frame.shown
+        return predicted_iou_BM, logits_BMLM[..., :rows, :columns]
+
+    def _room_for_logits(self, predicted_iou_BM: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+        """Logits [B, M, 4 rows, 4 columns] to be written, and rows and columns of positions under them."""
+        rows, columns = positions = shown_positions(self._frame.shown)
+        return torch.empty(*predicted_iou_BM.shape, 4 * rows, 4 * columns, device=self._device), positions
+
+    @cached_property
+    def _fused_side(self) -> FusedSide:
+        assert self._kernels.fused is not None  # noqa: S101  asked for by `drawn` alone
+        return self._kernels.fused.maps.of(self._features_1Chw[0].flatten(1).T)

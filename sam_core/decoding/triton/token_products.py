@@ -1,0 +1,268 @@
+"""Small products of one prompt's tokens, a program a prompt: 64 block-diagonal rows with a model's matrices.
+
+Four kernels: `gram`, the products of what the blocks have added to the image tokens with itself; `mix`, those
+with a prompt's queries or keys; `seen`, what a token sees, from the sums of a look (look.py); `values`, what
+has been added, through the first convolution of the upscaling. The matrices are token_maps.py's. Both sides
+of a product are taken in two float16 each, near float32, and 64 columns at a time, so that nothing spills.
+
+Oracles: the products of `values_BRC` in `image_tokens.tokens_after_first`, `tokens_after_second`,
+`projected_scores`, `projected_sum`, and in `upscaling.low_res_logits`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+
+from sam_core.decoding.triton.head_rows import (
+    INNER_DIM,
+    ROWS,
+    SCORE_SCALE,
+    TOKENS,
+    block_diagonal,
+)
+from sam_core.decoding.triton.token_maps import TokenMap, TokenMaps
+from sam_core.decoding.triton.two_halves import exact_product, halves
+
+# not tuned on a card: for few registers and short compilation
+WARPS, STAGES = 8, 1
+
+
+@dataclass(frozen=True)
+class AddedValues:
+    """The values of a prompt's tokens that the image has attended to so far, float32 [B, 7, 128] a block."""
+
+    first_BTD: torch.Tensor
+    second_BTD: torch.Tensor | None = None
+
+    @property
+    def rows(self) -> int:
+        """F, the rows of both blocks."""
+        return ROWS if self.second_BTD is None else 2 * ROWS
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Scores of a prompt's rows with what has been added, as the sum of two float16 [B, 64, F]."""
+
+    high_BRF: torch.Tensor
+    low_BRF: torch.Tensor
+
+
+@dataclass(frozen=True)
+class LookSums:
+    """Sums over all positions of one softmax's weights times three things, float32."""
+
+    total_BR: torch.Tensor  # 1
+    mixed_BRF: torch.Tensor  # the factors
+    shared_BRd: torch.Tensor  # the image's own values, scaled
+
+
+@triton.jit
+def mapped(tokens_BTD, b, map_ND, first):  # type: ignore[no-untyped-def]
+    """The rows of prompt b through the 64 columns from `first` on of a map, [64, 64]."""
+    n = first + tl.arange(0, 64)
+    k = tl.arange(0, 64)
+    total = tl.zeros((64, 64), tl.float32)
+    for part in range(0, 128, 64):
+        weights = tl.load(map_ND + n[None, :] * 128 + part + k[:, None])
+        total += exact_product(block_diagonal(tokens_BTD, b, part, 64), weights)
+    return total
+
+
+@triton.jit
+def crossed(left_BTD, right_BTD, b, map_DD):  # type: ignore[no-untyped-def]
+    """The left rows through a map, times the right rows, [64, 64]."""
+    total = tl.zeros((64, 64), tl.float32)
+    for first in range(0, 128, 64):
+        right = block_diagonal(right_BTD, b, first, 64)
+        total += exact_product(mapped(left_BTD, b, map_DD, first), tl.trans(right))
+    return total
+
+
+@triton.jit
+def gram_kernel(  # type: ignore[no-untyped-def]
+    value0_BTD,
+    value1_BTD,
+    gram00_DD,
+    gram10_DD,
+    gram11_DD,
+    shift_gram0_D,
+    shift_gram1_D,
+    shift_square_1,
+    gram_BFF,  # out: float16; of block 1 the part that is read, without the upper right quarter
+    TWO: tl.constexpr,
+):
+    b = tl.program_id(0).to(tl.int64)
+    r = tl.arange(0, 64)
+    j = tl.arange(0, 128)
+    rows, columns = r[:, None], r[None, :]
+    gram = crossed(value0_BTD, value0_BTD, b, gram00_DD)
+    if TWO:
+        with_shift = tl.sum(block_diagonal(value0_BTD, b, 0, 128) * tl.load(shift_gram0_D + j)[None, :], 1)
+        gram = tl.where(rows == 7, with_shift[None, :], gram)
+        gram = tl.where(columns == 7, with_shift[:, None], gram)
+        gram = tl.where((rows == 7) & (columns == 7), tl.load(shift_square_1), gram)
+        out = gram_BFF + b * 16384 + rows * 128 + columns
+        tl.store(out, gram.to(tl.float16))
+        gram = crossed(value1_BTD, value0_BTD, b, gram10_DD)
+        with_shift = tl.sum(block_diagonal(value1_BTD, b, 0, 128) * tl.load(shift_gram1_D + j)[None, :], 1)
+        tl.store(out + 64 * 128, tl.where(columns == 7, with_shift[:, None], gram).to(tl.float16))
+        gram = crossed(value1_BTD, value1_BTD, b, gram11_DD)
+        tl.store(out + 64 * 128 + 64, gram.to(tl.float16))
+    else:
+        tl.store(gram_BFF + b * 4096 + rows * 64 + columns, gram.to(tl.float16))
+
+
+@triton.jit
+def mix_kernel(  # type: ignore[no-untyped-def]
+    query_BTD,
+    value0_BTD,
+    value1_BTD,
+    map0_ND,
+    map1_ND,
+    shift_N,
+    high_BRF,  # out: float16
+    low_BRF,  # out: what that leaves
+    score_scale,
+    TWO: tl.constexpr,
+):
+    b = tl.program_id(0).to(tl.int64)
+    r = tl.arange(0, 64)
+    F: tl.constexpr = 128 if TWO else 64
+    at = b * (64 * F) + r[:, None] * F + r[None, :]
+    mix = tl.zeros((64, 64), tl.float32)
+    for first in range(0, 128, 64):
+        keys = mapped(value0_BTD, b, map0_ND, first)
+        if TWO:
+            keys = tl.where((r == 7)[:, None], tl.load(shift_N + first + r)[None, :], keys)
+        query = block_diagonal(query_BTD, b, first, 64) * score_scale
+        mix += exact_product(query, tl.trans(keys))
+    high, low = halves(mix)
+    tl.store(high_BRF + at, high)
+    tl.store(low_BRF + at, low)
+    if TWO:
+        mix = tl.zeros((64, 64), tl.float32)
+        for first in range(0, 128, 64):
+            query = block_diagonal(query_BTD, b, first, 64) * score_scale
+            mix += exact_product(query, tl.trans(mapped(value1_BTD, b, map1_ND, first)))
+        high, low = halves(mix)
+        tl.store(high_BRF + at + 64, high)
+        tl.store(low_BRF + at + 64, low)
+
+
+@triton.jit
+def seen_kernel(  # type: ignore[no-untyped-def]
+    total_BR,
+    mixed_BRF,
+    shared_BRd,
+    value0_BTD,
+    value1_BTD,
+    map0_ND,
+    map1_ND,
+    shift_N,
+    constant_D,
+    seen_BTD,  # out
+    TWO: tl.constexpr,
+):
+    b = tl.program_id(0).to(tl.int64)
+    r = tl.arange(0, 64)
+    rows, columns = r[:, None], r[None, :]
+    F: tl.constexpr = 128 if TWO else 64
+    # the weights sum to 1 from here on: the sums of thousands of positions do not fit float16
+    share = (1.0 / tl.load(total_BR + b * 64 + r))[:, None]
+    mixed = mixed_BRF + b * (64 * F) + rows * F + columns
+    for first in range(0, 128, 64):
+        values = mapped(value0_BTD, b, map0_ND, first)
+        if TWO:
+            values = tl.where(rows == 7, tl.load(shift_N + first + r)[None, :], values)
+        seen = exact_product(tl.load(mixed) * share, values)
+        if TWO:
+            seen += exact_product(tl.load(mixed + 64) * share, mapped(value1_BTD, b, map1_ND, first))
+        j = first + columns
+        is_own = (j // 16 == rows // 8) & (rows % 8 < 7)
+        shared = tl.load(shared_BRd + b * 1024 + rows * 16 + j % 16, mask=is_own, other=0.0)
+        seen += shared * share + tl.load(constant_D + j)
+        tl.store(seen_BTD + (b * 7 + rows % 8) * 128 + j, seen, mask=is_own)
+
+
+@triton.jit
+def values_kernel(  # type: ignore[no-untyped-def]
+    value0_BTD, value1_BTD, map0_ND, map1_ND, shift_N, constant_N, values_BFN
+):
+    b = tl.program_id(0).to(tl.int64)
+    first = tl.program_id(1) * 64
+    rows = tl.arange(0, 64)[:, None]
+    n = first + tl.arange(0, 64)
+    values = mapped(value0_BTD, b, map0_ND, first)
+    values = tl.where(rows == 7, tl.load(shift_N + n)[None, :], values)
+    values = tl.where(rows == 15, tl.load(constant_N + n)[None, :], values)
+    out = values_BFN + b * 32768 + rows * 256 + n[None, :]
+    tl.store(out, values.to(tl.float16))
+    tl.store(out + 64 * 256, mapped(value1_BTD, b, map1_ND, first).to(tl.float16))
+
+
+def gram(values: AddedValues, maps: TokenMaps) -> torch.Tensor:
+    """Products of the added rows with each other, float16 [B, F, F].
+
+    Of two blocks the upper right quarter is left unwritten: it is the lower left one's transpose, and nothing
+    reads it.
+    """
+    value0, value1 = values.first_BTD, values.second_BTD
+    B, F = len(value0), values.rows
+    gram_BFF = value0.new_empty(B, F, F, dtype=torch.float16)
+    gram_kernel[(B,)](
+        value0, value0 if value1 is None else value1, maps.gram0_DD if value1 is None else maps.gram00_DD,
+        maps.gram10_DD, maps.gram11_DD, maps.shift_gram0_D, maps.shift_gram1_D, maps.shift_square_1, gram_BFF,
+        TWO=value1 is not None, num_warps=WARPS, num_stages=STAGES,
+    )  # fmt: skip
+    return gram_BFF
+
+
+def mix(query_BTD: torch.Tensor, values: AddedValues, map_: TokenMap) -> Mix:
+    """Scores of queries or keys, float32 [B, 7, 128], with the mapped values; times SCORE_SCALE."""
+    B, F = len(query_BTD), values.rows
+    high_BRF, low_BRF = query_BTD.new_empty(2, B, ROWS, F, dtype=torch.float16)
+    mix_kernel[(B,)](
+        query_BTD, *_pair(values.first_BTD, values.second_BTD), *_pair(map_.first_ND, map_.second_ND),
+        _shift(map_), high_BRF, low_BRF, SCORE_SCALE, TWO=F > ROWS, num_warps=WARPS, num_stages=STAGES,
+    )  # fmt: skip
+    return Mix(high_BRF, low_BRF)
+
+
+def seen_values(
+    sums: LookSums, values: AddedValues, map_: TokenMap, constant_D: torch.Tensor
+) -> torch.Tensor:
+    """What the tokens of B prompts see of the image, float32 [B, 7, 128] with the heads side by side."""
+    B = len(sums.total_BR)
+    seen_BTD = sums.total_BR.new_empty(B, TOKENS, INNER_DIM)
+    seen_kernel[(B,)](
+        sums.total_BR, sums.mixed_BRF, sums.shared_BRd, *_pair(values.first_BTD, values.second_BTD),
+        *_pair(map_.first_ND, map_.second_ND), _shift(map_), constant_D, seen_BTD,
+        TWO=values.second_BTD is not None, num_warps=WARPS, num_stages=STAGES,
+    )  # fmt: skip
+    return seen_BTD
+
+
+def upscaling_values(values: AddedValues, maps: TokenMaps) -> torch.Tensor:
+    """The values of both blocks through the first convolution, float16 [B, 128, 256].
+
+    Row 7 is the shift, row 15 the constant that the convolution adds.
+    """
+    B, map_ = len(values.first_BTD), maps.upscaling
+    values_BFN = values.first_BTD.new_empty(B, 2 * ROWS, 2 * INNER_DIM, dtype=torch.float16)
+    values_kernel[(B, 4)](
+        *_pair(values.first_BTD, values.second_BTD), *_pair(map_.first_ND, map_.second_ND),
+        _shift(map_), maps.upscaling_constant_N, values_BFN, num_warps=WARPS, num_stages=STAGES,
+    )  # fmt: skip
+    return values_BFN
+
+
+def _pair(first: torch.Tensor, second: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both; the first again, which is not read, where there is no second."""
+    return first, first if second is None else second
+
+
+def _shift(map_: TokenMap) -> torch.Tensor:
+    return map_.first_ND if map_.shift_N is None else map_.shift_N

@@ -1,0 +1,121 @@
+"""The way of images through the encoder on a GPU: Pillow's resize and the encoder in Triton kernels.
+
+Both are chosen here, and plain torch goes on where they do not serve. The resize has to give Pillow's own
+pixels: it is used if it does so for the Pillow that is installed. The encoder in float16 is used after its
+features of a model's first images in a process have come close to those in float32.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sam_core.model.host_copies import on_device
+from sam_core.model.made_of_weights import MadeOfWeights
+
+if TYPE_CHECKING:
+    from sam_core.model.sam import Sam
+
+log = logging.getLogger(__name__)
+
+Encode = Callable[[Tensor], Tensor]
+
+# of the features' root mean square; 0.001 were measured for ViT-H, and 0.0085 in bfloat16
+MOST_DIFFERENCE = 0.02
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The encoder of kernels; None if the model's own module is used."""
+
+    encode: Encode | None
+
+
+_found = MadeOfWeights[_Found]()
+_resizes: dict[torch.device, bool] = {}
+_lock = threading.Lock()
+
+
+def resized_inputs(sam: "Sam", images_HW3: Sequence[np.ndarray]) -> Tensor | None:
+    """The encoder's input [B, 3, side, side] of RGB uint8 images; None if Pillow is to resize them."""
+    if not _has_kernels(sam):
+        return None
+    with _lock:
+        if sam.device not in _resizes:
+            _resizes[sam.device] = _resizes_as_pillow(sam)
+    return _inputs_by_kernels(sam, images_HW3) if _resizes[sam.device] else None
+
+
+def _inputs_by_kernels(sam: "Sam", images_HW3: Sequence[np.ndarray]) -> Tensor:
+    from sam_core.model.triton.resize import device_input
+
+    side = sam.image_encoder.img_size
+    inputs = torch.empty(len(images_HW3), 3, side, side, device=sam.device)
+    for image, out in zip(images_HW3, inputs, strict=True):
+        device_input(on_device(image, sam.device), side, sam.pixel_mean, sam.pixel_std, out)
+    return inputs
+
+
+def _resizes_as_pillow(sam: "Sam") -> bool:
+    """Whether the kernels give on this card what the installed Pillow and torch give."""
+    try:
+        from sam_core.model.triton.resize import is_exact
+
+        if not is_exact():
+            why_not = "this Pillow resizes in a way of its own"
+        else:
+            image = np.random.default_rng(0).integers(0, 256, (231, 180, 3), dtype=np.uint8)
+            if torch.equal(_inputs_by_kernels(sam, [image])[0], sam.resized_input(image)):
+                return True
+            why_not = "the kernels give other pixels"
+    # whatever Triton raises: a compiler or a header that is missing, a driver
+    except Exception as fault:  # noqa: BLE001
+        why_not = f"{type(fault).__name__}: {str(fault)[:300]}"
+    log.warning("images are resized on the CPU: %s", why_not)
+    return False
+
+
+def half_encoder_of(sam: "Sam", dtype: torch.dtype, inputs: Tensor) -> Encode | None:
+    """The encoder with float16 products, tried on these inputs; None if the model's own module is used."""
+    if dtype != torch.float16 or not _has_kernels(sam):
+        return None
+    key = (dtype, sam.device)
+    return _found.get(sam.image_encoder, key, lambda: _Found(_tried(sam, dtype, inputs))).encode
+
+
+def _tried(sam: "Sam", dtype: torch.dtype, inputs: Tensor) -> Encode | None:
+    try:
+        from sam_core.model.triton.half_encoder import half_encoder, half_encoder_serves
+
+        if not half_encoder_serves(sam.image_encoder):
+            return None
+        encode = half_encoder(sam.image_encoder, dtype)
+        features = encode(inputs[:1])
+    except torch.OutOfMemoryError:
+        raise
+    # whatever Triton raises: a compiler that is missing, a driver, a kernel too large for the card
+    except Exception as fault:  # noqa: BLE001
+        log.warning(
+            "the image encoder works without the GPU's kernels: %s: %.300s", type(fault).__name__, fault
+        )
+        return None
+    expected = sam.image_encoder(inputs[:1]).float()
+    difference = float((features - expected).square().mean().sqrt() / expected.square().mean().sqrt())
+    # Infinities are no fault of the kernels: the caller looks for them in every image.
+    if difference <= MOST_DIFFERENCE or not bool(torch.isfinite(features).all()):
+        return encode
+    log.warning(
+        "the image encoder works without the GPU's kernels: their features differ by %.3f of their size",
+        difference,
+    )
+    return None
+
+
+def _has_kernels(sam: "Sam") -> bool:
+    return sam.device.type == "cuda" and torch.version.hip is None and find_spec("triton") is not None

@@ -1,0 +1,30 @@
+"""An image encoder of either kind for inference in half precision, and whether the kernels can take it."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sam_core.model.image_encoder import ImageEncoderViT
+from sam_core.model.tiny_vit import TinyViT
+from sam_core.model.triton.half_tiny_vit import HalfTinyViT, half_tiny_vit_serves
+from sam_core.model.triton.half_vit import HalfVit, half_vit_serves
+
+
+def half_encoder(encoder: ImageEncoderViT | TinyViT, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """Images float32 [B, 3, S, S] to features float32 [B, C, h, w], products in float16 or bfloat16.
+
+    The weights are copied from the encoder's device. What is returned keeps no state between calls, waits for
+    nothing and may be recorded in a CUDA graph. Features that are not finite say that `dtype` has overflowed.
+    Raises: ValueError if `half_encoder_serves` says no.
+    """
+    if not half_encoder_serves(encoder):
+        raise ValueError("the kernels cannot take an encoder of these sizes; use the encoder itself")
+    return HalfVit(encoder, dtype) if isinstance(encoder, ImageEncoderViT) else HalfTinyViT(encoder, dtype)
+
+
+def half_encoder_serves(encoder: ImageEncoderViT | TinyViT) -> bool:
+    """Whether the kernels can take an encoder of these sizes; all published ones they can."""
+    if isinstance(encoder, ImageEncoderViT):
+        return half_vit_serves(encoder)
+    return half_tiny_vit_serves(encoder)

@@ -1,0 +1,95 @@
+"""TinyViT for inference in half precision, channels last throughout.
+
+BatchNorm is folded into its convolution once. Products, attention and the stream are float16 or bfloat16;
+norms, depthwise convolutions' sums and the neck's first product are float32. GELU is the tanh form after
+products, within 5e-4 of the erf form, which the convolutions' own kernels have. Nothing waits for the device,
+and a call's scratch is its own. Oracle: `sam_core.model.tiny_vit.TinyViT`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sam_core.model.layers import typed_layer
+from sam_core.model.tiny_vit import Conv2d_BN, MBConv, PatchMerging, Stage, TinyViT, TinyViTBlock
+from sam_core.model.triton.first_convolution import convolution_taps, first_convolution
+from sam_core.model.triton.half_neck import HalfNeck
+from sam_core.model.triton.half_tiny_blocks import HalfAttentionBlock, HalfConvolutions, folded
+from sam_core.model.triton.heads import heads_serve
+
+
+@dataclass(frozen=True)
+class HalfStage:
+    """Blocks of one resolution, all of one kind, then the step to the next."""
+
+    convolutions: list[HalfConvolutions]
+    attentions: list[HalfAttentionBlock]
+    merging: HalfConvolutions | None
+
+    @classmethod
+    def of(cls, stage: Stage, dtype: torch.dtype) -> "HalfStage":
+        """The stage's weights, folded and cast."""
+        down = stage.downsample
+        return cls(
+            [HalfConvolutions.of(block, dtype) for block in stage.blocks if isinstance(block, MBConv)],
+            [
+                HalfAttentionBlock.of(block, dtype)
+                for block in stage.blocks
+                if isinstance(block, TinyViTBlock)
+            ],
+            None if down is None else HalfConvolutions.of(typed_layer(down, PatchMerging), dtype),
+        )
+
+    def __call__(self, x_BHWC: Tensor) -> Tensor:
+        for convolutions in self.convolutions:
+            x_BHWC = convolutions(x_BHWC)
+        y_TC: Tensor | None = None
+        for attention in self.attentions:
+            x_BHWC, y_TC = attention(x_BHWC, y_TC)
+        if y_TC is not None:
+            x_BHWC = x_BHWC + y_TC.view(x_BHWC.shape)
+        return x_BHWC if self.merging is None else self.merging(x_BHWC)
+
+
+class HalfTinyViT:
+    """`TinyViT` in half precision: features float32 [B, O, h, w] of images float32 [B, 3, H, W].
+
+    Values too large for float16 show as features that are not finite.
+    """
+
+    @torch.no_grad()
+    def __init__(self, encoder: TinyViT, dtype: torch.dtype) -> None:
+        first, second = (typed_layer(encoder.patch_embed.seq[index], Conv2d_BN) for index in (0, 2))
+        weight, bias = folded(first)
+        self.first_taps, self.first_bias = convolution_taps(weight, dtype), bias.float().contiguous()
+        weight, bias = folded(second)
+        self.second_weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
+        self.second_bias = bias.to(dtype)
+        self.stages = [HalfStage.of(typed_layer(stage, Stage), dtype) for stage in encoder.layers]
+        self.neck = HalfNeck.of(encoder.neck, dtype)
+
+    @torch.no_grad()
+    def __call__(self, images_B3HW: Tensor) -> Tensor:
+        x_BHWC = first_convolution(images_B3HW.contiguous(), self.first_taps, self.first_bias)
+        x_BCHW = F.conv2d(
+            x_BHWC.permute(0, 3, 1, 2), self.second_weight, self.second_bias, stride=2, padding=1
+        )
+        x_BHWC = x_BCHW.permute(0, 2, 3, 1).contiguous()
+        for stage in self.stages:
+            x_BHWC = stage(x_BHWC)
+        B, H, W, _ = x_BHWC.shape
+        return self.neck(x_BHWC.flatten(0, 2), (B, H, W))
+
+
+def half_tiny_vit_serves(encoder: TinyViT) -> bool:
+    """Whether `HalfTinyViT` can take this encoder: its heads, and the width of its first convolution."""
+    width = typed_layer(encoder.patch_embed.seq[0], Conv2d_BN).c.out_channels
+    blocks = [block for stage in encoder.layers for block in typed_layer(stage, Stage).blocks]
+    attentions = [block.attn for block in blocks if isinstance(block, TinyViTBlock)]
+    return (
+        width >= 16
+        and width & (width - 1) == 0
+        and all(heads_serve(attn.proj.in_features, attn.num_heads) for attn in attentions)
+    )

@@ -1,0 +1,83 @@
+"""On a CUDA device: the kernels are taken, and give the original's masks, or near ones as the precision says.
+
+`python tests/bench/bench_gpu.py` has the speeds.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from recorded_masks import matches_of_recorded
+
+from sam_core.decoding.crop_decoder import SelectingDecoder, crop_decoder
+from sam_core.decoding.crop_frame import CropFrame
+from sam_core.generator import SamAutomaticMaskGenerator
+from sam_core.model.build import build_sam
+from sam_core.model.presets import SamPreset, VitPreset
+from sam_core.model.sam import Sam
+from sam_core.options import MaskOptions
+from sam_core.weights.registry import load_sam
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
+RECORDED = 175
+
+
+@pytest.fixture(scope="module")
+def sam() -> Sam:
+    return load_sam(device="cuda").sam
+
+
+def photo(name: str = "coins.jpg") -> np.ndarray:
+    return np.array(Image.open(PHOTOS / name).convert("RGB"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_kernels_decode(sam: Sam, precision: Any, caplog: pytest.LogCaptureFixture) -> None:
+    options = MaskOptions(precision=precision)
+    dtype = {"float32": torch.float32, "float16": torch.float16}[precision]
+    embedding = sam.encode(photo(), dtype)
+    frame = CropFrame(*embedding.original_size)
+    decoder = crop_decoder(sam, embedding.features_1Chw, frame, options)
+    assert isinstance(decoder, SelectingDecoder), caplog.text
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(("precision", "least"), [("float32", 174), ("float16", 0.98 * RECORDED)])
+def test_recorded_masks(sam: Sam, precision: str, least: float) -> None:
+    found = matches_of_recorded(sam, precision)
+    assert found["recorded"] == RECORDED
+    assert found["ours"] == pytest.approx(RECORDED, rel=0.02)
+    assert found["matched"] >= least
+    assert found["predicted_iou_off"] < 0.01
+
+
+def test_several_at_once_are_what_each_is_alone(sam: Sam) -> None:
+    generator = SamAutomaticMaskGenerator(sam, 16, precision="float16", crop_n_layers=1)
+    photos = [photo(path.name) for path in sorted(PHOTOS.glob("*.jpg"))]
+    together = generator.generate_batch(photos)
+    for masks, image in zip(together, photos, strict=True):
+        alone = generator.generate_masks(image)
+        assert len(masks) == pytest.approx(len(alone), abs=2)  # products of two images round otherwise
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1), (7, 9), (900, 400), (2250, 1500), (1500, 2250)])
+def test_the_device_resizes_as_pillow(sam: Sam, size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    from sam_core.model.device_encoder import resized_inputs
+
+    inputs = resized_inputs(sam, [image])
+    assert inputs is not None
+    assert torch.equal(inputs[0], sam.resized_input(image))
+
+
+@pytest.mark.parametrize("preset", [VitPreset(768, 2, 12, (1,)), VitPreset(1280, 2, 16, (1,))])
+def test_the_encoder_in_float16(preset: VitPreset, caplog: pytest.LogCaptureFixture) -> None:
+    """Sizes of ViT-B and ViT-H, two blocks of each."""
+    sam = build_sam(SamPreset(preset)).cuda()
+    exact, half = (sam.encode(photo(), dtype).features_1Chw for dtype in (torch.float32, torch.float16))
+    assert (half - exact).square().mean().sqrt() < 0.01 * exact.square().mean().sqrt()
+    assert caplog.messages == []

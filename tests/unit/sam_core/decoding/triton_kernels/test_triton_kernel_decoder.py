@@ -1,0 +1,115 @@
+"""A crop's masks by kernels beside plain torch's, and the look at a first crop that decides between them."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_sam import bundled_sam
+
+from sam_core.decoding import device_kernels
+from sam_core.decoding.crop_decoder import SelectingDecoder, crop_masks
+from sam_core.decoding.crop_frame import CropFrame
+from sam_core.decoding.gpu_decoder import DeviceDecoder
+from sam_core.decoding.triton import agreement, kernel_decoder
+from sam_core.decoding.triton.agreement import disagreement
+from sam_core.decoding.triton.crop_masks import queued_masks
+from sam_core.decoding.triton.kernel_decoder import KernelDecoder, Kernels
+from sam_core.masks.image_masks import ImageMasks
+from sam_core.masks.selection import masks_of_crop
+from sam_core.model.sam import Sam
+from sam_core.options import MaskOptions
+
+GRID = 16  # 256 positions, the fewest that the kernels take
+FRAME = CropFrame(40, 60, image_size=16 * GRID, low_res_size=4 * GRID)
+PLACE = ((0, 0, 60, 40), (40, 60))  # the whole image
+POINTS = np.array([[14.0, 11.0]])
+LOOSE = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1}
+
+
+@pytest.fixture(autouse=True)
+def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as many masks as there are: interpreted, each program takes milliseconds."""
+    monkeypatch.setattr(kernel_decoder, "queued_masks", partial(queued_masks, capacity=4))
+
+
+@pytest.fixture(scope="module")
+def sam() -> Sam:
+    return bundled_sam(GRID)
+
+
+@pytest.fixture(scope="module")
+def features_1Chw(sam: Sam) -> torch.Tensor:
+    noise = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        return sam.encode(np.kron(noise, np.ones((5, 5, 1), np.uint8))).features_1Chw
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_masks_are_those_of_plain_torch(sam: Sam, features_1Chw: torch.Tensor, precision: Any) -> None:
+    options = MaskOptions(precision=precision, points_per_batch=2, **LOOSE)
+    exact = options.model_copy(update={"precision": "float32"})
+    plain = crop_masks(DeviceDecoder(sam, features_1Chw, FRAME, exact), POINTS, *PLACE, exact)
+    decoder = KernelDecoder(sam, features_1Chw, FRAME, options, Kernels.of(sam, options))
+    assert isinstance(decoder, SelectingDecoder)
+    ours = crop_masks(decoder, POINTS, *PLACE, options)
+    assert len(ours) == len(plain) == 3
+    np.testing.assert_array_equal(ours.point_coords, plain.point_coords)
+    np.testing.assert_array_equal(ours.crop_box_xywh, plain.crop_box_xywh)
+    np.testing.assert_allclose(ours.predicted_iou, plain.predicted_iou, atol=1e-3)
+    np.testing.assert_allclose(ours.area, plain.area, atol=0 if precision == "float32" else 30)
+    if precision == "float32":
+        assert ours.counts == plain.counts
+
+
+def test_a_crop_without_points_and_one_of_too_many_go_through_torch(
+    sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = MaskOptions(**LOOSE)
+    decoder = KernelDecoder(sam, features_1Chw, FRAME, options, Kernels(None, False))
+    assert len(decoder.masks(POINTS[:0], *PLACE)) == 0
+    monkeypatch.setattr(kernel_decoder, "GROUP_PROMPTS", 0)
+    plain = crop_masks(DeviceDecoder(sam, features_1Chw, FRAME, options), POINTS, *PLACE, options)
+    assert decoder.masks(POINTS, *PLACE).counts == plain.counts
+
+
+def test_kernels_are_held_against_torch_before_they_are_used(
+    sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = MaskOptions(precision="float16")
+    kernels = Kernels.of(sam, options)
+    monkeypatch.setattr(agreement, "POINTS_PER_SIDE", 1)
+    assert disagreement(sam, features_1Chw, FRAME, options, kernels) is None
+
+    def off(self: KernelDecoder, coords_B2: np.ndarray) -> Any:
+        iou, logits = DeviceDecoder.drawn(self, coords_B2)
+        return iou, logits + 0.1 * logits.std()
+
+    monkeypatch.setattr(KernelDecoder, "masks", lambda self, *place: masks_of_no_point(self, place))
+    assert "0 masks are selected" in str(
+        disagreement(sam, features_1Chw, FRAME, options, Kernels(None, False))
+    )
+    monkeypatch.setattr(KernelDecoder, "drawn", off)
+    assert "logits differ" in str(disagreement(sam, features_1Chw, FRAME, options, kernels))
+
+
+def masks_of_no_point(decoder: KernelDecoder, place: Any) -> ImageMasks:
+    points_N2, crop_xyxy, image_size = place
+    nothing = decoder.candidates(points_N2[:0])
+    return masks_of_crop(nothing, points_N2, crop_xyxy, image_size, MaskOptions())
+
+
+def test_a_compiler_that_fails_costs_speed_and_a_word(
+    sam: Sam,
+    features_1Chw: torch.Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def failing(*_: object) -> str:
+        raise RuntimeError("ptxas is not there")
+
+    monkeypatch.setattr(agreement, "disagreement", failing)
+    assert device_kernels._tried(sam, features_1Chw, FRAME, MaskOptions()) is None
+    (message,) = caplog.messages
+    assert message.startswith("masks are made without the GPU's kernels, by plain torch: RuntimeError: ptxas")

@@ -57,7 +57,7 @@ def storm(folder: Path, kills: int, images: int, delay_s: float, seed: int) -> S
     (folder / "in").mkdir()
     for number in range(images):
         (folder / "in" / f"{number:04d}.png").write_bytes(photo(number))
-    deck = [kind for kind, share in SHARES.items() for _ in range(round(share * kills))]
+    deck = [kind for kind, share in SHARES.items() for _ in range(max(1, int(share * kills)))]
     rng.shuffle(deck)
     nodes = SeveralNodes()
     try:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-IMAGES = 30
+IMAGES = 20
 
 
 def test_spoilt_requests_change_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Five SIGKILLs at random moments: nothing lost, nothing twice, the rows of an undisturbed run."""
+"""Three SIGKILLs at random moments: nothing lost, nothing twice, the rows of an undisturbed run."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = ["--kills", "5", "--images", "40"]
+KILLS = ["--kills", "3", "--images", "24"]
 
 
 @pytest.mark.timeout(600)  # a busy machine starts Ray's processes slowly
@@ -16,5 +16,5 @@ def test_killed_at_random_and_finished() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     storm = json.loads(done.stdout)
-    assert storm["kills"] == {"worker": 3, "node": 1, "driver": 1}
+    assert storm["kills"] == {"worker": 1, "node": 1, "driver": 1}
     assert storm["faults"] == []

@@ -1,4 +1,7 @@
-"""`sam-label run` from the outside: a process of its own with the real model, as the README says it."""
+"""`sam-label run` from the outside: a process of its own with the real model, as the README says it.
+
+The first run stands in its INPUT, a folder of modules that nobody may import, and PYTHONPATH names it.
+"""
 
 import json
 import os
@@ -9,12 +12,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from traps import MODULES, plant
 
 from jobs.cli import main
 from pipeline.output.dataset import Dataset
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "jobs" / "demo" / "photos"
+SAM_LABEL = Path(sys.executable).with_name("sam-label")
 COARSE = ("--points-per-side", "3", "--workers", "1")
 
 
@@ -35,6 +40,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image.resize((240, 160)).save(folder / target)
     (folder / "notes.jpg").write_text("not an image at all")
     (folder / "cut off.jpg").write_bytes((PHOTOS / "chelsea.jpg").read_bytes()[:20_000])
+    plant(folder, MODULES, folder.parent / "ran")
     return folder
 
 
@@ -42,8 +48,17 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def first_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
     """The dataset and the summary of one whole run."""
     output = tmp_path_factory.mktemp("output") / "masks"
-    done = sam_label("run", photos, output, *COARSE, "--json")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SAM_LABEL_")}
+    done = subprocess.run(
+        [SAM_LABEL, "run", ".", os.path.relpath(output, photos), *COARSE, "--json"],
+        cwd=photos,
+        env={**inherited, "PYTHONPATH": f".:{output / 'other'}:"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("sam-label: warning: PYTHONPATH has an empty or relative entry")
     return output, json.loads(done.stdout)
 
 
@@ -53,6 +68,14 @@ def test_a_run_labels_what_it_can_and_says_what_failed(first_run: tuple[Path, di
     assert summary["failed"] == 2
     assert summary["failed_by_reason"] == {"NOT_AN_IMAGE": 1, "TRUNCATED": 1}
     assert summary["output"] == output.as_uri()
+
+
+def test_no_process_of_a_run_imports_from_the_folder_it_stands_in(
+    photos: Path, first_run: tuple[Path, dict[str, object]]
+) -> None:
+    ran = photos.parent / "ran"
+    assert not ran.exists(), ran.read_text()
+    assert Dataset.at(str(first_run[0])).labelled == 2
 
 
 def test_a_run_that_is_interrupted_at_a_long_image_says_what_it_did(photos: Path, tmp_path: Path) -> None:
@@ -66,7 +89,7 @@ def test_a_run_that_is_interrupted_at_a_long_image_says_what_it_did(photos: Path
     ) as process:
         assert process.stderr is not None
         assert any(" of 4 images" in line for line in process.stderr)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # as a scheduler does; Ctrl-C: test_interruption.py
         out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     summary = json.loads(out)

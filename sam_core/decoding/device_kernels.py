@@ -7,13 +7,12 @@ goes on, and the log says why: a card, a driver or a Triton that nobody has trie
 
 import logging
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
 
 from sam_core.decoding.crop_frame import CropFrame
+from sam_core.model.device_encoder import may_have_kernels
 from sam_core.model.made_of_weights import MadeOfWeights
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from sam_core.decoding.triton.kernel_decoder import KernelDecoder, Kernels
 
 log = logging.getLogger(__name__)
-
-LEAST_CAPABILITY = (8, 0)
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ def kernel_decoder(
     sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions
 ) -> "KernelDecoder | None":
     """The decoder of the crop with kernels; None if plain torch is to decode it."""
-    if not _may_have_kernels(sam.device):
+    if not may_have_kernels(sam.device):
         return None
     try:
         found = _found.get(
@@ -74,10 +71,3 @@ def _tried(sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: Mas
         return kernels
     log.warning("masks are made without the GPU's kernels, by plain torch: %s", why_not)
     return None
-
-
-@cache
-def _may_have_kernels(device: torch.device) -> bool:
-    if device.type != "cuda" or torch.version.hip is not None or find_spec("triton") is None:
-        return False
-    return torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY

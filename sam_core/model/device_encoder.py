@@ -8,7 +8,9 @@ features of a model's first images in a process have come close to those in floa
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from sam_core.model.sam import Sam
 
 log = logging.getLogger(__name__)
+
+LEAST_CAPABILITY = (8, 0)
 
 Encode = Callable[[Tensor], Tensor]
 
@@ -44,7 +48,7 @@ _lock = threading.Lock()
 
 def resized_inputs(sam: "Sam", images_HW3: Sequence[np.ndarray]) -> Tensor | None:
     """The encoder's input [B, 3, side, side] of RGB uint8 images; None if Pillow is to resize them."""
-    if not _has_kernels(sam):
+    if not may_have_kernels(sam.device):
         return None
     with _lock:
         if sam.device not in _resizes:
@@ -83,7 +87,7 @@ def _resizes_as_pillow(sam: "Sam") -> bool:
 
 def half_encoder_of(sam: "Sam", dtype: torch.dtype, inputs: Tensor) -> Encode | None:
     """The encoder with float16 products, tried on these inputs; None if the model's own module is used."""
-    if dtype != torch.float16 or not _has_kernels(sam):
+    if dtype != torch.float16 or not may_have_kernels(sam.device):
         return None
     key = (dtype, sam.device)
     return _found.get(sam.image_encoder, key, lambda: _Found(_tried(sam, dtype, inputs))).encode
@@ -117,5 +121,14 @@ def _tried(sam: "Sam", dtype: torch.dtype, inputs: Tensor) -> Encode | None:
     return None
 
 
-def _has_kernels(sam: "Sam") -> bool:
-    return sam.device.type == "cuda" and torch.version.hip is None and find_spec("triton") is not None
+@cache
+def may_have_kernels(device: torch.device) -> bool:
+    """Whether the device is a card that Triton's kernels were written for, and Triton is here."""
+    if device.type != "cuda" or torch.version.hip is not None or find_spec("triton") is None:
+        return False
+    return torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY
+
+
+def current_card(device: torch.device) -> AbstractContextManager[object]:
+    """The device as the current one, on which Triton starts its kernels wherever their tensors lie."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -31,4 +31,8 @@ class MadeOfWeights(Generic[Made]):
 
 def _version(module: nn.Module) -> Version:
     """Changes with every weight that is replaced, moved or written to."""
-    return tuple((weight.data_ptr(), weight._version) for weight in module.parameters())
+    return tuple(
+        # a model that was loaded in inference mode counts no writes, and allows none outside of it
+        (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+        for weight in module.parameters()
+    )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_core.model.ambient import ambient_state_aside
-from sam_core.model.device_encoder import half_encoder_of, resized_inputs
+from sam_core.model.device_encoder import current_card, half_encoder_of, resized_inputs
 from sam_core.model.host_copies import on_device
 from sam_core.model.image_encoder import ImageEncoderViT
 from sam_core.model.mask_decoder import MaskDecoder
@@ -89,20 +89,24 @@ class Sam(nn.Module):
         Raises: ValueError if one is not such an image.
         """
         images = [checked_image(image) for image in images_HW3]
-        inputs = resized_inputs(self, images)
-        if inputs is None:
-            inputs = torch.stack([self.resized_input(image) for image in images])
-        encode = half_encoder_of(self, dtype, inputs)
-        if encode is not None:
-            features = encode(inputs)
-        else:
-            with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
-                features = self.image_encoder(inputs).float()
+        with current_card(self.device):
+            features = self._features(images, dtype)
         side = self.image_encoder.img_size
         return [
             ImageEmbedding(features[i : i + 1], fitted_size(height, width, side), (height, width))
             for i, (height, width, _) in enumerate(image.shape for image in images)
         ]
+
+    def _features(self, images_HW3: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
+        inputs = resized_inputs(self, images_HW3)
+        if inputs is None:
+            inputs = torch.stack([self.resized_input(image) for image in images_HW3])
+        encode = half_encoder_of(self, dtype, inputs)
+        if encode is not None:
+            return encode(inputs)
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            features: Tensor = self.image_encoder(inputs).float()
+        return features
 
     def resized_input(self, image_HW3: np.ndarray) -> Tensor:
         """The encoder's input of an image, resized by Pillow; [3, side, side]."""

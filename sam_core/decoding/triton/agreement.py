@@ -6,6 +6,7 @@ lengths of the same logits may not differ, but where a pixel's logit lies within
 
 import numpy as np
 import torch
+from pycocotools import mask as coco_mask
 
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.gpu_decoder import DeviceDecoder
@@ -19,8 +20,8 @@ POINTS_PER_SIDE = 6
 MOST_IOU_DIFFERENCE = 5e-3
 # of the logits' own spread; 0.003 were measured for float16
 MOST_LOGIT_DIFFERENCE, MOST_EXACT_DIFFERENCE = 0.02, 2e-4
-# of the masks, and of a mask's pixels
-MOST_OTHER_MASKS, MOST_OTHER_PIXELS = 0.1, 0.002
+# of a mask's pixels; and as many of any mask
+MOST_OTHER_PIXELS, FEW_PIXELS = 0.002, 4
 
 
 @torch.inference_mode()
@@ -61,10 +62,14 @@ def disagreement(
 def _different_masks(ours: ImageMasks, expected: ImageMasks) -> str | None:
     if len(ours) != len(expected):
         return f"{len(ours)} masks are selected where torch selects {len(expected)}"
-    other = sum(mine != theirs for mine, theirs in zip(ours.counts, expected.counts, strict=True))
-    if other > MOST_OTHER_MASKS * len(expected):
-        return f"{other} of {len(expected)} masks have other pixels"
-    off_N = np.abs(ours.area - expected.area) / np.maximum(expected.area, 1000)
-    if len(off_N) and off_N.max() > MOST_OTHER_PIXELS:
-        return f"a mask's area differs by {off_N.max():.4f} of it"
+    for mine, other, area in zip(ours.counts, expected.counts, expected.area.tolist(), strict=True):
+        off_px = _different_pixels(mine, other, ours.height, ours.width)
+        if off_px > max(FEW_PIXELS, MOST_OTHER_PIXELS * area):
+            return f"a mask of {area} pixels differs in {off_px}"
     return None
+
+
+def _different_pixels(mine: bytes, other: bytes, height: int, width: int) -> int:
+    sides = [{"size": [height, width], "counts": counts} for counts in (mine, other)]
+    shared = int(coco_mask.area(coco_mask.merge(sides, intersect=True)))
+    return int(coco_mask.area(sides[0])) + int(coco_mask.area(sides[1])) - 2 * shared

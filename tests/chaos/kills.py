@@ -3,8 +3,9 @@
 The same command is started again until the dataset is done; then another dataset is begun, until all the
 kills are done. Every dataset has to hold what an undisturbed run writes.
 
-Usage: kills.py [--kills N] [--images N] [--delay-s S] [--seed N]. Prints JSON. A process of its own: Ray
-reads its environment when it is imported, and all that is killed is known to be below this process.
+Usage: kills.py [--kills N] [--only KIND] [--images N] [--delay-s S] [--seed N]. Prints JSON. A process of
+its own: Ray reads its environment when it is imported, and all that is killed is known to be below this
+process.
 """
 
 import argparse
@@ -51,13 +52,12 @@ class Storm:
     seconds: float = 0.0
 
 
-def storm(folder: Path, kills: int, images: int, delay_s: float, seed: int) -> Storm:
-    """A storm of `kills` over datasets of `images`, each of which holds its labeler for `delay_s`."""
+def storm(folder: Path, deck: list[str], images: int, delay_s: float, seed: int) -> Storm:
+    """A storm of the deck's kills over datasets of `images`, each of which takes a labeler `delay_s`."""
     began, outcome, rng = time.monotonic(), Storm(seed, images), Random(seed)
     (folder / "in").mkdir()
     for number in range(images):
         (folder / "in" / f"{number:04d}.png").write_bytes(photo(number))
-    deck = [kind for kind, share in SHARES.items() for _ in range(max(1, int(share * kills)))]
     rng.shuffle(deck)
     nodes = SeveralNodes()
     try:
@@ -158,12 +158,17 @@ def _struck(victim: str, nodes: SeveralNodes, driver: "subprocess.Popen[bytes]",
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--kills", type=int, default=200)
+    options.add_argument(
+        "--only", choices=list(SHARES), help="what is killed; all in their shares if not given"
+    )
     options.add_argument("--images", type=int, default=300)
     options.add_argument("--delay-s", type=float, default=0.1)
     options.add_argument("--seed", type=int, default=4)
     asked = options.parse_args()
+    shares = {asked.only: 1.0} if asked.only else SHARES
+    deck = [kind for kind, share in shares.items() for _ in range(round(share * asked.kills))]
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(asdict(storm(Path(folder), asked.kills, asked.images, asked.delay_s, asked.seed))))
+        print(json.dumps(asdict(storm(Path(folder), deck, asked.images, asked.delay_s, asked.seed))))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import pytest
 from object_stores import SECRET, login_at, seaweedfs_server
 from PIL import Image
 
+from jobs.cli import main
 from pipeline.config import RunConfig
 from pipeline.errors import Reason, StoreError
 from pipeline.images.fetch import FetchSettings, fetched
@@ -89,12 +90,31 @@ def sam_label(*arguments: str) -> dict[str, object]:
     return summary
 
 
-def test_from_a_public_bucket_to_the_users_own(user: None) -> None:
+def printed_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+    """The JSON that the command prints in this process."""
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, "--json"])
+    printed = capsys.readouterr()
+    assert end.value.code == 0, printed.err
+    answer: dict[str, object] = json.loads(printed.out)
+    return answer
+
+
+def test_from_a_public_bucket_to_the_users_own(user: None, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(StoreError) as refused:
         plan(RunConfig(input="s3://photos/in", output="s3://labels/out"))
     assert refused.value.reason is Reason.FORBIDDEN
 
-    command = ("run", "s3://photos/in", "s3://labels/out", "--points-per-side", "3", "--anonymous")
+    command = (
+        "run",
+        "s3://photos/in",
+        "s3://labels/out",
+        "--points-per-side",
+        "3",
+        "--anonymous",
+        "--workers",
+        "1",
+    )
     summary = sam_label(*command)
     assert (summary["labelled"], summary["failed_by_reason"]) == (2, {"NOT_AN_IMAGE": 1, "TRUNCATED": 1})
     with pytest.raises(StoreError):
@@ -106,10 +126,13 @@ def test_from_a_public_bucket_to_the_users_own(user: None) -> None:
     assert set(ok) == {f"s3://photos/{name}" for name in NAMES}
     assert all(row["width"] == 240 and row["num_masks"] > 0 for row in ok.values())
 
-    again = sam_label(*command)
+    # no more processes: neither of these starts a Ray
+    again = printed_here(capsys, *command)
     assert (again["labelled"], again["skipped_done"]) == (0, 4)
 
-    one = sam_label("run", f"s3://photos/{NAMES[1]}", "s3://labels/one", "--dry-run", "--anonymous")
+    one = printed_here(
+        capsys, "run", f"s3://photos/{NAMES[1]}", "s3://labels/one", "--dry-run", "--anonymous"
+    )
     assert (one["images"], one["pending"]) == (1, 1)
 
 

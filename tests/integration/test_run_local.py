@@ -1,5 +1,7 @@
 """Whole runs over folders, with real Ray and a stand-in for the model. Each run ends valid."""
 
+import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from run_checks import the_metrics_are_those_of, the_record_has_the_report_of
 from stand_in_generator import photo, stand_in
 from webhook_listener import listening
 
+import pipeline.run
+from jobs.cli import main
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, TooManyFailures, UsageError
 from pipeline.labelling.labeler import LabelerSettings
@@ -205,6 +209,21 @@ def test_too_many_failures_end_it_early(tmp_path: Path) -> None:
     )
     labelled(folder, tmp_path / "out")
     assert len(rows(tmp_path / "out")) == 120
+
+
+def test_the_command_says_what_it_did_before_too_many_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = photos(tmp_path / "in", 3)
+    (folder / "notes.jpg").write_text("no image")
+    monkeypatch.setattr(pipeline.run, "run", partial(run, load=stand_in()))
+    with pytest.raises(SystemExit) as end:
+        main(["run", str(folder), str(tmp_path / "out"), "--max-failures", "0", "--json"])
+    printed = capsys.readouterr()
+    assert end.value.code == 3, printed.err
+    summary, dataset = json.loads(printed.out), Dataset.at(str(tmp_path / "out"))
+    assert (summary["labelled"], summary["failed"]) == (dataset.labelled, dataset.failed)
+    assert (summary["failed"], summary["total"]) == (1, 4)
 
 
 def test_a_common_cause_ends_it_early(tmp_path: Path) -> None:

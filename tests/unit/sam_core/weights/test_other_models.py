@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-import transformers
 from torch import Tensor
 
 from sam_core.weights.checkpoint import read_checkpoint
@@ -75,12 +74,16 @@ def test_another_project_s_checkpoint_is_named(file_name: str, tmp_path: Path) -
     ],
 )
 def test_hugging_face_s_other_models_are_named(kind: str, model: str) -> None:
+    import transformers
+
     with torch.device("meta"):
         other = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")())
     assert other_model(other.state_dict(), "model.safetensors") == model
 
 
 def test_sam_s_own_tensors_are_no_other_model_s() -> None:
+    import transformers
+
     with torch.device("meta"):
         theirs = transformers.SamModel(transformers.SamConfig()).state_dict()
     ours = safetensors.torch.load_file(bundled_checkpoint())

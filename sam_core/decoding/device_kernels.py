@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sam_core.decoding.crop_frame import CropFrame
+from sam_core.decoding.precision import refuse_not_finite
 from sam_core.model.device_encoder import may_have_kernels
 from sam_core.model.made_of_weights import MadeOfWeights
 from sam_core.model.sam import Sam
@@ -55,7 +56,11 @@ def kernel_decoder(
 
 
 def _tried(sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions) -> "Kernels | None":
-    """The kernels, after they have been tried on the crop."""
+    """The kernels, after they have been tried on the crop.
+
+    Raises: NotFinite if the features are no numbers: the crop then says nothing about the kernels.
+    """
+    refuse_not_finite(torch.isfinite(features_1Chw).all(), options)
     try:
         from sam_core.decoding.triton.agreement import disagreement
         from sam_core.decoding.triton.kernel_decoder import Kernels

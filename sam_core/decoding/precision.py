@@ -33,4 +33,6 @@ def refuse_not_finite(is_finite: torch.Tensor, options: MaskOptions) -> None:
         raise NotFinite(
             "the image encoder leaves float16's range on this image; label with precision bfloat16"
         )
-    raise NotFinite("the image encoder's features of this image are no numbers; are the weights damaged?")
+    raise NotFinite(
+        "the encoder's features of this image are not finite; the weights may be damaged: fetch them anew"
+    )

@@ -1,4 +1,4 @@
-"""The way of images through the encoder on a GPU: Pillow's resize and the encoder in Triton kernels.
+"""Images become features on a GPU: Pillow's resize and the encoder in Triton kernels.
 
 Both are chosen here, and plain torch goes on where they do not serve. The resize has to give Pillow's own
 pixels: it is used if it does so for the Pillow that is installed. The encoder in float16 is used after its

@@ -138,14 +138,18 @@ def test_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_input_is_refused(tmp_path: Path) -> None:
     first, second = photos(tmp_path / "first", 3), photos(tmp_path / "second", 3)
     labelled(first, tmp_path / "out", limit=2)
-    for options in ({}, {"refresh": True}):
-        config = RunConfig(input=str(second), output=str(tmp_path / "out"), **options)
-        for act in (plan, run):
-            with pytest.raises(
-                UsageError, match=r"holds the masks of file://.*first, not of file://.*second"
-            ):
-                act(config)
+    refuses(tmp_path / "out", second, first)
     assert labelled(second, tmp_path / "out", overwrite=True).labelled == 3
+    refuses(tmp_path / "out", first, second)  # of a dataset that is done, too
+
+
+def refuses(output: Path, other: Path, own: Path) -> None:
+    for options in ({}, {"refresh": True}):
+        config = RunConfig(input=str(other), output=str(output), **options)
+        for act in (plan, run):
+            sentence = rf"holds the masks of file://.*{own.name}, not of file://.*{other.name}"
+            with pytest.raises(UsageError, match=sentence):
+                act(config)
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_the_encoder_gets_the_precision(sam: Sam, monkeypatch: pytest.MonkeyPatc
     ("precision", "scale", "sentence"),
     [
         ("float16", 1e5, "leaves float16's range on this image; label with precision bfloat16"),
-        ("float32", float("nan"), "are no numbers; are the weights damaged?"),
+        ("float32", float("nan"), "are not finite; the weights may be damaged: fetch them anew"),
     ],
 )
 def test_features_that_are_no_numbers_give_no_masks(precision: str, scale: float, sentence: str) -> None:

@@ -12,6 +12,7 @@ from sam_core.decoding import device_kernels
 from sam_core.decoding.crop_decoder import SelectingDecoder, crop_masks
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.gpu_decoder import DeviceDecoder
+from sam_core.decoding.precision import NotFinite
 from sam_core.decoding.triton import agreement, kernel_decoder
 from sam_core.decoding.triton.agreement import disagreement
 from sam_core.decoding.triton.crop_masks import queued_masks
@@ -110,6 +111,14 @@ def masks_of_no_point(decoder: KernelDecoder, place: Any) -> ImageMasks:
     points_N2, crop_xyxy, image_size = place
     nothing = decoder.candidates(points_N2[:0])
     return masks_of_crop(nothing, points_N2, crop_xyxy, image_size, MaskOptions())
+
+
+def test_features_that_are_not_finite_say_nothing_about_the_kernels(
+    sam: Sam, features_1Chw: torch.Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(NotFinite, match="leaves float16's range on this image"):
+        device_kernels._tried(sam, features_1Chw / 0, FRAME, MaskOptions(precision="float16"))
+    assert caplog.messages == []
 
 
 def test_a_compiler_that_fails_costs_speed_and_a_word(

@@ -19,7 +19,7 @@ from pipeline.reading.ahead import ahead
 from pipeline.reading.columns import Where, expression_of, read_columns
 from pipeline.reading.feed import Feed, FeedOptions
 from pipeline.reading.follow import followed
-from pipeline.reading.opened import opened_snapshot, pinned_snapshot
+from pipeline.reading.pinned import pinned_snapshot
 from pipeline.reading.record import Record
 from pipeline.reading.rows import Rows
 
@@ -50,7 +50,7 @@ class Dataset:
         Raises: UsageError if there is none, it was made by a newer sam-label, or a column is unknown;
             DamagedFile.
         """
-        snapshot = pinned_snapshot(url, pinned) if pinned else opened_snapshot(url)
+        snapshot = pinned_snapshot(url, pinned) if pinned else Snapshot.at(url)
         schema = snapshot.identity.schema
         return cls(Rows(snapshot, tuple(read_columns(columns, schema)), expression_of(where, schema)))
 

@@ -30,6 +30,7 @@ from pipeline.export_config import FILE_FORMATS, ExportConfig
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import SCHEMA
+from pipeline.store.settings import recorded_access
 from pipeline.store.uri import Location, redacted, refuse_overlap
 from sam_core import __version__
 
@@ -69,6 +70,7 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
         return Exported(destination.url, config.format, images_as, done, dataset.left, is_new=False)
     # Vectors are most of a shard's bytes, and only Lance has columns for them.
     has_vectors = dataset.identity.mask_options.mask_embeddings
+    reading, access = dataset.identity.reading, recorded_access(dataset.record.settings)
     columns = SCHEMA.names if has_vectors and config.format != "lance" else None
     selection = Selection(common_folder(inputs), where, config.shares, config.seed)
     rows = dataset.rows
@@ -78,7 +80,7 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
             table = dataset.rows_of(commit, columns)
             records = selection.records(table, first_row, first_mask, part.counts)
             shown = _shown(records, progress, first_row, rows)
-            form.write(part, placed(shown, part, form, images_as, dataset.identity.reading))
+            form.write(part, placed(shown, part, form, images_as, reading, access))
             marks[part.number] = Mark(part.counts, part.kept)
             destination.mark(part.number, marks[part.number])
         progress(first_row + commit.rows, rows)

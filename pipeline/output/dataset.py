@@ -63,10 +63,14 @@ class Dataset:
 
         Raises: DamagedFile. UsageError if a newer sam-label has written it.
         """
-        _refuse_newer(store, _version_for_people(store))
-        record = current_record(store)
-        while record is not None:
+        try:
+            record = current_record(store)
+        except DamagedFile:
+            _refuse_newer(store)
+            raise
+        if record is not None:
             _refuse_newer(store, record.identity.schema_version)
+        while record is not None:
             try:
                 dataset = cls(store, record, tuple(live_commits(store, record, known)))
                 later = current_record(store)  # a run that took over meanwhile may have swept commits away
@@ -228,20 +232,19 @@ def _why_there_is_none(store: Store) -> str:
     return f"{store.url} holds no dataset; {_MAKE_ONE}"
 
 
-def _version_for_people(store: Store) -> int:
-    """The schema version in dataset.json, which a newer release writes too, whatever its records are like."""
+def _refuse_newer(store: Store, recorded: int = 0) -> None:
+    """Raises: UsageError if the dataset is of a schema that this release does not know.
+
+    A newer release says so in dataset.json too, for its records may be what this one cannot read.
+    """
     try:
-        return int(json.loads(store.read(DATASET))["schema_version"])
+        version = max(recorded, int(json.loads(store.read(DATASET))["schema_version"]))
     except (ValueError, KeyError, TypeError):
-        return SCHEMA_VERSION  # a copy for people; the run record is what counts
+        version = recorded  # a copy for people; the run record is what counts
     except StoreError as fault:
         if fault.reason is not Reason.SOURCE_MISSING:
             raise
-        return SCHEMA_VERSION
-
-
-def _refuse_newer(store: Store, version: int) -> None:
-    """Raises: UsageError for a schema version that this release does not know."""
+        version = recorded
     if version > SCHEMA_VERSION:
         raise UsageError(
             f"{store.url} has schema version {version}, and this sam-label reads up to {SCHEMA_VERSION}; "

@@ -59,9 +59,13 @@ def _newer(dataset: Path) -> None:
     record.write_text(json.dumps(fields))
 
 
-def _newer_and_unreadable(dataset: Path) -> None:
+def _newer_by_its_description(dataset: Path) -> None:
     about = dataset / "dataset.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), "schema_version": 2}))
+
+
+def _newer_and_unreadable(dataset: Path) -> None:
+    _newer_by_its_description(dataset)
     (record,) = (dataset / "_runs").glob("*.json")
     record.write_text(json.dumps({**json.loads(record.read_text()), "a_new_word": 1}))
 
@@ -74,6 +78,10 @@ def _newer_and_unreadable(dataset: Path) -> None:
         (_a_copy_of_its_shards, r"holds data/ but not what says which shards count .* copy the whole"),
         (_just_begun, "has no rows yet: a run has just begun there, or was killed as it began; try again"),
         (_newer, "has schema version 2, and this sam-label reads up to 1; install a newer one"),
+        (
+            _newer_by_its_description,
+            "has schema version 2, and this sam-label reads up to 1; install a newer",
+        ),
         (_newer_and_unreadable, "has schema version 2, and this sam-label reads up to 1; install a newer"),
     ],
 )

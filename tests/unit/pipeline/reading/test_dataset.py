@@ -34,6 +34,7 @@ def test_records_are_the_rows_of_what_is_committed_in_a_fixed_order(small: Datas
     assert [small[position].uri for position in range(40)] == [row["uri"] for row in rows]
     assert small[-1].uri == rows[-1]["uri"]
     assert pa.concat_tables(small.tables()).to_pylist() == rows
+    assert rows_of(Dataset.open(Path(small.url.removeprefix("file://")))) == rows
 
 
 def test_an_image_is_had_by_its_id(small: Dataset) -> None:

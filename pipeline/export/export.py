@@ -5,7 +5,7 @@ unfinished export of it cannot go on.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
 from pathlib import PurePosixPath
@@ -30,6 +30,7 @@ from pipeline.export_config import FILE_FORMATS, ExportConfig
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import SCHEMA
+from pipeline.store.settings import recorded_access
 from pipeline.store.uri import Location, redacted, refuse_overlap
 from sam_core import __version__
 
@@ -45,6 +46,7 @@ class Exported:
     images_as: str
     counts: Counts
     unlabelled: int  # images that the dataset has no row for yet
+    duplicates: int  # images without a row, since others have their bytes
     is_new: bool
 
 
@@ -63,12 +65,17 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
     images_as = config.images or form.images_as[0]
     refuse_impossible(form, config.format, images_as, destination.store, inputs)
     destination.begin(_asked(config, dataset, images_as), form.claim())
+    duplicates = dataset.record.duplicate_images
+    result = Exported(
+        destination.url, config.format, images_as, Counts(), dataset.left, duplicates, is_new=True
+    )
     done = destination.done()
     if done is not None:
         destination.tidy(form.claim())
-        return Exported(destination.url, config.format, images_as, done, dataset.left, is_new=False)
+        return replace(result, counts=done, is_new=False)
     # Vectors are most of a shard's bytes, and only Lance has columns for them.
     has_vectors = dataset.identity.mask_options.mask_embeddings
+    reading, access = dataset.identity.reading, recorded_access(dataset.record.settings)
     columns = SCHEMA.names if has_vectors and config.format != "lance" else None
     selection = Selection(common_folder(inputs), where, config.shares, config.seed)
     rows = dataset.rows
@@ -78,7 +85,7 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
             table = dataset.rows_of(commit, columns)
             records = selection.records(table, first_row, first_mask, part.counts)
             shown = _shown(records, progress, first_row, rows)
-            form.write(part, placed(shown, part, form, images_as, dataset.identity.reading))
+            form.write(part, placed(shown, part, form, images_as, reading, access))
             marks[part.number] = Mark(part.counts, part.kept)
             destination.mark(part.number, marks[part.number])
         progress(first_row + commit.rows, rows)
@@ -88,7 +95,7 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
         last.counts.add(mark.counts)
     destination.end(last.counts)
     destination.tidy(form.claim())
-    return Exported(destination.url, config.format, images_as, last.counts, dataset.left, is_new=True)
+    return replace(result, counts=last.counts)
 
 
 def _form(config: ExportConfig, dataset: Dataset, destination: Destination) -> Form:

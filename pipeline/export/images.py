@@ -24,7 +24,7 @@ from pipeline.images.frame import frame_of
 from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.pixel_reading import PixelReading
 from pipeline.store.objects import Got
-from pipeline.store.settings import DEFAULT_ACCESS
+from pipeline.store.settings import Access
 from pipeline.store.storage import READERS, Store, side_by_side
 from pipeline.store.uri import split_uri
 
@@ -43,7 +43,6 @@ SUFFIXES = {
 _KNOWN_SUFFIXES = {*SUFFIXES.values(), ".jpeg", ".tiff", ".pgm", ".pbm", ".pnm", ".heif", ".hif"}
 # The image was small enough for the run that labelled it.
 _ANY_PIXELS = 1 << 62
-_AS_LABELLED = FetchSettings(root=None, access=DEFAULT_ACCESS, max_pixels=_ANY_PIXELS)
 _GONE = (Reason.SOURCE_MISSING, Reason.SOURCE_CHANGED)
 _turning = threading.Lock()  # a turned image needs its pixels in memory, and images come side by side
 
@@ -52,13 +51,22 @@ Placing = Callable[[Record, Got | ImageError | None], Placed]
 
 
 def placed(
-    batches: Iterable[list[Record]], part: Part, form: Form, images_as: ImagesAs, reading: PixelReading
+    batches: Iterable[list[Record]],
+    part: Part,
+    form: Form,
+    images_as: ImagesAs,
+    reading: PixelReading,
+    access: Access,
 ) -> Iterator[list[ExportedImage]]:
-    """The records with their images in place. What is gone or has changed is left out, and counted."""
-    place = _placing(part, form, images_as, reading)
+    """The records with their images in place, reached and read as the run did it.
+
+    What is gone or has changed is left out, and counted.
+    """
+    settings = FetchSettings(None, access, _ANY_PIXELS)
+    place = _placing(part, form, images_as, reading, settings)
     for records in batches:
         images = []
-        bodies = _bodies(records) if images_as == "copy" else [None] * len(records)
+        bodies = _bodies(records, settings) if images_as == "copy" else [None] * len(records)
         for result in side_by_side(lambda each: place(*each), zip(records, bodies, strict=True)):
             if isinstance(result, Reason):
                 part.counts.unavailable[result.value] += 1
@@ -87,7 +95,9 @@ def refuse_impossible(
         )
 
 
-def _placing(part: Part, form: Form, images_as: ImagesAs, reading: PixelReading) -> Placing:
+def _placing(
+    part: Part, form: Form, images_as: ImagesAs, reading: PixelReading, settings: FetchSettings
+) -> Placing:
     def copy(record: Record, got: Got | ImageError | None) -> Placed:
         try:
             data, suffix = upright_file(record, _had(got), reading)
@@ -101,7 +111,7 @@ def _placing(part: Part, form: Form, images_as: ImagesAs, reading: PixelReading)
 
     def link(record: Record, _: object) -> Placed:
         if frame_of(record.uri) is not None:  # its file is of other frames too
-            return copy(record, _bodies([record])[0])
+            return copy(record, _bodies([record], settings)[0])
         whole, member = file_and_member(record.uri)
         if member:
             raise UsageError(
@@ -115,9 +125,9 @@ def _placing(part: Part, form: Form, images_as: ImagesAs, reading: PixelReading)
     return {"copy": copy, "link": link, "reference": lambda record, _: ExportedImage(record)}[images_as]
 
 
-def _bodies(records: list[Record]) -> list[Got | ImageError]:
+def _bodies(records: list[Record], settings: FetchSettings) -> list[Got | ImageError]:
     rows = [{"uri": record.uri, "etag": record.etag, "size": 0} for record in records]
-    return fetched_together(rows, _AS_LABELLED, READERS)
+    return fetched_together(rows, settings, READERS)
 
 
 def _had(got: Got | ImageError | None) -> Got:

@@ -21,6 +21,7 @@ from pipeline.output.format.identity import Identity
 from pipeline.output.format.names import Kind, OwnFile, commit_name, record_name, shard_name, whole_file
 from pipeline.output.format.schema import deep_and_narrow
 from pipeline.output.made_with import made_with
+from pipeline.store.settings import access_options
 from pipeline.store.storage import Store, side_by_side
 from sam_core import __version__
 
@@ -103,6 +104,7 @@ class RunRecord:
     ) -> "RunRecord":
         """The record of a run that goes on with the same manifest and these commits.
 
+        How the images are reached stays, unless `settings` say it anew.
         `only_grows` is False if the run takes rows out.
         """
         return replace(
@@ -111,7 +113,7 @@ class RunRecord:
             purpose=purpose,
             started_from=tuple(started_from),
             started_at=now(),
-            settings=dict(settings or {}),
+            settings={**access_options(self.settings), **(settings or {})},
             software_version=__version__,
             made_with=made_with(),
             grown_since=self.grown_since if only_grows else run,

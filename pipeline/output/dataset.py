@@ -6,6 +6,7 @@
 A snapshot holds still while a run goes on; take another for what has been committed since.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,9 +20,11 @@ from pipeline.output.commits import Commit, RunRecord, current_record, failed_by
 from pipeline.output.format.duplicates import read_duplicates
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import read_manifest
+from pipeline.output.format.names import DATASET
+from pipeline.output.format.schema import SCHEMA_VERSION
 from pipeline.output.ids import Ids, packed_ids
 from pipeline.output.pending import PendingPart, pending_parts
-from pipeline.output.shards import read_shard, shard_group_rows
+from pipeline.output.shards import read_shard, shard_group_rows, shard_memory_bytes
 from pipeline.store.storage import Store, side_by_side
 
 T = TypeVar("T")
@@ -38,24 +41,35 @@ class Dataset:
 
     @classmethod
     def at(cls, url: str) -> "Dataset":
-        """The dataset at a URL or a path. Raises: UsageError if there is none."""
+        """The dataset at a URL or a path. Raises: as `in_store`."""
         return cls.in_store(Store.at(url))
 
     @classmethod
     def in_store(cls, store: Store, known: Iterable[Commit] = ()) -> "Dataset":
-        """As `in_store_or_none`. Raises: UsageError if there is none."""
-        dataset = cls.in_store_or_none(store, known)
+        """As `in_store_or_none`. Raises: UsageError if there is none, or none yet."""
+        try:
+            dataset = cls.in_store_or_none(store, known)
+        except StoreError as fault:
+            if fault.reason is not Reason.SOURCE_MISSING:
+                raise
+            raise UsageError(f"{store.url} holds no dataset ({fault}); {_MAKE_ONE}") from fault
         if dataset is None:
-            raise UsageError(f"{store.url} holds no dataset; sam-label run INPUT OUTPUT makes one")
+            raise UsageError(_why_there_is_none(store))
         return dataset
 
     @classmethod
     def in_store_or_none(cls, store: Store, known: Iterable[Commit] = ()) -> "Dataset | None":
         """As `at`, or None if there is no dataset yet; commits that are `known` are not read again.
 
-        Raises: DamagedFile.
+        Raises: DamagedFile. UsageError if a newer sam-label has written it.
         """
-        record = current_record(store)
+        try:
+            record = current_record(store)
+        except DamagedFile:
+            _refuse_newer(store)
+            raise
+        if record is not None:
+            _refuse_newer(store, record.identity.schema_version)
         while record is not None:
             try:
                 dataset = cls(store, record, tuple(live_commits(store, record, known)))
@@ -185,6 +199,10 @@ class Dataset:
         """How many rows each row group of a shard has. Raises: as `tables`."""
         return self._unless_replaced(commit, lambda: shard_group_rows(self.store, commit))
 
+    def memory_bytes_of(self, commit: Commit) -> int:
+        """What a shard's rows take in memory, by its footer alone. Raises: as `tables`."""
+        return self._unless_replaced(commit, lambda: shard_memory_bytes(self.store, commit))
+
     def _unless_replaced(self, commit: Commit, read: Callable[[], T]) -> T:
         try:
             return read()
@@ -194,6 +212,44 @@ class Dataset:
                 f"{self.store.uri(commit.shard)} was replaced by run {later.run} while it was read; open "
                 "the dataset again"
             ) from fault
+
+
+_MAKE_ONE = "sam-label run INPUT OUTPUT makes one"
+
+
+def _why_there_is_none(store: Store) -> str:
+    """The sentence for a place without a run record: what is there instead, and what to do."""
+    if next(store.list("data"), None) is not None:
+        return (
+            f"{store.url} holds data/ but not what says which shards count (_runs/ and _commits/); copy the "
+            "whole dataset, or read the Parquet files themselves"
+        )
+    if next(store.list("_lock"), None) is not None:
+        return (
+            f"{store.url} has no rows yet: a run has just begun there, or was killed as it began; try again "
+            "later, or run it again"
+        )
+    return f"{store.url} holds no dataset; {_MAKE_ONE}"
+
+
+def _refuse_newer(store: Store, recorded: int = 0) -> None:
+    """Raises: UsageError if the dataset is of a schema that this release does not know.
+
+    A newer release says so in dataset.json too, for its records may be what this one cannot read.
+    """
+    try:
+        version = max(recorded, int(json.loads(store.read(DATASET))["schema_version"]))
+    except (ValueError, KeyError, TypeError):
+        version = recorded  # a copy for people; the run record is what counts
+    except StoreError as fault:
+        if fault.reason is not Reason.SOURCE_MISSING:
+            raise
+        version = recorded
+    if version > SCHEMA_VERSION:
+        raise UsageError(
+            f"{store.url} has schema version {version}, and this sam-label reads up to {SCHEMA_VERSION}; "
+            "install a newer one"
+        )
 
 
 def _later_record(store: Store, record: RunRecord, missing: StoreError) -> RunRecord:

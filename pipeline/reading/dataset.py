@@ -8,6 +8,7 @@ It is one moment of it: a run that goes on adds rows to the next one, which `aga
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
@@ -19,7 +20,7 @@ from pipeline.reading.ahead import ahead
 from pipeline.reading.columns import Where, expression_of, read_columns
 from pipeline.reading.feed import Feed, FeedOptions
 from pipeline.reading.follow import followed
-from pipeline.reading.opened import opened_snapshot, pinned_snapshot
+from pipeline.reading.pinned import pinned_snapshot
 from pipeline.reading.record import Record
 from pipeline.reading.rows import Rows
 
@@ -38,7 +39,7 @@ class Dataset:
     @classmethod
     def open(
         cls,
-        url: str,
+        url: str | PathLike[str],
         columns: Sequence[str] | None = None,
         where: Where | None = None,
         pinned: dict[str, Any] | None = None,
@@ -50,7 +51,7 @@ class Dataset:
         Raises: UsageError if there is none, it was made by a newer sam-label, or a column is unknown;
             DamagedFile.
         """
-        snapshot = pinned_snapshot(url, pinned) if pinned else opened_snapshot(url)
+        snapshot = pinned_snapshot(fspath(url), pinned) if pinned else Snapshot.at(fspath(url))
         schema = snapshot.identity.schema
         return cls(Rows(snapshot, tuple(read_columns(columns, schema)), expression_of(where, schema)))
 

@@ -12,7 +12,6 @@ from typing import Any
 from pipeline.errors import UsageError
 from pipeline.export.record import common_folder
 from pipeline.output.dataset import Dataset
-from pipeline.reading.opened import opened_snapshot
 from pipeline.report.destination import Destination
 from pipeline.report.lookup import places_of, records_at
 from pipeline.report.page import page
@@ -60,8 +59,8 @@ def written_report(asked: Preview, progress: Progress = lambda done, whole: None
         DamagedFile.
     """
     destination = Destination.of(asked.output, asked.file)
-    dataset = opened_snapshot(asked.output)
-    other = opened_snapshot(asked.compare) if asked.compare is not None else None
+    dataset = Dataset.at(asked.output)
+    other = Dataset.at(asked.compare) if asked.compare is not None else None
     destination.refuse_foreign()
     if not dataset.rows:
         raise UsageError(

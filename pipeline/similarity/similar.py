@@ -6,6 +6,7 @@ equally near ones those come first that stand first in the dataset.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 import pyarrow as pa
@@ -57,7 +58,7 @@ class _Query:
 
 
 def similar(
-    output: str,
+    output: str | PathLike[str],
     image: str,
     mask: int | None = None,
     top: int = 10,

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.errors import UsageError
+from pipeline.output.dataset import Dataset
 from pipeline.reading.ahead import ahead
-from pipeline.reading.opened import opened_snapshot
 from pipeline.statistics.columns import COLUMNS, ColumnFigures
 from pipeline.statistics.neighbours import NearDuplicates, near_duplicates
 from pipeline.statistics.pixels import PixelFigures, add_pixels
@@ -96,7 +96,7 @@ def statistics(
     """
     if sample < 0 or seed < 0:
         raise UsageError(f"--sample is {sample} and --seed is {seed}; both are 0 or more")
-    dataset = opened_snapshot(output)
+    dataset = Dataset.at(output)
     drawn = sample_of(dataset, sample, seed)
     columns, pixels = ColumnFigures(), PixelFigures()
     tables = ahead(lambda commit: dataset.rows_of(commit, COLUMNS), dataset.commits, 1)

@@ -100,3 +100,17 @@ def recorded_access(options: Mapping[str, Any]) -> Access:
         bool(options.get("anonymous", False)),
         https=HttpsSettings(allow_http=bool(https.get("allow_http", False))),
     )
+
+
+def access_options(*recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record keeps of those of earlier runs, so that `recorded_access` reaches all their images.
+
+    Nothing is kept of what is as by default.
+    """
+    each = [recorded_access(options) for options in recorded]
+    is_anonymous = bool(each) and all(access.anonymous for access in each)
+    may_be_http = any(access.https.allow_http for access in each)
+    return {
+        **({"anonymous": True} if is_anonymous else {}),
+        **({"storage": {"https": {"allow_http": True}}} if may_be_http else {}),
+    }

@@ -6,6 +6,7 @@ machine says little. Standard output gets a table for people, then one line of J
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "stand_in"))
+from demo_dataset import PHOTOS, Upright
 
 from pipeline.output.format.manifest import manifest_row
 from pipeline.output.format.parquet import parquet_bytes
@@ -26,14 +30,7 @@ from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
 from sam_core.weights.registry import load_sam
 
-PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
 STEP_REPEATS = 20  # the step takes some milliseconds
-
-
-class Upright:
-    """What a row keeps of a decoded image."""
-
-    exif_orientation, frames, pixel_scale, pixel_range = 1, 1, None, None
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from pipeline.output.dataset import Dataset
 from pipeline.output.format.names import kept
 from pipeline.output.format.schema import conformed, file_metadata
 from pipeline.output.lock import held_lock
-from pipeline.output.shards import SHARD_BYTES, shard_memory_bytes, write_shards
+from pipeline.output.shards import SHARD_BYTES, write_shards
 from pipeline.output.writer import switched
 from pipeline.store.storage import Store, side_by_side
 
@@ -68,7 +68,7 @@ def _groups(dataset: Dataset) -> Iterator[Group]:
     size = 0
     # One on the disk takes at least its own size in memory, so that a large file's footer need not be read.
     candidates = [commit for commit in dataset.commits if commit.bytes < SMALL_BYTES]
-    sizes = side_by_side(lambda commit: shard_memory_bytes(dataset.store, commit), candidates)
+    sizes = side_by_side(dataset.memory_bytes_of, candidates)
     for commit, own in zip(candidates, sizes, strict=True):
         if own >= SMALL_BYTES:
             continue

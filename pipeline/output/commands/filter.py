@@ -22,6 +22,7 @@ from pipeline.output.ids import Ids, is_among, packed_ids
 from pipeline.output.row_masks import masks_of_row
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
+from pipeline.store.settings import access_options
 from pipeline.store.storage import Store
 from pipeline.store.uri import refuse_overlap
 from sam_core.masks.refilter import check_refilter, refiltered_masks
@@ -63,6 +64,7 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
         before.record.input,
         lambda: rows_of(before.manifest()),
         overwrite=config.overwrite,
+        settings=access_options(before.record.settings),
         filtered_from=origin,
         duplicates=lambda: duplicates_of(before.duplicates()),
     ) as output:

@@ -21,6 +21,7 @@ from pipeline.output.format.schema import file_metadata
 from pipeline.output.ids import is_among, packed_ids
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
+from pipeline.store.settings import access_options
 from pipeline.store.storage import Store
 from pipeline.store.uri import refuse_overlap
 
@@ -53,6 +54,7 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged
         " and ".join(sources),
         lambda: chain.from_iterable(rows_of(dataset.manifest()) for dataset in datasets),
         overwrite=overwrite,
+        settings=access_options(*(dataset.record.settings for dataset in datasets)),
         filtered_from=" and ".join(origins),
         listed_with=merged_options([dataset.record.listed_with for dataset in datasets]),
         duplicates=lambda: chain.from_iterable(duplicates_of(dataset.duplicates()) for dataset in datasets),

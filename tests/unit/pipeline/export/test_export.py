@@ -1,11 +1,12 @@
 """An export as a whole: what it chooses, goes on with, refuses and says."""
 
 import json
+import shutil
 from pathlib import Path
 
 import lance
 import pytest
-from labelled_photos import NAMES
+from labelled_photos import NAMES, labelled_listing
 
 from jobs.cli import main
 from pipeline.errors import UsageError
@@ -14,6 +15,8 @@ from pipeline.export.destination import Destination, Mark
 from pipeline.export.export import exported
 from pipeline.export.record import Selection
 from pipeline.export_config import ExportConfig
+from pipeline.inputs.options import SourceOptions
+from pipeline.inputs.source import Source
 from pipeline.output.commands.compact import compact
 
 FORMS = ["coco", "sa1b", "yolo", "png", "webdataset", "lance"]
@@ -172,6 +175,18 @@ def test_images_that_are_gone_or_have_changed_are_left_out_and_said(labelled_ane
 def test_what_is_not_labelled_yet_is_said(labelled_anew) -> None:
     labelled = labelled_anew(shards=1)
     assert labelled.export("coco").unlabelled == len(NAMES) + 1 - 3
+
+
+def test_images_that_others_stand_for_are_said(labelled, capsys: pytest.CaptureFixture[str]) -> None:
+    photos, masks = labelled.folder / "photos", str(labelled.folder / "masks")
+    shutil.copytree(labelled.photos, photos)
+    shutil.copy(photos / "a.jpg", photos / "once more.jpg")
+    source = Source.at(str(photos), SourceOptions(deduplicate=True))
+    labelled_listing(source, str(photos), masks, duplicates=source.duplicates)
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            main(["export", masks, str(labelled.folder / "coco.json")])
+        assert "\n1 image left out: others have their bytes\n" in capsys.readouterr().out
 
 
 def test_an_empty_export_is_a_file_too(labelled) -> None:

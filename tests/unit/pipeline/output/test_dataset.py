@@ -194,13 +194,6 @@ def test_an_output_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path
         rehearsal(NAMES).run(Store.at(str(tmp_path / "file" / "out")))
 
 
-def test_a_place_without_a_dataset_is_told(tmp_path: Path) -> None:
-    for command in (Dataset.at, status, validate, collect, retry):
-        with pytest.raises(UsageError, match="holds no dataset"):
-            command(str(tmp_path / "none"))
-    assert files_below(tmp_path) == {}
-
-
 def test_gc_removes_leftovers_and_else_writes_nothing(tmp_path: Path, rehearsal) -> None:
     photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
     photos.run(store)

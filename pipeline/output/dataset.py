@@ -53,8 +53,10 @@ class Dataset:
     def in_store_or_none(cls, store: Store, known: Iterable[Commit] = ()) -> "Dataset | None":
         """As `at`, or None if there is no dataset yet; commits that are `known` are not read again.
 
-        Raises: DamagedFile.
+        Raises: UsageError if the place is a file, DamagedFile.
         """
+        if store.is_local and store.info("") is not None:
+            raise UsageError(f"{store.url} is a file, and a dataset is a folder; name a folder")
         record = current_record(store)
         while record is not None:
             try:

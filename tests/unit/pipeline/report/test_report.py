@@ -120,6 +120,7 @@ def test_each_mistake_is_one_sentence(labelled, tmp_path: Path, capsys) -> None:
     foreign.write_text("<!doctype html><title>my own page</title>")
     mistakes = [
         ([tmp_path / "nothing"], "holds no dataset"),
+        ([foreign], "is a file, and a dataset is a folder"),
         ([half], "not what says which shards count"),
         ([newer], "install a newer one"),
         ([masks, "-o", foreign], "no sam-label preview has written it"),

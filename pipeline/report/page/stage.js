@@ -14,7 +14,7 @@ const KIND_COLOURS = [
 class Stage {
   /** `side` is 0 for the one dataset, or 0 and 1 for two; `told` gets the text of the chosen mask. */
   constructor(image, masks, side, colours, label, told) {
-    Object.assign(this, { image, masks, side, colours, told });
+    Object.assign(this, { image, masks, side, colours, label, told });
     this.shown = new Uint8Array(masks.count).fill(1);
     this.chosen = -1;
     this.isPinned = false;
@@ -25,7 +25,6 @@ class Stage {
     const note = this.note();
     if (note) this.element.append(note);
     if (masks.count === 0) return;
-    this.label = label;
     this.asSlider();
     this.canvas.addEventListener("pointermove", (event) => this.hovered(event));
     this.canvas.addEventListener("pointerleave", () => this.isPinned || this.choose(-1));

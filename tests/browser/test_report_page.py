@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from labelled_photos import labelled_photos
 from playwright.sync_api import Page, expect
 from report_page import HOSTILE, drawn, move, pixels
 
 from jobs.cli import main
 from pipeline.output.dataset import Dataset
+from pipeline.report.report import Preview, written_report
 
 Opened = Callable[..., Page]
 
@@ -102,6 +104,19 @@ def test_two_datasets_stand_side_by_side(pair: Path, opened: Opened) -> None:
     expect(card.locator(".readout")).to_contain_text("vanished")
     move(page, "Predicted IoU", 90)
     expect(legend).not_to_contain_text("108 the same")
+
+
+def test_what_has_no_masks_says_why_on_a_plain_ground(opened: Opened, tmp_path: Path) -> None:
+    photos, old, new = (str(tmp_path / name) for name in ("photos", "old", "new"))
+    labelled_photos(photos, old, shards=2)
+    labelled_photos(photos, new)
+    written_report(Preview(new, compare=old))
+    page = opened(tmp_path / "new" / "report.html")
+    notes = page.locator(".stage-note")
+    expect(notes).to_have_text(
+        ["this dataset has no row of the image"] * 2 + [re.compile("NOT_AN_IMAGE")] * 2
+    )
+    assert page.locator(".stage:has(.stage-note) img").count() == 0
 
 
 def test_hostile_names_are_only_text(pair: Path, opened: Opened) -> None:

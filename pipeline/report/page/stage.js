@@ -36,10 +36,10 @@ class Stage {
     this.canvas.addEventListener("blur", () => this.choose(-1));
   }
 
-  /** The photo, or a plain ground. */
+  /** The photo, or a plain ground: below words, or if there is no photo. */
   photo() {
-    const { image } = this;
-    if (image.photo) return element("img", { src: image.photo, alt: `Photo ${image.name}`, decoding: "async" });
+    const { image, masks } = this;
+    if (image.photo && !masks.why) return element("img", { src: image.photo, alt: `Photo ${image.name}`, decoding: "async" });
     return element("div", { class: "ground" });
   }
 

@@ -109,4 +109,5 @@ def _reason(code: str) -> Reason:
     try:
         return Reason(code.upper())
     except ValueError:
-        raise UsageError(f"{code} is no reason of failure{suggestion(code.upper(), Reason)}") from None
+        near = suggestion(code.upper(), Reason) or "; sam-label status OUTPUT lists those that there are"
+        raise UsageError(f"{code} is no reason of failure{near}") from None

@@ -61,8 +61,10 @@ class Dataset:
     def in_store_or_none(cls, store: Store, known: Iterable[Commit] = ()) -> "Dataset | None":
         """As `at`, or None if there is no dataset yet; commits that are `known` are not read again.
 
-        Raises: DamagedFile. UsageError if a newer sam-label has written it.
+        Raises: DamagedFile. UsageError if the place is a file, or a newer sam-label has written it.
         """
+        if store.is_local and store.info("") is not None:
+            raise UsageError(f"{store.url} is a file, and a dataset is a folder; name a folder")
         try:
             record = current_record(store)
         except DamagedFile:

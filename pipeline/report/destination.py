@@ -10,6 +10,7 @@ from pipeline.store.uri import Location, location
 
 MARKER = '<meta name="generator" content="sam-label preview">'
 _MARKED_WITHIN = 1024  # bytes
+_SUFFIXES = (".html", ".htm")  # by which a browser knows a page on a disk
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,10 @@ class Destination:
             return cls(Store(place), REPORT)
         folder, _, name = place.root.rpartition("/")
         is_bucket = place.scheme != "file" and not folder
-        if not name or is_bucket or file.endswith("/"):
-            raise UsageError(f"{file} is no file; name one that ends in .html")
+        is_folder = place.scheme == "file" and Path(place.root or "/").is_dir()
+        is_page = name.lower().endswith(_SUFFIXES) or is_folder  # of a folder refuse_foreign says more
+        if is_bucket or not is_page or file.endswith("/"):
+            raise UsageError(f"{place} names no page: its name must end in .html")
         destination = cls(Store(Location(place.scheme, folder)), name)
         if not destination.store.is_writable:
             raise UsageError(f"{place} can only be read; name a file or an s3:// object for the report")

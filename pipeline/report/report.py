@@ -14,13 +14,13 @@ from pipeline.export.record import common_folder
 from pipeline.output.dataset import Dataset
 from pipeline.report.destination import Destination
 from pipeline.report.lookup import places_of, records_at
+from pipeline.report.names import names_of
 from pipeline.report.page import page
 from pipeline.report.palette import css_colours
 from pipeline.report.sample import Sample, sampled
 from pipeline.report.shown import Photos, Seen, shown_image
 from pipeline.report.sliders import as_json, commands, sliders
 from pipeline.report.summary import summary
-from pipeline.store.uri import redacted
 
 # The page as it is sent by mail and opened on a phone: images share this, whatever is in them.
 MOST_BYTES = 14_000_000
@@ -69,14 +69,15 @@ def written_report(asked: Preview, progress: Progress = lambda done, whole: None
     sample = sampled(dataset, asked.images, asked.seed)
     seen = _seen(dataset, other, sample)
     images = _shown_images(seen, dataset, other is not None, progress)
+    names = names_of([dataset] if other is None else [other, dataset])
     data = {
-        "names": [_name(asked.compare), _name(asked.output)] if asked.compare else [_name(asked.output)],
+        "names": names,
         "colours": css_colours(max(side["masks"] for image in images for side in image["sides"])),
         "sliders": as_json(sliders(dataset.identity.mask_options)),
-        "commands": commands(asked.output),
+        "commands": commands(dataset.store),
         "images": images,
     }
-    about = summary(dataset, other, sample, asked)
+    about = summary(dataset, other, names, sample, asked.seed)
     html = page(about, data).encode()
     destination.store.publish(destination.name, html)
     return Report(
@@ -99,7 +100,7 @@ def _seen(dataset: Dataset, other: Dataset | None, sample: Sample) -> list[Seen]
     if not places:
         raise UsageError(
             f"{other.store.url} has none of the {len(mine)} images that are shown of {dataset.store.url}; "
-            "compare datasets of the same images, or name the one with fewer images first"
+            "compare datasets of images at the same places, or name the one with fewer images first"
         )
     theirs = {record.uri: record for _, record in records_at(other, places.values())}
     return [Seen(record, sample.groups_of[place], theirs.get(record.uri)) for place, record in mine]
@@ -119,7 +120,3 @@ def _shown_images(
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         return list(threads.map(shown, seen))
-
-
-def _name(output: str) -> str:
-    return redacted(output.rstrip("/").rpartition("/")[2] or output)

@@ -4,6 +4,7 @@ import shlex
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.store.storage import Store
 from sam_core.masks.refilter import check_refilter
 from sam_core.options import MaskOptions
 
@@ -30,12 +31,12 @@ def sliders(made_with: MaskOptions) -> list[Slider]:
     ]
 
 
-def commands(output: str) -> dict[str, Any]:
-    """How the commands begin that give the masks which the sliders leave."""
-    folder = output.rstrip("/") or output
+def commands(store: Store) -> dict[str, Any]:
+    """How the commands begin that give the masks which the sliders leave, in whatever folder they are run."""
+    folder = store.location.root or "/" if store.is_local else store.url
     return {
-        "filter": shlex.join(["sam-label", "filter", output, f"{folder}-filtered"]),
-        "export": shlex.join(["sam-label", "export", output, f"{folder}-export", "--where"]),
+        "filter": shlex.join(["sam-label", "filter", folder, f"{folder}-filtered"]),
+        "export": shlex.join(["sam-label", "export", folder, f"{folder}-export", "--where"]),
     }
 
 

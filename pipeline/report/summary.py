@@ -1,19 +1,21 @@
 """What stands at the top of the page: counts that are exact, and plots of the rows that were read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pipeline.output.dataset import Dataset
 from pipeline.report.distribution import Bar, Distribution
 from pipeline.report.sample import Sample
 from pipeline.store.uri import redacted
 
-if TYPE_CHECKING:
-    from pipeline.report.report import Preview
-
 # The plots' own frame, in units of the SVG.
 WIDTH, HEIGHT = 320, 110
+_MEANINGS = {
+    "Predicted IoU": "quality, by the model's own estimate",
+    "Stability": "how little a mask depends on its threshold",
+    "Area of a mask": "share of the image, logarithmic",
+    "Masks an image": "of the labelled images",
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class Plot:
     of: str  # what is counted
     columns: list[Column]
     ticks: list[tuple[float, str, str]]
+
+    @property
+    def meaning(self) -> str:
+        """For who sees such numbers for the first time."""
+        return _MEANINGS[self.title]
 
     @property
     def described(self) -> str:
@@ -87,12 +94,14 @@ class Summary:
     seed: int
 
 
-def summary(dataset: Dataset, other: Dataset | None, sample: Sample, asked: "Preview") -> Summary:
-    """What the page says at its top."""
+def summary(
+    dataset: Dataset, other: Dataset | None, names: Sequence[str], sample: Sample, seed: int
+) -> Summary:
+    """What the page says at its top; `names` are those of `other`, if there is one, and of `dataset`."""
     spread = sample.distributions
     return Summary(
-        figures=_figures(dataset, asked.output),
-        other=_figures(other, asked.compare or "") if other is not None else None,
+        figures=_figures(dataset, names[-1]),
+        other=_figures(other, names[0]) if other is not None else None,
         differences=other.identity.differences(dataset.identity) if other is not None else [],
         plots=[
             _plot("Predicted IoU", "masks", spread.predicted_iou, _score),
@@ -104,7 +113,7 @@ def summary(dataset: Dataset, other: Dataset | None, sample: Sample, asked: "Pre
         rows_read=sample.rows,
         shards_read=sample.shards,
         shards=len(dataset.commits),
-        seed=asked.seed,
+        seed=seed,
     )
 
 
@@ -113,11 +122,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
 
 
-def _figures(dataset: Dataset, named: str) -> Figures:
+def _figures(dataset: Dataset, name: str) -> Figures:
     options = dataset.identity.mask_options
     changed = options.model_dump(exclude_defaults=True)
     return Figures(
-        name=redacted(named.rstrip("/").rpartition("/")[2] or named),
+        name=name,
         url=redacted(dataset.store.url),
         model=dataset.identity.model_type,
         fingerprint=dataset.identity.fingerprint,

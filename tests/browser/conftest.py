@@ -1,11 +1,22 @@
-"""One Chromium for a file's tests: while Playwright's event loop runs, its thread can have no other."""
+"""Reports, and one Chromium for a file's tests: a thread takes one while Playwright's event loop runs."""
 
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from demo_dataset import Upright, recorded_masks, write_demo
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from report_page import HOSTILE
+
+from pipeline.output.format.identity import Identity
+from pipeline.output.format.manifest import manifest_row, rows_of
+from pipeline.output.format.schema import ok_row, table_of
+from pipeline.output.shards import write_shards
+from pipeline.output.writer import open_output
+from pipeline.report.report import Preview, written_report
+from pipeline.store.storage import Store
+from sam_core.options import MaskOptions
 
 PATIENCE_MS = 30_000  # no test fails because a machine is busy
 ARGUMENTS = [
@@ -18,6 +29,39 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+LOOSE = MaskOptions(box_nms_thresh=1, crop_nms_thresh=1)
+
+
+def write_rows(output: Path, options: MaskOptions, keep: slice, names: list[str]) -> None:
+    """A dataset of the coins' masks, some of them, for images of these names that do not exist."""
+    masks = recorded_masks("coins")
+    masks = masks.select(range(*keep.indices(len(masks))))
+    images = [manifest_row(f"file:///nowhere/{name}", 1, "1") for name in names]
+    store = Store.at(str(output))
+    with open_output(
+        store, Identity("vit_t", "0" * 64, options), "file:///nowhere", lambda: iter(images)
+    ) as run:
+        rows = [ok_row(row._asdict(), Upright(), masks) for row in rows_of(run.dataset.pending())]
+        write_shards(store, f"{run.run}-000000", table_of(rows), {})
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the six sample photos; 167 masks, made with NMS."""
+    output = tmp_path_factory.mktemp("demo")
+    write_demo(str(output))
+    written_report(Preview(str(output)))
+    return output / "report.html"
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two datasets of hostile names, 30 masks in the one and 32 in the other, of which 27 are the same."""
+    folder = tmp_path_factory.mktemp("pair")
+    write_rows(folder / "old", LOOSE, slice(0, 30), HOSTILE)
+    write_rows(folder / "new", LOOSE, slice(3, 35), HOSTILE)
+    written_report(Preview(str(folder / "new"), compare=str(folder / "old")))
+    return folder / "new" / "report.html"
 
 
 @pytest.fixture(scope="module")

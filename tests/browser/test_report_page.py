@@ -1,4 +1,4 @@
-"""The report as a person meets it, in a real browser: looks, sliders, keys, touch, hostile names."""
+"""The report as a person meets it, in a real browser: looks, sliders, two datasets, hostile names."""
 
 import re
 import shlex
@@ -6,86 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from demo_dataset import Upright, recorded_masks, write_demo
-from playwright.sync_api import Locator, Page, expect
+from labelled_photos import labelled_photos
+from playwright.sync_api import Page, expect
+from report_page import HOSTILE, drawn, move, pixels
 
 from jobs.cli import main
 from pipeline.output.dataset import Dataset
-from pipeline.output.format.identity import Identity
-from pipeline.output.format.manifest import manifest_row, rows_of
-from pipeline.output.format.schema import ok_row, table_of
-from pipeline.output.shards import write_shards
-from pipeline.output.writer import open_output
 from pipeline.report.report import Preview, written_report
-from pipeline.store.storage import Store
-from sam_core.options import MaskOptions
 
 Opened = Callable[..., Page]
-HOSTILE = [
-    "</script><script>alert(1)</script>.jpg",
-    "<img src=x onerror=alert(1)>.jpg",
-    '" onload="alert(1)" x="\'`${alert(1)}{{ 7*7 }}.jpg',
-    "javascript:alert(1)\u202e\u2028gpj.exe",
-]
-LOOSE = MaskOptions(box_nms_thresh=1, crop_nms_thresh=1)
-
-
-def write_rows(output: Path, options: MaskOptions, keep: slice, names: list[str]) -> None:
-    """A dataset of the coins' masks, some of them, for images of these names that do not exist."""
-    masks = recorded_masks("coins")
-    masks = masks.select(range(*keep.indices(len(masks))))
-    images = [manifest_row(f"file:///nowhere/{name}", 1, "1") for name in names]
-    store = Store.at(str(output))
-    with open_output(
-        store, Identity("vit_t", "0" * 64, options), "file:///nowhere", lambda: iter(images)
-    ) as run:
-        rows = [ok_row(row._asdict(), Upright(), masks) for row in rows_of(run.dataset.pending())]
-        write_shards(store, f"{run.run}-000000", table_of(rows), {})
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of the six sample photos; 167 masks, made with NMS."""
-    output = tmp_path_factory.mktemp("demo")
-    write_demo(str(output))
-    written_report(Preview(str(output)))
-    return output / "report.html"
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two datasets of hostile names, 30 masks in the one and 32 in the other, of which 27 are the same."""
-    folder = tmp_path_factory.mktemp("pair")
-    write_rows(folder / "old", LOOSE, slice(0, 30), HOSTILE)
-    write_rows(folder / "new", LOOSE, slice(3, 35), HOSTILE)
-    written_report(Preview(str(folder / "new"), compare=str(folder / "old")))
-    return folder / "new" / "report.html"
-
-
-def pixels(canvas: Locator) -> int:
-    """How many pixels of a canvas are painted."""
-    count: int = canvas.evaluate(
-        """c => {
-            const small = new OffscreenCanvas(c.width, c.height);
-            const copy = small.getContext("2d", { willReadFrequently: true });
-            copy.drawImage(c, 0, 0);
-            const { data } = copy.getImageData(0, 0, c.width, c.height);
-            return data.filter((value, place) => place % 4 === 3 && value).length;
-        }"""
-    )
-    return count
-
-
-def drawn(page: Page, place: int = 0) -> Locator:
-    """A canvas that is scrolled to and painted."""
-    canvas = page.locator("canvas[role=slider]").nth(place)
-    canvas.scroll_into_view_if_needed()
-    page.wait_for_function("c => c.width !== 300", arg=canvas.element_handle())
-    return canvas
-
-
-def move(page: Page, name: str, place: int) -> None:
-    page.get_by_role("slider", name=name, exact=True).fill(str(place))
 
 
 @pytest.mark.parametrize("width", [400, 1600])
@@ -95,7 +24,7 @@ def test_it_fits_and_looks(
 ) -> None:
     for file in (demo, pair) if look == "light" else (demo,):
         page = opened(file, width, look=look)
-        move(page, "Stability", 400)
+        move(page, "Stability", 40)
         expect(page.locator("#command-box")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") == width
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -114,22 +43,23 @@ def test_a_slider_redraws_counts_and_gives_a_command(demo: Path, opened: Opened)
     count, before = page.locator("#count"), pixels(canvas)
     expect(count).to_have_text("167 masks in 6 images")
     expect(page.locator("#command-box")).to_be_hidden()
-    move(page, "Predicted IoU", 700)
+    move(page, "Predicted IoU", 70)
     expect(count).to_contain_text("of 167 masks")
+    expect(page.locator(".readout").first).to_have_text("1 of 5 masks · mean IoU 1.00")
     page.wait_for_function(
         "() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(true))))"
     )
     assert pixels(canvas) < before
     expect(page.locator("#command")).to_contain_text(" --pred-iou-thresh 0.999")
     expect(page.get_by_role("status")).to_have_text(count.inner_text())
-    move(page, "Area", 500)
+    move(page, "Area", 50)
     expect(page.locator("#command")).to_contain_text("sam-label export ")
     expect(page.locator("#command-why")).to_contain_text("made with NMS")
     page.get_by_role("button", name="Reset").click()
     expect(count).to_have_text("167 masks in 6 images")
 
 
-@pytest.mark.parametrize("moves", [{"Predicted IoU": 300, "Stability": 300, "Area": 450}, {"Area": 300}])
+@pytest.mark.parametrize("moves", [{"Predicted IoU": 30, "Stability": 30, "Area": 45}, {"Area": 30}])
 def test_the_filter_command_gives_the_masks_that_the_page_counts(
     pair: Path, opened: Opened, moves: dict[str, int], capsys
 ) -> None:
@@ -148,57 +78,13 @@ def test_the_filter_command_gives_the_masks_that_the_page_counts(
 
 def test_the_export_command_gives_the_masks_that_the_page_counts(demo: Path, opened: Opened, capsys) -> None:
     page = opened(demo)
-    move(page, "Stability", 300)
+    move(page, "Stability", 30)
     expect(page.locator("#command")).to_contain_text("sam-label export ")
     shown = page.locator("#count").inner_text().split()[0]
     with pytest.raises(SystemExit) as end:
         main([*shlex.split(page.locator("#command").inner_text())[1:], "--images", "reference"])
     assert end.value.code == 0
     assert f" {shown} masks" in f" {capsys.readouterr().out}"
-
-
-def test_masks_are_told_by_mouse_keyboard_and_touch(demo: Path, opened: Opened) -> None:
-    page = opened(demo)
-    canvas, readout = drawn(page), page.locator(".readout").first
-    told = re.compile(
-        r"Mask \d+ of \d+ · IoU [\d.]+ · stability [\d.]+ · [\d.]+ % of the image \([\d,]+ px\)"
-    )
-    canvas.hover()
-    expect(readout).to_have_text(told)
-    expect(canvas).to_have_attribute("aria-valuetext", told)
-    page.mouse.move(0, 0)
-    expect(readout).to_contain_text("mean IoU")
-    page.get_by_role("radio", name="All").focus()
-    page.keyboard.press("Tab")
-    expect(canvas).to_be_focused()
-    expect(readout).to_contain_text("Mask 1 of")
-    painted = pixels(canvas)
-    page.keyboard.press("ArrowRight")
-    expect(readout).to_contain_text("Mask 2 of")
-    expect(canvas).to_have_attribute("aria-valuenow", "2")
-    assert painted > 0
-    page.keyboard.press("End")
-    page.keyboard.press("ArrowRight")
-    masks = canvas.get_attribute("aria-valuemax")
-    expect(readout).to_contain_text(f"Mask {masks} of {masks}")
-    page.keyboard.press("Escape")
-    expect(readout).to_contain_text("mean IoU")
-    canvas.tap()
-    expect(readout).to_have_text(told)
-
-
-def test_an_image_is_seen_large_with_its_masks_as_a_table(demo: Path, opened: Opened) -> None:
-    page = opened(demo, 400)
-    button = page.get_by_role("button", name="Enlarge astronaut.jpg")
-    button.click()
-    dialog = page.get_by_role("dialog", name="astronaut.jpg")
-    expect(dialog.get_by_role("row")).to_have_count(33)
-    dialog.get_by_role("button", name="Show mask 7", exact=True).focus()
-    expect(dialog.locator(".readout")).to_contain_text("Mask 7 of 32")
-    assert page.evaluate("document.documentElement.scrollWidth") == 400
-    page.keyboard.press("Escape")
-    expect(dialog).to_be_hidden()
-    expect(button).to_be_focused()
 
 
 def test_two_datasets_stand_side_by_side(pair: Path, opened: Opened) -> None:
@@ -216,8 +102,21 @@ def test_two_datasets_stand_side_by_side(pair: Path, opened: Opened) -> None:
     left.focus()
     page.keyboard.press("Home")
     expect(card.locator(".readout")).to_contain_text("vanished")
-    move(page, "Predicted IoU", 900)
+    move(page, "Predicted IoU", 90)
     expect(legend).not_to_contain_text("108 the same")
+
+
+def test_what_has_no_masks_says_why_on_a_plain_ground(opened: Opened, tmp_path: Path) -> None:
+    photos, old, new = (str(tmp_path / name) for name in ("photos", "old", "new"))
+    labelled_photos(photos, old, shards=2)
+    labelled_photos(photos, new)
+    written_report(Preview(new, compare=old))
+    page = opened(tmp_path / "new" / "report.html")
+    notes = page.locator(".stage-note")
+    expect(notes).to_have_text(
+        ["this dataset has no row of the image"] * 2 + [re.compile("NOT_AN_IMAGE")] * 2
+    )
+    assert page.locator(".stage:has(.stage-note) img").count() == 0
 
 
 def test_hostile_names_are_only_text(pair: Path, opened: Opened) -> None:

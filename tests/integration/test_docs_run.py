@@ -2,7 +2,8 @@
 
 A block's language says how it is checked (tests/stand_in/doc_blocks.py). Each page is gone through from
 top to bottom in a folder with what its reader has by then: `photos` and their `masks`, the same `described`
-by vectors, `monday` and `tuesday`, and the `demo-output` of `make demo`.
+by vectors and labelled by `loose` thresholds, `monday` and `tuesday`, and the `demo-output` of `make demo`;
+the photos as a list, a tar and a table; weights, and a job file.
 """
 
 import json
@@ -11,8 +12,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from demo_dataset import write_demo
@@ -25,12 +29,14 @@ from labelled_photos import labelled_photos
 from jobs.options.fields import config_fields, config_from
 from jobs.options.job_file import job_values
 from pipeline.config import RunConfig
+from sam_core.options import MaskOptions
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 READING = ROOT / "docs" / "reading.md"
 # Its tools bring threads and processes of their own, so its snippets have a process of their own.
 APART = [READING]
+LOOSE = MaskOptions(pred_iou_thresh=0.5, stability_score_thresh=0.5, box_nms_thresh=1, crop_nms_thresh=1)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +47,22 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labelled_photos(str(folder / photos), str(folder / output))
     labelled_photos(str(folder / "photos"), str(folder / "described"), has_vectors=True)
     write_demo(str(folder / "demo-output"))
+    write_demo(str(folder / "loose"), options=LOOSE)
+    write_inputs(folder)
     return folder
+
+
+def write_inputs(folder: Path) -> None:
+    """Inputs of other kinds, weights and a job file, by the names that the pages have."""
+    photos = sorted((folder / "photos").rglob("a.*"))
+    places = [str(photo) for photo in photos]
+    (folder / "list.txt").write_text("\n".join(places))
+    pq.write_table(pa.table({"uri": places, "photo_id": range(len(places))}), folder / "urls.parquet")
+    pq.write_table(pa.table({"photo": [photo.read_bytes() for photo in photos]}), folder / "train.parquet")
+    with tarfile.open(folder / "photos.tar", "w") as tar:
+        tar.add(folder / "photos", "photos")
+    (folder / "sam.safetensors").symlink_to(ROOT / "sam_core" / "weights" / "mobile_sam.safetensors")
+    (folder / "job.toml").write_text('input = "s3://photos"\noutput = "s3://labels"\n')
 
 
 @pytest.fixture

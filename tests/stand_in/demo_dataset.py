@@ -35,10 +35,16 @@ class Upright:
     crs = None
 
 
-def write_demo(output: str, photos: Path | str = PHOTOS, shard_rows: int = 2, scale: str = "full") -> None:
-    """The dataset that a run over the photos gives, at a folder or a URL."""
+def write_demo(
+    output: str,
+    photos: Path | str = PHOTOS,
+    shard_rows: int = 2,
+    scale: str = "full",
+    options: MaskOptions | None = None,
+) -> None:
+    """The dataset that a run over the photos gives, at a folder or a URL, as if made with `options`."""
     source, store = Source.at(str(photos)), Store.at(output)
-    identity = Identity("vit_t", "0" * 64, MaskOptions(), scale=scale)
+    identity = Identity("vit_t", "0" * 64, options or MaskOptions(), scale=scale)
     with open_output(store, identity, str(source.location), source.rows) as run:
         rows = [
             ok_row(row._asdict(), Upright(), recorded_masks(Path(row.uri).stem))

@@ -39,14 +39,15 @@ class Card {
 
   described() {
     const last = this.sides.at(-1);
-    if (last.why) return `${last.why}${last.message ? `: ${last.message}` : ""}`;
+    if (last.why) return last.message ? `failed: ${last.why}` : last.why;
     if (last.matches) return changesOf(this).map(([number, name]) => `${whole(number)} ${name}`).join(" · ");
     const { all, shown } = this.count;
     const leftOut = last.leftOut ? ` (${whole(last.leftOut)} more are left out)` : "";
     if (all === 0) return `no masks${leftOut}`;
     const some = shown === all ? counted(all, "mask") : `${whole(shown)} of ${counted(all, "mask")}`;
-    const mean = last.iou.reduce((sum, one) => sum + one, 0) / all;
-    return `${some}${leftOut} · mean IoU ${mean.toFixed(2)}`;
+    if (shown === 0) return `${some}${leftOut}`;
+    const sum = last.iou.reduce((before, one, mask) => before + one * this.stages.at(-1).shown[mask], 0);
+    return `${some}${leftOut} · mean IoU ${(sum / shown).toFixed(2)}`;
   }
 
   /** Takes over what the sliders say; drawn only when it is on the screen. */

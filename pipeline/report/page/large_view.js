@@ -11,16 +11,23 @@ class LargeView {
     });
   }
 
+  /** With the mask that is chosen in the gallery; there the keyboard goes on. */
   open(card) {
     this.from = document.activeElement;
+    const chosen = card.stages.map((stage) => stage.chosen);
     this.fill(card);
     this.dialog.showModal();
+    const side = chosen.findIndex((mask) => mask >= 0);
+    if (side >= 0) {
+      this.stages[side].choose(chosen[side]);
+      this.stages[side].canvas.focus();
+    }
   }
 
   fill(card) {
     const { image, page } = card;
     const readout = element("p", { class: "readout", "aria-hidden": "true" });
-    const told = (text) => (readout.textContent = text || "Point at a mask, or step through them with the arrow keys.");
+    const told = (text) => (readout.textContent = text || "Point at a mask, tap it, or step through them with the arrow keys.");
     this.stages = stagesOf(card, told);
     for (const [place, stage] of this.stages.entries()) {
       stage.element.classList.add("is-large");
@@ -38,7 +45,8 @@ class LargeView {
       const button = element("button", { type: "button", class: "plain", disabled: !other }, name);
       button.addEventListener("click", () => {
         this.fill(other);
-        this.dialog.querySelector("canvas[tabindex], button").focus();
+        const buttons = [...this.dialog.querySelectorAll(".buttons button:not(:disabled)")];
+        (buttons.find((again) => again.textContent === name) || buttons.at(-1)).focus();
       });
       return button;
     };
@@ -50,7 +58,7 @@ class LargeView {
     );
     const pair = element("div", { class: "stages" }, ...framed(this.stages, page.names));
     const table = this.table(this.stages.at(-1), card);
-    const body = element("div", { class: "large-body" }, element("div", {}, pair, readout), table);
+    const body = element("div", { class: "large-body" }, element("div", { class: "large-picture" }, pair, readout), table);
     this.dialog.replaceChildren(head, body);
   }
 
@@ -71,7 +79,7 @@ class LargeView {
     }
     const names = ["mask", "IoU", "stability", "area", "pixels", ...(masks.matches ? ["change"] : [])];
     const head = element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)));
-    const table = element("table", {}, element("caption", {}, `Masks of ${card.image.name}`), element("thead", {}, head), body);
+    const table = element("table", {}, element("caption", {}, stage.label), element("thead", {}, head), body);
     return element("div", { class: "scrolled large-table", tabindex: 0, role: "group", "aria-label": "Masks as a table" }, table);
   }
 }

@@ -1,7 +1,7 @@
 // The page comes alive: cards, sliders, groups, the look.
 
 const GROUPS = {
-  all: ["All", "Every image of the sample."],
+  all: ["All", "All images of this page."],
   best: ["Best", "The highest mean predicted IoU of all rows that were read."],
   worst: ["Worst", "The lowest mean predicted IoU of all rows that were read."],
   random: ["Random", "Labelled images, chosen by the seed alone."],

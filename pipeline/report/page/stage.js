@@ -14,7 +14,7 @@ const KIND_COLOURS = [
 class Stage {
   /** `side` is 0 for the one dataset, or 0 and 1 for two; `told` gets the text of the chosen mask. */
   constructor(image, masks, side, colours, label, told) {
-    Object.assign(this, { image, masks, side, colours, told });
+    Object.assign(this, { image, masks, side, colours, label, told });
     this.shown = new Uint8Array(masks.count).fill(1);
     this.chosen = -1;
     this.isPinned = false;
@@ -25,7 +25,6 @@ class Stage {
     const note = this.note();
     if (note) this.element.append(note);
     if (masks.count === 0) return;
-    this.label = label;
     this.asSlider();
     this.canvas.addEventListener("pointermove", (event) => this.hovered(event));
     this.canvas.addEventListener("pointerleave", () => this.isPinned || this.choose(-1));
@@ -37,10 +36,10 @@ class Stage {
     this.canvas.addEventListener("blur", () => this.choose(-1));
   }
 
-  /** The photo, or a plain ground. */
+  /** The photo, or a plain ground: below words, or if there is no photo. */
   photo() {
-    const { image } = this;
-    if (image.photo) return element("img", { src: image.photo, alt: `Photo ${image.name}`, decoding: "async" });
+    const { image, masks } = this;
+    if (image.photo && !masks.why) return element("img", { src: image.photo, alt: `Photo ${image.name}`, decoding: "async" });
     return element("div", { class: "ground" });
   }
 

@@ -1,6 +1,6 @@
 // The three sliders: which masks they leave, and the command that leaves the same ones.
 
-const SLIDER_STEPS = 1000;
+const SLIDER_STEPS = 100; // an arrow key moves by one, and each is another value
 const WORDS = {
   iou: { name: "Predicted IoU", sign: "above", column: "predicted_iou >" },
   stability: { name: "Stability", sign: "at least", column: "stability_score >=" },
@@ -22,7 +22,7 @@ class Threshold {
   at(place) {
     if (place <= 0) return this.start;
     const way = place / SLIDER_STEPS;
-    if (this.key !== "area") return Number((this.start + way * (this.end - this.start)).toFixed(3));
+    if (this.key !== "area") return Number((this.start + way * (this.end - this.start)).toFixed(4));
     return Number((this.start * (this.end / this.start) ** way).toPrecision(2));
   }
 
@@ -50,7 +50,7 @@ function shownMasks(masks, thresholds) {
   return shown;
 }
 
-/** The command, and a sentence if it is not `sam-label filter`. */
+/** The command, and a sentence if it is not `sam-label filter`, its first words saying the most. */
 function commandOf(thresholds, commands) {
   const changed = thresholds.filter((threshold) => threshold.isChanged);
   const refused = changed.find((threshold) => threshold.refused);
@@ -61,7 +61,7 @@ function commandOf(thresholds, commands) {
   const conditions = changed.map((threshold) => `${threshold.words.column} ${threshold.value}`);
   return {
     text: `${commands.export} '${conditions.join(" and ")}'`,
-    why: `sam-label filter cannot do this here: ${refused.refused}. An export can:`,
+    why: `An export gives these masks; sam-label filter cannot: ${refused.refused}.`,
   };
 }
 

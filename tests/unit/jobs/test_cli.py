@@ -59,6 +59,8 @@ def test_option_names_are_unique() -> None:
         (["run", "photos"], "OUTPUT is missing"),
         (["rum"], "Did you mean 'run'?"),
         (["models", "pull", "vit_bb"], "did you mean vit_b?"),
+        (["retry", "out", "--error", "TRUNCATE"], "did you mean TRUNCATED?"),
+        (["retry", "out", "--error", "NOPE"], "sam-label status OUTPUT lists those that there are"),
         (["run", "photos", "out", "--config", "nope.toml"], "no job file nope.toml"),
     ],
 )

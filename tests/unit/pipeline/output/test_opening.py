@@ -74,7 +74,7 @@ def _newer_and_unreadable(dataset: Path) -> None:
     ("spoil", "sentence"),
     [
         (shutil.rmtree, "out holds no dataset; sam-label run INPUT OUTPUT makes one"),
-        (_a_file, r"out holds no dataset \(cannot .*Not a directory\); sam-label run INPUT OUTPUT makes one"),
+        (_a_file, "out is a file, and a dataset is a folder; name a folder"),
         (_a_copy_of_its_shards, r"holds data/ but not what says which shards count .* copy the whole"),
         (_just_begun, "has no rows yet: a run has just begun there, or was killed as it began; try again"),
         (_newer, "has schema version 2, and this sam-label reads up to 1; install a newer one"),

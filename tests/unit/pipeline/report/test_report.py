@@ -120,13 +120,15 @@ def test_each_mistake_is_one_sentence(labelled, tmp_path: Path, capsys) -> None:
     foreign.write_text("<!doctype html><title>my own page</title>")
     mistakes = [
         ([tmp_path / "nothing"], "holds no dataset"),
+        ([foreign], "is a file, and a dataset is a folder"),
         ([half], "not what says which shards count"),
         ([newer], "install a newer one"),
         ([masks, "-o", foreign], "no sam-label preview has written it"),
         ([masks, "-o", tmp_path], "is a folder"),
-        ([masks, "-o", f"{tmp_path}/new/"], "is no file"),
+        ([masks, "-o", f"{tmp_path}/new/"], "names no page: its name must end in .html"),
+        ([masks, "-o", tmp_path / "page.pdf"], "names no page: its name must end in .html"),
         ([masks, "-o", "https://bucket/page.html"], "can only be read"),
-        ([masks, "-o", "s3://bucket"], "is no file"),
+        ([masks, "-o", "s3://bucket"], "names no page"),
         ([masks, "-o", "s3://bucket/page.html", "--open"], "--open needs a page on this machine"),
         ([masks, "--compare", tmp_path / "nothing"], "holds no dataset"),
         ([masks, "--images", "0"], "--images"),

@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-v
 COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib sam_label sam_core pipeline jobs tests || true
 SOURCES := sam_label sam_core pipeline jobs tests setup.py
 
-.PHONY: demo test chromium check fix bench bench-embeddings bench-reading chaos wheel clean
+.PHONY: demo test chromium check fix bench bench-embeddings bench-reading chaos parity wheel clean
 
 demo: .venv/installed
 	$(BIN)/sam-label run jobs/demo/photos demo-output --config jobs/demo/demo.toml
@@ -44,6 +44,10 @@ fix: .venv/installed-dev
 # The figures of the README's promises, in an hour; 200 random kills take a third of it.
 chaos: .venv/installed-dev
 	$(BIN)/python tests/chaos/figures.py
+
+# Every point of the default grid on every photo, where `make test` leaves most of those out that give no mask.
+parity: .venv/installed-dev
+	EVERY_NTH_POINT=1 $(BIN)/python -m pytest tests/parity/test_golden.py
 
 # An sdist, and a wheel for every Python on each architecture of Linux; zig compiles for both on either.
 wheel: .venv/installed-dev

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,8 +24,13 @@ from sam_core.options import MaskOptions
 pytestmark = pytest.mark.usefixtures("one_ray")
 
 
-@pytest.fixture
-def ledger() -> Any:
+@pytest.fixture(scope="module")
+def ledger(one_ray: None) -> Any:
+    """One for all tests, whose images have ids of their own."""
+    return new_ledger()
+
+
+def new_ledger() -> Any:
     return ray.remote(AttemptLedger).options(num_cpus=0).remote()
 
 
@@ -55,13 +61,14 @@ class Described(StandInGenerator):
         return replace(masks, embedding=vectors, image_embedding=np.full(256, masks.height, np.float16))
 
 
+IDS = count()
 SETTINGS = LabelerSettings(None, None, "", "cpu", 1, MaskOptions(), 1, DecodeLimits(1 << 20, 20))
 
 
 def fetched(photos: list[bytes]) -> pa.Table:
     rows = [
         {
-            "image_id": f"{number:032x}",
+            "image_id": f"{next(IDS):032x}",
             "uri": f"file:///{number}",
             "size": len(data),
             "etag": "e",
@@ -81,14 +88,16 @@ def test_a_generator_that_takes_images_ahead_changes_no_row(ledger: Any, ahead: 
     table = fetched([photo(0), photo(1), b"text", photo(3, poison="raise"), photo(4), photo(5), photo(6)])
     labelled = Labeler(SETTINGS, lambda _: Ahead(ahead), ledger)(table)
     assert errors(labelled) == dict.fromkeys("0123456") | {"2": "NOT_AN_IMAGE", "3": "LABELER_ERROR"}
-    alone = [Labeler(SETTINGS, stand_in(), ledger)(table.slice(place, 1)) for place in range(len(table))]
-    assert labelled.sort_by("uri") == pa.concat_tables(alone)
+    labeler = Labeler(SETTINGS, stand_in(), ledger)
+    one_by_one = [labeler(table.slice(place, 1)) for place in range(len(table))]
+    assert labelled.sort_by("uri") == pa.concat_tables(one_by_one)
 
 
 def test_what_may_have_killed_a_labeler_is_labelled_alone(ledger: Any) -> None:
     table = fetched([photo(number) for number in range(6)])
+    ids = table["image_id"].to_pylist()
     for number in (1, 4, 4):  # labelers began these and died
-        ray.get(ledger.begin_alone.remote(f"{number:032x}"))
+        ray.get(ledger.begin_alone.remote(ids[number]))
     generator = Ahead(2)
     labelled = Labeler(SETTINGS, lambda _: generator, ledger)(table)
     # begun: 0, and alone 1; then 2 and 3, and alone 4; then 5
@@ -115,24 +124,27 @@ def test_a_fast_labeler_tells_the_ledger_of_many_images_at_once(
     labeler = Labeler(SETTINGS, stand_in(), Heard())
     labeler(fetched([photo(0)]))  # by which it knows its pace
     heard.clear()
+    labelled_before = ray.get(ledger.tally.remote()).labelled
     table = fetched([photo(number) for number in range(5)])
     labeler(table)
     ids = table["image_id"].to_pylist()
     of_images = [(name, said) for name, said in heard if name in ("begin", "begin_alone", "finish")]
     assert of_images == [("begin", ids), ("finish", dict.fromkeys(ids))]
-    assert ray.get(ledger.tally.remote()).labelled == len(ids)
+    assert ray.get(ledger.tally.remote()).labelled - labelled_before == len(ids)
 
 
 def test_a_fourth_attempt_is_not_made(ledger: Any) -> None:
+    table = fetched([photo(0)])
     for _ in range(3):
-        ray.get(ledger.begin_alone.remote(f"{0:032x}"))
+        ray.get(ledger.begin_alone.remote(table["image_id"][0].as_py()))
     generator = Ahead(0)
-    labelled = Labeler(SETTINGS, lambda _: generator, ledger)(fetched([photo(0)]))
+    labelled = Labeler(SETTINGS, lambda _: generator, ledger)(table)
     assert errors(labelled) == {"0": "WORKER_CRASH"}
     assert generator.streams == []
 
 
-def test_nothing_begins_once_the_run_stops(ledger: Any) -> None:
+def test_nothing_begins_once_the_run_stops() -> None:
+    ledger = new_ledger()
     ray.get(ledger.stop.remote())
     labelled = Labeler(SETTINGS, stand_in(), ledger)(fetched([photo(0), photo(1)]))
     assert labelled.num_rows == 0

@@ -9,8 +9,10 @@ blocks of 16 MB, at most 0.26 MB of logits a candidate, and the runs of the mask
 number for each pixel of each mask.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -36,8 +38,7 @@ from sam_core.windows import Windows, checked_pixels, window_of
 Image = npt.NDArray[np.uint8]  # RGB [H, W, 3]
 MakeDecoder = Callable[[Sam, torch.Tensor, CropFrame, MaskOptions], CropDecoder]
 
-# Crops that go through the encoder together: half of the images that a labeler gives at a time, so that the
-# next ones are encoded while these are decoded. A CPU gains nothing from two.
+# Crops that go through the encoder together. A CPU gains nothing from two.
 GPU_ENCODER_BATCH = 2
 
 # What SA's own generator calls and subclasses override; here mask generation has other steps.
@@ -45,10 +46,17 @@ NOT_CALLED = ("_generate_masks", "_process_crop", "_process_batch")
 
 
 @dataclass(frozen=True)
+class _CropOfImage:
+    """A crop to be encoded, and the image that it is of."""
+
+    image: Image | Windows
+    crop: Crop
+
+
+@dataclass(frozen=True)
 class _EncodedCrop:
     """A crop on its way from the encoder to its masks."""
 
-    image_index: int
     image_size: tuple[int, int]
     crop: Crop
     embedding: ImageEmbedding
@@ -94,7 +102,6 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         """All masks of an RGB uint8 image [H, W, 3]. Raises: ValueError for anything else."""
         return self.generate_batch([image])[0]
 
-    @ambient_state_aside()
     def generate_batch(self, images: Sequence[Image | Windows]) -> list[ImageMasks]:
         """All masks of each image, whose sizes may differ; crops of several share the encoder's batches.
 
@@ -106,29 +113,47 @@ class SamAutomaticMaskGenerator(OptionAttributes):
             raise ValueError(
                 f"generate_batch takes a list of images, got {type(images).__name__}; pass [image]"
             )
-        images = [checked_pixels(image) for image in images]
-        sizes = [image.shape for image in images]
-        crops = [labelled_crops(height, width, self.options) for height, width, _ in sizes]
-        parts: list[list[ImageMasks]] = [[] for _ in images]
-        encoded_crops = self._encoded_crops(images, crops)
-        for index, masks in mapped(self._masks_of_crop, encoded_crops, self.model.device):
-            parts[index].append(masks)
-        return [self._masks_of_image(*whole) for whole in zip(crops, parts, strict=True)]
+        return list(self.generate_many([checked_pixels(image) for image in images]))
 
-    def _encoded_crops(
-        self, images: Sequence[Image | Windows], crops: Sequence[Sequence[Crop]]
-    ) -> Iterator[_EncodedCrop]:
-        work = [(index, crop) for index, image_crops in enumerate(crops) for crop in image_crops]
+    def generate_many(self, images: Iterable[Image | Windows]) -> Iterator[ImageMasks]:
+        """All masks of each image of a stream, in its order.
+
+        On a GPU the next images are taken and encoded before an image's masks come; on a CPU none is. A fault
+        of any image that has been taken ends the stream.
+
+        Raises: ValueError at an image that is anything but a uint8 array [H, W, 3].
+        """
+        under_way: deque[Sequence[Crop]] = deque()
+        parts: list[ImageMasks] = []
+        encoded_crops = self._encoded_crops(self._crops(images, under_way))
+        for masks in mapped(self._masks_of_crop, encoded_crops, self.model.device):
+            parts.append(masks)
+            if len(parts) == len(under_way[0]):
+                yield self._masks_of_image(under_way.popleft(), parts)
+                parts = []
+
+    def _crops(
+        self, images: Iterable[Image | Windows], under_way: deque[Sequence[Crop]]
+    ) -> Iterator[_CropOfImage]:
+        """All crops of all images; those of an image are added to `under_way` when it is taken."""
+        for image in map(checked_pixels, images):
+            height, width, _ = image.shape
+            crops = labelled_crops(height, width, self.options)
+            under_way.append(crops)
+            for crop in crops:
+                yield _CropOfImage(image, crop)
+
+    def _encoded_crops(self, crops: Iterator[_CropOfImage]) -> Iterator[_EncodedCrop]:
         size = 1 if self.model.device.type == "cpu" else GPU_ENCODER_BATCH
-        for start in range(0, len(work), size):
-            batch = work[start : start + size]
-            embeddings = self._embeddings([window_of(images[index], crop.xyxy) for index, crop in batch])
-            for (index, crop), embedding in zip(batch, embeddings, strict=True):
-                height, width, _ = images[index].shape
+        while batch := list(islice(crops, size)):
+            embeddings = self._embeddings([window_of(each.image, each.crop.xyxy) for each in batch])
+            for each, embedding in zip(batch, embeddings, strict=True):
+                crop, (height, width, _) = each.crop, each.image.shape
                 if crop.layer == 0:  # the first one of an image is
                     view = View(crop.xyxy, embedding, self.model.image_encoder.img_size)
-                yield _EncodedCrop(index, (height, width), crop, embedding, view)
+                yield _EncodedCrop((height, width), crop, embedding, view)
 
+    @ambient_state_aside()
     def _embeddings(self, crops: list[Image]) -> list[ImageEmbedding]:
         """The crops' embeddings from one batch, or from two halves if the device lacks the memory for it."""
         try:
@@ -140,8 +165,9 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         middle = len(crops) // 2
         return self._embeddings(crops[:middle]) + self._embeddings(crops[middle:])
 
-    def _masks_of_crop(self, encoded: _EncodedCrop) -> tuple[int, ImageMasks]:
-        """The index of the image and the masks that its crop gives."""
+    @ambient_state_aside()
+    def _masks_of_crop(self, encoded: _EncodedCrop) -> ImageMasks:
+        """The masks that a crop gives its image."""
         crop, features = encoded.crop, encoded.embedding.features_1Chw
         height, width = encoded.embedding.original_size
         # read at the end, when the device has come to it in any case
@@ -151,15 +177,14 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         decoder = self._decoder(self.model, features, frame, self.options)
         masks = crop_masks(decoder, points_N2, crop.xyxy, encoded.image_size, self.options)
         refuse_not_finite(is_finite, self.options)
-        if self.options.mask_embeddings:
-            masks = with_embeddings(masks, encoded.described_by)
-        return encoded.image_index, masks
+        return with_embeddings(masks, encoded.described_by) if self.options.mask_embeddings else masks
 
     @staticmethod
     def postprocess_small_regions(mask_data: MaskData, min_area: int, nms_thresh: float) -> MaskData:
         """SA's step on SA's MaskData, by itself; `generate` cleans its masks in masks/small_regions.py."""
         return without_small_regions_of_data(mask_data, min_area, nms_thresh)
 
+    @ambient_state_aside()
     def _masks_of_image(self, crops: Sequence[Crop], parts: Sequence[ImageMasks]) -> ImageMasks:
         masks = masks_across_crops(crops, parts, self.options)
         if self.options.mask_embeddings:

@@ -38,10 +38,6 @@ class LabelerPool:
     def decoders(self) -> int:
         return 2 if self.gpus else 1  # a GPU outruns one decoder, a CPU labeler never does
 
-    @property
-    def images_at_once(self) -> int:
-        return 4 if self.gpus else 1  # a GPU encodes one image while it decodes another; a CPU does one thing
-
     def images_in_block(self, images: int) -> int:
         """How many of a run's images travel together: each block costs the driver, which many GPUs share."""
         share = images // (self.workers * BLOCKS_A_LABELER)

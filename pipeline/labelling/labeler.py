@@ -1,20 +1,22 @@
 """The actor that labels: it loads a model once, then turns fetched rows into rows of the dataset.
 
-Decoding happens here, one image ahead of the model, in the children of a `DecodePool`: pixels never pass
-through the object store, and memory holds a few images, however large a block is. All that computes on pixels
-is in `sam_core`.
+Decoding happens here, some images ahead of the model, in the children of a `DecodePool`: pixels never pass
+through the object store, and memory holds a few images, however large a block is. The images of a block go
+through the generator as one stream, so that a GPU has the next ones in its queue while an image's masks are
+read and its row is built. All that computes on pixels is in `sam_core`.
 """
 
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from itertools import groupby
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import ray
 
@@ -25,7 +27,9 @@ from pipeline.config import RunConfig
 from pipeline.errors import ImageError, Reason, SamLabelError
 from pipeline.images.decode_pool import DecodeLimits, DecodePool
 from pipeline.labelling.gpu_memory import show_gpu_memory
+from pipeline.labelling.mask_stream import MaskGenerator, MaskStream, Opened
 from pipeline.labelling.opening import Image, Opening
+from pipeline.labelling.worker_faults import describe, die
 from pipeline.metrics.published import Published
 from pipeline.metrics.work import Stage, WorkClock
 from pipeline.output.format.schema import failed_row, ok_row, schema_of, table_of
@@ -35,19 +39,12 @@ from pipeline.store.uri import redacted
 from pipeline.weights.models import Weights
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
-from sam_core.windows import Windows
 
 Row = dict[str, Any]
 # What a labeler begins and finishes in one message to the ledger: a fast one would send it hundreds a second,
 # and an order to stop, or progress, may wait no longer than this.
 BEAT_S = 3.0
 _log = logging.getLogger("sam_label.images")
-
-
-class MaskGenerator(Protocol):
-    """What a labeler needs of `SamAutomaticMaskGenerator`."""
-
-    def generate_batch(self, images: Sequence[np.ndarray | Windows]) -> list[ImageMasks]: ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,6 @@ class LabelerSettings:
     device: str
     threads: int
     mask: MaskOptions
-    images_at_once: int
     decoders: int
     decode_limits: DecodeLimits
     access: Access = DEFAULT_ACCESS  # how the input is reached
@@ -75,11 +71,19 @@ class LabelerSettings:
             device=pool.device,
             threads=pool.threads,
             mask=config.mask,
-            images_at_once=pool.images_at_once,
             decoders=pool.decoders,
             decode_limits=DecodeLimits(config.max_image_pixels, config.decode_timeout_s, config.reading),
             access=config.access,
         )
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """An image that the ledger knows to be begun, and its decoding."""
+
+    row: Row
+    decoding: Future[Image]
+    is_suspect: bool  # it may have killed a labeler: alone, it costs no other image
 
 
 LoadGenerator = Callable[[LabelerSettings], MaskGenerator]
@@ -99,9 +103,8 @@ class Labeler:
         self._ledger, self._logged, self._published = ledger, logged, published
         self._clock = WorkClock()
         with logged():
-            self._generator: Any = loaded(load, settings, ledger)
+            self._stream = MaskStream(loaded(load, settings, ledger), self._clock)
         self._schema = schema_of(settings.mask)
-        self._images_at_once = settings.images_at_once
         self._images_a_beat = 1  # as many as took BEAT_S in the block before
         self._finished: dict[str, str | None] = {}  # why they failed, of images the ledger has not heard of
         self._finished_masks: dict[str, int] = {}
@@ -121,37 +124,60 @@ class Labeler:
         return labelled
 
     def _rows(self, images: list[Row]) -> Iterator[Row]:
-        started_s, begun, suspects = time.monotonic(), 0, set[str]()
-        group: list[tuple[Row, Image]] = []
+        started_s = time.monotonic()
+        for is_suspect, some in groupby(self._in_beats(images), lambda each: each.is_suspect):
+            if is_suspect:
+                yield from self._one_by_one(some)
+            else:
+                yield from self._in_a_stream(some)
+        self._tell_finished()
+        pace = len(images) / max(time.monotonic() - started_s, 1e-3)
+        self._images_a_beat = max(1, int(BEAT_S * pace))
+
+    def _in_beats(self, images: list[Row]) -> Iterator[_Begun]:
+        """The images in order, a beat of them begun together, until the run stops."""
+        begun, suspects = 0, set[str]()
         for place, (image, decoding) in enumerate(self._decoded_ahead(images)):
             if place == begun:
                 some = [each["image_id"] for each in images[place : place + self._images_a_beat]]
                 if (suspected := self._begun(some)) is None:
-                    break
+                    return
                 begun, suspects = begun + len(some), suspected
-            attempt = self._attempt_alone(image) if image["image_id"] in suspects else 1
-            if attempt is None:
-                break
+            yield _Begun(image, decoding, image["image_id"] in suspects)
+
+    def _one_by_one(self, suspects: Iterator[_Begun]) -> Iterator[Row]:
+        for each in suspects:
+            if (attempt := self._attempt_alone(each.row)) is None:
+                return
             try:
                 if attempt > MOST_ATTEMPTS:
                     raise ImageError(
                         Reason.WORKER_CRASH, f"its labeler died {MOST_ATTEMPTS} times while at it"
                     )
-                decoded = decoding.result()
+                opened = Opened(each.row, each.decoding.result())
             except ImageError as fault:
-                yield self._failed(image, fault)
-                continue
-            if attempt > 1:  # it may have killed a labeler: alone, it costs no other image
-                yield from self._labelled([(image, decoded)])
-                continue
-            group.append((image, decoded))
-            if len(group) == self._images_at_once:
-                yield from self._labelled(group)
-                group = []
-        yield from self._labelled(group)
-        self._tell_finished()
-        pace = len(images) / max(time.monotonic() - started_s, 1e-3)
-        self._images_a_beat = max(1, int(BEAT_S * pace))
+                yield self._failed(each.row, fault)
+            else:
+                yield self._row(opened, self._stream.of_one(opened))
+
+    def _in_a_stream(self, begun: Iterator[_Begun]) -> Iterator[Row]:
+        """A row for each image; those that cannot be decoded come before their neighbours."""
+        failed: list[Row] = []
+        for opened, masks in self._stream.of_each(self._opened(begun, failed)):
+            yield from failed
+            failed.clear()
+            yield self._row(opened, masks)
+        yield from failed
+
+    def _opened(self, begun: Iterator[_Begun], failed: list[Row]) -> Iterator[Opened]:
+        """The images that can be decoded; the rows of the others are added to `failed`."""
+        for each in begun:
+            try:
+                opened = Opened(each.row, each.decoding.result())
+            except ImageError as fault:
+                failed.append(self._failed(each.row, fault))
+            else:
+                yield opened
 
     def _begun(self, image_ids: list[str]) -> set[str] | None:
         """The images among them that may have killed a labeler; the others are begun. None at the end."""
@@ -169,30 +195,13 @@ class Labeler:
             self._ledger.finish.remote(self._finished, self._finished_masks)
         self._finished, self._finished_masks = {}, {}
 
-    def _labelled(self, group: list[tuple[Row, Image]]) -> Iterator[Row]:
-        one = group[0][0] if len(group) == 1 else None
-        with about_image(one["image_id"], one["uri"]) if one else nullcontext():
-            found = self._masks([each for _, each in group])
-        for (image, decoded), masks in zip(group, found, strict=True):
-            if isinstance(masks, ImageError):
-                yield self._failed(image, masks)
-            else:
-                self._finished[image["image_id"]] = None
-                self._finished_masks[image["image_id"]] = len(masks)
-                yield ok_row(image, decoded, masks)
-
-    def _masks(self, group: list[Image]) -> list[ImageMasks | ImageError]:
-        """The masks of each image, or its own fault: a group that fails is labelled one by one."""
-        if not group:
-            return []
-        try:
-            with self._clock.timed(Stage.LABEL, len(group)):
-                return [*self._generator.generate_batch([each.pixels for each in group])]
-        except ImageError as fault:  # of a window of a scene
-            own_fault = fault
-        except Exception as fault:  # noqa: BLE001  # any error fails one image, and the others are labelled
-            own_fault = labeler_fault(fault)
-        return [own_fault] if len(group) == 1 else [self._masks([each])[0] for each in group]
+    def _row(self, opened: Opened, masks: ImageMasks | ImageError) -> Row:
+        self._clock.count(Stage.LABEL)
+        if isinstance(masks, ImageError):
+            return self._failed(opened.row, masks)
+        self._finished[opened.row["image_id"]] = None
+        self._finished_masks[opened.row["image_id"]] = len(masks)
+        return ok_row(opened.row, opened.image, masks)
 
     def _failed(self, image: Row, fault: ImageError) -> Row:
         self._finished[image["image_id"]] = fault.reason.value
@@ -201,12 +210,12 @@ class Labeler:
         return failed_row(image, fault.reason, str(fault))
 
     def _decoded_ahead(self, images: list[Row]) -> Iterator[tuple[Row, Future[Image]]]:
-        """Each image and its decoding; while a group is used, the decoders are at work on the next."""
-        ahead: list[tuple[Row, Future[Image]]] = []
+        """Each image and its decoding; while it is used, the decoders are at work on the next."""
+        ahead: deque[tuple[Row, Future[Image]]] = deque()
         for image in images:
             ahead.append((image, self._threads.submit(self._decoded, image)))
-            if len(ahead) > max(self._decoders.size, self._images_at_once):
-                yield ahead.pop(0)
+            if len(ahead) > self._decoders.size:
+                yield ahead.popleft()
         yield from ahead
 
     def _decoded(self, image: Row) -> Image:
@@ -230,30 +239,6 @@ def loaded(load: LoadGenerator, settings: LabelerSettings, ledger: LedgerHandle)
         node = os.uname().nodename
         _log.warning("a labeler on %s does not start, and tries again later: %s", node, why)
         ray.get(ledger.is_stopping.remote())  # which the ledger answers after it has the warning
-        _die()
+        die()
     ray.get(ledger.end_load.remote(me))
     return generator
-
-
-def labeler_fault(fault: Exception) -> ImageError:
-    """The failed row that an exception of the mask generator becomes.
-
-    An error that leaves the CUDA context broken ends the process instead, so that Ray starts a new one. The
-    ledger has counted the attempt.
-    """
-    text = describe(fault)
-    # The generator has halved its batches down to one prompt before it raised this.
-    if "out of memory" in text and "CUDA" in text:
-        return ImageError(Reason.GPU_OOM, text)
-    if "CUDA error" in text:
-        _die()
-    return ImageError(Reason.LABELER_ERROR, text)
-
-
-def describe(fault: BaseException) -> str:
-    """The fault in one line, its type first."""
-    return f"{type(fault).__name__}: {fault}".strip().replace("\n", " ")
-
-
-def _die() -> NoReturn:
-    os._exit(1)  # not sys.exit: Ray would keep the dead actor in its slot

@@ -3,7 +3,8 @@
 import os
 
 from pipeline.errors import SamLabelError
-from pipeline.labelling.labeler import LabelerSettings, MaskGenerator
+from pipeline.labelling.labeler import LabelerSettings
+from pipeline.labelling.mask_stream import MaskGenerator
 from pipeline.weights.models import checkpoint_path
 
 

@@ -59,6 +59,19 @@ class WorkClock:
             self._add(Work({stage: images}, {stage: time.perf_counter() - began}))
 
     @contextmanager
+    def left_out(self, stage: Stage) -> Iterator[None]:
+        """Takes the block of code, which runs within work of the stage, out of its seconds."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._add(Work({stage: 0}, {stage: began - time.perf_counter()}))
+
+    def count(self, stage: Stage) -> None:
+        """Counts an image whose work is timed apart."""
+        self._add(Work({stage: 1}))
+
+    @contextmanager
     def block(self) -> Iterator[None]:
         """Counts the block of code as a labeler's work on a block of images, and the wait before it."""
         began = time.perf_counter()

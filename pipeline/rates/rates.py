@@ -64,20 +64,15 @@ def measured(
     generator = load(settings)
     rates.load_s = time.perf_counter() - begun
     decoded = list(_decoded(rates, config, source, rows))
-    groups = [
-        decoded[start : start + pool.images_at_once] for start in range(0, len(decoded), pool.images_at_once)
-    ]
-    labelled: Rows = []
-    for number, group in enumerate(groups):
-        images = [image.image_HW3 for _, image in group]
-        if number == 0 and pool.gpus:
-            begun = time.perf_counter()
-            generator.generate_batch(images)
-            rates.first_s = time.perf_counter() - begun
-        with rates.timed("label"):
-            masks = generator.generate_batch(images)
-        labelled += [ok_row(row, image, each) for (row, image), each in zip(group, masks, strict=True)]
-        rates.masks += sum(map(len, masks))
+    images = [image.image_HW3 for _, image in decoded]
+    if pool.gpus and images:
+        begun = time.perf_counter()
+        list(generator.generate_many(images[:1]))
+        rates.first_s = time.perf_counter() - begun
+    with rates.timed("label"):
+        found = list(generator.generate_many(images))
+    labelled = [ok_row(row, image, masks) for (row, image), masks in zip(decoded, found, strict=True)]
+    rates.masks = sum(map(len, found))
     rates.images = len(labelled)
     with rates.timed("write"):
         rates.output_bytes = _written_bytes(table_of(labelled, schema_of(config.mask)))

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -77,11 +77,12 @@ class SleepingGenerator:
         self._by_size: dict[tuple[int, ...], ImageMasks] = {}
         self.asleep = 0.0
 
-    def generate_batch(self, images: Sequence[np.ndarray]) -> list[ImageMasks]:
-        began = time.monotonic()
-        time.sleep(self._sleep_s * len(images))
-        self.asleep += time.monotonic() - began
-        return [self._masks(image) for image in images]
+    def generate_many(self, images: Iterable[np.ndarray]) -> Iterator[ImageMasks]:
+        for image in images:
+            began = time.monotonic()
+            time.sleep(self._sleep_s)
+            self.asleep += time.monotonic() - began
+            yield self._masks(image)
 
     def _masks(self, image: np.ndarray) -> ImageMasks:
         if image.shape not in self._by_size:
@@ -95,10 +96,10 @@ class TimedLabeler(Labeler):
     log: Path
 
     def __call__(self, images: pa.Table) -> pa.Table:
-        began, self._generator.asleep, self._waited = time.monotonic(), 0.0, list[_Waited]()
+        began, self._stream.generator.asleep, self._waited = time.monotonic(), 0.0, list[_Waited]()
         rows = super().__call__(images)
         decoding = sum(each.waited_s for each in self._waited)
-        line = Block(os.getpid(), began, time.monotonic(), self._generator.asleep, decoding, len(rows))
+        line = Block(os.getpid(), began, time.monotonic(), self._stream.generator.asleep, decoding, len(rows))
         with self.log.open("a") as log:
             log.write(json.dumps(asdict(line)) + "\n")
         return rows

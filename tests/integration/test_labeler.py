@@ -1,6 +1,9 @@
 """The labeler as Ray calls it, with its ledger as a plain object behind Ray's way of calling."""
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,21 +24,32 @@ from sam_core.options import MaskOptions
 pytestmark = pytest.mark.usefixtures("one_ray")
 
 
-@pytest.fixture
-def ledger() -> Any:
+@pytest.fixture(scope="module")
+def ledger(one_ray: None) -> Any:
+    """One for all tests, whose images have ids of their own."""
+    return new_ledger()
+
+
+def new_ledger() -> Any:
     return ray.remote(AttemptLedger).options(num_cpus=0).remote()
 
 
-class Groups(StandInGenerator):
-    """Remembers the sizes of the groups that it was given."""
+class Ahead(StandInGenerator):
+    """Takes so many images ahead of the masks that it gives, as on a GPU; counts those of each stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: int) -> None:
         super().__init__(0.0, None)
-        self.sizes: list[int] = []
+        self.ahead, self.streams = ahead, list[int]()
 
-    def generate_batch(self, images: Any) -> list[ImageMasks]:
-        self.sizes.append(len(images))
-        return super().generate_batch(images)
+    def generate_many(self, images: Iterable[np.ndarray]) -> Iterator[ImageMasks]:
+        self.streams.append(0)
+        stream, taken = len(self.streams) - 1, deque[np.ndarray]()
+        for image in images:
+            self.streams[stream] += 1
+            taken.append(image)
+            if len(taken) > self.ahead:
+                yield self.generate_masks(taken.popleft())
+        yield from map(self.generate_masks, taken)
 
 
 class Described(StandInGenerator):
@@ -47,15 +61,14 @@ class Described(StandInGenerator):
         return replace(masks, embedding=vectors, image_embedding=np.full(256, masks.height, np.float16))
 
 
-def settings(images_at_once: int) -> LabelerSettings:
-    mask = MaskOptions.model_validate({})
-    return LabelerSettings(None, None, "", "cpu", 1, mask, images_at_once, 1, DecodeLimits(1 << 20, 20))
+IDS = count()
+SETTINGS = LabelerSettings(None, None, "", "cpu", 1, MaskOptions(), 1, DecodeLimits(1 << 20, 20))
 
 
 def fetched(photos: list[bytes]) -> pa.Table:
     rows = [
         {
-            "image_id": f"{number:032x}",
+            "image_id": f"{next(IDS):032x}",
             "uri": f"file:///{number}",
             "size": len(data),
             "etag": "e",
@@ -70,22 +83,25 @@ def errors(table: pa.Table) -> dict[str, str | None]:
     return {row["uri"][-1]: row["error"] for row in table.select(["uri", "error"]).to_pylist()}
 
 
-@pytest.mark.parametrize("images_at_once", [1, 3, 4])
-def test_groups_change_no_row(ledger: Any, images_at_once: int) -> None:
+@pytest.mark.parametrize("ahead", [0, 2, 9])
+def test_a_generator_that_takes_images_ahead_changes_no_row(ledger: Any, ahead: int) -> None:
     table = fetched([photo(0), photo(1), b"text", photo(3, poison="raise"), photo(4), photo(5), photo(6)])
-    labelled = Labeler(settings(images_at_once), stand_in(), ledger)(table)
+    labelled = Labeler(SETTINGS, lambda _: Ahead(ahead), ledger)(table)
     assert errors(labelled) == dict.fromkeys("0123456") | {"2": "NOT_AN_IMAGE", "3": "LABELER_ERROR"}
-    alone = Labeler(settings(1), stand_in(), ledger)(table)
-    assert labelled.sort_by("uri") == alone.sort_by("uri")
+    labeler = Labeler(SETTINGS, stand_in(), ledger)
+    one_by_one = [labeler(table.slice(place, 1)) for place in range(len(table))]
+    assert labelled.sort_by("uri") == pa.concat_tables(one_by_one)
 
 
 def test_what_may_have_killed_a_labeler_is_labelled_alone(ledger: Any) -> None:
     table = fetched([photo(number) for number in range(6)])
+    ids = table["image_id"].to_pylist()
     for number in (1, 4, 4):  # labelers began these and died
-        ray.get(ledger.begin_alone.remote(f"{number:032x}"))
-    groups = Groups()
-    labelled = Labeler(settings(4), lambda _: groups, ledger)(table)
-    assert sorted(groups.sizes) == [1, 1, 4]
+        ray.get(ledger.begin_alone.remote(ids[number]))
+    generator = Ahead(2)
+    labelled = Labeler(SETTINGS, lambda _: generator, ledger)(table)
+    # begun: 0, and alone 1; then 2 and 3, and alone 4; then 5
+    assert generator.streams == [1, 1, 2, 1, 1]
     assert set(errors(labelled).values()) == {None}
 
 
@@ -105,35 +121,37 @@ def test_a_fast_labeler_tells_the_ledger_of_many_images_at_once(
 
             return SimpleNamespace(remote=remote)
 
-    labeler = Labeler(settings(1), stand_in(), Heard())
+    labeler = Labeler(SETTINGS, stand_in(), Heard())
     labeler(fetched([photo(0)]))  # by which it knows its pace
     heard.clear()
+    labelled_before = ray.get(ledger.tally.remote()).labelled
     table = fetched([photo(number) for number in range(5)])
     labeler(table)
     ids = table["image_id"].to_pylist()
     of_images = [(name, said) for name, said in heard if name in ("begin", "begin_alone", "finish")]
     assert of_images == [("begin", ids), ("finish", dict.fromkeys(ids))]
-    assert ray.get(ledger.tally.remote()).labelled == len(ids)
+    assert ray.get(ledger.tally.remote()).labelled - labelled_before == len(ids)
 
 
 def test_a_fourth_attempt_is_not_made(ledger: Any) -> None:
+    table = fetched([photo(0)])
     for _ in range(3):
-        ray.get(ledger.begin_alone.remote(f"{0:032x}"))
-    groups = Groups()
-    assert errors(Labeler(settings(1), lambda _: groups, ledger)(fetched([photo(0)]))) == {
-        "0": "WORKER_CRASH"
-    }
-    assert groups.sizes == []
+        ray.get(ledger.begin_alone.remote(table["image_id"][0].as_py()))
+    generator = Ahead(0)
+    labelled = Labeler(SETTINGS, lambda _: generator, ledger)(table)
+    assert errors(labelled) == {"0": "WORKER_CRASH"}
+    assert generator.streams == []
 
 
-def test_nothing_begins_once_the_run_stops(ledger: Any) -> None:
+def test_nothing_begins_once_the_run_stops() -> None:
+    ledger = new_ledger()
     ray.get(ledger.stop.remote())
-    labelled = Labeler(settings(4), stand_in(), ledger)(fetched([photo(0), photo(1)]))
+    labelled = Labeler(SETTINGS, stand_in(), ledger)(fetched([photo(0), photo(1)]))
     assert labelled.num_rows == 0
 
 
 def test_vectors_become_columns_if_the_run_asks_for_them(ledger: Any) -> None:
-    asked = replace(settings(2), mask=MaskOptions(mask_embeddings=True))
+    asked = replace(SETTINGS, mask=MaskOptions(mask_embeddings=True))
     table = fetched([photo(0), b"text", photo(1)])
     labelled = Labeler(asked, lambda _: Described(0.0, None), ledger)(table)
     assert labelled.schema.equals(SCHEMA_WITH_VECTORS)
@@ -145,6 +163,6 @@ def test_vectors_become_columns_if_the_run_asks_for_them(ledger: Any) -> None:
 
 
 def test_masks_are_those_of_the_upright_pixels(ledger: Any) -> None:
-    (row,) = Labeler(settings(1), stand_in(), ledger)(fetched([photo(9)])).to_pylist()
+    (row,) = Labeler(SETTINGS, stand_in(), ledger)(fetched([photo(9)])).to_pylist()
     assert (row["width"], row["height"], row["num_masks"]) == (26, 24, 3)
     assert np.sum(row["mask_area"]) > 0

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -46,8 +46,8 @@ class StandInGenerator:
     def __init__(self, delay_s: float, log: Path | None) -> None:
         self._delay_s, self._log = delay_s, log
 
-    def generate_batch(self, images: Sequence[np.ndarray]) -> list[ImageMasks]:
-        return [self.generate_masks(image) for image in images]
+    def generate_many(self, images: Iterable[np.ndarray]) -> Iterator[ImageMasks]:
+        return map(self.generate_masks, images)
 
     def generate_masks(self, image: np.ndarray) -> ImageMasks:
         if self._log is not None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,30 @@ def test_a_batch_gives_what_each_image_gives(sam: Sam, image: np.ndarray) -> Non
     for masks, alone in zip(generator.generate_batch(images), images, strict=True):
         assert_equal(masks, generator.generate_masks(alone))
     assert generator.generate_batch([]) == []
+
+
+def test_a_stream_takes_each_image_when_its_turn_comes(sam: Sam, image: np.ndarray) -> None:
+    images = [image, image[:33, :90].copy(), np.ascontiguousarray(image[::-1])]
+    generator = SamAutomaticMaskGenerator(sam, 3, tile_size=64, **EVERYTHING)
+    taken = 0
+
+    def stream() -> Iterator[np.ndarray]:
+        nonlocal taken
+        for each in images:
+            taken += 1
+            yield each
+
+    for number, masks in enumerate(generator.generate_many(stream()), 1):
+        assert taken == number, "a CPU gains nothing from images ahead"
+        assert_equal(masks, generator.generate_masks(images[number - 1]))
+    assert taken == 3
+
+
+def test_a_stream_gives_the_masks_of_the_images_before_one_that_is_none(sam: Sam, image: np.ndarray) -> None:
+    stream = SamAutomaticMaskGenerator(sam, 1).generate_many([image, image[0]])
+    next(stream)
+    with pytest.raises(ValueError, match=r"uint8 \[100, 3\]"):
+        next(stream)
 
 
 def test_masks_over_the_maximal_area_are_dropped(sam: Sam, image: np.ndarray) -> None:

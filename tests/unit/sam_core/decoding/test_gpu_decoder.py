@@ -1,5 +1,6 @@
 """The GPU's decoder, run on the CPU beside the plain one: shapes, memory, and no wait before the end."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -211,3 +212,17 @@ def test_overlapped_crops_give_what_one_after_the_other_gives(
     overlapped = SamAutomaticMaskGenerator(sam, 3, decoder=DeviceDecoder, **options).generate_batch(images)
     assert [masks.counts for masks in overlapped] == [masks.counts for masks in expected]
     assert all(len(masks) for masks in overlapped)
+
+
+def test_images_are_taken_ahead_of_the_masks(sam: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator, "mapped", mapped_ahead)
+    images, taken = [np.full((30, 40 + number, 3), 99, np.uint8) for number in range(6)], list[int]()
+
+    def stream() -> Iterator[np.ndarray]:
+        for image in images:
+            taken.append(image.shape[1])
+            yield image
+
+    ours = SamAutomaticMaskGenerator(sam, 1, decoder=DeviceDecoder).generate_many(stream())
+    given = [(masks.width, len(taken)) for masks in ours]
+    assert given == [(40, 3), (41, 4), (42, 5), (43, 6), (44, 6), (45, 6)]

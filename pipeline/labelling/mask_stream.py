@@ -1,0 +1,111 @@
+"""The masks of images that go through a generator as one stream, and each image's own fault.
+
+On a GPU the generator takes some images ahead of the masks that it gives. A fault that it raises may be of
+any of these, so each goes through it again alone, and a new stream goes on with the next image.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipeline.errors import ImageError
+from pipeline.labelling.opening import Image
+from pipeline.labelling.worker_faults import labeler_fault
+from pipeline.metrics.work import Stage, WorkClock
+from pipeline.program_log import about_image
+from sam_core.masks.image_masks import ImageMasks
+from sam_core.windows import Windows
+
+
+class MaskGenerator(Protocol):
+    """What a labeler needs of `SamAutomaticMaskGenerator`."""
+
+    def generate_many(self, images: Iterable[np.ndarray | Windows]) -> Iterator[ImageMasks]: ...
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An image that is ready for the generator, and the fetched row that it came with."""
+
+    row: dict[str, Any]
+    image: Image
+
+
+@dataclass(frozen=True)
+class MaskStream:
+    """A generator whose faults cost the image that they are of, and no other."""
+
+    generator: MaskGenerator
+    clock: WorkClock  # counts the generator's time as Stage.LABEL, without the waiting for images
+
+    def of_each(self, images: Iterator[Opened]) -> Iterator[tuple[Opened, ImageMasks | ImageError]]:
+        """Each image with its masks or its fault, in order. What `images` raises is raised as it is."""
+        with _Taking(images, self.clock) as taking:
+            stream = self.generator.generate_many(taking)
+            while True:
+                masks, has_failed = None, False
+                try:
+                    with self.clock.timed(Stage.LABEL, 0):
+                        masks = next(stream, None)
+                except Exception as fault:
+                    if taking.has_failed:
+                        raise
+                    labeler_fault(fault)  # which ends this process if its GPU is lost
+                    has_failed = True
+                if has_failed:
+                    while taking.taken:
+                        each = taking.taken.popleft()
+                        yield each, self.of_one(each)
+                    stream = self.generator.generate_many(taking)
+                elif masks is None:
+                    return
+                else:
+                    yield taking.taken.popleft(), masks
+
+    def of_one(self, opened: Opened) -> ImageMasks | ImageError:
+        """The masks of an image that goes through the generator with no other, or its fault."""
+        with about_image(opened.row["image_id"], opened.row["uri"]):
+            try:
+                with self.clock.timed(Stage.LABEL, 0):
+                    (masks,) = self.generator.generate_many([opened.image.pixels])
+            except Exception as fault:  # noqa: BLE001  # any error fails one image, and the others are labelled
+                return labeler_fault(fault)
+        return masks
+
+
+class _Taking:
+    """An iterator over the pixels of images; an image stands in `taken` until its masks have come."""
+
+    def __init__(self, images: Iterator[Opened], clock: WorkClock) -> None:
+        self._images, self._clock = images, clock
+        self._about = ExitStack()
+        self.taken: deque[Opened] = deque()
+        self.has_failed = False  # that is, `images` has
+
+    def __iter__(self) -> Iterator[np.ndarray | Windows]:
+        return self
+
+    def __next__(self) -> np.ndarray | Windows:
+        self._about.close()
+        try:
+            with self._clock.left_out(Stage.LABEL):
+                opened = next(self._images)
+        except StopIteration:
+            raise
+        except Exception:
+            self.has_failed = True
+            raise
+        if not self.taken:  # what is logged until the next one is taken is about this image
+            self._about.enter_context(about_image(opened.row["image_id"], opened.row["uri"]))
+        self.taken.append(opened)
+        return opened.image.pixels
+
+    def __enter__(self) -> "_Taking":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._about.close()

@@ -1,0 +1,33 @@
+"""What an exception in a labeler becomes: a failed row, or the end of its process."""
+
+import os
+from typing import NoReturn
+
+from pipeline.errors import ImageError, Reason
+
+
+def labeler_fault(fault: Exception) -> ImageError:
+    """The failed row that an exception of the mask generator becomes.
+
+    An error that leaves the CUDA context broken ends the process instead, so that Ray starts a new one. The
+    ledger has counted the attempt.
+    """
+    if isinstance(fault, ImageError):  # of a window of a scene
+        return fault
+    text = describe(fault)
+    # The generator has halved its batches down to one prompt before it raised this.
+    if "out of memory" in text and "CUDA" in text:
+        return ImageError(Reason.GPU_OOM, text)
+    if "CUDA error" in text:
+        die()
+    return ImageError(Reason.LABELER_ERROR, text)
+
+
+def describe(fault: BaseException) -> str:
+    """The fault in one line, its type first."""
+    return f"{type(fault).__name__}: {fault}".strip().replace("\n", " ")
+
+
+def die() -> NoReturn:
+    """Ends this process at once."""
+    os._exit(1)  # not sys.exit: Ray would keep the dead actor in its slot

@@ -18,6 +18,7 @@ def sam_generator(settings: LabelerSettings) -> MaskGenerator:
     # Compilers that are Python programs must not import from where the worker stands.
     os.environ["PYTHONSAFEPATH"] = "1"
 
+    from sam_core.decoding.device_kernels import compile_kernels
     from sam_core.generator import SamAutomaticMaskGenerator
     from sam_core.weights.registry import load_sam
 
@@ -28,4 +29,5 @@ def sam_generator(settings: LabelerSettings) -> MaskGenerator:
             f"the weights {path or '(bundled)'} on {os.uname().nodename} have sha256 {loaded.sha256[:12]}, "
             f"not {settings.sha256[:12]} as on the driver; put the same file on every machine"
         )
+    compile_kernels(loaded.sam, loaded.model_type, settings.mask)
     return SamAutomaticMaskGenerator.from_options(loaded.sam, settings.mask)

@@ -6,6 +6,8 @@ goes on, and the log says why: a card, a driver or a Triton that nobody has trie
 """
 
 import logging
+import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,6 +55,25 @@ def kernel_decoder(
     from sam_core.decoding.triton.kernel_decoder import KernelDecoder
 
     return KernelDecoder(sam, features_1Chw, frame, options, found.kernels)
+
+
+def compile_kernels(sam: Sam, model_type: str, options: MaskOptions) -> None:
+    """Compiles what the model's kernels are on this card, if Triton's cache may lack them, and waits for it.
+
+    model_type: a name of PRESETS. Whatever keeps it from being done, the first image does one by one.
+    """
+    if not may_have_kernels(sam.device):
+        return
+    began = time.monotonic()
+    try:
+        from sam_core.decoding.triton.side_by_side import Kernels, compile_side_by_side
+
+        major, minor = torch.cuda.get_device_capability(sam.device)
+        kernels = Kernels(model_type, options.precision, 10 * major + minor)
+        if compile_side_by_side(kernels, len(os.sched_getaffinity(0))):
+            log.info("the GPU's kernels were compiled in %.0f s", time.monotonic() - began)
+    except Exception as fault:  # noqa: BLE001  # a cache that cannot be written, a Triton that nobody has tried
+        log.info("the GPU's kernels are compiled when they are needed: %s", fault)
 
 
 def _tried(sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions) -> "Kernels | None":

@@ -44,12 +44,15 @@ FIRST_MASKS = """
 import sys, time
 import numpy as np
 from PIL import Image
+from sam_core.decoding.device_kernels import compile_kernels
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.weights.registry import load_sam
-sam = load_sam(device=sys.argv[1]).sam
+loaded = load_sam(device=sys.argv[1])
+sam = loaded.sam
 photo = np.array(Image.open(sys.argv[2]).convert("RGB"))
 start = time.perf_counter()
 generator = SamAutomaticMaskGenerator(sam, int(sys.argv[4]), precision=sys.argv[3])
+compile_kernels(sam, loaded.model_type, generator.options)
 print(len(generator.generate_masks(photo)), time.perf_counter() - start)
 """
 

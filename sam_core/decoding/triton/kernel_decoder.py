@@ -14,7 +14,14 @@ import torch
 
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.gpu_decoder import GROUP_PROMPTS, DeviceDecoder
-from sam_core.decoding.triton.crop_masks import CropPlace, DrawnMasks, finished, is_served, queued_masks
+from sam_core.decoding.triton.crop_masks import (
+    CropPlace,
+    DrawnMasks,
+    QueuedMasks,
+    finished,
+    is_served,
+    queued_masks,
+)
 from sam_core.decoding.triton.device_taps import DeviceTaps
 from sam_core.decoding.triton.fused_decoder import serves
 from sam_core.decoding.triton.fused_model import FusedModel
@@ -71,13 +78,20 @@ class KernelDecoder(DeviceDecoder):
         if not 0 < len(points_N2) <= GROUP_PROMPTS or not is_served(self._frame, image_size, masks):
             candidates = self.candidates(points_N2)
             return masks_of_crop(candidates, points_N2, crop_xyxy, image_size, self._options)
+        return finished(self.queued(points_N2, crop_xyxy, image_size), points_N2)
+
+    @torch.inference_mode()
+    def queued(
+        self, points_N2: npt.NDArray[np.float64], crop_xyxy: XYXY, image_size: tuple[int, int]
+    ) -> QueuedMasks:
+        """All work on points of a crop that `masks` does not hand to torch, queued without a wait."""
         # a crop of few points is one batch of just these
         self._batch_size = min(self._batch_size, len(points_N2))
         batches = self._batches(self._coords(points_N2), lambda coords, _: self._drawn_as_a_batch(coords))
         ious, logits = ([batch[part] for batch in batches] for part in (0, 1))
         logits_NLM = (logits[0] if len(logits) == 1 else torch.cat(logits)).flatten(0, 1)
         indices = torch.arange(len(points_N2), device=self._device)
-        queued = queued_masks(
+        return queued_masks(
             DrawnMasks(
                 logits_NLM,
                 torch.cat(ious).flatten(),
@@ -87,7 +101,6 @@ class KernelDecoder(DeviceDecoder):
             CropPlace(DeviceTaps.of(self._frame, self._device), crop_xyxy, image_size),
             self._options,
         )
-        return finished(queued, points_N2)
 
     def drawn(self, coords_B2: npt.NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
         """As DeviceDecoder's; the logits are a view of whole positions."""

@@ -1,0 +1,143 @@
+"""All kernels compile for GPUs that are not here, and fit them; several processes compile them together.
+
+As a script, for all of them: python test_triton_compile.py [80 90 100]. It prints what each takes of a GPU.
+The other tests of this folder run Triton interpreted, so that these do their work in processes of their own.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[5]
+ROOMS = (ROOT / "sam_core" / "model" / "triton", ROOT / "sam_core" / "decoding" / "triton")
+MOST_SHARED = 227 * 1024  # bytes that a block may have on an H100
+LAUNCHED = re.compile(r"^ +(_?[a-z]\w+)\[[\w(].*\]\(", re.MULTILINE)
+ONE_EACH = [("vit_t", "float16"), ("vit_b", "float16"), ("vit_t", "float32")]
+
+
+def compiled(capability: int, models: list[tuple[str, str]], all_variants: bool) -> list[dict[str, Any]]:
+    """What the kernels of models in a precision take; of each kernel one variant, or all of them."""
+    from sam_core.decoding.triton.rehearsal import Rehearsal, rehearse
+
+    found = list[dict[str, Any]]()
+
+    class OneEach(Rehearsal):
+        def start(self, kernel: Any, grid: Any, *arguments: Any, **constants: Any) -> None:
+            name = f"{kernel.__name__} {constants.get('EXACT', '')}".strip()
+            if all_variants or name not in {each["kernel"] for each in found}:
+                super().start(kernel, grid, *arguments, **constants)
+
+    def take(name: str, kernel: Any) -> None:
+        used = usage(kernel.asm["ptx"], capability)
+        found.append({"kernel": name, "shared": kernel.metadata.shared, **used})
+
+    for model_type, precision in models:
+        rehearse(model_type, precision, capability, OneEach(take))
+    return found
+
+
+def usage(assembly: str, capability: int) -> dict[str, int]:
+    """Registers a thread, and bytes that it spills, as the assembler says."""
+    from triton.backends.nvidia.compiler import get_ptxas, sm_arch_from_capability
+
+    with tempfile.NamedTemporaryFile(suffix=".ptx", mode="w") as source:
+        source.write(assembly)
+        source.flush()
+        architecture = f"--gpu-name={sm_arch_from_capability(capability)}"
+        command = [get_ptxas(capability).path, "-v", architecture, source.name, "-o", os.devnull]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    registers, spills = (re.search(rf"(\d+) {what}", said) for what in ("registers", "bytes spill stores"))
+    return {"registers": int(registers[1]) if registers else 0, "spills": int(spills[1]) if spills else 0}
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Of a process that compiles, with an empty cache."""
+    return {
+        **os.environ,
+        "TRITON_INTERPRET": "0",
+        "TRITON_CACHE_DIR": str(tmp_path / "cache"),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT)]),
+    }
+
+
+def answer(code: str, environment: dict[str, str]) -> Any:
+    """What the code prints last, from a process of its own."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_kernel_compiles_for_an_h100(environment: dict[str, str]) -> None:
+    code = "import json, test_triton_compile as test; "
+    code += "print(json.dumps(test.compiled(90, test.ONE_EACH, False)))"
+    kernels = answer(code, environment)
+    files = [path.read_text() for room in ROOMS for path in room.glob("*.py")]
+    launched = {name for file in files for name in LAUNCHED.findall(file)}
+    assert {kernel["kernel"] for kernel in kernels} == launched
+    assert len(launched) > 20
+    assert all(kernel["shared"] <= MOST_SHARED for kernel in kernels)
+    # half a kilobyte of positions1 and of the looks fits the first cache
+    assert all(kernel["spills"] <= 512 for kernel in kernels)
+
+
+def filled(cache: str) -> dict[str, Any]:
+    """What is done with an empty cache, twice, and what is left to do for a process that comes after it."""
+    from sam_core.decoding.triton.rehearsal import Rehearsal, rehearse
+    from sam_core.decoding.triton.side_by_side import Kernels, compile_side_by_side
+
+    kernels = Kernels("vit_t", "bfloat16", 90)
+    has_filled = [compile_side_by_side(kernels, processes=1) for _ in range(2)]
+    before, asked_for = sorted(map(str, Path(cache).iterdir())), list[str]()
+    rehearse("vit_t", "bfloat16", 90, Rehearsal(lambda name, _: asked_for.append(name)))
+    return {
+        "filled": has_filled,
+        "before": before,
+        "after": sorted(map(str, Path(cache).iterdir())),
+        "asked_for": asked_for,
+    }
+
+
+def test_processes_share_the_kernels() -> None:
+    from sam_core.decoding.triton.rehearsal import Rehearsal
+
+    shared = list[list[Any]]()
+    for share in range(3):
+        shared.append([])
+        rehearsal = Rehearsal(lambda _, kernel: shared[-1].append(kernel), share, shares=3)
+        for number in (1, 16, 32, 5, 7, 2.5):  # to compilers 1, two multiples of 16, two of none, and a float
+            kernel = SimpleNamespace(__name__="k", run=lambda *arguments, **_: arguments[0])
+            rehearsal.start(kernel, (1,), number, BLOCK=4)
+    assert sorted(number for numbers in shared for number in numbers) == [1, 2.5, 5, 16]
+    assert max(map(len, shared)) == 2
+
+
+def test_a_cache_is_filled_once(environment: dict[str, str]) -> None:
+    code = "import json, test_triton_compile as test; "
+    code += f"print(json.dumps(test.filled({environment['TRITON_CACHE_DIR']!r})))"
+    done = answer(code, environment)
+    assert done["filled"] == [True, False]
+    assert len(done["before"]) > len(done["asked_for"]) > 5
+    assert done["after"] == done["before"], "nothing was left to compile"
+
+
+def main() -> None:
+    every = [
+        (model, precision) for model in ("vit_t", "vit_b", "vit_h") for precision in ("float16", "float32")
+    ]
+    for capability in map(int, sys.argv[1:] or ("80", "90", "100")):
+        for kernel in compiled(capability, every, all_variants=True):
+            print(capability, kernel, flush=True)
+
+
+if __name__ == "__main__":
+    main()

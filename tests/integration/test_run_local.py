@@ -4,28 +4,37 @@ A run costs seconds, so several tests look at one, `whole`.
 """
 
 import json
+import os
+import signal
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
-from PIL import Image
-from run_checks import the_metrics_are_those_of, the_record_has_the_report_of
+from odd_files import LABELLED, ODD_NAMES, odd_files, warned_of
+from run_checks import (
+    the_log_of_workers_reached_the_user,
+    the_metrics_are_those_of,
+    the_output_keeps_the_log,
+    the_record_has_the_report_of,
+)
 from stand_in_generator import photo, stand_in
 from webhook_listener import listening
 
 import pipeline.run
 from jobs.cli import main
 from pipeline.config import RunConfig
-from pipeline.errors import SamLabelError, TooManyFailures, UsageError
+from pipeline.errors import Interrupted, SamLabelError, TooManyFailures, UsageError
 from pipeline.inputs.source import Source
 from pipeline.labelling.labeler import LabelerSettings
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
 from pipeline.plan import plan
-from pipeline.run import RunProgress, RunSummary, run
+from pipeline.run import RunProgress, RunSummary, run, summary_so_far
 from pipeline.store.storage import Store
 from pipeline.weights.models import weights_of
 from sam_core.decoding.native import sources
@@ -53,21 +62,9 @@ def photos(folder: Path, count: int, **poisons: str) -> Path:
     return folder
 
 
-ODD_NAMES = [
-    "a b.png",
-    "100%.png",
-    "x#y.png",
-    "[1]*?.png",
-    "line\nbreak.png",
-    "\u00fc.png",
-    "u\u0308.png",
-    "..png",
-]
-
-
 @dataclass(frozen=True)
 class Whole:
-    """A run over a folder of everything, and what it told."""
+    """A run over odd_files, and what it told."""
 
     folder: Path
     output: Path
@@ -78,23 +75,9 @@ class Whole:
 
 @pytest.fixture(scope="module")
 def whole(one_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """30 images that are labelled, five that cannot be, and what is left out."""
     place = tmp_path_factory.mktemp("whole")
-    folder, output = photos(place / "in", 20), place / "out"
-    (folder / "deep" / "er").mkdir(parents=True)
-    for number, name in enumerate(ODD_NAMES):
-        (folder / "deep" / "er" / f"_{name}").write_bytes(photo(100 + number))
-    (folder / "caf\udce9.png").write_bytes(photo(200))  # the byte E9, which is not UTF-8
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (40, 20)).save(folder / "turned.jpg", exif=exif)
-    (folder / "text.jpg").write_text("<html>not found</html>")
-    (folder / "empty.jpg").touch()
-    (folder / "cut.png").write_bytes(photo(7)[:900])
-    (folder / "heic.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
-    (folder / "link.png").symlink_to("/etc/hostname")
-    (folder / "gone.png").symlink_to(folder / "nowhere")
-    (folder / "notes.txt").write_text("left out")
+    folder, output = place / "in", place / "out"
+    odd_files(folder)
     reports: list[RunProgress] = []
     with listening() as listener:
         config = RunConfig(input=str(folder), output=str(output), webhook=listener.url)
@@ -118,7 +101,7 @@ def test_every_file_ends_in_one_row(whole: Whole) -> None:
     assert by_name["caf%E9.png"]["status"] == "ok"
     turned = by_name["turned.jpg"]
     assert (turned["width"], turned["height"], turned["exif_orientation"], turned["frames"]) == (20, 40, 6, 1)
-    assert (summary.labelled, summary.failed, summary.total) == (30, 5, 35)
+    assert (summary.labelled, summary.failed, summary.total) == (LABELLED, 5, 35)
     assert summary.masks == sum(row["num_masks"] or 0 for row in by_name.values())
     assert (summary.skipped_files, summary.skipped_links) == (1, 1)
     the_metrics_are_those_of(summary)
@@ -128,13 +111,8 @@ def test_every_file_ends_in_one_row(whole: Whole) -> None:
 def test_progress_is_reported_and_a_webhook_told(whole: Whole) -> None:
     [told], summary = whole.told, whole.summary
     assert (told["run"], told["output"], told["exit_code"]) == (summary.run_id, summary.output, 0)
-    assert told["counts"] == {
-        "images": 35,
-        "labelled": 30,
-        "failed": summary.failed_by_reason,
-        "masks": summary.masks,
-        "left": 0,
-    }
+    counts = {"images": 35, "labelled": 30, "failed": summary.failed_by_reason, "left": 0}
+    assert told["counts"] == {**counts, "masks": summary.masks}
     assert whole.reports[-1] == RunProgress(labelled=30, failed=5, total=35)
     labelled_each = [each.labelled for each in whole.reports]
     assert labelled_each == sorted(labelled_each)
@@ -152,18 +130,31 @@ def test_a_finished_run_again_does_nothing(whole: Whole) -> None:
 
 
 def test_limit_then_the_rest_gives_the_rows_of_one_run(
-    whole: Whole, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    whole: Whole,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     parts, log = tmp_path / "parts", tmp_path / "log"
     first = labelled(whole.folder, parts, limit=5, images_per_block=2, load=stand_in(log=log))
     assert first.labelled + first.failed == 5
+    assert NOT_BUILT not in caplog.messages
     planned = plan(RunConfig(input=str(whole.folder), output=str(parts)))
     assert (planned.images, planned.pending) == (35, 30)
-    rest = labelled(whole.folder, parts, images_per_block=3, load=stand_in(log=log))
-    assert (rest.labelled + rest.failed, rest.skipped_done) == (30, 5)
-    assert len(log.read_text().split()) == 30, "no image was labelled twice"
+    done = set(Dataset.at(str(parts)).table(["uri"])["uri"].to_pylist())
+
+    monkeypatch.setattr(pipeline.run, "run", partial(run, load=stand_in(log=log)))
+    flags = ("--images-per-block", "3", "--log-level", "info", "--json")
+    with pytest.raises(SystemExit):
+        main(["run", str(whole.folder), str(parts), *flags])
+    printed = capsys.readouterr()
+    rest = json.loads(printed.out)
+    assert (rest["labelled"] + rest["failed"], rest["skipped_done"]) == (30, 5)
+    assert len(log.read_text().split()) == LABELLED, "no image was labelled twice"
     assert rows(whole.output) == rows(parts)
-    assert NOT_BUILT not in caplog.messages
+    the_log_of_workers_reached_the_user(printed.err)
+    the_output_keeps_the_log(parts, rest["run_id"], warned_of(whole.folder) - done)
 
 
 def test_a_refresh_labels_and_counts_what_has_changed_and_may_follow_links(tmp_path: Path) -> None:
@@ -287,3 +278,22 @@ def test_a_common_cause_ends_it_early(tmp_path: Path) -> None:
 def test_what_cannot_be_scheduled_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Ray finds no GPU here"):
         labelled(photos(tmp_path / "in", 1), tmp_path / "out", device="cuda")
+
+
+def test_an_interrupted_run_waits_for_no_long_image_and_says_what_it_did(tmp_path: Path) -> None:
+    folder, output, log = photos(tmp_path / "in", 4), tmp_path / "out", tmp_path / "log"
+    (folder / "notes.jpg").write_text("no image")
+
+    def terminate_once_an_image_is_begun() -> None:
+        while not log.exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)  # as a scheduler does; Ctrl-C: test_interruption.py
+
+    Thread(target=terminate_once_an_image_is_begun, daemon=True).start()
+    with pytest.raises(Interrupted) as caught:
+        labelled(folder, output, workers=1, load=stand_in(delay_s=10_000, log=log))
+    assert caught.value.exit_code == 130
+    config = RunConfig(input=str(folder), output=str(output))
+    summary, dataset = summary_so_far(config, has_begun=True, elapsed_s=0), Dataset.at(str(output))
+    assert (summary.labelled, summary.failed, summary.total) == (0, dataset.failed, 5)
+    assert dataset.record.ended["outcome"] == "interrupted"

@@ -1,35 +1,17 @@
 """Every kernel of the encoders and the resize compiles for the GPUs that it may meet, without one at hand.
 
 As a script (`python <this file> 80 90 100`) it compiles all cases for these and prints registers, spills in
-bytes and shared memory; with the word `quick` one case a kernel. In its own process, as the other tests of
-this folder run Triton interpreted.
+bytes and shared memory; with the word `quick` one case a kernel, which is what
+tests/unit/sam_core/test_kernels_compile.py asks for.
 """
 
-import os
 import re
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 NUMBERS = ("eps", "scale", "factor")  # floats among the arguments
 ALIGNED = ("C", "T", "H", "W")  # multiples of 16 in the published encoders, as memory and strides are
-
-
-def test_kernels_compile_for_sm_90() -> None:
-    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
-    with tempfile.TemporaryDirectory() as cache:
-        done = subprocess.run(
-            [sys.executable, __file__, "quick", "90"],
-            env=environment | {"TRITON_CACHE_DIR": cache, "PYTHONPATH": str(Path(__file__).parents[5])},
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert len(lines) == 10
-    assert all("spills 0 " in line for line in lines)
 
 
 def main() -> None:

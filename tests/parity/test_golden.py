@@ -5,8 +5,8 @@ either way.
 
 A mask that NMS drops has been dropped by one that it keeps. So the points that the recorded masks came from
 give the same masks alone as among all points. Of the other points, which must add none, one in
-EVERY_NTH_POINT is prompted with; `make parity` takes them all. The recorded run with crops, and one photo with
-the default grid, always have all of theirs.
+EVERY_NTH_POINT is prompted with; `make parity` takes them all. The recorded run with crops, and one photo
+with the default grid, always have all of theirs.
 """
 
 import gzip

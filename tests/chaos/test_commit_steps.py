@@ -21,8 +21,9 @@ from pipeline.output.format.identity import Identity
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 
-NAMES = [f"{number:02d}" for number in range(5)]  # two shards
-MORE_NAMES = [f"{number:02d}" for number in range(7)]  # three
+# in two shards, and in three
+NAMES = [f"{number:02d}" for number in range(5)]
+MORE_NAMES = [f"{number:02d}" for number in range(7)]
 Work = Callable[[Path], None]
 
 

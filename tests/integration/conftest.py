@@ -31,7 +31,8 @@ def one_ray() -> Iterator[None]:
     """A local Ray in this process, which a file's runs find started. Other files are tested without one."""
     ray.init(
         address="local",
-        num_cpus=4,
+        # for a labeler and other work; each more is a worker that imports Ray Data
+        num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
         object_store_memory=200 << 20,

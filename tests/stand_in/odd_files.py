@@ -5,8 +5,10 @@ from pathlib import Path
 from PIL import Image
 from stand_in_generator import photo
 
-PHOTOS = 20  # besides those of odd names; labelers warn of every second one
-LABELLED = 30  # and five cannot be
+# besides those of odd names; labelers warn of every second one
+PHOTOS = 20
+# and five cannot be
+LABELLED = 30
 ODD_NAMES = ["a b.png", "100%.png", "x#y.png", "[1]*?.png", "line\nbreak.png"]
 ODD_NAMES += ["\u00fc.png", "u\u0308.png", "..png"]
 

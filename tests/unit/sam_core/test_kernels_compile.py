@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-DECODER = ("first_look", "positions0", "upscale")  # those that compile quickly
+# those that compile quickly
+DECODER = ("first_look", "positions0", "upscale")
 PROGRAMS = {
     HERE / "decoding" / "triton_kernels" / "compile_decoder.py": ["90", *DECODER],
     HERE / "decoding" / "triton_kernels" / "compile_measures.py": ["quick"],

@@ -3,11 +3,13 @@
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import pytest
+import typer.main
 from hypothesis import settings
 
 from pipeline.errors import Reason
@@ -27,6 +29,9 @@ settings.load_profile("no clock")
 # A shell ignores SIGINT for what it starts in the background, and every child would inherit that: commands
 # under test have to be interruptible however the suite was started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Made anew by each call, in 45 ms: a user's process calls it once, those of the tests hundreds of times.
+typer.main.get_command = cache(typer.main.get_command)
 
 SIDE = 8  # pixels: masks small enough to make by the thousand
 
@@ -114,7 +119,7 @@ def with_vectors(masks: ImageMasks, seed: np.ndarray) -> ImageMasks:
     return replace(masks, embedding=vectors[:-1], image_embedding=vectors[-1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rehearsal() -> Callable[[Sequence[str]], Rehearsal]:
     """Call it with names: a rehearsal of labelling these."""
 

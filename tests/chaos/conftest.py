@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+# What a run imports when it first writes: each process that is forked here would import it anew, for seconds.
+import pipeline.output.sink  # noqa: F401
+
 # All that changes what others see of the disk (pipeline/store/disk.py).
 STEPS = [(os, "link"), (Path, "replace"), (Path, "unlink")]
 

@@ -27,7 +27,7 @@ from pipeline.output.dataset import Dataset
 from pipeline.store.storage import Store
 
 NAMES = st.sampled_from([f"{number:02d}.jpg" for number in range(7)])  # few, so that they change again
-LIVES = int(os.environ.get("LIVES", "12"))  # tests/chaos/figures.py asks for more
+LIVES = int(os.environ.get("LIVES", "8"))  # tests/chaos/figures.py asks for more
 NEVER_OR_BEFORE = st.none() | st.integers(0, 30)  # the step that kills; a first run takes about 25
 SOME_OR_ALL = st.integers(0, 2) | st.none()
 

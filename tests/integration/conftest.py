@@ -1,7 +1,8 @@
 """Stores for tests, the environment that leads to them, and one Ray for the tests of a file.
 
 `object_store` runs a test on both S3 servers, `any_store` on those of the other clouds too: on Azurite if it
-is installed (`npm install -g azurite`).
+is installed (`npm install -g azurite`). What only builds on the promises of a store, which test_store_s3.py
+holds on each of them, runs on `one_store`.
 """
 
 import shutil
@@ -30,7 +31,8 @@ def one_ray() -> Iterator[None]:
     """A local Ray in this process, which a file's runs find started. Other files are tested without one."""
     ray.init(
         address="local",
-        num_cpus=4,
+        # for a labeler and other work; each more is a worker that imports Ray Data
+        num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
         object_store_memory=200 << 20,
@@ -66,6 +68,12 @@ def use_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]
 
     yield use
     s3.client.cache_clear()
+
+
+@pytest.fixture
+def one_store(seaweedfs: str, use_store: Callable[[str], str]) -> str:
+    """s3://bucket, a new bucket of SeaweedFS."""
+    return use_store(seaweedfs)
 
 
 @pytest.fixture(params=["seaweedfs", "moto"])

@@ -1,13 +1,14 @@
 """`sam-label run` from the outside: a process of its own with the real model, as the README says it.
 
-The first run stands in its INPUT, a folder of modules that nobody may import, and PYTHONPATH names it.
+The first run stands in its INPUT, a folder of modules that nobody may import, and PYTHONPATH names it. What
+follows it starts no Ray, and is said in this process.
 """
 
 import json
 import os
-import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,21 +37,31 @@ LOOSE = (
 )
 
 
-def sam_label(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """The ended process of `sam-label` with these arguments, its environment free of settings of ours."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SAM_LABEL_")}
-    command = [sys.executable, "-c", "from jobs.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+Said = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def sam_label(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
+    """Call it with the command's arguments: its exit code and what it prints, free of settings of ours."""
+    for name in [name for name in os.environ if name.startswith("SAM_LABEL_")]:
+        monkeypatch.delenv(name)
+
+    def said(*arguments: str | Path) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            main([*map(str, arguments)])
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return said
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two small photos, one of them in a subfolder, a text file named .jpg and a truncated JPEG."""
+    """A small photo in a subfolder, a text file named .jpg and a truncated JPEG."""
     folder = tmp_path_factory.mktemp("photos")
     (folder / "sub folder").mkdir()
-    for source, target in (("coffee.jpg", "coffee.jpg"), ("coins.jpg", "sub folder/coins #1 50%.png")):
-        with Image.open(PHOTOS / source) as image:
-            image.resize((240, 160)).save(folder / target)
+    with Image.open(PHOTOS / "coins.jpg") as image:
+        image.resize((240, 160)).save(folder / "sub folder" / "coins #1 50%.png")
     (folder / "notes.jpg").write_text("not an image at all")
     (folder / "cut off.jpg").write_bytes((PHOTOS / "chelsea.jpg").read_bytes()[:20_000])
     plant(folder, MODULES, folder.parent / "ran")
@@ -77,7 +88,7 @@ def first_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 def test_a_run_labels_what_it_can_and_says_what_failed(first_run: tuple[Path, dict[str, object]]) -> None:
     output, summary = first_run
-    assert summary["labelled"] == 2
+    assert summary["labelled"] == 1
     assert summary["failed"] == 2
     assert summary["failed_by_reason"] == {"NOT_AN_IMAGE": 1, "TRUNCATED": 1}
     assert summary["output"] == output.as_uri()
@@ -88,74 +99,56 @@ def test_no_process_of_a_run_imports_from_the_folder_it_stands_in(
 ) -> None:
     ran = photos.parent / "ran"
     assert not ran.exists(), ran.read_text()
-    assert Dataset.at(str(first_run[0])).labelled == 2
+    assert Dataset.at(str(first_run[0])).labelled == 1
 
 
-def test_a_run_that_is_interrupted_at_a_long_image_says_what_it_did(photos: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from jobs.cli import main; main()"]
-    options = ("--points-per-side", "64", "--workers", "1", "--json")  # minutes an image: nobody waits for it
-    with subprocess.Popen(
-        [*command, "run", photos, tmp_path / "masks", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        assert any(" of 4 images" in line for line in process.stderr)
-        process.send_signal(signal.SIGTERM)  # as a scheduler does; Ctrl-C: test_interruption.py
-        out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    summary = json.loads(out)
-    assert summary["labelled"] + summary["failed"] == Dataset.at(str(tmp_path / "masks")).rows
-    assert summary["total"] == 4
-
-
-def test_a_second_run_has_nothing_to_do(photos: Path, first_run: tuple[Path, dict[str, object]]) -> None:
+def test_a_second_run_has_nothing_to_do(
+    sam_label: Said, photos: Path, first_run: tuple[Path, dict[str, object]]
+) -> None:
     output, _ = first_run
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*.parquet")}
-    done = sam_label("run", photos, output, *COARSE, *LOOSE)
-    assert done.returncode == 0, done.stderr
-    assert "nothing to do" in done.stdout
-    assert "4 images done before" in done.stdout
+    code, out, err = sam_label("run", photos, output, *COARSE, *LOOSE)
+    assert code == 0, err
+    assert "nothing to do" in out
+    assert "3 images done before" in out
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*.parquet")} == before
 
 
 def test_other_options_on_the_same_dataset_are_refused(
-    photos: Path, first_run: tuple[Path, dict[str, object]]
+    sam_label: Said, photos: Path, first_run: tuple[Path, dict[str, object]]
 ) -> None:
-    done = sam_label("run", photos, first_run[0], "--points-per-side", "5")
-    assert done.returncode == 2
-    assert "points_per_side" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, _, err = sam_label("run", photos, first_run[0], "--points-per-side", "5")
+    assert code == 2
+    assert "points_per_side" in err
+    assert "Traceback" not in err
 
 
 def test_a_filtered_dataset_is_what_the_tighter_options_give(
-    first_run: tuple[Path, dict[str, object]], tmp_path: Path
+    sam_label: Said, first_run: tuple[Path, dict[str, object]], tmp_path: Path
 ) -> None:
     default = ("--pred-iou-thresh", "0.88", "--stability-score-thresh", "0.95", "--box-nms-thresh", "0.7")
-    done = sam_label(
+    code, out, err = sam_label(
         "filter", first_run[0], tmp_path / "tight", *default, "--crop-nms-thresh", "0.7", "--json"
     )
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
+    assert code == 0, err
+    summary = json.loads(out)
     assert summary["masks_before"] > summary["masks"] > 0
-    rows = [row for row in Dataset.at(str(tmp_path / "tight")).table().to_pylist() if row["status"] == "ok"]
-    generator = SamAutomaticMaskGenerator(load_sam().sam, 3)
-    for row in rows:
-        with Image.open(row["uri"].removeprefix("file://")) as photo:
-            masks = generator.generate_masks(np.array(photo.convert("RGB")))
-        assert row["mask_counts"] == [counts.decode() for counts in masks.counts]
-        assert row["mask_area"] == masks.area.tolist()
-        np.testing.assert_array_equal(np.array(row["mask_point_coords"], np.float32), masks.point_coords)
-    assert sum(row["num_masks"] for row in rows) == summary["masks"]
-    assert sam_label("validate", tmp_path / "tight").returncode == 0
+    rows = Dataset.at(str(tmp_path / "tight")).table().to_pylist()
+    (row,) = [row for row in rows if row["status"] == "ok"]
+    with Image.open(row["uri"].removeprefix("file://")) as photo:
+        masks = SamAutomaticMaskGenerator(load_sam().sam, 3).generate_masks(np.array(photo.convert("RGB")))
+    assert row["mask_counts"] == [counts.decode() for counts in masks.counts]
+    assert row["mask_area"] == masks.area.tolist()
+    np.testing.assert_array_equal(np.array(row["mask_point_coords"], np.float32), masks.point_coords)
+    assert row["num_masks"] == summary["masks"]
+    assert sam_label("validate", tmp_path / "tight")[0] == 0
 
 
-def test_a_dry_run_counts_and_writes_nothing(photos: Path, tmp_path: Path) -> None:
-    done = sam_label("run", photos, tmp_path / "masks", "--dry-run", "--json")
-    assert done.returncode == 0, done.stderr
-    planned = json.loads(done.stdout)
-    assert (planned["images"], planned["pending"], planned["sample"]) == (4, 4, 3)
+def test_a_dry_run_counts_and_writes_nothing(sam_label: Said, photos: Path, tmp_path: Path) -> None:
+    code, out, err = sam_label("run", photos, tmp_path / "masks", "--dry-run", "--json")
+    assert code == 0, err
+    planned = json.loads(out)
+    assert (planned["images"], planned["pending"], planned["sample"]) == (3, 3, 2)
     assert planned["estimate"]["hours"] > 0 < planned["estimate"]["megapixels"]
     assert not (tmp_path / "masks").exists()
 
@@ -179,20 +172,18 @@ def test_a_dry_run_counts_and_writes_nothing(photos: Path, tmp_path: Path) -> No
 def test_bad_input_is_found_before_any_work(
     photos: Path,
     tmp_path: Path,
+    sam_label: Said,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
     sentence: str,
 ) -> None:
     monkeypatch.setenv("SAM_LABEL_CACHE", str(tmp_path / "cache"))
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("a file where a folder should be")
-    with pytest.raises(SystemExit) as end:
-        main(["run", *(part.format(tmp=tmp_path, photos=photos) for part in arguments)])
-    printed = capsys.readouterr()
-    assert end.value.code in (1, 2)
-    assert sentence.format(tmp=tmp_path) in printed.err
-    (error,) = [line for line in printed.err.splitlines() if not line.startswith("sam-label: warning: ")]
+    code, out, err = sam_label("run", *(part.format(tmp=tmp_path, photos=photos) for part in arguments))
+    assert code in (1, 2)
+    assert sentence.format(tmp=tmp_path) in err
+    (error,) = [line for line in err.splitlines() if not line.startswith("sam-label: warning: ")]
     assert error.startswith("sam-label: ")
-    assert printed.out == ""
+    assert out == ""
     assert not (tmp_path / "out").exists()

@@ -32,19 +32,19 @@ def objects(url: str) -> dict[str, bytes]:
     return {name: store.read(name) for name in names if not name.startswith(".")}
 
 
-def test_a_bucket_is_exported_into_a_bucket(object_store: str) -> None:
-    photos, masks = f"{object_store}/photos of mine", f"{object_store}/masks"
+def test_a_bucket_is_exported_into_a_bucket(one_store: str) -> None:
+    photos, masks = f"{one_store}/photos of mine", f"{one_store}/masks"
     labelled_photos(photos, masks)
     for form in FORMS:
         result = exported(
-            ExportConfig(output=masks, dest=f"{object_store}/out/{form}", format=form, images="copy")
+            ExportConfig(output=masks, dest=f"{one_store}/out/{form}", format=form, images="copy")
         )
         assert result.counts.images == len(NAMES)
-        found = objects(f"{object_store}/out/{form}")
+        found = objects(f"{one_store}/out/{form}")
         assert len(found) == result.counts.files
-    images = json.loads(objects(f"{object_store}/out/coco")["annotations/instances_00000.json"])["images"]
+    images = json.loads(objects(f"{one_store}/out/coco")["annotations/instances_00000.json"])["images"]
     assert images[0]["file_name"] == "a.jpg"
-    tar = objects(f"{object_store}/out/webdataset")["00000-000.tar"]
+    tar = objects(f"{one_store}/out/webdataset")["00000-000.tar"]
     with tarfile.open(fileobj=io.BytesIO(tar)) as members:
         assert len(members.getnames()) == 6
 
@@ -61,7 +61,7 @@ def test_one_file_larger_than_a_part_is_put_in_parts(
     assert Store.at(object_store).read("coco.json") == expected
 
 
-def test_a_geopackage_in_a_bucket(object_store: str, tmp_path: Path) -> None:
+def test_a_geopackage_in_a_bucket(one_store: str, tmp_path: Path) -> None:
     keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633)
     tags = [
         (33550, 12, 3, (10.0, 10.0, 0.0), True),
@@ -70,13 +70,13 @@ def test_a_geopackage_in_a_bucket(object_store: str, tmp_path: Path) -> None:
     ]
     scene = io.BytesIO()
     tifffile.imwrite(scene, np.zeros((32, 48), np.uint8), extratags=tags)
-    Store.at(f"{object_store}/photos").publish("scene.tif", scene.getvalue())
-    labelled_photos(f"{object_store}/photos", f"{object_store}/masks")
-    destination = f"{object_store}/map.gpkg"
-    exported(ExportConfig(output=f"{object_store}/masks", dest=destination, format="geopackage"))
-    (tmp_path / "map.gpkg").write_bytes(Store.at(object_store).read("map.gpkg"))
+    Store.at(f"{one_store}/photos").publish("scene.tif", scene.getvalue())
+    labelled_photos(f"{one_store}/photos", f"{one_store}/masks")
+    destination = f"{one_store}/map.gpkg"
+    exported(ExportConfig(output=f"{one_store}/masks", dest=destination, format="geopackage"))
+    (tmp_path / "map.gpkg").write_bytes(Store.at(one_store).read("map.gpkg"))
     _, table = pyogrio.read_arrow(tmp_path / "map.gpkg")
-    assert set(table["uri"].to_pylist()) == {f"{object_store}/photos/scene.tif"}
+    assert set(table["uri"].to_pylist()) == {f"{one_store}/photos/scene.tif"}
 
 
 def test_an_upload_in_parts_is_whole_or_not_there(object_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,10 +102,10 @@ def test_an_upload_in_parts_is_whole_or_not_there(object_store: str, monkeypatch
     assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket=bucket)
 
 
-def test_a_stopped_export_goes_on(object_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    photos, masks = f"{object_store}/photos", f"{object_store}/masks"
+def test_a_stopped_export_goes_on(one_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, masks = f"{one_store}/photos", f"{one_store}/masks"
     labelled_photos(photos, masks)
-    config = ExportConfig(output=masks, dest=f"{object_store}/coco.json", split="0.5,0.5")
+    config = ExportConfig(output=masks, dest=f"{one_store}/coco.json", split="0.5,0.5")
     mark = Destination.mark
 
     def stop(destination, part, what) -> None:
@@ -116,26 +116,25 @@ def test_a_stopped_export_goes_on(object_store: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Destination, "mark", stop)
     with pytest.raises(KeyboardInterrupt):
         exported(config)
-    assert Store.at(object_store).info("coco-train.json") is None
+    assert Store.at(one_store).info("coco-train.json") is None
     monkeypatch.setattr(Destination, "mark", mark)  # an undo would take the environment along
     exported(config)
-    texts = [Store.at(object_store).read(f"coco-{split}.json") for split in ("train", "val")]
+    texts = [Store.at(one_store).read(f"coco-{split}.json") for split in ("train", "val")]
     assert sum(len(json.loads(text)["images"]) for text in texts) == len(NAMES)
 
 
-def test_datasets_in_a_bucket_are_merged_and_compacted(object_store: str) -> None:
+def test_datasets_in_a_bucket_are_merged_and_compacted(one_store: str) -> None:
     for folder in ("one", "two"):
-        labelled_photos(f"{object_store}/{folder}", f"{object_store}/masks-{folder}")
-    both = f"{object_store}/both"
-    result = merge([f"{object_store}/masks-one", f"{object_store}/masks-two"], both)
+        labelled_photos(f"{one_store}/{folder}", f"{one_store}/masks-{folder}")
+    both = f"{one_store}/both"
+    result = merge([f"{one_store}/masks-one", f"{one_store}/masks-two"], both)
     assert result.rows == 2 * (len(NAMES) + 1)
     assert compact(both).shards == 1
     assert validate(both).problems == []
 
 
-def test_lance_in_a_bucket(seaweedfs: str, use_store, monkeypatch: pytest.MonkeyPatch) -> None:
-    bucket = use_store(seaweedfs)
+def test_lance_in_a_bucket(one_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")  # of Lance's own client, for a server on loopback
-    labelled_photos(f"{bucket}/photos", f"{bucket}/masks")
-    exported(ExportConfig(output=f"{bucket}/masks", dest=f"{bucket}/masks.lance", format="lance"))
-    assert lance.dataset(f"{bucket}/masks.lance").count_rows() == len(NAMES)
+    labelled_photos(f"{one_store}/photos", f"{one_store}/masks")
+    exported(ExportConfig(output=f"{one_store}/masks", dest=f"{one_store}/masks.lance", format="lance"))
+    assert lance.dataset(f"{one_store}/masks.lance").count_rows() == len(NAMES)

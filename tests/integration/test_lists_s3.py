@@ -1,4 +1,4 @@
-"""A list in one bucket that names images in another, from the plan to a reader, on both servers."""
+"""A list in one bucket that names images in another, from the plan to a reader."""
 
 import gzip
 import io
@@ -35,12 +35,12 @@ def as_csv(uris: list[str]) -> bytes:
 
 @pytest.mark.parametrize(("name", "written"), [("l.parquet", as_parquet), ("l.csv.gz", as_csv)])
 def test_a_list_leads_to_images_in_another_bucket(
-    object_store: str, name: str, written: Callable[[list[str]], bytes]
+    one_store: str, name: str, written: Callable[[list[str]], bytes]
 ) -> None:
     lists, photos, output = (
-        Store.at(f"{object_store}/lists"),
+        Store.at(f"{one_store}/lists"),
         f"{new_bucket()}/of mine",
-        f"{object_store}/masks",
+        f"{one_store}/masks",
     )
     uris = [f"{photos}/{one}" for one in NAMES]
     lists.publish(name, written([*uris, f"{photos}/missing.jpg"]))

@@ -42,8 +42,8 @@ def test_a_dataset_is_resumed_retried_and_refreshed(any_store: str, rehearsal) -
     assert [store.uri(name) for name in listed] == Dataset.at(output).files()
 
 
-def test_no_command_touches_a_stranger(object_store: str, rehearsal) -> None:
-    photos, store = rehearsal(NAMES), Store.at(f"{object_store}/masks")
+def test_no_command_touches_a_stranger(one_store: str, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(f"{one_store}/masks")
     photos.identity = Identity("vit_t", "0" * 64, MaskOptions(box_nms_thresh=1, crop_nms_thresh=1))
     photos.run(store, shards=1)
     plant(store)
@@ -51,7 +51,7 @@ def test_no_command_touches_a_stranger(object_store: str, rehearsal) -> None:
     assert retry(store.url) > 0
     photos.etags["file:///photos/new"] = "1"
     photos.run(store, refresh=True)
-    filtered = f"{object_store}/filtered"
+    filtered = f"{one_store}/filtered"
     options = MaskOptions(pred_iou_thresh=0.89)
     filtered_dataset(FilterConfig(input=store.url, output=filtered, mask=options))
     assert validate(filtered).problems == []
@@ -63,16 +63,16 @@ def test_no_command_touches_a_stranger(object_store: str, rehearsal) -> None:
     assert own_names(store) >= live_names(Dataset.in_store(store))
 
 
-def test_status_tells_of_a_run_that_goes_on(object_store: str, rehearsal) -> None:
-    photos, store = rehearsal(NAMES), Store.at(object_store)
+def test_status_tells_of_a_run_that_goes_on(one_store: str, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(one_store)
     photos.run(store, shards=1)
     with held_lock(store):
-        holder = status(object_store).holder
+        holder = status(one_store).holder
         assert holder is not None
         assert holder == current_holder(store)
         with pytest.raises(OutputLocked):
-            collect(object_store)
-    assert status(object_store).holder is None
+            collect(one_store)
+    assert status(one_store).holder is None
 
 
 def test_of_many_that_want_an_output_one_gets_it(any_store: str) -> None:
@@ -100,8 +100,8 @@ def test_a_bucket_that_is_not_there_is_told_before_any_work(object_store: str, r
         rehearsal(NAMES).run(Store.at("s3://no-such-bucket-anywhere/out"))
 
 
-def test_statistics_know_the_same_content_twice_and_leave_a_card(object_store: str) -> None:
-    photos, masks = f"{object_store}/photos", f"{object_store}/masks"
+def test_statistics_know_the_same_content_twice_and_leave_a_card(one_store: str) -> None:
+    photos, masks = f"{one_store}/photos", f"{one_store}/masks"
     Store.at(photos).publish("copy of a.jpg", photo(0, "a.jpg"))
     labelled_photos(photos, masks)
     found = statistics(masks, 1000, 0).as_json()

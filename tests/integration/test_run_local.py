@@ -1,25 +1,42 @@
-"""Whole runs over folders, with real Ray and a stand-in for the model. Each run ends valid."""
+"""Whole runs over folders, with real Ray and a stand-in for the model. Each run ends valid.
+
+A run costs seconds, so several tests look at one, `whole`.
+"""
 
 import json
+import os
+import signal
+import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
-from PIL import Image
-from run_checks import the_metrics_are_those_of, the_record_has_the_report_of
+from odd_files import LABELLED, ODD_NAMES, odd_files, warned_of
+from run_checks import (
+    the_log_of_workers_reached_the_user,
+    the_metrics_are_those_of,
+    the_output_keeps_the_log,
+    the_record_has_the_report_of,
+)
 from stand_in_generator import photo, stand_in
 from webhook_listener import listening
 
 import pipeline.run
 from jobs.cli import main
 from pipeline.config import RunConfig
-from pipeline.errors import SamLabelError, TooManyFailures, UsageError
+from pipeline.errors import Interrupted, SamLabelError, TooManyFailures, UsageError
+from pipeline.inputs.source import Source
 from pipeline.labelling.labeler import LabelerSettings
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
+from pipeline.output.format.identity import Identity
 from pipeline.plan import plan
-from pipeline.run import RunProgress, RunSummary, run
+from pipeline.run import RunProgress, RunSummary, run, summary_so_far
+from pipeline.store.storage import Store
+from pipeline.weights.models import weights_of
 from sam_core.decoding.native import sources
 from sam_core.decoding.native.built import NOT_BUILT
 
@@ -45,31 +62,31 @@ def photos(folder: Path, count: int, **poisons: str) -> Path:
     return folder
 
 
-def test_every_file_ends_in_one_row(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "in", 20)
-    (folder / "deep" / "er").mkdir(parents=True)
-    names = [
-        "a b.png",
-        "100%.png",
-        "x#y.png",
-        "[1]*?.png",
-        "line\nbreak.png",
-        "\u00fc.png",
-        "u\u0308.png",
-        "..png",
-    ]
-    for number, name in enumerate(names):
-        (folder / "deep" / "er" / f"_{name}").write_bytes(photo(100 + number))
-    (folder / "caf\udce9.png").write_bytes(photo(200))  # the byte E9, which is not UTF-8
-    (folder / "text.jpg").write_text("<html>not found</html>")
-    (folder / "empty.jpg").touch()
-    (folder / "cut.png").write_bytes(photo(7)[:900])
-    (folder / "heic.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
-    (folder / "link.png").symlink_to("/etc/hostname")
-    (folder / "gone.png").symlink_to(tmp_path / "in" / "nowhere")
-    (folder / "notes.txt").write_text("left out")
-    summary = labelled(folder, tmp_path / "out")
-    by_name = rows(tmp_path / "out")
+@dataclass(frozen=True)
+class Whole:
+    """A run over odd_files, and what it told."""
+
+    folder: Path
+    output: Path
+    summary: RunSummary
+    reports: list[RunProgress]
+    told: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def whole(one_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    place = tmp_path_factory.mktemp("whole")
+    folder, output = place / "in", place / "out"
+    odd_files(folder)
+    reports: list[RunProgress] = []
+    with listening() as listener:
+        config = RunConfig(input=str(folder), output=str(output), webhook=listener.url)
+        summary = run(config, reports.append, load=stand_in())
+    return Whole(folder, output, summary, reports, listener.told)
+
+
+def test_every_file_ends_in_one_row(whole: Whole) -> None:
+    by_name, summary = rows(whole.output), whole.summary
     assert {name: row["error"] for name, row in by_name.items() if row["status"] == "failed"} == {
         "text.jpg": "NOT_AN_IMAGE",
         "empty.jpg": "EMPTY",
@@ -77,70 +94,128 @@ def test_every_file_ends_in_one_row(tmp_path: Path) -> None:
         "heic.heic": "TRUNCATED",
         "gone.png": "SOURCE_MISSING",
     }
-    assert {f"_{name}" for name in names} <= {name for name, row in by_name.items() if row["status"] == "ok"}
-    assert by_name["caf%E9.png"]["uri"] == f"file://localhost{folder}/caf%E9.png"
+    assert {f"_{name}" for name in ODD_NAMES} <= {
+        name for name, row in by_name.items() if row["status"] == "ok"
+    }
+    assert by_name["caf%E9.png"]["uri"] == f"file://localhost{whole.folder}/caf%E9.png"
     assert by_name["caf%E9.png"]["status"] == "ok"
-    assert (summary.labelled, summary.failed, summary.total) == (29, 5, 34)
+    turned = by_name["turned.jpg"]
+    assert (turned["width"], turned["height"], turned["exif_orientation"], turned["frames"]) == (20, 40, 6, 1)
+    assert (summary.labelled, summary.failed, summary.total) == (LABELLED, 5, 35)
     assert summary.masks == sum(row["num_masks"] or 0 for row in by_name.values())
     assert (summary.skipped_files, summary.skipped_links) == (1, 1)
     the_metrics_are_those_of(summary)
     the_record_has_the_report_of(summary)
 
 
-def test_links_are_followed_on_request_and_the_dataset_keeps_to_it(tmp_path: Path) -> None:
-    folder, output = photos(tmp_path / "in", 1), tmp_path / "out"
-    (folder / "link.png").symlink_to(photos(tmp_path / "elsewhere", 1) / "0000.png")
-    (folder / "more").symlink_to(tmp_path / "elsewhere")
-    assert (labelled(folder, output).labelled, list(rows(output))) == (1, ["0000.png"])
-    with pytest.raises(UsageError, match="was listed without --follow-links; leave it out to go on, or add"):
-        labelled(folder, output, follow_links=True)
-    assert labelled(folder, output, follow_links=True, refresh=True).labelled == 2
-    uris = Dataset.at(str(output)).table(["uri"])["uri"].to_pylist()
-    assert {f"file://{folder}/link.png", f"file://{folder}/more/0000.png"} < set(uris)
-    with pytest.raises(UsageError, match="was listed with --follow-links; give it to go on, or add"):
-        plan(RunConfig(input=str(folder), output=str(output)))
-    assert labelled(folder, output, follow_links=True).skipped_done == 3
+def test_progress_is_reported_and_a_webhook_told(whole: Whole) -> None:
+    [told], summary = whole.told, whole.summary
+    assert (told["run"], told["output"], told["exit_code"]) == (summary.run_id, summary.output, 0)
+    counts = {"images": 35, "labelled": 30, "failed": summary.failed_by_reason, "left": 0}
+    assert told["counts"] == {**counts, "masks": summary.masks}
+    assert whole.reports[-1] == RunProgress(labelled=30, failed=5, total=35)
+    labelled_each = [each.labelled for each in whole.reports]
+    assert labelled_each == sorted(labelled_each)
 
 
-def test_a_run_on_a_cpu_says_that_the_kernel_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    photos(tmp_path / "in", 1)
-    labelled(tmp_path / "in", tmp_path / "out")
-    assert caplog.messages == []
-    monkeypatch.setattr(sources, "digest", lambda: 0)  # as after a build that failed
-    labelled(tmp_path / "in", tmp_path / "slow")
-    assert caplog.messages == [NOT_BUILT]
-
-
-def test_a_finished_run_again_does_nothing(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "in", 3)
-    labelled(folder, tmp_path / "out")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+def test_a_finished_run_again_does_nothing(whole: Whole) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.output.rglob("*")}
 
     def no_generator(settings: LabelerSettings) -> Any:
         raise AssertionError("nothing is left to label")
 
-    summary = labelled(folder, tmp_path / "out", load=no_generator)
-    assert (summary.labelled, summary.skipped_done, summary.run_id) == (0, 3, "")
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+    summary = labelled(whole.folder, whole.output, load=no_generator)
+    assert (summary.labelled, summary.skipped_done, summary.run_id) == (0, 35, "")
+    assert {path: path.stat().st_mtime_ns for path in whole.output.rglob("*")} == before
 
 
-def test_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limit_then_the_rest_gives_the_rows_of_one_run(
+    whole: Whole,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    parts, log = tmp_path / "parts", tmp_path / "log"
+    first = labelled(whole.folder, parts, limit=5, images_per_block=2, load=stand_in(log=log))
+    assert first.labelled + first.failed == 5
+    assert NOT_BUILT not in caplog.messages
+    planned = plan(RunConfig(input=str(whole.folder), output=str(parts)))
+    assert (planned.images, planned.pending) == (35, 30)
+    done = set(Dataset.at(str(parts)).table(["uri"])["uri"].to_pylist())
+
+    monkeypatch.setattr(pipeline.run, "run", partial(run, load=stand_in(log=log)))
+    flags = ("--images-per-block", "3", "--log-level", "info", "--json")
+    with pytest.raises(SystemExit):
+        main(["run", str(whole.folder), str(parts), *flags])
+    printed = capsys.readouterr()
+    rest = json.loads(printed.out)
+    assert (rest["labelled"] + rest["failed"], rest["skipped_done"]) == (30, 5)
+    assert len(log.read_text().split()) == LABELLED, "no image was labelled twice"
+    assert rows(whole.output) == rows(parts)
+    the_log_of_workers_reached_the_user(printed.err)
+    the_output_keeps_the_log(parts, rest["run_id"], warned_of(whole.folder) - done)
+
+
+def test_a_refresh_labels_and_counts_what_has_changed_and_may_follow_links(tmp_path: Path) -> None:
+    folder, output = photos(tmp_path / "in", 12), tmp_path / "out"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "far.png").write_bytes(photo(60))
+    (folder / "link.png").symlink_to(tmp_path / "elsewhere" / "far.png")
+    (folder / "more").symlink_to(tmp_path / "elsewhere")
+    assert labelled(folder, output, limit=11).labelled == 11
+    config = RunConfig(input=str(folder), output=str(output), refresh=True)
+    assert (plan(config).images, plan(config).pending) == (12, 1)
+    (folder / "0003.png").write_bytes(photo(33, size=30))
+    (folder / "0004.png").unlink()
+    (folder / "new.png").write_bytes(photo(50))
+    assert (plan(config).images, plan(config).pending) == (13, 3)
+
+    with pytest.raises(UsageError, match="was listed without --follow-links; leave it out to go on, or add"):
+        labelled(folder, output, follow_links=True)
+    summary = labelled(folder, output, follow_links=True, refresh=True)
+    assert (summary.labelled, summary.skipped_done, summary.total, summary.masks) == (5, 10, 15, 15)
+    assert {"link.png", "far.png", "new.png"} < rows(output).keys()
+    uris = Dataset.at(str(output)).table(["uri"])["uri"].to_pylist()
+    assert {f"file://{folder}/link.png", f"file://{folder}/more/far.png"} < set(uris)
+    with pytest.raises(UsageError, match="was listed with --follow-links; give it to go on, or add"):
+        plan(RunConfig(input=str(folder), output=str(output)))
+    assert labelled(folder, output, follow_links=True).skipped_done == 15
+
+
+def test_one_file_labelled_where_the_kernel_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     photos(tmp_path / "in", 2)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sources, "digest", lambda: 0)  # as after a build that failed
     assert plan(RunConfig(input="in/0001.png", output="out")).images == 1
     assert labelled(Path("in/0001.png"), Path("out")).labelled == 1
+    assert caplog.messages == [NOT_BUILT]
     assert list(rows(tmp_path / "out")) == ["0001.png"]
     assert labelled(tmp_path / "in" / "0001.png", tmp_path / "out").skipped_done == 1, "the same file"
 
 
-def test_another_input_is_refused(tmp_path: Path) -> None:
-    first, second = photos(tmp_path / "first", 3), photos(tmp_path / "second", 3)
-    labelled(first, tmp_path / "out", limit=2)
-    refuses(tmp_path / "out", second, first)
-    assert labelled(second, tmp_path / "out", overwrite=True).labelled == 3
-    refuses(tmp_path / "out", first, second)  # of a dataset that is done, too
+def test_a_fault_of_loading_the_model_reaches_the_user(tmp_path: Path) -> None:
+    def wrong_weights(settings: LabelerSettings) -> Any:
+        raise SamLabelError("the weights differ; put the same file on every machine")
+
+    folder, output = photos(tmp_path / "in", 3), tmp_path / "out"
+    with pytest.raises(SamLabelError, match="the weights differ; put the same file on every machine"):
+        labelled(folder, output, load=wrong_weights)
+    assert plan(RunConfig(input=str(folder), output=str(output))).pending == 3
+
+
+def test_another_input_is_refused(tmp_path: Path, rehearsal: Any) -> None:
+    first, second, output = photos(tmp_path / "first", 4), photos(tmp_path / "second", 3), tmp_path / "out"
+    config = RunConfig(input=str(first), output=str(output))
+    begun, weights = rehearsal([f"{number:04d}.png" for number in range(4)]), weights_of(config)
+    begun.source = str(Source.of(config).location)
+    begun.identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
+    begun.run(Store.at(str(output)), shards=1)
+    refuses(output, second, first)
+    assert labelled(second, output, overwrite=True).labelled == 3
+    refuses(output, first, second)  # of a dataset that is done, too
 
 
 def refuses(output: Path, other: Path, own: Path) -> None:
@@ -158,33 +233,6 @@ def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
         labelled(photos(tmp_path / "in", 1), tmp_path / "a file" / "out")
 
 
-def test_a_refresh_labels_and_counts_what_has_changed(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "in", 12)
-    labelled(folder, tmp_path / "out", limit=11)
-    config = RunConfig(input=str(folder), output=str(tmp_path / "out"), refresh=True)
-    assert (plan(config).images, plan(config).pending) == (12, 1)
-    (folder / "0003.png").write_bytes(photo(33, size=30))
-    (folder / "0004.png").unlink()
-    (folder / "new.png").write_bytes(photo(50))
-    planned = plan(config)
-    assert (planned.images, planned.pending) == (13, 3)
-    summary = labelled(folder, tmp_path / "out", refresh=True)
-    assert (summary.labelled, summary.skipped_done, summary.total, summary.masks) == (3, 10, 13, 9)
-    assert len(rows(tmp_path / "out")) == 13
-
-
-def test_limit_then_the_rest_gives_the_rows_of_one_run(tmp_path: Path) -> None:
-    folder, parts, log = photos(tmp_path / "in", 17), tmp_path / "parts", tmp_path / "log"
-    labelled(folder, tmp_path / "whole")
-    assert labelled(folder, parts, limit=5, images_per_block=2, load=stand_in(log=log)).labelled == 5
-    planned = plan(RunConfig(input=str(folder), output=str(parts)))
-    assert (planned.images, planned.pending) == (17, 12)
-    rest = labelled(folder, parts, images_per_block=3, load=stand_in(log=log))
-    assert (rest.labelled, rest.skipped_done) == (12, 5)
-    assert len(log.read_text().split()) == 17, "no image was labelled twice"
-    assert rows(tmp_path / "whole") == rows(parts)
-
-
 def test_faults_of_the_labeler_are_the_images_own(tmp_path: Path) -> None:
     folder = photos(tmp_path / "in", 16, n1="broken cuda", n9="raise", n14="cuda out of memory")
     labelled(folder, tmp_path / "out")
@@ -198,36 +246,27 @@ def test_faults_of_the_labeler_are_the_images_own(tmp_path: Path) -> None:
     assert "3 times" in failed["0001.png"]["error_message"]
 
 
-def test_too_many_failures_end_it_early(tmp_path: Path) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for number in range(120):
-        (folder / f"{number:03d}.jpg").write_text("no image")
-    with pytest.raises(TooManyFailures, match="more than the 10") as caught:
-        labelled(folder, tmp_path / "out", max_failures="10")
-    assert caught.value.exit_code == 3
-    ended = Dataset.at(str(tmp_path / "out")).record.ended or {}
-    assert (ended["outcome"], ended["exit_code"], ended["sentence"]) == ("failed", 3, str(caught.value))
-    assert 10 < Dataset.at(str(tmp_path / "out")).failed < 120, (
-        "what was done is kept, the rest was not begun"
-    )
-    labelled(folder, tmp_path / "out")
-    assert len(rows(tmp_path / "out")) == 120
-
-
-def test_the_command_says_what_it_did_before_too_many_failures(
+def test_the_command_ends_early_at_too_many_failures_and_says_what_it_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = photos(tmp_path / "in", 3)
-    (folder / "notes.jpg").write_text("no image")
+    folder, output = photos(tmp_path / "in", 20), tmp_path / "out"
+    for number in range(100):
+        (folder / f"{number:03d}.jpg").write_text("no image")
     monkeypatch.setattr(pipeline.run, "run", partial(run, load=stand_in()))
     with pytest.raises(SystemExit) as end:
-        main(["run", str(folder), str(tmp_path / "out"), "--max-failures", "0", "--json"])
-    printed = capsys.readouterr()
+        main(["run", str(folder), str(output), "--max-failures", "10", "--json"])
+    printed, dataset = capsys.readouterr(), Dataset.at(str(output))
+    problems = validate(str(output)).problems
     assert end.value.code == 3, printed.err
-    summary, dataset = json.loads(printed.out), Dataset.at(str(tmp_path / "out"))
+    ended, summary = dataset.record.ended or {}, json.loads(printed.out)
+    assert (ended["outcome"], ended["exit_code"]) == ("failed", 3)
+    assert "more than the 10" in ended["sentence"]
+    assert printed.err.endswith(f"sam-label: {ended['sentence']}\n")
+    assert 10 < dataset.failed < 100, "what was done is kept, the rest was not begun"
     assert (summary["labelled"], summary["failed"]) == (dataset.labelled, dataset.failed)
-    assert (summary["failed"], summary["total"]) == (1, 4)
+    assert (summary["total"], dataset.table().num_rows) == (120, dataset.rows)
+    assert all(problem.endswith("has no row; run the same sam-label run again") for problem in problems)
+    assert plan(RunConfig(input=str(folder), output=str(output))).pending == 120 - dataset.rows
 
 
 def test_a_common_cause_ends_it_early(tmp_path: Path) -> None:
@@ -236,37 +275,25 @@ def test_a_common_cause_ends_it_early(tmp_path: Path) -> None:
         labelled(folder, tmp_path / "out", load=stand_in(delay_s=0.05))
 
 
-def test_progress_is_reported_and_a_webhook_told(tmp_path: Path) -> None:
-    reports: list[RunProgress] = []
-    places = {"input": str(photos(tmp_path / "in", 12)), "output": str(tmp_path / "out")}
-    with listening() as listener:
-        summary = run(RunConfig(**places, webhook=listener.url), reports.append, load=stand_in())
-    [told] = listener.told
-    assert (told["run"], told["output"], told["exit_code"]) == (summary.run_id, summary.output, 0)
-    assert told["counts"] == {"images": 12, "labelled": 12, "failed": {}, "masks": summary.masks, "left": 0}
-    assert reports[-1] == RunProgress(labelled=12, failed=0, total=12)
-    assert [each.labelled for each in reports] == sorted(each.labelled for each in reports)
-
-
-def test_a_fault_of_loading_the_model_reaches_the_user(tmp_path: Path) -> None:
-    def wrong_weights(settings: LabelerSettings) -> Any:
-        raise SamLabelError("the weights differ; put the same file on every machine")
-
-    with pytest.raises(SamLabelError, match="the weights differ; put the same file on every machine"):
-        labelled(photos(tmp_path / "in", 3), tmp_path / "out", load=wrong_weights)
-    assert labelled(tmp_path / "in", tmp_path / "out").labelled == 3
-
-
 def test_what_cannot_be_scheduled_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Ray finds no GPU here"):
         labelled(photos(tmp_path / "in", 1), tmp_path / "out", device="cuda")
 
 
-def test_upright_and_recorded(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (40, 20)).save(tmp_path / "in" / "turned.jpg", exif=exif)
-    labelled(tmp_path / "in", tmp_path / "out")
-    (row,) = rows(tmp_path / "out").values()
-    assert (row["width"], row["height"], row["exif_orientation"], row["frames"]) == (20, 40, 6, 1)
+def test_an_interrupted_run_waits_for_no_long_image_and_says_what_it_did(tmp_path: Path) -> None:
+    folder, output, log = photos(tmp_path / "in", 4), tmp_path / "out", tmp_path / "log"
+    (folder / "notes.jpg").write_text("no image")
+
+    def terminate_once_an_image_is_begun() -> None:
+        while not log.exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)  # as a scheduler does; Ctrl-C: test_interruption.py
+
+    Thread(target=terminate_once_an_image_is_begun, daemon=True).start()
+    with pytest.raises(Interrupted) as caught:
+        labelled(folder, output, workers=1, load=stand_in(delay_s=10_000, log=log))
+    assert caught.value.exit_code == 130
+    config = RunConfig(input=str(folder), output=str(output))
+    summary, dataset = summary_so_far(config, has_begun=True, elapsed_s=0), Dataset.at(str(output))
+    assert (summary.labelled, summary.failed, summary.total) == (0, dataset.failed, 5)
+    assert dataset.record.ended["outcome"] == "interrupted"

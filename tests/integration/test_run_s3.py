@@ -1,18 +1,16 @@
-"""The whole way from s3:// to s3://, with the real model, on a real store with rights for each user.
+"""The whole way from s3:// to s3://, on a real store with rights for each user; the model is a stand-in.
 
 The input is a public bucket, read without credentials; the output belongs to the user.
 """
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+import stand_in_run
 from object_stores import SECRET, login_at, seaweedfs_server
 from PIL import Image
 
@@ -81,15 +79,6 @@ def user(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     s3.client.cache_clear()
 
 
-def sam_label(*arguments: str) -> dict[str, object]:
-    """The JSON that the command prints."""
-    command = [sys.executable, "-c", "from jobs.cli import main; main()", *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ.copy())
-    assert done.returncode == 0, done.stderr
-    summary: dict[str, object] = json.loads(done.stdout)
-    return summary
-
-
 def printed_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
     """The JSON that the command prints in this process."""
     with pytest.raises(SystemExit) as end:
@@ -100,22 +89,15 @@ def printed_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[st
     return answer
 
 
-def test_from_a_public_bucket_to_the_users_own(user: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_a_public_bucket_to_the_users_own(
+    user: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(StoreError) as refused:
         plan(RunConfig(input="s3://photos/in", output="s3://labels/out"))
     assert refused.value.reason is Reason.FORBIDDEN
 
-    command = (
-        "run",
-        "s3://photos/in",
-        "s3://labels/out",
-        "--points-per-side",
-        "3",
-        "--anonymous",
-        "--workers",
-        "1",
-    )
-    summary = sam_label(*command)
+    places, options = ("s3://photos/in", "s3://labels/out"), {"anonymous": True, "workers": 1}
+    summary = stand_in_run.finished(*places, tmp_path / "log", options)
     assert (summary["labelled"], summary["failed_by_reason"]) == (2, {"NOT_AN_IMAGE": 1, "TRUNCATED": 1})
     with pytest.raises(StoreError):
         Store.at("s3://labels/out", Access(anonymous=True)).read("dataset.json")
@@ -127,7 +109,7 @@ def test_from_a_public_bucket_to_the_users_own(user: None, capsys: pytest.Captur
     assert all(row["width"] == 240 and row["num_masks"] > 0 for row in ok.values())
 
     # no more processes: neither of these starts a Ray
-    again = printed_here(capsys, *command)
+    again = printed_here(capsys, "run", *places, "--anonymous", "--workers", "1")
     assert (again["labelled"], again["skipped_done"]) == (0, 4)
 
     one = printed_here(

@@ -1,17 +1,20 @@
 """One tree gives one answer on a disk, on SeaweedFS and on moto: the same images, the same counts."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
 import pytest
+from object_stores import login_at, new_bucket
 from PIL import Image
 
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.inputs.source import Source
 from pipeline.plan import plan
+from pipeline.store import s3
 
 buffer = io.BytesIO()
 Image.linear_gradient("L").resize((8, 8)).save(buffer, "PNG")
@@ -36,26 +39,40 @@ HIDDEN = {".DS_Store": b"x", ".cache/a.png": PNG, "a b/.thumbnail.png": PNG}
 EMPTY_FOLDERS = ("c", "a b/d")
 
 
-@pytest.fixture(params=["disk", "seaweedfs", "moto"])
-def tree(request: pytest.FixtureRequest, tmp_path: Path, use_store: Callable[[str], str]) -> str:
-    """The URL of the folder that holds the tree."""
+@pytest.fixture(scope="module", params=["disk", "seaweedfs", "moto"])
+def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the folder that holds the tree, which nobody writes to; the environment leads there."""
     files = {**IMAGES, **OTHERS, **HIDDEN}
     if request.param == "disk":
+        folder = tmp_path_factory.mktemp("tree") / "in"
         for name, data in files.items():
-            (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "in" / name).write_bytes(data)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
         for name in EMPTY_FOLDERS:
-            (tmp_path / "in" / name).mkdir()
-        return f"file://{tmp_path}/in"
-    bucket = use_store(request.getfixturevalue(request.param))
-    put(bucket, {f"in/{name}": data for name, data in files.items()})
-    put(bucket, {"in/": b"", **{f"in/{name}/": b"" for name in EMPTY_FOLDERS}})
-    return f"{bucket}/in"
+            (folder / name).mkdir()
+        yield f"file://{folder}"
+        return
+    with store_at(request.getfixturevalue(request.param)) as bucket:
+        put(bucket, {f"in/{name}": data for name, data in files.items()})
+        put(bucket, {"in/": b"", **{f"in/{name}/": b"" for name in EMPTY_FOLDERS}})
+        yield f"{bucket}/in"
+
+
+@contextmanager
+def store_at(endpoint: str) -> Iterator[str]:
+    """s3://bucket of a new bucket there; the environment leads to it meanwhile."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in login_at(endpoint).items():
+            environment.setenv(name, value)
+        s3.client.cache_clear()
+        yield new_bucket()
+    s3.client.cache_clear()
 
 
 def put(bucket: str, objects: dict[str, bytes]) -> None:
+    client = boto3.client("s3")
     for key, body in objects.items():
-        boto3.client("s3").put_object(Bucket=bucket.removeprefix("s3://"), Key=key, Body=body)
+        client.put_object(Bucket=bucket.removeprefix("s3://"), Key=key, Body=body)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])

@@ -29,11 +29,11 @@ GRIDS = [np.array([[0.25, 0.4], [0.75, 0.5], [0.1, 0.9]]), np.array([[0.5, 0.5],
 LOOSE = {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.7}
 CROPS = {"crop_n_layers": 1, "crop_overlap_ratio": 0.6}  # the default overlap is in the golden files
 CASES: list[dict[str, Any]] = [
-    {"points_per_side": 4},
-    {"points_per_side": 4, "points_per_batch": 5, "output_mode": "uncompressed_rle", **LOOSE},
+    {"points_per_side": 3},
+    {"points_per_side": 3, "points_per_batch": 5, "output_mode": "uncompressed_rle", **LOOSE},
     {"points_per_side": 3, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0},
     {"points_per_side": 3, "stability_score_offset": 3.0, "box_nms_thresh": 0.3, "output_mode": "coco_rle"},
-    {"points_per_side": 4, "crop_n_points_downscale_factor": 2, "crop_nms_thresh": 0.2, **CROPS, **LOOSE},
+    {"points_per_side": 2, "crop_n_points_downscale_factor": 2, "crop_nms_thresh": 0.2, **CROPS, **LOOSE},
     {"points_per_side": None, "point_grids": GRIDS, "min_mask_region_area": 400, **CROPS, **LOOSE},
 ]
 

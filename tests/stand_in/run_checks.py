@@ -1,10 +1,16 @@
 """What a run over photos has to have shown and kept, checked while its Ray is still there."""
 
+import json
+import os
+import socket
+from pathlib import Path
+
 from scraped_metrics import check_queries, scraped, total
 
 from pipeline.metrics.declared import METRICS
 from pipeline.metrics.published import Published, show_gpu
 from pipeline.metrics.work import Stage
+from pipeline.output.commands.gc import collect
 from pipeline.output.dataset import Dataset
 from pipeline.run import RunSummary
 
@@ -41,3 +47,22 @@ def the_record_has_the_report_of(summary: RunSummary) -> None:
     assert report["stages"].keys() == {"fetch", "decode", "label", "write"}
     assert report["stages"]["write"]["images"] == summary.total
     assert 0 < report["feed_idle"] < 1
+
+
+def the_log_of_workers_reached_the_user(stderr: str) -> None:
+    lines = stderr.splitlines()
+    assert "sam-label: info: a labeler has loaded" in lines
+    assert lines.count("sam-label: warning: a labeler warns") == 1, "the same text once"
+
+
+def the_output_keeps_the_log(output: Path, run: str, warned_of: set[str]) -> None:
+    """A line for each image that was warned of; no command takes the file for a leftover."""
+    kept = (output / "_runs" / f"{run}.log.jsonl").read_text().splitlines()
+    warned = [line for line in map(json.loads, kept) if line["message"] == "a labeler warns"]
+    ids = {row["uri"]: row["image_id"] for row in Dataset.at(str(output)).table().to_pylist()}
+    assert {line["uri"]: line["image_id"] for line in warned} == {uri: ids[uri] for uri in warned_of}
+    assert {(line["level"], line["run"], line["node"]) for line in warned} == {
+        ("warning", run, socket.gethostname())
+    }
+    assert all(line["worker"] not in (None, os.getpid()) for line in warned)
+    assert collect(str(output)).files == 0

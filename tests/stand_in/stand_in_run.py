@@ -45,7 +45,11 @@ def main() -> None:
     load = stand_in(float(delay_s), Path(log[0]) if log else None, "POISONABLE_DECODER" in os.environ)
     pipeline.run.run = partial(pipeline.run.run, load=load)
     options = json.loads(os.environ.get("RUN_OPTIONS", "{}"))
-    flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    flags = []
+    for name, value in options.items():
+        flags += (
+            [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", str(value)]
+        )
     cli.main(["run", source, output, "--json", *flags])
 
 

@@ -36,15 +36,15 @@ def in_torch(dataset: Dataset, indexed: bool, **options: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize(("indexed", "workers"), [(False, 0), (False, 2), (True, 2)])
+@pytest.mark.parametrize(("indexed", "workers", "ranks"), [(False, 0, 3), (False, 2, 3), (True, 2, 2)])
 def test_ranks_and_workers_share_an_epoch_without_overlap_or_loss(
-    small: Dataset, labelled: list[str], indexed: bool, workers: int
+    small: Dataset, labelled: list[str], indexed: bool, workers: int, ranks: int
 ) -> None:
     epochs = []
     for epoch in range(2):
         given: list[str] = []
-        for rank in range(3):
-            images = in_torch(small, indexed, rank=rank, ranks=3)
+        for rank in range(ranks):
+            images = in_torch(small, indexed, rank=rank, ranks=ranks)
             images.set_epoch(epoch)
             sampler = {"sampler": images.sampler()} if indexed else {}
             for batch in DataLoader(images, batch_size=4, num_workers=workers, collate_fn=list, **sampler):
@@ -54,25 +54,39 @@ def test_ranks_and_workers_share_an_epoch_without_overlap_or_loss(
     assert epochs[0] != epochs[1]
 
 
+def at_both_ends_and_half_way(batches: int) -> tuple[int, ...]:
+    return (1, batches // 2, batches)
+
+
+def half_way(batches: int) -> tuple[int, ...]:
+    return (batches // 2,)
+
+
 @pytest.mark.parametrize(
-    ("indexed", "workers", "drop_last"),
-    [(False, 0, False), (True, 0, False), (False, 2, False), (True, 2, True), (False, 3, True)],
+    ("indexed", "workers", "drop_last", "stops"),
+    [
+        (False, 0, False, at_both_ends_and_half_way),
+        (True, 0, False, at_both_ends_and_half_way),
+        (False, 2, False, at_both_ends_and_half_way),
+        (True, 2, True, half_way),
+        (False, 3, True, half_way),
+    ],
 )
 def test_stopped_after_any_batch_it_goes_on_with_the_next_one(
-    small: Dataset, indexed: bool, workers: int, drop_last: bool
+    small: Dataset, indexed: bool, workers: int, drop_last: bool, stops: Callable[[int], tuple[int, ...]]
 ) -> None:
     def loader() -> Any:
         return in_torch(small, indexed).loader(batch_size=3, num_workers=workers, drop_last=drop_last)
 
     whole = loader()
-    expected, states = [], [whole.state_dict()]
-    assert len(whole) == len(list(loader()))
+    batches, expected, states = len(whole), [], [whole.state_dict()]
     for batch in whole:
         expected.append(batch)
         states.append(json.loads(json.dumps(whole.state_dict())))
+    assert len(expected) == batches
     second_epoch = list(whole)
     assert second_epoch != expected
-    for stop in (1, len(expected) // 2, len(expected)):
+    for stop in stops(len(expected)):
         other = loader()
         other.load_state_dict(states[stop])
         assert len(other) == len(expected) - stop

@@ -1,0 +1,202 @@
+"""What a run loses, and how it ends, for outages.py, which imports this only in a process that uses it.
+
+Ray reads its environment when it is imported.
+"""
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
+
+import boto3
+import stand_in_run
+from object_stores import SeaweedFS, login_at, new_bucket
+from outage import Outage
+from rows import faults_of
+from several_nodes import SeveralNodes
+from stand_in_generator import photo
+
+from pipeline.output.dataset import Dataset
+from pipeline.store import s3
+from pipeline.store.storage import Store
+
+DELAY_S = 0.15  # an image: 80 of them are twelve seconds of labelling, in shards of eight
+BLOCKS = {"workers": 1, "images_per_block": 4}
+PATIENCE_S = 240
+Driver = subprocess.Popen[bytes]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A run's input and output, and what happens to them."""
+
+    source: str
+    output: str
+    strike: Callable[[Driver], None]
+    mend: Callable[[], Mapping[str, Any]]  # the options that the next run needs
+    ends: tuple[int, str]  # exit code, and what the sentence says
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def full_disk(folder: Path) -> Iterator[Scene]:
+    """A disk of 4 MB, mounted for this process and those below it, on which nothing else is left free."""
+    disk = folder / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
+
+    def fill(_: Driver) -> None:
+        with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+
+    def empty() -> Mapping[str, Any]:
+        (disk / "filler").unlink()
+        return {}
+
+    try:
+        ends = (1, "No space left on device; run again when")
+        yield Scene(str(folder / "in"), str(disk / "out"), fill, empty, ends)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@contextmanager
+def hanging_store(folder: Path) -> Iterator[Scene]:
+    """The store of input and output takes requests and answers none; the run gets a SIGTERM."""
+    with _store(folder) as (server, bucket):
+
+        def hang(driver: Driver) -> None:
+            server.signal(signal.SIGSTOP)
+            driver.send_signal(signal.SIGTERM)
+
+        def go_on() -> Mapping[str, Any]:
+            server.signal(signal.SIGCONT)
+            return {}
+
+        yield Scene(f"{bucket}/in", f"{bucket}/out", hang, go_on, (130, "interrupted; what was done is"))
+
+
+@contextmanager
+def dead_store(folder: Path) -> Iterator[Scene]:
+    """The store of input and output is killed, and comes up again as it was."""
+    with _store(folder) as (server, bucket):
+
+        def restart() -> Mapping[str, Any]:
+            server.start()
+            return {}
+
+        yield Scene(
+            f"{bucket}/in", f"{bucket}/out", lambda _: server.kill(), restart, (1, "run again when the store")
+        )
+
+
+@contextmanager
+def dead_head(folder: Path) -> Iterator[Scene]:
+    """The head node of the cluster is killed; the run is started again on another cluster."""
+    clusters = [SeveralNodes()]
+
+    def another() -> Mapping[str, Any]:
+        clusters.pop().close()
+        clusters.append(SeveralNodes())
+        return {"address": clusters[0].address}
+
+    try:
+        yield Scene(
+            str(folder / "in"),
+            str(folder / "out"),
+            lambda _: clusters[0].kill_head(),
+            another,
+            (1, "Ray was lost"),
+            {"address": clusters[0].address},
+        )
+    finally:
+        for cluster in clusters:
+            cluster.close()
+
+
+# Progress, and the warnings of calls that are tried again.
+BEFORE_THE_END = re.compile(r"\d+ of \d+ images, \d+ failed|(sam-label: warning: )?cannot .* \(try \d")
+LOSSES = {"disk": full_disk, "hang": hanging_store, "store": dead_store, "head": dead_head}
+
+
+def outage(name: str, images: int, folder: Path) -> Outage:
+    """The result of the outage in a run over `images`, in a new folder."""
+    outcome = Outage()
+    (folder / "in").mkdir()
+    for number in range(images):
+        (folder / "in" / f"{number:04d}.png").write_bytes(photo(number))
+    with LOSSES[name](folder) as scene:
+        with _driver(scene, folder) as driver:
+            outcome.kept = _rows_once_committed(scene.output, driver)
+            scene.strike(driver)
+            struck = time.monotonic()
+            code = driver.wait(PATIENCE_S)
+            outcome.ended_s = round(time.monotonic() - struck, 1)
+        *progress, outcome.last_line = (folder / "stderr").read_text().splitlines() or [""]
+        is_clean = all(BEFORE_THE_END.match(line) for line in progress)
+        if not is_clean or code != scene.ends[0] or scene.ends[1] not in outcome.last_line:
+            outcome.faults.append(f"ended with {code} and printed: {progress} {outcome.last_line}")
+        if code == 130 and outcome.ended_s > 30:
+            outcome.faults.append(f"interrupted, it took {outcome.ended_s} s to end")
+        options = {**BLOCKS, **scene.mend()}
+        if (rows := Dataset.at(scene.output).rows) < outcome.kept:
+            outcome.faults.append(f"{rows} rows of {outcome.kept} were left")
+        stand_in_run.finished(scene.source, scene.output, folder / "log", options)
+        outcome.faults += faults_of(scene.output, images)
+    return outcome
+
+
+@contextmanager
+def _driver(scene: Scene, folder: Path) -> Iterator[Driver]:
+    options = json.dumps({**BLOCKS, **scene.options})
+    command = [sys.executable, stand_in_run.__file__, scene.source, scene.output, str(DELAY_S)]
+    with (folder / "stderr").open("wb") as stderr:
+        driver = subprocess.Popen(
+            command, env={**os.environ, "RUN_OPTIONS": options}, stdout=subprocess.DEVNULL, stderr=stderr
+        )
+    try:
+        yield driver
+    finally:
+        driver.kill()
+        driver.wait()
+
+
+def _rows_once_committed(output: str, driver: Driver) -> int:
+    """The rows of the dataset, as soon as there are any."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        dataset = Dataset.in_store_or_none(Store.at(output))
+        if dataset and dataset.rows:
+            return dataset.rows
+        if driver.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"nothing was committed to {output}; exit code {driver.poll()}")
+        time.sleep(0.1)
+
+
+@contextmanager
+def _store(folder: Path) -> Iterator[tuple[SeaweedFS, str]]:
+    """A store of its own, and s3://bucket with the images of the folder in it."""
+    server = SeaweedFS(folder)
+    try:
+        os.environ |= login_at(server.endpoint)
+        s3.client.cache_clear()  # the store before had another endpoint
+        bucket, objects = new_bucket(), boto3.client("s3")
+        for file in (folder / "in").iterdir():
+            name = f"in/{file.name}"
+            objects.put_object(Bucket=bucket.removeprefix("s3://"), Key=name, Body=file.read_bytes())
+        yield server, bucket
+    finally:
+        server.kill()

@@ -36,7 +36,7 @@ class GivenGpu:
         except RuntimeError as fault:  # a driver that is missing or too old, a card that the build leaves out
             why = str(fault).partition("\n")[0].rstrip(".")
             raise SamLabelError(
-                f"{build}, for CUDA {torch.version.cuda}, cannot use the GPU: {why}; see what nvidia-smi says, "
+                f"{build}, for CUDA {torch.version.cuda}, cannot use the GPU: {why}; look at nvidia-smi, "
                 f"install a driver as new as that CUDA, {OTHERWISE}"
             ) from fault
 
@@ -48,8 +48,8 @@ class GivenGpu:
             raise SamLabelError(f"{takes} has {_gb(self.total_bytes)}; take a smaller model, {OTHERWISE}")
         if self.free_bytes < needed:
             raise SamLabelError(
-                f"{takes} has {_gb(self.free_bytes)} free of {_gb(self.total_bytes)}: others hold the rest; end "
-                "them, or leave the GPU out with CUDA_VISIBLE_DEVICES"
+                f"{takes} has {_gb(self.free_bytes)} free of {_gb(self.total_bytes)}: others hold the rest; "
+                "end them, or leave the GPU out with CUDA_VISIBLE_DEVICES"
             )
 
 

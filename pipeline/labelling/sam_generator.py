@@ -3,6 +3,7 @@
 import os
 
 from pipeline.errors import SamLabelError
+from pipeline.labelling.given_gpu import GivenGpu
 from pipeline.labelling.labeler import LabelerSettings
 from pipeline.labelling.mask_stream import MaskGenerator
 from pipeline.weights.models import checkpoint_path
@@ -11,7 +12,7 @@ from pipeline.weights.models import checkpoint_path
 def sam_generator(settings: LabelerSettings) -> MaskGenerator:
     """SAM's mask generator with a run's weights, in the labeler's own process.
 
-    Raises: SamLabelError if this machine has other weights than the driver.
+    Raises: SamLabelError if this machine has other weights than the driver, or a GPU that cannot take them.
     """
     # Torch reads it once, when it is imported.
     os.environ["OMP_NUM_THREADS"] = str(settings.threads)
@@ -22,12 +23,16 @@ def sam_generator(settings: LabelerSettings) -> MaskGenerator:
     from sam_core.generator import SamAutomaticMaskGenerator
     from sam_core.weights.registry import load_sam
 
+    gpu = GivenGpu.here() if settings.device == "cuda" else None
     path = checkpoint_path(settings.model, settings.checkpoint)
-    loaded = load_sam(path, device=settings.device)
+    loaded = load_sam(path)
     if loaded.sha256 != settings.sha256:
         raise SamLabelError(
             f"the weights {path or '(bundled)'} on {os.uname().nodename} have sha256 {loaded.sha256[:12]}, "
             f"not {settings.sha256[:12]} as on the driver; put the same file on every machine"
         )
-    compile_kernels(loaded.sam, loaded.model_type, settings.mask)
-    return SamAutomaticMaskGenerator.from_options(loaded.sam, settings.mask)
+    if gpu is not None:
+        gpu.refuse_what_does_not_fit(loaded.model_type, sum(each.nbytes for each in loaded.sam.parameters()))
+    sam = loaded.sam.to(settings.device)
+    compile_kernels(sam, loaded.model_type, settings.mask)
+    return SamAutomaticMaskGenerator.from_options(sam, settings.mask)

@@ -3,6 +3,9 @@
 `python tests/bench/bench_gpu.py` has the speeds.
 """
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +65,33 @@ def test_several_at_once_are_what_each_is_alone(sam: Sam) -> None:
     for masks, image in zip(together, photos, strict=True):
         alone = generator.generate_masks(image)
         assert len(masks) == pytest.approx(len(alone), abs=2)  # products of two images round otherwise
+
+
+def test_a_first_image_finds_its_kernels_compiled(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+import numpy as np
+from sam_core.decoding.device_kernels import compile_kernels
+from sam_core.generator import SamAutomaticMaskGenerator
+from sam_core.weights.registry import load_sam
+loaded = load_sam(device="cuda")
+generator = SamAutomaticMaskGenerator(loaded.sam, precision="float16")
+for step in (
+    lambda: compile_kernels(loaded.sam, loaded.model_type, generator.options),
+    lambda: generator.generate_masks(np.zeros((1500, 2250, 3), np.uint8)),
+):
+    step()
+    print(*sorted(path.name for path in Path(sys.argv[1]).glob("*/*.cubin")))
+"""
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", code, tmp_path]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    compiled, after = done.stdout.splitlines()
+    assert len(compiled.split()) > 20
+    # a kernel may be compiled anew for memory of another alignment
+    assert len({*after.split()} - {*compiled.split()}) <= 4
 
 
 @pytest.mark.parametrize("size", [(1, 3000), (3000, 1), (7, 9), (900, 400), (2250, 1500), (1500, 2250)])

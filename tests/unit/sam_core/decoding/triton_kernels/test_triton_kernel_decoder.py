@@ -1,6 +1,7 @@
 """A crop's masks by kernels beside plain torch's, and the look at a first crop that decides between them."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,3 +135,16 @@ def test_a_compiler_that_fails_costs_speed_and_a_word(
     assert device_kernels._tried(sam, features_1Chw, FRAME, MaskOptions()) is None
     (message,) = caplog.messages
     assert message.startswith("masks are made without the GPU's kernels, by plain torch: RuntimeError: ptxas")
+
+
+def test_a_cache_that_cannot_be_written_leaves_compiling_to_the_first_image(
+    sam: Sam, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(device_kernels, "may_have_kernels", lambda device: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    with caplog.at_level("INFO"):
+        device_kernels.compile_kernels(sam, "vit_t", MaskOptions())
+    (message,) = caplog.messages
+    assert message.startswith("the GPU's kernels are compiled when they are needed: [Errno 20]")

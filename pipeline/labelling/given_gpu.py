@@ -1,0 +1,57 @@
+"""The GPU that a labeler was given: whether torch can compute on it, and whether the model fits."""
+
+import os
+from dataclasses import dataclass
+
+from pipeline.errors import SamLabelError
+
+# What labelling takes beside the weights, with batches of prompts halved as far as they can be.
+WORKING_BYTES = 3 << 30
+OTHERWISE = "or label with --device cpu"
+
+
+@dataclass(frozen=True)
+class GivenGpu:
+    """A GPU as it is before the model comes."""
+
+    name: str
+    total_bytes: int
+    free_bytes: int
+
+    @classmethod
+    def here(cls) -> "GivenGpu":
+        """The one of this process. Raises: SamLabelError if torch cannot compute on it."""
+        import torch
+
+        build = f"torch {torch.__version__} on {os.uname().nodename}"
+        if torch.version.cuda is None:
+            raise SamLabelError(
+                f"{build} is built for CPUs, and the labeler was given a GPU; install torch's build for CUDA "
+                f"there, {OTHERWISE}"
+            )
+        try:
+            torch.zeros(1, device="cuda").add_(1).item()
+            free_bytes, total_bytes = torch.cuda.mem_get_info()
+            return cls(torch.cuda.get_device_name(), total_bytes, free_bytes)
+        except RuntimeError as fault:  # a driver that is missing or too old, a card that the build leaves out
+            why = str(fault).partition("\n")[0].rstrip(".")
+            raise SamLabelError(
+                f"{build}, for CUDA {torch.version.cuda}, cannot use the GPU: {why}; look at nvidia-smi, "
+                f"install a driver as new as that CUDA, {OTHERWISE}"
+            ) from fault
+
+    def refuse_what_does_not_fit(self, model_type: str, weights_bytes: int) -> None:
+        """Raises: SamLabelError if the card, or what other processes leave of it, is too small."""
+        needed = weights_bytes + WORKING_BYTES
+        takes = f"{model_type} takes {_gb(needed)} of a GPU, and the {self.name} on {os.uname().nodename}"
+        if self.total_bytes < needed:
+            raise SamLabelError(f"{takes} has {_gb(self.total_bytes)}; take a smaller model, {OTHERWISE}")
+        if self.free_bytes < needed:
+            raise SamLabelError(
+                f"{takes} has {_gb(self.free_bytes)} free of {_gb(self.total_bytes)}: others hold the rest; "
+                "end them, or leave the GPU out with CUDA_VISIBLE_DEVICES"
+            )
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

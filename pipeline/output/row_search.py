@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline.output.dataset import Dataset
 from pipeline.output.id_ranges import IdRanges, RangedIds, id_ranges
-from pipeline.output.ids import is_among
+from pipeline.output.ids import is_among, packed_ids
 from pipeline.output.marks import Marks
 
 
@@ -49,3 +50,18 @@ def row_search(datasets: Sequence[Dataset]) -> Iterator[RowSearch]:
     """A search until the end of the block. Raises: SamLabelError if the local disk is full."""
     with id_ranges(sum(dataset.rows for dataset in datasets)) as ranges:
         yield RowSearch(datasets, ranges.of_kind("images", has_places=False), ranges)
+
+
+def rows_left(output: Dataset, datasets: Sequence[Dataset]) -> Iterator[tuple[int, pa.Table]]:
+    """Rows of the datasets for the images that have none in the output yet, with the number of their shard.
+
+    An image that several shards hold has the row of the first. Raises: as `Dataset.tables`.
+    """
+    with row_search(datasets) as search:
+        for images in output.pending():
+            search.images.add(packed_ids(images["image_id"]))
+        is_left = search.found(once=True)
+    shards = ((dataset, commit) for dataset in datasets for commit in dataset.commits)
+    for number, ((dataset, commit), chosen) in enumerate(zip(shards, is_left, strict=True)):
+        if chosen.any():
+            yield number, dataset.rows_of(commit).filter(pa.array(chosen))

@@ -18,7 +18,7 @@ from pipeline.output.ids import Ids
 
 IDS_IN_A_RANGE = 1 << 17  # 2 MB: a search among them stays in a core's cache
 MOST_RANGES = 1 << 16  # two bytes of an id: 8 billion images before a range grows
-HELD_BYTES = 4 << 20  # of a kind, before they are dealt: each time opens the file of every range
+HELD_BYTES = 1 << 20  # of a kind, before they are dealt: each time opens the file of every range
 
 _ID = [("id", "S16")]
 _PLACED = [*_ID, ("place", "<i8")]
@@ -34,7 +34,7 @@ class RangedIds:
 
     def add(self, ids: Ids) -> None:
         """Takes in ids, in any order. Raises: SamLabelError if the local disk is full."""
-        self._add(ids.tobytes())
+        self._add(ids.view(np.uint8).data)
 
     def add_one(self, image_id: str) -> None:
         """Takes in an id of 32 hex characters. Raises: as `add`."""
@@ -47,7 +47,7 @@ class RangedIds:
         with _full_disk_told():
             return np.frombuffer(path.read_bytes() if path.exists() else b"", self._record)
 
-    def _add(self, packed: bytes) -> None:
+    def _add(self, packed: bytes | memoryview) -> None:
         self._held += packed
         self.size += len(packed) // 16
         if len(self._held) >= HELD_BYTES:
@@ -56,8 +56,8 @@ class RangedIds:
     def _deal(self) -> None:
         if not self._held:
             return
-        ids = np.frombuffer(bytes(self._held), "S16")
-        self._held.clear()
+        ids = np.frombuffer(self._held, "S16")
+        self._held = bytearray()
         records = np.empty(ids.size, self._record)
         records["id"] = ids
         if "place" in (self._record.names or ()):

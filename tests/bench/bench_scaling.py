@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from pipeline.output.format.manifest import (
 )
 from pipeline.output.format.names import DATASET, labelled, record_name
 from pipeline.output.format.schema import file_metadata
+from pipeline.output.row_search import rows_left
 from pipeline.output.shards import write_shards
 from pipeline.output.sink import MAX_ROWS
 from pipeline.store.storage import Store
@@ -99,6 +101,14 @@ def validated(store: Store, _images: int, left: int) -> Figures:
     return {"problems": problems}
 
 
+def merged_rows(store: Store, images: int, left: int) -> Figures:
+    """The rows that `merge` and `filter` would take into an output without any."""
+    dataset = Dataset.in_store(store)
+    found = sum(table.num_rows for _, table in rows_left(replace(dataset, commits=()), [dataset]))
+    assert found == images - left, (found, images - left)
+    return {"rows": found}
+
+
 def _failed(rows: pa.Table, dataset: Dataset) -> pa.Table:
     """The dataset's rows of images that failed, for rows of the manifest."""
     size = rows.num_rows
@@ -131,7 +141,7 @@ def _peak_mb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-STEPS = {"plan": plan, "label": label, "resume": resume, "validate": validated}
+STEPS = {"plan": plan, "label": label, "resume": resume, "validate": validated, "merge": merged_rows}
 
 
 def _step(name: str, folder: str, images: int, left: int) -> None:

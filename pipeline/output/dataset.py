@@ -182,11 +182,6 @@ class Dataset:
         for part in self.pending_parts():
             yield from part.tables(self.store)
 
-    def pending_ids(self) -> Ids:
-        """The sorted ids of the images that have no row yet."""
-        parts = [packed_ids(table["image_id"]) for table in self.pending()]
-        return np.sort(np.concatenate([np.zeros(0, dtype="S16"), *parts]))
-
     def rows_of(
         self, commit: Commit, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None
     ) -> pa.Table:

@@ -4,10 +4,11 @@ The new shards belong to the run that writes them. They count once its record is
 old ones. The images then have no row, so the next run labels them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
@@ -15,35 +16,23 @@ from pipeline.output.format.names import kept
 from pipeline.output.format.schema import file_metadata
 from pipeline.output.shards import read_shard, write_shards
 
-# For each row of a table of `columns`, whether it is taken out.
-Matches = Callable[[pa.Table], pa.ChunkedArray]
-
 
 def forget_rows(
-    dataset: Dataset,
-    run: str,
-    columns: Sequence[str],
-    matches: Matches,
-    may_match: Callable[[Commit], bool] = lambda commit: True,
+    dataset: Dataset, run: str, matches: Iterable[NDArray[np.bool_]]
 ) -> tuple[tuple[str, ...], int]:
     """The names of the commits without the matching rows, and the number of these rows.
 
-    A shard is not read if `may_match` denies its commit.
+    `matches` says of each shard in turn which of its rows are taken out.
     """
     standing: list[str] = []
     forgotten = 0
     metadata = file_metadata(dataset.identity.described(), run)
-    for number, commit in enumerate(dataset.commits):
-        if not may_match(commit):
+    for number, (commit, is_match) in enumerate(zip(dataset.commits, matches, strict=True)):
+        if not is_match.any():
             standing.append(commit.name)
             continue
-        is_match = matches(read_shard(dataset.store, commit, columns))
-        match_count = pc.sum(is_match).as_py() or 0
-        forgotten += match_count
-        if not match_count:
-            standing.append(commit.name)
-            continue
-        rest = read_shard(dataset.store, commit).filter(pc.invert(is_match))
+        forgotten += int(is_match.sum())
+        rest = read_shard(dataset.store, commit).filter(pa.array(~is_match))
         written: list[Commit] = write_shards(dataset.store, kept(run, number), rest, metadata)
         standing += [new.name for new in written]
     return tuple(standing), forgotten

@@ -8,8 +8,11 @@ Ids = NDArray[np.bytes_]  # 100 million are 1.6 GB
 
 
 def packed_ids(image_ids: pa.ChunkedArray) -> Ids:
-    """16 bytes for each 32 hex characters."""
-    return np.frombuffer(bytes.fromhex("".join(image_ids.to_pylist())), dtype="S16")
+    """16 bytes for each 32 hex characters. Raises: ValueError for other ids."""
+    ids = np.frombuffer(bytes.fromhex("".join(image_ids.to_pylist())), dtype="S16")
+    if ids.size != len(image_ids):
+        raise ValueError(f"{len(image_ids)} of them make {ids.size} ids of 32")
+    return ids
 
 
 def is_among(ids: Ids, sorted_ids: Ids) -> NDArray[np.bool_]:

@@ -5,8 +5,8 @@ labelled, not what is left. Those without a row yet are dropped.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
 
 from pipeline.output.format.manifest import ManifestRow
@@ -20,10 +20,11 @@ class Refreshed:
     old: Iterable[ManifestRow]
     listed: Iterable[ManifestRow]
     left: Iterable[ManifestRow]
+    on_changed: Callable[[str], None] | None = None  # is told the id of each changed image
     images: int = 0
     added: int = 0
     gone: int = 0
-    changed_ids: list[str] = field(default_factory=list)
+    changed: int = 0
 
     def rows(self) -> Iterator[ManifestRow]:
         """The rows of the new manifest, by name."""
@@ -59,5 +60,7 @@ class Refreshed:
             if before is None:
                 self.added += 1
             elif is_changed:
-                self.changed_ids.append(listed.image_id)
+                self.changed += 1
+                if self.on_changed:
+                    self.on_changed(listed.image_id)
             yield listed, is_left or is_changed or before is None

@@ -13,9 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from pipeline.errors import OutputLocked, StoreError, UsageError
 from pipeline.metrics.report import RunReport
 from pipeline.output.closing import close_run
@@ -31,6 +28,7 @@ from pipeline.output.kept_log import kept_log
 from pipeline.output.lock import Lock, held_lock, output_fault, refuse_if_overtaken
 from pipeline.output.made_with import made_with
 from pipeline.output.refresh import Refreshed
+from pipeline.output.row_search import row_search
 from pipeline.shutdown import in_the_time_left
 from pipeline.store.storage import Store
 
@@ -248,20 +246,20 @@ def _refreshed(
     before: Dataset, run: str, listed: Iterable[ManifestRow], settings: Mapping[str, Any]
 ) -> RunRecord:
     """The record of a run with the manifest brought up to the input, without the rows of changed images."""
-    merged = Refreshed(rows_of(before.manifest()), listed, rows_of(before.pending()))
-    parts, images = _written_manifest(before.store, run, merged.rows())
-    changed = pa.array(merged.changed_ids, pa.string())
-    standing, forgotten = forget_rows(
-        before, run, ["image_id"], lambda table: pc.is_in(table["image_id"], value_set=changed)
-    )
+    with row_search([before]) as search:
+        old, left = rows_of(before.manifest()), rows_of(before.pending())
+        merged = Refreshed(old, listed, left, search.images.add_one)
+        parts, images = _written_manifest(before.store, run, merged.rows())
+        changed = search.found()
+    standing, forgotten = forget_rows(before, run, changed)
     _log.info(
         "refreshed: %d new images, %d changed (%d rows to label again), %d gone from the input but kept",
         merged.added,
-        len(merged.changed_ids),
+        merged.changed,
         forgotten,
         merged.gone,
     )
-    counts = {"added": merged.added, "changed": len(merged.changed_ids), "gone": merged.gone}
+    counts = {"added": merged.added, "changed": merged.changed, "gone": merged.gone}
     record = before.record.next(run, "refresh", standing, {**settings, "found": counts}, only_grows=False)
     return replace(record, manifest=parts, images=images)
 

@@ -1,4 +1,4 @@
-"""Memory and time of a run's bookkeeping at ten million images: planned, labelled, resumed, a process each.
+"""Memory and time of ten million images' books: planned, labelled, resumed, validated, a process each.
 
 The listing is of made-up names, and the rows are of images that failed, which are small; sorting, manifest,
 shards, commits and the search for what is left are the real ones. What a billion images come to is worked out
@@ -14,12 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline.config import RunConfig
+from pipeline.output.commands.validate import validate
 from pipeline.output.commits import RunRecord
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
@@ -30,8 +32,9 @@ from pipeline.output.format.manifest import (
     sorted_rows,
     write_manifest,
 )
-from pipeline.output.format.names import labelled, record_name
+from pipeline.output.format.names import DATASET, labelled, record_name
 from pipeline.output.format.schema import file_metadata
+from pipeline.output.row_search import rows_left
 from pipeline.output.shards import write_shards
 from pipeline.output.sink import MAX_ROWS
 from pipeline.store.storage import Store
@@ -53,6 +56,7 @@ def plan(store: Store, images: int, _left: int) -> Figures:
     identity = Identity("vit_t", "0" * 64, RunConfig(input="in", output="out").mask)
     record = RunRecord(RUN, "label", identity, "s3://bucket/photos", tuple(parts), images, grown_since=RUN)
     store.create(record_name(RUN), record.to_json())
+    store.publish(DATASET, json.dumps(identity.described()).encode())
     return {"parts": len(parts), "manifest_mb": _megabytes(store, "manifest")}
 
 
@@ -90,6 +94,21 @@ def resume(store: Store, images: int, left: int) -> Figures:
     }
 
 
+def validated(store: Store, _images: int, left: int) -> Figures:
+    """Every row checked; those that are left are problems."""
+    problems = validate(store.url).problem_count
+    assert problems == left, (problems, left)
+    return {"problems": problems}
+
+
+def merged_rows(store: Store, images: int, left: int) -> Figures:
+    """The rows that `merge` and `filter` would take into an output without any."""
+    dataset = Dataset.in_store(store)
+    found = sum(table.num_rows for _, table in rows_left(replace(dataset, commits=()), [dataset]))
+    assert found == images - left, (found, images - left)
+    return {"rows": found}
+
+
 def _failed(rows: pa.Table, dataset: Dataset) -> pa.Table:
     """The dataset's rows of images that failed, for rows of the manifest."""
     size = rows.num_rows
@@ -97,14 +116,13 @@ def _failed(rows: pa.Table, dataset: Dataset) -> pa.Table:
     given |= {
         "status": pa.array(["failed"] * size),
         "error": pa.array(["EMPTY"] * size),
-        "num_masks": pa.array([0] * size, pa.int32()),
     }
     return pa.table(
         [
             given[field.name].cast(field.type) if field.name in given else pa.nulls(size, field.type)
             for field in dataset.identity.schema
         ],
-        schema=pa.schema([field.with_nullable(True) for field in dataset.identity.schema]),
+        schema=dataset.identity.schema,
     )
 
 
@@ -123,7 +141,7 @@ def _peak_mb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-STEPS = {"plan": plan, "label": label, "resume": resume}
+STEPS = {"plan": plan, "label": label, "resume": resume, "validate": validated, "merge": merged_rows}
 
 
 def _step(name: str, folder: str, images: int, left: int) -> None:
@@ -163,7 +181,7 @@ def main() -> None:
             if done.returncode:
                 sys.exit(done.stderr)
             figures[name] = json.loads(done.stdout)
-            print(f"{name:<8}{json.dumps(figures[name])}", flush=True)
+            print(f"{name:<9}{json.dumps(figures[name])}", flush=True)
     print(json.dumps({"images": asked.images, **figures}))
 
 

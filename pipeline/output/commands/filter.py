@@ -18,8 +18,8 @@ from pipeline.output.format.duplicates import duplicates_of
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.names import labelled
 from pipeline.output.format.schema import file_metadata, mask_columns, rows_of_batch, table_of
-from pipeline.output.ids import Ids, is_among, packed_ids
 from pipeline.output.row_masks import masks_of_row
+from pipeline.output.row_search import rows_left
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
 from pipeline.store.settings import access_options
@@ -68,18 +68,13 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
         filtered_from=origin,
         duplicates=lambda: duplicates_of(before.duplicates()),
     ) as output:
-        left = output.dataset.pending_ids()
         metadata = file_metadata(identity.described(), output.run)
-        for number, table in enumerate(before.tables()):
+        for number, table in rows_left(output.dataset, [before]):
             output.check()
-            rows = list(_filtered_rows(_among(table, left), made_with, options))
+            rows = list(_filtered_rows(table, made_with, options))
             write_shards(store, labelled(output.run, number), table_of(rows, identity.schema), metadata)
     after = output.dataset.again()
     return Filtered(after.rows, before.masks, after.masks, store.url)
-
-
-def _among(table: pa.Table, ids: Ids) -> pa.Table:
-    return table.filter(pa.array(is_among(packed_ids(table["image_id"]), ids)))
 
 
 def _filtered_rows(table: pa.Table, made_with: MaskOptions, options: MaskOptions) -> Iterator[dict[str, Any]]:

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from pipeline.errors import UsageError
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.duplicates import duplicates_of
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.names import labelled
 from pipeline.output.format.schema import file_metadata
-from pipeline.output.ids import is_among, packed_ids
+from pipeline.output.row_search import rows_left
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
 from pipeline.store.settings import access_options
@@ -59,14 +56,10 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged
         listed_with=merged_options([dataset.record.listed_with for dataset in datasets]),
         duplicates=lambda: chain.from_iterable(duplicates_of(dataset.duplicates()) for dataset in datasets),
     ) as run:
-        left = run.dataset.pending_ids()
         metadata = file_metadata(identity.described(), run.run)
-        for number, table in enumerate(chain.from_iterable(dataset.tables() for dataset in datasets)):
+        for number, table in rows_left(run.dataset, datasets):
             run.check()
-            ids = packed_ids(table["image_id"])
-            is_left = is_among(ids, left)
-            write_shards(store, labelled(run.run, number), table.filter(pa.array(is_left)), metadata)
-            left = left[~is_among(left, np.sort(ids[is_left]))]
+            write_shards(store, labelled(run.run, number), table, metadata)
     after = run.dataset.again()
     rows = sum(dataset.rows for dataset in datasets)
     return Merged(after.images, after.rows, after.masks, rows - after.rows, store.url)

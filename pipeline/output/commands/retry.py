@@ -2,13 +2,17 @@
 
 from collections.abc import Collection
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.errors import Reason
+from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
 from pipeline.output.forget import forget_rows
 from pipeline.output.lock import held_lock
+from pipeline.output.shards import read_shard
 from pipeline.output.writer import switched
 from pipeline.store.storage import Store
 
@@ -23,17 +27,20 @@ def retry(output: str, reasons: Collection[Reason] = ()) -> int:
     Dataset.in_store(store)
     with held_lock(store) as lock:
         before = Dataset.in_store(store)
-        values = pa.array(sorted(wanted))
-        standing, forgotten = forget_rows(
-            before,
-            lock.run,
-            ["error"],
-            lambda table: pc.is_in(table["error"], value_set=values),
-            may_match=lambda commit: not wanted.isdisjoint(commit.failed),
-        )
+        failed = (_failed_rows(store, commit, wanted) for commit in before.commits)
+        standing, forgotten = forget_rows(before, lock.run, failed)
         if not forgotten:
             return 0
         settings = {"errors": sorted(wanted)}
         record = before.record.next(lock.run, "retry", standing, settings, only_grows=False)
         with switched(store, lock, record, before.commits):
             return forgotten
+
+
+def _failed_rows(store: Store, commit: Commit, reasons: Collection[str]) -> NDArray[np.bool_]:
+    """For each row of a shard whether it failed for one of the reasons; it is read only if one has."""
+    if not any(reason in commit.failed for reason in reasons):
+        return np.zeros(commit.rows, bool)
+    errors = read_shard(store, commit, ["error"])["error"]
+    is_failed: NDArray[np.bool_] = pc.is_in(errors, value_set=pa.array(list(reasons))).to_numpy()
+    return is_failed

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import SamLabelError
-from pipeline.output import pending
+from pipeline.output import id_ranges
 from pipeline.output.format import manifest
 from pipeline.output.format.manifest import image_id, manifest_row, rows_of, write_manifest
 from pipeline.output.ids import Ids, packed_ids
@@ -21,7 +21,7 @@ URIS = [f"file:///{number:04d}" for number in range(500)]
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, list[str]]:
     """A manifest in parts of 19 images, whose ids are compared in 64 ranges."""
     monkeypatch.setattr(manifest, "ROWS_A_PART", 19)
-    monkeypatch.setattr(pending, "IDS_IN_A_RANGE", 10)
+    monkeypatch.setattr(id_ranges, "IDS_IN_A_RANGE", 10)
     store = Store.at(str(tmp_path))
     return store, write_manifest(store, "r00001", (manifest_row(uri, 1, "e") for uri in URIS))
 

@@ -86,6 +86,12 @@ def test_a_row_of_no_image_is_named(output: Path, masked: Row) -> None:
     assert validate(str(output)).problems == [f"{masked['uri']} in {shard} is no image of the manifest"]
 
 
+@pytest.mark.parametrize("strange", ["ab" * 32, "ab" * 8, "x" * 32, ""])
+def test_an_id_that_is_none_is_named_with_its_shard(output: Path, strange: str) -> None:
+    shard = rewrite(output, lambda rows: [rows[0] | {"image_id": strange}, *rows[1:]])
+    assert f"{shard} has an image_id that is not 32 hex characters (" in validate(str(output)).problems[0]
+
+
 def test_broken_masks_are_named_with_image_and_shard(output: Path) -> None:
     def cut_off(rows: list[Row]) -> list[Row]:
         row = next(row for row in rows if row["num_masks"])

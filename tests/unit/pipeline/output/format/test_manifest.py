@@ -69,13 +69,14 @@ def test_refreshing_merges_the_old_and_the_new_listing() -> None:
     new = [manifest_row(f"file:///{name}", 1, etag) for name, etag in (("a", "1"), ("b", "2"), ("d", "1"))]
     old.append(manifest_row("file:///neither listed nor labelled", 1, "1"))
     left = [old[0], old[-1]]
-    merged = Refreshed(old, new, left)
+    changed: list[str] = []
+    merged = Refreshed(old, new, left, changed.append)
     assert [(row.uri[-1], row.etag) for row in merged.rows()] == [
         ("a", "1"),
         ("b", "2"),
         ("c", "1"),
         ("d", "1"),
     ]
-    assert (merged.images, merged.added, merged.gone) == (4, 1, 1)
-    assert merged.changed_ids == [image_id("file:///b")]
+    assert (merged.images, merged.added, merged.changed, merged.gone) == (4, 1, 1, 1)
+    assert changed == [image_id("file:///b")]
     assert [row.uri[-1] for row in Refreshed(old, new, left).pending()] == ["a", "b", "d"]

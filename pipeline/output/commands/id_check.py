@@ -1,0 +1,95 @@
+"""Whether the ids of a dataset's rows are those of its manifest, each once.
+
+Ids are compared through files on the local disk; memory is some bits an image.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.errors import DamagedFile, SamLabelError, StoreError
+from pipeline.output.commits import Commit
+from pipeline.output.dataset import Dataset
+from pipeline.output.format.parquet import parquet_table
+from pipeline.output.id_ranges import IdRanges, RangedIds
+from pipeline.output.ids import Ids, is_among, packed_ids
+from pipeline.output.marks import Marks
+from pipeline.output.shards import read_shard
+
+
+class IdCheck:
+    """The rows of a dataset beside its manifest: give it every shard, then ask for the faults."""
+
+    def __init__(self, dataset: Dataset, ranges: IdRanges) -> None:
+        self._dataset, self._ranges = dataset, ranges
+        self._rows = ranges.of_kind("rows")
+        self._commits: list[Commit] = []
+        self._sizes: list[int] = []
+
+    def add(self, commit: Commit, ids: Ids) -> None:
+        """Takes in the ids of a shard's rows."""
+        self._rows.add(ids)
+        self._commits.append(commit)
+        self._sizes.append(ids.size)
+
+    def faults(self) -> Iterator[str]:
+        """Images with two rows, images without a row, and rows of images that the manifest lacks.
+
+        Raises: StoreError, DamagedFile, after what was found before the damage.
+        """
+        dataset, ranges = self._dataset, self._ranges
+        listed, named = ranges.of_kind("listed"), ranges.of_kind("named by duplicates")
+        listed_sizes, manifest_fault = _added(dataset.manifest(), listed)
+        named_sizes, duplicates_fault = _added(dataset.duplicates(), named)
+        twice, unlisted = Marks(self._sizes), Marks(self._sizes)
+        missing, unknown = Marks(listed_sizes), Marks(named_sizes)
+        for number in range(ranges.count):
+            rows, images, others = self._rows.of(number), listed.of(number), named.of(number)
+            sorted_rows, sorted_images = np.sort(rows["id"]), np.sort(images["id"])
+            repeated = sorted_rows[1:][sorted_rows[1:] == sorted_rows[:-1]]
+            twice.set(rows["place"][is_among(rows["id"], repeated)])
+            unlisted.set(rows["place"][~is_among(rows["id"], sorted_images)])
+            missing.set(images["place"][~is_among(images["id"], sorted_rows)])
+            unknown.set(others["place"][~is_among(others["id"], sorted_images)])
+        for shard, uri in self._marked_rows(twice):
+            yield f"{uri} has more than one row, one of them in {shard}"
+        for uri in self._marked_uris(dataset.record.manifest, missing):
+            yield f"{uri} has no row; run the same sam-label run again"
+        if manifest_fault:
+            raise manifest_fault
+        if listed.size != dataset.images:
+            yield f"the manifest has {listed.size} images, run {dataset.record.run} says {dataset.images}"
+        for uri in self._marked_uris(dataset.record.duplicates, unknown):
+            yield f"{uri} is a duplicate of an image that the manifest lacks"
+        if duplicates_fault:
+            raise duplicates_fault
+        for shard, uri in self._marked_rows(unlisted):
+            yield f"{uri} in {shard} is no image of the manifest"
+
+    def _marked_rows(self, marks: Marks) -> Iterator[tuple[str, str]]:
+        """The shard and the uri of every marked row."""
+        for commit, is_marked in zip(self._commits, marks, strict=True):
+            if is_marked.any():
+                uris = read_shard(self._dataset.store, commit, ["uri"])["uri"].filter(pa.array(is_marked))
+                yield from ((commit.shard, uri) for uri in uris.to_pylist())
+
+    def _marked_uris(self, parts: Sequence[str], marks: Marks) -> Iterator[str]:
+        """The uri of every marked row of the parts that could be read."""
+        store = self._dataset.store
+        for part, is_marked in zip(parts, marks, strict=False):
+            if is_marked.any():
+                table = parquet_table(store.read(part), store.uri(part), ["uri"])
+                yield from table["uri"].filter(pa.array(is_marked)).to_pylist()
+
+
+def _added(tables: Iterable[pa.Table], ids: RangedIds) -> tuple[list[int], SamLabelError | None]:
+    """The number of rows of each part whose ids were added, and what ended the reading too early."""
+    sizes: list[int] = []
+    try:
+        for table in tables:
+            ids.add(packed_ids(table["image_id"]))
+            sizes.append(table.num_rows)
+    except (StoreError, DamagedFile) as fault:
+        return sizes, fault
+    return sizes, None

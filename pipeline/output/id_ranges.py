@@ -1,0 +1,115 @@
+"""Ids of images in files by range, so that sets of any size are compared in the memory of one range.
+
+Ids are hashes and fall evenly into ranges by their first bytes. Those of each kind (rows, listed, done) are
+dealt into files on the local disk; ranges of the same number hold the same ids of all kinds.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import SamLabelError
+from pipeline.output.ids import Ids
+
+IDS_IN_A_RANGE = 1 << 17  # 2 MB: a search among them stays in a core's cache
+MOST_RANGES = 1 << 16  # two bytes of an id: 8 billion images before a range grows
+HELD_BYTES = 1 << 20  # of a kind, before they are dealt: each time opens the file of every range
+
+_ID = [("id", "S16")]
+_PLACED = [*_ID, ("place", "<i8")]
+
+
+class RangedIds:
+    """Ids of one kind; the place of one is how many were added before it."""
+
+    def __init__(self, folder: Path, ranges: int, record: np.dtype[np.void]) -> None:
+        self.size = 0
+        self._folder, self._prefixes_in_one, self._record = folder, MOST_RANGES // ranges, record
+        self._held = bytearray()
+
+    def add(self, ids: Ids) -> None:
+        """Takes in ids, in any order. Raises: SamLabelError if the local disk is full."""
+        self._add(ids.view(np.uint8).data)
+
+    def add_one(self, image_id: str) -> None:
+        """Takes in an id of 32 hex characters. Raises: as `add`."""
+        self._add(bytes.fromhex(image_id))
+
+    def of(self, number: int) -> NDArray[np.void]:
+        """The ids of a range as fields `id` and, if they have places, `place`, in the order of adding."""
+        self._deal()
+        path = self._path(number)
+        with _full_disk_told():
+            return np.frombuffer(path.read_bytes() if path.exists() else b"", self._record)
+
+    def _add(self, packed: bytes | memoryview) -> None:
+        self._held += packed
+        self.size += len(packed) // 16
+        if len(self._held) >= HELD_BYTES:
+            self._deal()
+
+    def _deal(self) -> None:
+        if not self._held:
+            return
+        ids = np.frombuffer(self._held, "S16")
+        self._held = bytearray()
+        records = np.empty(ids.size, self._record)
+        records["id"] = ids
+        if "place" in (self._record.names or ()):
+            records["place"] = np.arange(self.size - ids.size, self.size)
+        first_bytes = ids.view(">u2").reshape(-1, 8)[:, 0].astype(int)
+        range_of = (first_bytes // self._prefixes_in_one).astype(np.uint16)
+        order = np.argsort(range_of, kind="stable")
+        numbers, starts = np.unique(range_of[order], return_index=True)
+        for number, of_one in zip(numbers.tolist(), np.split(records[order], starts[1:]), strict=True):
+            with _full_disk_told(), self._path(number).open("ab") as file:
+                file.write(of_one.tobytes())
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:05d}"
+
+
+@dataclass(frozen=True)
+class IdRanges:
+    """Where ids of several kinds meet; a range has a number below `count`."""
+
+    folder: Path
+    count: int
+
+    def of_kind(self, kind: str, has_places: bool = True) -> RangedIds:
+        """Room for ids of a new kind: 24 bytes of disk each, 16 without places."""
+        folder = self.folder / kind
+        with _full_disk_told():
+            folder.mkdir()
+        return RangedIds(folder, self.count, np.dtype(_PLACED if has_places else _ID))
+
+
+@contextmanager
+def id_ranges(images: int) -> Iterator[IdRanges]:
+    """Ranges for about so many ids of a kind, until the end of the block.
+
+    Raises: SamLabelError if there is no room on the local disk.
+    """
+    count = 1
+    while count < MOST_RANGES and count * IDS_IN_A_RANGE < images:
+        count *= 2
+    with _full_disk_told():
+        folder = tempfile.TemporaryDirectory(prefix="sam-label-")
+    with folder:
+        yield IdRanges(Path(folder.name), count)
+
+
+@contextmanager
+def _full_disk_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise SamLabelError(
+            f"the ids of images cannot be sorted in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to "
+            "a folder on a disk with room"
+        ) from fault

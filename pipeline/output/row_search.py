@@ -1,0 +1,67 @@
+"""Which rows of datasets are those of some images, of which there may be as many as rows.
+
+Both go through files on the local disk; memory is a bit a row.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.output.dataset import Dataset
+from pipeline.output.id_ranges import IdRanges, RangedIds, id_ranges
+from pipeline.output.ids import is_among, packed_ids
+from pipeline.output.marks import Marks
+
+
+@dataclass(frozen=True)
+class RowSearch:
+    """A search among the rows of the datasets' shards."""
+
+    datasets: Sequence[Dataset]
+    images: RangedIds  # those that are looked for; add them here
+    ranges: IdRanges
+
+    def found(self, once: bool = False) -> Marks:
+        """The rows of the images, shard by shard of each dataset in turn; only the first of each with `once`.
+
+        No shard is read if no image is looked for. Raises: as `Dataset.tables`.
+        """
+        marks = Marks([commit.rows for dataset in self.datasets for commit in dataset.commits])
+        if not self.images.size:
+            return marks
+        rows = self.ranges.of_kind("rows")
+        for dataset in self.datasets:
+            for ids in dataset.done_ids():
+                rows.add(ids)
+        for number in range(self.ranges.count):
+            some = rows.of(number)
+            some = some[is_among(some["id"], np.sort(self.images.of(number)["id"]))]
+            if once:
+                some = some[np.unique(some["id"], return_index=True)[1]]
+            marks.set(some["place"])
+        return marks
+
+
+@contextmanager
+def row_search(datasets: Sequence[Dataset]) -> Iterator[RowSearch]:
+    """A search until the end of the block. Raises: SamLabelError if the local disk is full."""
+    with id_ranges(sum(dataset.rows for dataset in datasets)) as ranges:
+        yield RowSearch(datasets, ranges.of_kind("images", has_places=False), ranges)
+
+
+def rows_left(output: Dataset, datasets: Sequence[Dataset]) -> Iterator[tuple[int, pa.Table]]:
+    """Rows of the datasets for the images that have none in the output yet, with the number of their shard.
+
+    An image that several shards hold has the row of the first. Raises: as `Dataset.tables`.
+    """
+    with row_search(datasets) as search:
+        for images in output.pending():
+            search.images.add(packed_ids(images["image_id"]))
+        is_left = search.found(once=True)
+    shards = ((dataset, commit) for dataset in datasets for commit in dataset.commits)
+    for number, ((dataset, commit), chosen) in enumerate(zip(shards, is_left, strict=True)):
+        if chosen.any():
+            yield number, dataset.rows_of(commit).filter(pa.array(chosen))

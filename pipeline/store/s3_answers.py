@@ -8,7 +8,7 @@ from botocore.utils import parse_timestamp
 
 
 def session(**options: Any) -> AioSession:
-    """A session whose clients read a page of a listing in 30 ms; with botocore's reading of times it is 170."""
+    """A session whose clients read a page of a listing in 30 ms; with botocore's times it takes 170."""
     session = AioSession(**options)
     # botocore's documented way to another reader of times
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)

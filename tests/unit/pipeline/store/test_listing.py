@@ -1,16 +1,20 @@
 """A long listing, its folders side by side, against the oracle: one page after the other."""
 
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import Reason
+from pipeline.errors import Reason, SamLabelError
+from pipeline.store import ahead
 from pipeline.store.ahead import AT_A_TIME
-from pipeline.store.faults import PermanentFault
+from pipeline.store.faults import TRIES, PermanentFault
 from pipeline.store.listing import FIRST_PAGES, MOST_TOUCHED, Page, listed_pages
 from pipeline.store.objects import Entry
 
@@ -79,8 +83,15 @@ def threads_end() -> Iterator[None]:
     assert not listing_threads()
 
 
+# short words in few folders, so that these are shared, and some names with slashes where none belong
+PATHS = st.lists(st.sampled_from(["a", "a-", "b", ".c", "\ue000", "\U0001f600", ""]), min_size=1, max_size=4)
+NAMES = st.builds(
+    lambda parts, end: "/".join(parts) + end, PATHS, st.sampled_from(["1", "2", "/", "/3", "/4"])
+)
+
+
 @given(
-    st.lists(st.text(st.sampled_from("ab/./-\u00e9\ue000\U0001f600"), min_size=1, max_size=6), max_size=40),
+    st.lists(NAMES, min_size=10, max_size=100, unique=True),
     st.sampled_from(["", "a/", "a", "b/a/"]),
     st.booleans(),
     st.integers(1, 4),
@@ -90,7 +101,9 @@ def test_any_tree_is_listed_as_in_one_stream(names: list[str], below: str, hidde
     assert bucket.listed(below, hidden) == in_one_stream(bucket, below, hidden)
 
 
-def test_folders_among_names_that_sort_around_them() -> None:
+@pytest.mark.parametrize("kept_bytes", [1, ahead.KEPT_BYTES], ids=["on disk", "in memory"])
+def test_folders_among_names_that_sort_around_them(kept_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "KEPT_BYTES", kept_bytes)
     names = folders_of({"a": 20, "a/b": 20, "a-b": 20, "photos": 20})
     bucket = Bucket([*names, "a.jpg", "a-", "photos", "photos/", "a/b.jpg", "b"], page=10)
     assert bucket.listed() == in_one_stream(bucket)
@@ -174,6 +187,28 @@ def test_a_fault_of_one_folder_comes_in_its_turn() -> None:
     with pytest.raises(PermanentFault, match="no c"):
         next(pages)
     assert list(pages) == [], "once"
+
+
+def test_each_request_is_tried_again() -> None:
+    bucket = Bucket(folders_of({"a": 10, "b": 10, "c": 10}), page=4)
+    failed = set()
+
+    def fail_once(below: str, by_folder: bool) -> None:
+        if (below, by_folder) not in failed:
+            failed.add((below, by_folder))
+            raise OSError("busy")
+
+    bucket.before = fail_once
+    with stamina.set_testing(True, attempts=TRIES):  # without the waits
+        assert [entry.name for entry in bucket.listed()] == bucket.names
+    assert ("c/", False) in failed
+
+
+def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "KEPT_BYTES", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(SamLabelError, match=r"the listing cannot be kept in .*; set TMPDIR"):
+        Bucket(folders_of({"a": 10, "b": 10, "c": 10})).listed()
 
 
 def test_a_listing_that_is_abandoned_asks_for_no_more() -> None:

@@ -35,7 +35,7 @@ from pipeline.inputs.pattern import is_pattern
 from pipeline.inputs.same_bytes import SameBytes
 from pipeline.inputs.selection import Selection
 from pipeline.inputs.skipped import Skipped, Why
-from pipeline.inputs.verdict import needs_a_look, starts_as_image, why_left_out
+from pipeline.inputs.verdict import starts_as_image, why_left_out
 from pipeline.output.format.duplicates import Duplicate
 from pipeline.output.format.manifest import ManifestRow, sorted_rows
 from pipeline.store.objects import Entry
@@ -193,9 +193,7 @@ class Source:
         )
         with ThreadPoolExecutor(PEEKS_AT_ONCE) as threads:
             for page in self.files.pages(self.options.follow_links, self.sees_hidden):
-                # a thread's turn takes longer than what a name says
-                verdicts = (threads.map if any(map(needs_a_look, page)) else map)(verdict, page)
-                for entry, why in zip(page, verdicts, strict=True):
+                for entry, why in zip(page, threads.map(verdict, page), strict=True):
                     if why is None:
                         yield entry
                     else:

@@ -43,11 +43,6 @@ def why_left_out(
     return None if starts_as_image(store, entry) else Why.OTHER_FILE
 
 
-def needs_a_look(file: Entry) -> bool:
-    """Whether a file's name does not say what it is, so that its first bytes have to."""
-    return not says_image(file.name) and not says_other(file.name)
-
-
 def starts_as_image(store: Store, file: Entry) -> bool:
     if file.size == 0 and file.etag:
         return False

@@ -7,7 +7,7 @@ AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with a key, a SAS
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,12 +19,13 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.identity import DefaultAzureCredential
-from azure.storage.blob import BlobServiceClient, ContentSettings
+from azure.storage.blob import BlobPrefix, BlobServiceClient, ContentSettings
 
 from pipeline.errors import Reason, UsageError
-from pipeline.store.faults import PermanentFault, fault_of_status, tried
+from pipeline.store.faults import PermanentFault, fault_of_status
 from pipeline.store.hosts import refuse_link_local
-from pipeline.store.objects import Entry, Got, Wanted, listed_pages
+from pipeline.store.listing import Page, listed_pages
+from pipeline.store.objects import Entry, Got, Wanted
 from pipeline.store.settings import Access
 
 PAGE = 1000
@@ -44,9 +45,8 @@ class AzureObjects:
     def pages(
         self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None
     ) -> Iterator[list[Entry]]:
-        below = self._prefix + (wanted.beginning if wanted else f"{prefix}/" if prefix else "")
-        what = f"list az://{self._name}/{below}"
-        yield from listed_pages(lambda token: tried(partial(self._page, below, token), what), hidden)
+        below = wanted.beginning if wanted else f"{prefix}/" if prefix else ""
+        yield from listed_pages(self._page, f"az://{self._name}/{self._prefix}", below, hidden)
 
     def info(self, name: str) -> Entry | None:
         with _faults():
@@ -99,18 +99,22 @@ class AzureObjects:
     def _blob(self, name: str) -> Any:
         return self._container.get_blob_client(self._prefix + name)
 
-    def _page(self, below: str, token: str | None) -> tuple[list[Entry], str | None]:
+    def _page(self, below: str, token: str | None, by_folder: bool) -> Page:
+        what = {"name_starts_with": self._prefix + below, "include": ["metadata"], "results_per_page": PAGE}
+        root = len(self._prefix)
         with _faults():
-            listing = self._container.list_blobs(
-                name_starts_with=below, include=["metadata"], results_per_page=PAGE
+            listing = (
+                self._container.walk_blobs(**what, delimiter="/")
+                if by_folder
+                else self._container.list_blobs(**what)
             ).by_page(token)
-            blobs = next(listing, ())
-            entries = [
-                Entry(blob.name[len(self._prefix) :], blob.size, blob.etag.strip('"'))
-                for blob in blobs
-                if not _is_folder(blob)
-            ]
-            return entries, listing.continuation_token
+            entries, folders = [], []
+            for blob in next(listing, ()):
+                if isinstance(blob, BlobPrefix):
+                    folders.append(blob.name[root:])
+                elif not _is_folder(blob):
+                    entries.append(Entry(blob.name[root:], blob.size, blob.etag.strip('"')))
+            return Page(entries, listing.continuation_token, folders)
 
 
 @cache

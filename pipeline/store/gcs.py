@@ -8,7 +8,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,9 +21,10 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from requests.adapters import HTTPAdapter
 
 from pipeline.errors import Reason, UsageError
-from pipeline.store.faults import PermanentFault, fault_of_status, tried
+from pipeline.store.faults import PermanentFault, fault_of_status
 from pipeline.store.hosts import refuse_link_local
-from pipeline.store.objects import Entry, Got, Wanted, listed_pages
+from pipeline.store.listing import Page, listed_pages
+from pipeline.store.objects import Entry, Got, Wanted
 from pipeline.store.settings import Access
 
 PAGE = 1000
@@ -45,9 +46,8 @@ class GcsObjects:
     def pages(
         self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None
     ) -> Iterator[list[Entry]]:
-        below = self._prefix + (wanted.beginning if wanted else f"{prefix}/" if prefix else "")
-        what = f"list gs://{self._name}/{below}"
-        yield from listed_pages(lambda token: tried(partial(self._page, below, token), what), hidden)
+        below = wanted.beginning if wanted else f"{prefix}/" if prefix else ""
+        yield from listed_pages(self._page, f"gs://{self._name}/{self._prefix}", below, hidden)
 
     def info(self, name: str) -> Entry | None:
         with _faults():
@@ -114,11 +114,18 @@ class GcsObjects:
     def _put(self, name: str, data: bytes, **condition: int) -> None:
         self._blob(name).upload_from_string(data, content_type=_PLAIN, **condition, **_ONCE)
 
-    def _page(self, below: str, token: str | None) -> tuple[list[Entry], str | None]:
+    def _page(self, below: str, token: str | None, by_folder: bool) -> Page:
         with _faults():
-            listing = self._bucket.list_blobs(prefix=below, page_size=PAGE, page_token=token, **_ONCE)
+            listing = self._bucket.list_blobs(
+                prefix=self._prefix + below,
+                page_size=PAGE,
+                page_token=token,
+                delimiter="/" if by_folder else None,
+                **_ONCE,
+            )
             entries = [self._entry(blob) for blob in next(listing.pages, ())]
-            return entries, listing.next_page_token
+            folders = [folder[len(self._prefix) :] for folder in listing.prefixes]
+            return Page(entries, listing.next_page_token, folders)
 
     def _entry(self, blob: Any) -> Entry:
         return Entry(blob.name[len(self._prefix) :], blob.size or 0, str(blob.generation))

@@ -1,6 +1,6 @@
 """What every kind of store offers: whole objects by name, listed in pages, created once or replaced whole."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,26 +44,6 @@ class Wanted(Protocol):
 
     def may_be_below(self, folder: str) -> bool:
         """Whether a name below the folder is asked for."""
-
-
-def listed_pages(
-    page_after: Callable[[str | None], tuple[list[Entry], str | None]], hidden: bool
-) -> Iterator[list[Entry]]:
-    """The pages of a listing: `page_after` gives the one of a token, None at first, and the next token.
-
-    The token after the last page is None or empty. Folder markers are left out, and without `hidden` what
-    `is_hidden`.
-    """
-    token: str | None = None
-    while True:
-        page, token = page_after(token)
-        yield [
-            entry
-            for entry in page
-            if entry.name and not is_folder_marker(entry) and (hidden or not is_hidden(entry.name))
-        ]
-        if not token:
-            return
 
 
 class NoPutIfAbsent(Exception):

@@ -6,7 +6,7 @@ whole prefix into memory.
 
 import os
 from collections.abc import Iterable, Iterator
-from functools import cache, partial
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,9 +17,11 @@ from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
 from pipeline.errors import UsageError
-from pipeline.store.faults import ShortBody, response_code, tried
+from pipeline.store.faults import ShortBody, response_code
 from pipeline.store.hosts import refuse_link_local
-from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Wanted, listed_pages
+from pipeline.store.listing import Page, listed_pages
+from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Wanted
+from pipeline.store.s3_answers import session
 from pipeline.store.s3_upload import upload
 from pipeline.store.settings import Access
 from pipeline.store.uri import redacted
@@ -45,9 +47,8 @@ class S3Objects:
     def pages(
         self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None
     ) -> Iterator[list[Entry]]:
-        below = self._prefix + (wanted.beginning if wanted else f"{prefix}/" if prefix else "")
-        what = f"list s3://{self._bucket}/{below}"
-        yield from listed_pages(lambda token: tried(partial(self._page, below, token), what), hidden)
+        below = wanted.beginning if wanted else f"{prefix}/" if prefix else ""
+        yield from listed_pages(self._page, f"s3://{self._bucket}/{self._prefix}", below, hidden)
 
     def info(self, name: str) -> Entry | None:
         try:
@@ -87,14 +88,21 @@ class S3Objects:
     def delete(self, name: str) -> None:
         self._s3.call_s3("delete_object", Bucket=self._bucket, Key=self._prefix + name)
 
-    def _page(self, below: str, token: str | None) -> tuple[list[Entry], str | None]:
+    def _page(self, below: str, token: str | None, by_folder: bool) -> Page:
         more = {"ContinuationToken": token} if token else {}
-        page = self._s3.call_s3("list_objects_v2", Bucket=self._bucket, Prefix=below, MaxKeys=PAGE, **more)
-        entries = [
-            Entry(item["Key"][len(self._prefix) :], item["Size"], item["ETag"].strip('"'))
-            for item in page.get("Contents", [])
-        ]
-        return entries, page["NextContinuationToken"] if page.get("IsTruncated") else None
+        more |= {"Delimiter": "/"} if by_folder else {}
+        page = self._s3.call_s3(
+            "list_objects_v2", Bucket=self._bucket, Prefix=self._prefix + below, MaxKeys=PAGE, **more
+        )
+        root = len(self._prefix)
+        return Page(
+            [
+                Entry(item["Key"][root:], item["Size"], item["ETag"].strip('"'))
+                for item in page.get("Contents", [])
+            ],
+            page["NextContinuationToken"] if page.get("IsTruncated") else None,
+            [item["Prefix"][root:] for item in page.get("CommonPrefixes", [])],
+        )
 
     def _put(self, name: str, data: bytes, **condition: str) -> None:
         # One request, so that an object is whole or not there; S3 takes up to 5 GB, a shard has a fiftieth.
@@ -140,6 +148,7 @@ def client(access: Access) -> Any:
         **_unless_none(**given),
     )
     client.retries = 1
+    client.session = session(**client.kwargs)  # else s3fs makes its own when it connects
     # botocore takes the endpoint from the environment, from ~/.aws/config or from fsspec's configuration
     try:
         endpoint = client.s3.meta.endpoint_url

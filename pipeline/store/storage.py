@@ -76,9 +76,10 @@ class Store:
     ) -> Iterator[list[Entry]]:
         """The objects below the folder `prefix`, at most 1,000 a page; none if there is no such folder.
 
-        In the byte order of their names on a disk and on S3. A page is fetched when it is asked for. Without
-        `hidden`, objects whose name or folder starts with a dot are left out. `follow_links` is for disks
-        (pipeline/store/tree.py). Names that are not `wanted` may be left out.
+        In the byte order of their names on a disk and on S3. A page is fetched when it is asked for, but
+        those of a long listing before (pipeline/store/listing.py). Without `hidden`, objects whose name or
+        folder starts with a dot are left out. `follow_links` is for disks (pipeline/store/tree.py). Names
+        that are not `wanted` may be left out.
         """
         try:
             yield from filter(None, self._objects.pages(prefix, hidden, follow_links, wanted))

@@ -3,11 +3,13 @@
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from pipeline.errors import Reason, StoreError
 from pipeline.store import azure_blobs, gcs, s3
+from pipeline.store.objects import Entry, is_hidden
 from pipeline.store.storage import Store
 
 NAMES = [
@@ -125,3 +127,41 @@ def test_a_range_beyond_the_end_says_that_the_object_has_changed(any_store: str)
     with pytest.raises(StoreError) as caught:
         store.read_range("x", 100, 200)
     assert caught.value.reason is Reason.SOURCE_CHANGED
+
+
+def test_folders_side_by_side_give_what_one_stream_gives(
+    any_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in (s3, gcs, azure_blobs):
+        monkeypatch.setattr(kind, "PAGE", 4)
+    store = Store.at(f"{any_store}/in a+b%")
+    folders = ["a", "a-b", "a b%25", "a/deep/er", "é", ".hidden", "z?x=1&y", "\U0001f600"]
+    names = [f"{folder}/{number}.jpg" for folder in folders for number in range(9)]
+    names += ["a.jpg", "a-", "a/a.jpg", "zz"]
+    with ThreadPoolExecutor(8) as writers:
+        list(writers.map(lambda name: store.publish(name, name.encode()), names))
+    expected = in_one_stream(store)
+    assert len(expected) == len(names)
+    pages = list(store.list())
+    assert any(len(page) == 1 for page in pages[:-1]), "a page ends with its folder"
+    is_in_order = expected == sorted(expected, key=name_in_bytes)  # SeaweedFS has "a/b" before "a b"
+    for hidden in (True, False):
+        listed = [entry for page in store.list(hidden=hidden) for entry in page]
+        taken = [entry for entry in expected if hidden or not is_hidden(entry.name)]
+        assert sorted(listed, key=name_in_bytes) == sorted(taken, key=name_in_bytes)
+        assert listed == taken or not is_in_order
+
+
+def in_one_stream(store: Store) -> list[Entry]:
+    """The oracle: page after page."""
+    objects: Any = store._objects
+    page = objects._page("", None, by_folder=False)
+    entries = list(page.entries)
+    while page.token:
+        page = objects._page("", page.token, by_folder=False)
+        entries += page.entries
+    return entries
+
+
+def name_in_bytes(entry: Entry) -> bytes:
+    return entry.name.encode()

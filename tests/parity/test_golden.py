@@ -5,8 +5,8 @@ either way.
 
 A mask that NMS drops has been dropped by one that it keeps. So the points that the recorded masks came from
 give the same masks alone as among all points. Of the other points, which must add none, one in
-EVERY_NTH_POINT is prompted with; `make parity` takes them all. The recorded run with crops, and one photo
-with the default grid, always have all of theirs.
+EVERY_NTH_POINT is prompted with; `make parity` takes them all. The recorded run with crops always has all of
+its points.
 """
 
 import gzip
@@ -37,7 +37,6 @@ from sam_core.weights.registry import load_sam
 GOLDEN = Path(__file__).parent / "golden"
 PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
 EVERY_NTH_POINT = int(os.environ.get("EVERY_NTH_POINT", "7"))  # prime to the 32 of a row
-WHOLE = "coins.jpg"
 
 Records = list[dict[str, Any]]
 
@@ -105,7 +104,7 @@ def compared(sam: Sam, decoder: MakeDecoder) -> Compared:
     for path in sorted(GOLDEN.glob("*.json.gz")):
         golden = json.loads(gzip.decompress(path.read_bytes()))
         options = {**golden["options"], "output_mode": "coco_rle", "decoder": decoder}
-        if not golden["options"] and golden["image"] != WHOLE:
+        if not golden["options"]:
             options |= {"points_per_side": None, "point_grids": [points_of(golden["masks"])]}
         records = SamAutomaticMaskGenerator(sam, **options).generate(photo(golden["image"]))
         ours += len(records)

@@ -58,40 +58,8 @@ def usage(assembly: str, capability: int) -> dict[str, int]:
     return {"registers": int(registers[1]) if registers else 0, "spills": int(spills[1]) if spills else 0}
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """Of a process that compiles, with an empty cache."""
-    return {
-        **os.environ,
-        "TRITON_INTERPRET": "0",
-        "TRITON_CACHE_DIR": str(tmp_path / "cache"),
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT)]),
-    }
-
-
-def answer(code: str, environment: dict[str, str]) -> Any:
-    """What the code prints last, from a process of its own."""
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def test_every_kernel_compiles_for_an_h100(environment: dict[str, str]) -> None:
-    code = "import json, test_triton_compile as test; "
-    code += "print(json.dumps(test.compiled(90, test.ONE_EACH, False)))"
-    kernels = answer(code, environment)
-    files = [path.read_text() for room in ROOMS for path in room.glob("*.py")]
-    launched = {name for file in files for name in LAUNCHED.findall(file)}
-    assert {kernel["kernel"] for kernel in kernels} == launched
-    assert len(launched) > 20
-    assert all(kernel["shared"] <= MOST_SHARED for kernel in kernels)
-    # half a kilobyte of positions1 and of the looks fits the first cache
-    assert all(kernel["spills"] <= 512 for kernel in kernels)
-
-
-def filled(cache: str) -> dict[str, Any]:
-    """What is done with an empty cache, twice, and what is left to do for a process that comes after it."""
+def filled_and_compiled(cache: str) -> dict[str, Any]:
+    """What is done with an empty cache, twice, what that leaves to do, and what all kernels take."""
     from sam_core.decoding.triton.rehearsal import Rehearsal, rehearse
     from sam_core.decoding.triton.side_by_side import Kernels, compile_side_by_side
 
@@ -104,7 +72,44 @@ def filled(cache: str) -> dict[str, Any]:
         "before": before,
         "after": sorted(map(str, Path(cache).iterdir())),
         "asked_for": asked_for,
+        "compiled": compiled(90, ONE_EACH, all_variants=False),
     }
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The answer of a process of its own, with a cache of its own."""
+    cache = tmp_path_factory.mktemp("cache")
+    environment = {
+        **os.environ,
+        "TRITON_INTERPRET": "0",
+        "TRITON_CACHE_DIR": str(cache),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT)]),
+    }
+    code = "import json, test_triton_compile as test; "
+    code += f"print(json.dumps(test.filled_and_compiled({str(cache)!r})))"
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+def test_every_kernel_compiles_for_an_h100(done: Any) -> None:
+    files = [path.read_text() for room in ROOMS for path in room.glob("*.py")]
+    launched = {name for file in files for name in LAUNCHED.findall(file)}
+    assert {kernel["kernel"] for kernel in done["compiled"]} == launched
+    assert len(launched) > 20
+    assert all(kernel["shared"] <= MOST_SHARED for kernel in done["compiled"])
+    # half a kilobyte of positions1 and of the looks fits the first cache
+    assert all(kernel["spills"] <= 512 for kernel in done["compiled"])
+
+
+def test_a_cache_is_filled_once(done: Any) -> None:
+    assert done["filled"] == [True, False]
+    assert len(done["before"]) > len(done["asked_for"]) > 5
+    assert done["after"] == done["before"], "nothing was left to compile"
 
 
 def test_processes_share_the_kernels() -> None:
@@ -119,15 +124,6 @@ def test_processes_share_the_kernels() -> None:
             rehearsal.start(kernel, (1,), number, BLOCK=4)
     assert sorted(number for numbers in shared for number in numbers) == [1, 2.5, 5, 16]
     assert max(map(len, shared)) == 2
-
-
-def test_a_cache_is_filled_once(environment: dict[str, str]) -> None:
-    code = "import json, test_triton_compile as test; "
-    code += f"print(json.dumps(test.filled({environment['TRITON_CACHE_DIR']!r})))"
-    done = answer(code, environment)
-    assert done["filled"] == [True, False]
-    assert len(done["before"]) > len(done["asked_for"]) > 5
-    assert done["after"] == done["before"], "nothing was left to compile"
 
 
 def main() -> None:

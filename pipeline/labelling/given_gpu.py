@@ -7,7 +7,8 @@ from pipeline.errors import SamLabelError
 
 # What labelling takes beside the weights, with batches of prompts halved as far as they can be.
 WORKING_BYTES = 3 << 30
-OTHERWISE = "or label with --device cpu"
+_MAKE_ROOM = "others hold the rest; end them, or leave the GPU out with CUDA_VISIBLE_DEVICES"
+_OTHERWISE = "or label with --device cpu"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class GivenGpu:
         if torch.version.cuda is None:
             raise SamLabelError(
                 f"{build} is built for CPUs, and the labeler was given a GPU; install torch's build for CUDA "
-                f"there, {OTHERWISE}"
+                f"there, {_OTHERWISE}"
             )
         try:
             torch.zeros(1, device="cuda").add_(1).item()
@@ -35,9 +36,13 @@ class GivenGpu:
             return cls(torch.cuda.get_device_name(), total_bytes, free_bytes)
         except RuntimeError as fault:  # a driver that is missing or too old, a card that the build leaves out
             why = str(fault).partition("\n")[0].rstrip(".")
+            if "out of memory" in why:
+                raise SamLabelError(
+                    f"the GPU on {os.uname().nodename} has no memory left for a labeler: {_MAKE_ROOM}"
+                ) from fault
             raise SamLabelError(
                 f"{build}, for CUDA {torch.version.cuda}, cannot use the GPU: {why}; look at nvidia-smi, "
-                f"install a driver as new as that CUDA, {OTHERWISE}"
+                f"install a driver as new as that CUDA, {_OTHERWISE}"
             ) from fault
 
     def refuse_what_does_not_fit(self, model_type: str, weights_bytes: int) -> None:
@@ -45,11 +50,10 @@ class GivenGpu:
         needed = weights_bytes + WORKING_BYTES
         takes = f"{model_type} takes {_gb(needed)} of a GPU, and the {self.name} on {os.uname().nodename}"
         if self.total_bytes < needed:
-            raise SamLabelError(f"{takes} has {_gb(self.total_bytes)}; take a smaller model, {OTHERWISE}")
+            raise SamLabelError(f"{takes} has {_gb(self.total_bytes)}; take a smaller model, {_OTHERWISE}")
         if self.free_bytes < needed:
             raise SamLabelError(
-                f"{takes} has {_gb(self.free_bytes)} free of {_gb(self.total_bytes)}: others hold the rest; "
-                "end them, or leave the GPU out with CUDA_VISIBLE_DEVICES"
+                f"{takes} has {_gb(self.free_bytes)} free of {_gb(self.total_bytes)}: {_MAKE_ROOM}"
             )
 
 

@@ -51,6 +51,7 @@ class MaskStream:
                 try:
                     with self.clock.timed(Stage.LABEL, 0):
                         masks = next(stream, None)
+                # any error is of an image that was taken, but for what `images` raised
                 except Exception as fault:
                     if taking.has_failed:
                         raise

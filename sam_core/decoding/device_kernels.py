@@ -66,10 +66,10 @@ def compile_kernels(sam: Sam, model_type: str, options: MaskOptions) -> None:
         return
     began = time.monotonic()
     try:
-        from sam_core.decoding.triton.side_by_side import Kernels, compile_side_by_side
+        from sam_core.decoding.triton.side_by_side import KernelSet, compile_side_by_side
 
         major, minor = torch.cuda.get_device_capability(sam.device)
-        kernels = Kernels(model_type, options.precision, 10 * major + minor)
+        kernels = KernelSet(model_type, options.precision, 10 * major + minor)
         if compile_side_by_side(kernels, len(os.sched_getaffinity(0))):
             log.info("the GPU's kernels were compiled in %.0f s", time.monotonic() - began)
     except Exception as fault:  # noqa: BLE001  # a cache that cannot be written, a Triton that nobody has tried

@@ -26,7 +26,7 @@ ROOMS = (Path(__file__).parent, Path(__file__).parents[2] / "model" / "triton")
 
 
 @dataclass(frozen=True)
-class Kernels:
+class KernelSet:
     """Which kernels: of a model, in a precision, for GPUs of a capability (90 for 9.0)."""
 
     model_type: str
@@ -42,7 +42,7 @@ class Kernels:
         return f"sam-label-{digest.hexdigest()[:32]}"
 
 
-def compile_side_by_side(kernels: Kernels, processes: int, cache: Path | None = None) -> bool:
+def compile_side_by_side(kernels: KernelSet, processes: int, cache: Path | None = None) -> bool:
     """Fills Triton's cache with the kernels; False if another process, or an earlier one, has done so.
 
     Waits for another process that is at it. Raises: OSError if the cache cannot be written.
@@ -66,7 +66,7 @@ def triton_cache() -> Path:
         return Path(os.environ.get("TRITON_CACHE_DIR") or Path.home() / ".triton" / "cache")
 
 
-def _compile(kernels: Kernels, processes: int, folder: Path) -> None:
+def _compile(kernels: KernelSet, processes: int, folder: Path) -> None:
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -79,7 +79,7 @@ def _compile(kernels: Kernels, processes: int, folder: Path) -> None:
     try:
         for share in range(processes):
             started.append(
-                subprocess.Popen(  # noqa: S603
+                subprocess.Popen(  # noqa: S603  # our own module, no shell
                     [*command, str(share), str(processes)],
                     env=environment,
                     stdin=subprocess.DEVNULL,

@@ -50,3 +50,13 @@ def test_a_driver_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
         match=r"cannot use the GPU: The NVIDIA driver .* too old \(found version 11040\); look",
     ):
         GivenGpu.here()
+
+
+def test_a_card_without_room_for_a_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be")
+
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch, "zeros", full)
+    with pytest.raises(SamLabelError, match=r"has no memory left for a labeler: others hold the rest"):
+        GivenGpu.here()

@@ -20,7 +20,7 @@ import torch
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.image_side import ImageSide, crop_side
 from sam_core.decoding.low_res_mask import low_res_mask, mask_runs
-from sam_core.decoding.precision import product_dtype
+from sam_core.decoding.precision import product_dtype, refuse_not_finite
 from sam_core.decoding.prompt_side import DecodedPrompts, decoded_prompts
 from sam_core.decoding.scored_masks import Measures, ScoredMasks, candidates_of, passing, scored_masks
 from sam_core.decoding.upscaling import low_res_logits, mask_weights, shown_positions
@@ -59,6 +59,7 @@ class DeviceDecoder:
             batches = self._batches(group_N2, partial(self._scored, group_index=start))
             # the only wait of a group
             measures_N8 = torch.cat([batch.measures_N8 for batch in batches]).cpu().numpy()
+            refuse_not_finite(np.isfinite(measures_N8[:, 0]).all(), self._options)
             ends = np.cumsum([len(batch.measures_N8) for batch in batches])
             for batch, batch_N8 in zip(batches, np.split(measures_N8, ends[:-1]), strict=True):
                 kept = passing(batch_N8, self._options)
@@ -136,7 +137,7 @@ class DeviceDecoder:
         predicted_iou_BM, logits_BMLM = self._drawn_as_a_batch(coords_B2)
         points = torch.arange(first_index, first_index + len(coords_B2), device=self._device)
         return scored_masks(
-            logits_BMLM.flatten(0, 1) - self._sam.mask_threshold,
+            logits_BMLM.flatten(0, 1).float() - self._sam.mask_threshold,
             predicted_iou_BM.flatten(),
             points.repeat_interleave(predicted_iou_BM.shape[1]),
             self._resize,

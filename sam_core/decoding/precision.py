@@ -1,14 +1,18 @@
 """The type of the large matrix products: the one lossy choice, and the one place where it is made.
 
 `float16` and `bfloat16` are for the image encoder and the upscaling of masks, nearly all of a GPU's work.
-Always float32 are the tokens' half of the decoder with the predicted IoU (bfloat16 has steps of 0.004 below
-1, which blurs the threshold and makes NMS tie), the statistics of every LayerNorm, resizing and counts. The
-option is part of a dataset's identity: no dataset holds rows of two precisions.
+Always float32 are the tokens of the decoder with the predicted IoU (bfloat16 has steps of 0.004 below 1, which
+blurs the threshold and makes NMS tie), the statistics of every LayerNorm, resizing and counts. Where a GPU's
+kernels draw (triton/fused_decoder.py), float16 is also for the attention between tokens and image, and
+predicted IoU errs by less than 0.001. The option is part of a dataset's identity: no dataset holds rows of two
+precisions.
 
-float16 is as fast as bfloat16 with an eighth of its error, but ends at 65504. Features that leave its
-range, or weights that are damaged, end an image with a sentence: no mask is made of numbers that are none.
+float16 is as fast as bfloat16 with an eighth of its error, but ends at 65504. Features or predicted IoUs
+that are no numbers, because they left its range or the weights are damaged, end an image with a sentence: to
+filter them would be to lose masks without a word.
 """
 
+import numpy as np
 import torch
 
 from sam_core.options import MaskOptions
@@ -17,7 +21,7 @@ PRODUCT_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16"
 
 
 class NotFinite(ArithmeticError):
-    """The image encoder's features of an image hold infinities or are no numbers."""
+    """The model's features or scores of an image hold infinities or are no numbers."""
 
 
 def product_dtype(options: MaskOptions) -> torch.dtype:
@@ -25,14 +29,12 @@ def product_dtype(options: MaskOptions) -> torch.dtype:
     return PRODUCT_DTYPES[options.precision]
 
 
-def refuse_not_finite(is_finite: torch.Tensor, options: MaskOptions) -> None:
+def refuse_not_finite(is_finite: torch.Tensor | np.bool_, options: MaskOptions) -> None:
     """Raises: NotFinite, with what to do, unless `is_finite` is true; on a GPU it waits for the value."""
     if is_finite.item():
         return
     if options.precision == "float16":
-        raise NotFinite(
-            "the image encoder leaves float16's range on this image; label with precision bfloat16"
-        )
+        raise NotFinite("the model leaves float16's range on this image; label with precision bfloat16")
     raise NotFinite(
-        "the encoder's features of this image are not finite; the weights may be damaged: fetch them anew"
+        "the model's numbers of this image are not finite; the weights may be damaged: fetch them anew"
     )

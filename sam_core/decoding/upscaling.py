@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sam_core.decoding.image_side import ImageSide
 from sam_core.decoding.image_tokens import ImageTokens
-from sam_core.decoding.precision import product_dtype
+from sam_core.decoding.precision import product_dtype, refuse_not_finite
 from sam_core.decoding.prompt_side import DecodedPrompts
 from sam_core.masks.thresholds import passes_predicted_iou
 from sam_core.model.mask_decoder import MaskDecoder
@@ -117,6 +117,7 @@ def drawn_masks(
     rows, columns = shown
     weights_BMc = mask_weights(decoder, decoded.mask_tokens_BMC)
     iou_BM = decoded.predicted_iou_BM
+    refuse_not_finite(torch.isfinite(iou_BM).all(), options)
     passes_BM = torch.from_numpy(passes_predicted_iou(iou_BM.numpy(), options))
     dtype = product_dtype(options)
     positions = shown_positions(shown)

@@ -19,6 +19,7 @@ from sam_core.decoding.native.structs import DIM, HEADS, TILE
 from sam_core.decoding.native.threads import run_in_threads
 from sam_core.decoding.native.tokens import KernelImage, TokenBuffers, token_weights
 from sam_core.decoding.native.upscaling import UpscalingPass
+from sam_core.decoding.precision import refuse_not_finite
 from sam_core.decoding.token_pass import decoded_tokens
 from sam_core.decoding.upscaling import mask_weights, shown_positions
 from sam_core.masks.candidates import Candidates
@@ -96,6 +97,7 @@ class NativeDecoder:
         image = KernelImage(decoder.transformer, self._tiles, self._weights, buffers.tokens)
         decoded = decoded_tokens(decoder, image, sparse_BTC)
         iou_BM = decoded.predicted_iou_BM.numpy()
+        refuse_not_finite(np.isfinite(iou_BM).all(), self._options)
         passes_BM = passes_predicted_iou(iou_BM, self._options)
         hyper_BMc = mask_weights(decoder, decoded.mask_tokens_BMC)
         for prompt in np.flatnonzero(passes_BM.any(axis=1)).tolist():

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from sam_core.decoding.crop_frame import CropFrame
+from sam_core.decoding.precision import refuse_not_finite
 from sam_core.decoding.triton.device_taps import DeviceTaps
 from sam_core.decoding.triton.edges import edges_of
 from sam_core.decoding.triton.measures import is_measured, measured
@@ -52,12 +53,13 @@ class CropPlace:
 
 @dataclass(frozen=True)
 class QueuedMasks:
-    """What the device has been asked for. The four answers are on the host when `ready` has come."""
+    """What the device has been asked for. The five answers are on the host when `ready` has come."""
 
     drawn: DrawnMasks
     place: CropPlace
     options: MaskOptions
     measures_N8: torch.Tensor
+    is_finite: torch.Tensor  # whether all predicted IoUs are
     count: torch.Tensor  # of the masks that stay
     kept_K8: torch.Tensor  # their measures, best first
     ends_K: torch.Tensor  # where the edges of each of them end
@@ -92,9 +94,11 @@ def finished(queued: QueuedMasks, points_N2: npt.NDArray[np.float64]) -> ImageMa
     """Waits for the answers and makes the masks that `masks_of_crop` makes.
 
     points_N2: the points behind the masks' point_index, in the frame of the crop.
+    Raises: NotFinite if a predicted IoU is no number.
     """
     if queued.ready is not None:
         queued.ready.synchronize()
+    refuse_not_finite(queued.is_finite, queued.options)
     capacity, room = len(queued.ends_K), len(queued.edges_E)
     count = int(queued.count)
     edges = int(queued.ends_K[count - 1]) if 0 < count <= capacity else 0
@@ -140,6 +144,7 @@ def _queued(
         place,
         options,
         measures_N8,
+        is_finite=_on_host(torch.isfinite(drawn.predicted_iou_N).all()),
         count=_on_host(count),
         kept_K8=_on_host(kept_K8),
         ends_K=_on_host(ends_K),

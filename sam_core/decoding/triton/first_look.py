@@ -1,8 +1,8 @@
 """The tokens' first attention to the image, which is still the same for all prompts.
 
 softmax(q k) v of N = 7 B tokens a head over P positions, in one pass with a running maximum. These scores
-are large and sharp: q k is taken in three tf32 products (one costs up to 5e-3 in predicted IoU), the weights
-times the values in float16.
+are large and sharp: q k is taken in three tf32 products in every precision (one costs up to 5e-3 in
+predicted IoU).
 
 Oracle: `image_tokens.attended`.
 """
@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 
 from sam_core.decoding.triton.head_rows import INNER_DIM
+from sam_core.decoding.triton.two_halves import product
 
 # tuned on an H100
 TILE_N, TILE, WARPS, STAGES = 64, 128, 4, 2
@@ -21,7 +22,7 @@ TILE_N, TILE, WARPS, STAGES = 64, 128, 4, 2
 def first_look_kernel(  # type: ignore[no-untyped-def]
     query_hND,  # float32, for powers of two
     key_hPD,  # float32
-    value_hPD,  # float16
+    value_hPD,
     seen_ND,  # out: float32, the heads side by side
     N,
     P: tl.constexpr,
@@ -44,7 +45,7 @@ def first_look_kernel(  # type: ignore[no-untyped-def]
         weights = tl.exp2(scores - new_most[:, None])
         shrink = tl.exp2(most - new_most)
         total = total * shrink + tl.sum(weights, 1)
-        sums = tl.dot(weights.to(tl.float16), value, sums * shrink[:, None])
+        sums = product(weights.to(value.dtype), value, sums * shrink[:, None])
         most = new_most
     out = seen_ND + n[:, None] * 128 + head * 16 + d[None, :]
     tl.store(out, sums / total[:, None], mask=(n < N)[:, None])
@@ -53,8 +54,8 @@ def first_look_kernel(  # type: ignore[no-untyped-def]
 def first_look(query_hND: torch.Tensor, key_hPD: torch.Tensor, value_hPD: torch.Tensor) -> torch.Tensor:
     """What N tokens see, float32 [N, 128] with the heads side by side.
 
-    query: float32 [8, N, 16], times SCORE_SCALE; key: float32 and value: float16 [8, P, 16], P a multiple of
-    128.
+    query: float32 [8, N, 16], times SCORE_SCALE; key: float32 [8, P, 16], P a multiple of 128; value: float16
+    or float32, likewise.
     """
     heads, N, _ = query_hND.shape
     seen_ND = query_hND.new_empty(N, INNER_DIM)

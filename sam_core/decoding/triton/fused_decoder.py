@@ -1,16 +1,18 @@
 """The decoder's transformer for a GPU: tokens among themselves in torch, all that meets the image in Triton.
 
-Image tokens are never written out: a prompt has 128 float16 factors a position and a scale (positions.py),
-and four passes over its positions make and read them: the looks of the tokens (first_look.py, look.py) and
-the image's attention to the tokens. What the tokens do among themselves is token_pass.py's, in torch's
-linear layers and in whatever torch's flags let these multiply.
+Image tokens are never written out: a prompt has 128 factors a position and a scale (positions.py), and four
+passes over its positions make and read them: the looks of the tokens (first_look.py, look.py) and the image's
+attention to the tokens. What the tokens do among themselves is token_pass.py's, in torch's linear layers and
+in whatever torch's flags let these multiply.
+
+The kernels are the same for float16 and for float32, whose products are near float32 (two_halves.py): the
+type of the side of the image and of the factors decides.
 
 Nothing here waits for the device, and memory comes from torch's allocator alone: a call can be captured in a
 CUDA graph. Oracle: `prompt_side.decoded_prompts`.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
@@ -18,11 +20,12 @@ from sam_core.decoding.token_pass import StartedTokens, tokens_decoded_from
 from sam_core.decoding.triton.first_look import first_look
 from sam_core.decoding.triton.head_rows import HEAD_DIM, HEADS, INNER_DIM, TOKENS
 from sam_core.decoding.triton.image_side_maps import FusedSide
-from sam_core.decoding.triton.look import ACCURATE, QUICK, LookTuning, look
+from sam_core.decoding.triton.look import look
 from sam_core.decoding.triton.positions import positions_after_first, positions_after_second
 from sam_core.decoding.triton.prompt_start import PromptStart
 from sam_core.decoding.triton.token_maps import TokenMaps
 from sam_core.decoding.triton.token_products import AddedValues, gram, mix, seen_values, upscaling_values
+from sam_core.decoding.triton.two_halves import is_held
 from sam_core.decoding.triton.upscaling_weights import mask_blocks
 from sam_core.decoding.upscaling import mask_weights
 from sam_core.model.sam import Sam
@@ -31,8 +34,12 @@ from sam_core.model.triton.device import INTERPRETED
 
 CHANNELS, MASKS = 2 * INNER_DIM, 3
 # A100, H100 and H200, B200: tensor cores for tf32, and a block may have the 112 KB of shared memory that the
-# largest program takes; the smaller cards of these years (8.6, 8.9, 12.0) stop at 99
-CAPABILITIES = ((8, 0), (9, 0), (10, 0), (10, 3))
+# largest program takes; the smaller cards of these years (8.6, 8.9, 12.0) stop at 99. For float32 an A100 has
+# too few registers: the looks spill 15 KB a thread. bfloat16 has no kernels.
+CAPABILITIES = {
+    torch.float16: ((8, 0), (9, 0), (10, 0), (10, 3)),
+    torch.float32: ((9, 0), (10, 0), (10, 3)),
+}
 # positions of one program of the largest tiling
 POSITIONS_MULTIPLE = 256
 
@@ -41,15 +48,16 @@ POSITIONS_MULTIPLE = 256
 class FusedPrompts:
     """The decoder's answer to B prompts of M masks, and what the upscaling kernel draws them from."""
 
-    predicted_iou_N: torch.Tensor  # float32 [B M]
-    factors_BPF: torch.Tensor  # float16 [B, P, 128]
+    predicted_iou_N: torch.Tensor  # float32 [B M]; no number where the masks cannot be drawn
     scale_BP: torch.Tensor  # float32
-    values_BFN: torch.Tensor  # float16 [B, 128, 256]: the added rows through the first convolution
-    hyper_BDK: torch.Tensor  # float16 [B, 128, 16]: upscaling_weights.mask_blocks
+    # float16 or float32
+    factors_BPF: torch.Tensor  # [B, P, 128]
+    values_BFN: torch.Tensor  # [B, 128, 256]: the added rows through the first convolution
+    hyper_BDK: torch.Tensor  # [B, 128, 16]: upscaling_weights.mask_blocks
 
 
-def serves(sam: Sam) -> bool:
-    """Whether the kernels fit the model's sizes, the type of its weights and its device."""
+def serves(sam: Sam, dtype: torch.dtype) -> bool:
+    """Whether the kernels multiply this type, and fit the model's sizes, weights and device."""
     decoder, transformer = sam.mask_decoder, sam.mask_decoder.transformer
     blocks = transformer.blocks()
     crossed = [transformer.final_attn_token_to_image]
@@ -66,38 +74,39 @@ def serves(sam: Sam) -> bool:
         and (tokens, decoder.num_multimask_outputs) == (TOKENS, MASKS)
         and rows * columns % POSITIONS_MULTIPLE == 0
         and all(weight.dtype == torch.float32 for weight in decoder.parameters())
-        and _serves_device(sam.device)
+        and _serves_device(sam.device, dtype)
     )
 
 
-def _serves_device(device: torch.device) -> bool:
+def _serves_device(device: torch.device, dtype: torch.dtype) -> bool:
     if INTERPRETED:
-        return True
+        return dtype in CAPABILITIES
     if device.type != "cuda" or torch.version.hip is not None:
         return False
-    return torch.cuda.get_device_capability(device) in CAPABILITIES
+    return torch.cuda.get_device_capability(device) in CAPABILITIES.get(dtype, ())
 
 
 class FusedDecoder:
     """The transformer of a model that `serves` says can be served."""
 
-    def __init__(self, sam: Sam, looks: Literal["accurate", "quick"]) -> None:
+    def __init__(self, sam: Sam) -> None:
         self._decoder = sam.mask_decoder
         self._maps = TokenMaps.of(sam)
-        self._tuning = ACCURATE if looks == "accurate" else QUICK
 
     @torch.inference_mode()
     def decoded(self, side: FusedSide, start: PromptStart) -> FusedPrompts:
         """The answers to prompts on the image of this side."""
-        image = _FusedImage(self._decoder.transformer, self._maps, side, start, self._tuning)
+        image = _FusedImage(self._decoder.transformer, self._maps, side, start)
         started = StartedTokens(start.encoding_BTC, start.tokens_BTC)
         answer = tokens_decoded_from(self._decoder, image, started)
+        values_BFN = upscaling_values(image.added, self._maps, side.dtype)
+        hyper_BDK = mask_blocks(mask_weights(self._decoder, answer.mask_tokens_BMC)).to(side.dtype)
+        is_held_B = side.is_held & image.is_held_B
+        for numbers in (values_BFN, hyper_BDK):
+            is_held_B &= is_held(numbers).flatten(1).all(1)
+        predicted_iou_BM = answer.predicted_iou_BM.where(is_held_B[:, None], torch.nan)
         return FusedPrompts(
-            predicted_iou_N=answer.predicted_iou_BM.flatten(),
-            factors_BPF=image.factors_BPF,
-            scale_BP=image.scale_BP,
-            values_BFN=upscaling_values(image.added, self._maps),
-            hyper_BDK=mask_blocks(mask_weights(self._decoder, answer.mask_tokens_BMC)).half(),
+            predicted_iou_BM.flatten(), image.scale_BP, image.factors_BPF, values_BFN, hyper_BDK
         )
 
 
@@ -106,6 +115,7 @@ class _FusedImage:
 
     factors_BPF: torch.Tensor
     scale_BP: torch.Tensor
+    is_held_B: torch.Tensor  # whether what the prompt has added lies within float16's range
     added: AddedValues
 
     def __init__(
@@ -114,11 +124,10 @@ class _FusedImage:
         maps: TokenMaps,
         side: FusedSide,
         start: PromptStart,
-        tuning: LookTuning,
     ) -> None:
         self._block0, self._block1 = transformer.blocks()
         self._final = transformer.final_attn_token_to_image
-        self._maps, self._side, self._start, self._tuning = maps, side, start, tuning
+        self._maps, self._side, self._start = maps, side, start
 
     def in_block0(self, queries_BTC: torch.Tensor) -> torch.Tensor:
         # the queries' projection does not depend on the image: it is in the start
@@ -131,12 +140,14 @@ class _FusedImage:
         side, maps, attention = self._side, self._maps, self._block0.cross_attn_image_to_token
         key_BTD, value_BTD = attention.k_proj(keys_BTC), attention.v_proj(values_BTC)
         added = self.added = AddedValues(value_BTD)
+        gram_BRR = gram(added, maps, side.dtype)
+        self.is_held_B = _has_held_squares(gram_BRR)
         self.factors_BPF, self.scale_BP = positions_after_first(
-            side, key_BTD, value_BTD, gram(added, maps), self._block0.norm4.eps
+            side, key_BTD, value_BTD, gram_BRR, self._block0.norm4.eps
         )
         query_BTD = self._block1.cross_attn_token_to_image.q_proj(queries_BTC)
-        mixed = mix(query_BTD, added, maps.key1)
-        sums = look(side.look1, query_BTD, mixed, self.factors_BPF, self.scale_BP, self._tuning)
+        mixed = mix(query_BTD, added, maps.key1, side.dtype)
+        sums = look(side.look1, query_BTD, mixed, self.factors_BPF, self.scale_BP)
         return _split(seen_values(sums, added, maps.value1, maps.value1_constant_D))
 
     def after_blocks(
@@ -145,14 +156,21 @@ class _FusedImage:
         side, maps, attention = self._side, self._maps, self._block1.cross_attn_image_to_token
         first, key_BTD, value_BTD = self.added, attention.k_proj(keys_BTC), attention.v_proj(values_BTC)
         added = self.added = AddedValues(first.first_BTD, value_BTD)
+        gram_BFF = gram(added, maps, side.dtype)
+        self.is_held_B = self.is_held_B & _has_held_squares(gram_BFF)
         self.factors_BPF, self.scale_BP = positions_after_second(
-            side, key_BTD, added, mix(key_BTD, first, maps.query1), gram(added, maps),
+            side, key_BTD, added, mix(key_BTD, first, maps.query1, side.dtype), gram_BFF,
             self.factors_BPF, self.scale_BP, self._block1.norm4.eps,
         )  # fmt: skip
         query_BTD = self._final.q_proj(queries_BTC)
-        mixed = mix(query_BTD, added, maps.key2)
-        sums = look(side.look2, query_BTD, mixed, self.factors_BPF, self.scale_BP, self._tuning)
+        mixed = mix(query_BTD, added, maps.key2, side.dtype)
+        sums = look(side.look2, query_BTD, mixed, self.factors_BPF, self.scale_BP)
         return _split(seen_values(sums, added, maps.value2, maps.value2_constant_D))
+
+
+def _has_held_squares(gram_BFF: torch.Tensor) -> torch.Tensor:
+    """Whether a prompt's diagonal lies within float16's range, and with it the products between its rows."""
+    return is_held(gram_BFF.diagonal(dim1=1, dim2=2)).all(1)
 
 
 def _split(values_BTD: torch.Tensor) -> torch.Tensor:

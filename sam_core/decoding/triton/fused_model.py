@@ -19,12 +19,12 @@ STARTS = 4
 
 
 class FusedModel:
-    """The decoder of a model with its weights as they are now."""
+    """The decoder of a model with its weights as they are now, for products in float16 or float32."""
 
-    def __init__(self, sam: Sam) -> None:
+    def __init__(self, sam: Sam, dtype: torch.dtype) -> None:
         self._sam = sam
-        self.maps = ImageSideMaps(sam)
-        self.decoder = FusedDecoder(sam, "accurate")
+        self.maps = ImageSideMaps(sam, dtype)
+        self.decoder = FusedDecoder(sam)
         self._starts: dict[int, OrderedDict[bytes, PromptStart]] = {}
         self._lock = threading.Lock()
         if sam.device.type == "cuda":

@@ -16,28 +16,23 @@ import torch
 
 from sam_core.decoding.image_side import ImageSide, Projection, centred, image_side
 from sam_core.decoding.triton.head_rows import HEADS, INNER_DIM
-from sam_core.decoding.triton.two_halves import in_two
+from sam_core.decoding.triton.two_halves import is_held
 from sam_core.decoding.triton.upscaling_weights import UpscalingWeights
 from sam_core.model.sam import Sam
 
 
 @dataclass(frozen=True)
 class LookSide:
-    """The image's part of image tokens that tokens attend to, float16 [P, D].
-
-    Keys are given in two: `low` is what float16 left of the first.
-    """
+    """The image's part of image tokens that tokens attend to, [P, D] of the type of the products."""
 
     key_PD: torch.Tensor
-    key_low_PD: torch.Tensor
     key_constant_PD: torch.Tensor  # less their mean over positions, which a softmax does not see
-    key_constant_low_PD: torch.Tensor
     value_PD: torch.Tensor
 
 
 @dataclass(frozen=True)
 class FusedSide:
-    """All that the kernels read of an image; float16 where nothing else is said."""
+    """All that the kernels read of an image; of the type of the products where nothing else is said."""
 
     # block 0
     key0_hPd: torch.Tensor  # float32
@@ -57,9 +52,15 @@ class FusedSide:
     look2: LookSide
     upscaling_PN: torch.Tensor  # N = (i, j, channel), pixel (i, j) of the two by two
     upscaling: UpscalingWeights
+    is_held: torch.Tensor  # whether all of it lies within float16's range, in which it is multiplied
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the products."""
+        return self.query0_PD.dtype
 
 
-# what the map gives, [P, D] each, in this order: the keys first, which float16 alone does not hold
+# what the map gives, [P, D] each, in this order
 PARTS = (
     "key0",
     "key1",
@@ -78,10 +79,10 @@ PARTS = (
 
 
 class ImageSideMaps:
-    """The map of a model, for embeddings of its own size."""
+    """The map of a model, for embeddings of its own size and products of one type."""
 
     @torch.inference_mode()
-    def __init__(self, sam: Sam) -> None:
+    def __init__(self, sam: Sam, dtype: torch.dtype) -> None:
         decoder = copy.deepcopy(sam.mask_decoder).double()
         pe_1CHW = sam.prompt_encoder.get_dense_pe().double()
         dense_1CHW = sam.prompt_encoder(None, None, None)[1].double()
@@ -97,13 +98,14 @@ class ImageSideMaps:
         self._weight_nCD = (_parts(at_units) - _parts(at_zero)).float()
         self._x_shift_P = nothing.x_shift1_P.float()
         self._x_shift_C = (at_units.x_shift1_P - at_zero.x_shift1_P).float()
-        self._key1_constant = in_two(_constant(nothing.key1))
-        self._key2_constant = in_two(_constant(nothing.key2))
-        self._query1_constant_PD = nothing.query1.constant_hdP.flatten(0, 1).T.half().contiguous()
+        self._dtype = dtype
+        self._key1_constant_PD = _constant(nothing.key1).to(dtype).contiguous()
+        self._key2_constant_PD = _constant(nothing.key2).to(dtype).contiguous()
+        self._query1_constant_PD = nothing.query1.constant_hdP.flatten(0, 1).T.to(dtype).contiguous()
         block0, _ = sam.mask_decoder.transformer.blocks()
         self._before_norm_C = dense_1CHW[0, :, 0, 0].float() + block0.cross_attn_image_to_token.out_proj.bias
         self._gain_C = block0.norm4.weight
-        self._upscaling = UpscalingWeights.of(sam.mask_decoder)
+        self._upscaling = UpscalingWeights.of(sam.mask_decoder, dtype)
 
     @torch.inference_mode()
     def of(self, features_PC: torch.Tensor) -> FusedSide:
@@ -113,26 +115,25 @@ class ImageSideMaps:
         """
         parts, P = len(PARTS), len(features_PC)
         every_nPD = torch.baddbmm(self._constant_nPD, features_PC.expand(parts, P, -1), self._weight_nCD)
-        high_nPD = every_nPD.half()
-        key_low_nPD = (every_nPD[1:3] - high_nPD[1:3]).half()
-        half = dict(zip(PARTS, high_nPD.unbind(), strict=True))
+        part = dict(zip(PARTS, every_nPD.to(self._dtype).unbind(), strict=True))
         centred0_PC = centred(features_PC + self._before_norm_C)
         return FusedSide(
             key0_hPd=_by_head(every_nPD[0]),
-            value0_hPd=_by_head(half["value0"]),
-            query0_PD=half["query0"],
-            x_out0_PD=half["x_out0"],
+            value0_hPd=_by_head(part["value0"]),
+            query0_PD=part["query0"],
+            x_out0_PD=part["x_out0"],
             square0_P=centred0_PC.square().sum(1),
-            look1=LookSide(half["key1"], key_low_nPD[0], *self._key1_constant, half["value1"]),
-            query1_PD=half["query1"],
+            look1=LookSide(part["key1"], self._key1_constant_PD, part["value1"]),
+            query1_PD=part["query1"],
             query1_constant_PD=self._query1_constant_PD,
-            x_gain_out0_PD=half["x_gain_out0"],
-            x_out1_PD=half["x_out1"],
+            x_gain_out0_PD=part["x_gain_out0"],
+            x_out1_PD=part["x_out1"],
             square1_P=centred(centred0_PC * self._gain_C).square().sum(1),
             x_shift1_P=torch.addmv(self._x_shift_P, features_PC, self._x_shift_C),
-            look2=LookSide(half["key2"], key_low_nPD[1], *self._key2_constant, half["value2"]),
-            upscaling_PN=torch.cat([half["upscaling_top"], half["upscaling_bottom"]], 1),
+            look2=LookSide(part["key2"], self._key2_constant_PD, part["value2"]),
+            upscaling_PN=torch.cat([part["upscaling_top"], part["upscaling_bottom"]], 1),
             upscaling=self._upscaling,
+            is_held=is_held(every_nPD).all(),
         )
 
 

@@ -1,8 +1,7 @@
 """The crop decoder of kernels: a DeviceDecoder that measures, selects and encodes on the device.
 
-How the masks are drawn depends on the precision. In float16 all is done by kernels, the prompts of a crop
-in one batch. In float32, whose masks have to be the original's, torch decodes and an exact kernel draws.
-bfloat16, and models of other sizes, are plain torch's.
+In float16 and float32 the masks are drawn by kernels too, the prompts of a crop in one batch. Plain torch
+draws them in bfloat16, of models of other sizes, and on cards that fused_decoder.CAPABILITIES does not name.
 """
 
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.gpu_decoder import GROUP_PROMPTS, DeviceDecoder
+from sam_core.decoding.precision import product_dtype
 from sam_core.decoding.triton.crop_masks import (
     CropPlace,
     DrawnMasks,
@@ -26,8 +26,8 @@ from sam_core.decoding.triton.device_taps import DeviceTaps
 from sam_core.decoding.triton.fused_decoder import serves
 from sam_core.decoding.triton.fused_model import FusedModel
 from sam_core.decoding.triton.image_side_maps import FusedSide
-from sam_core.decoding.triton.upscale import drawn, drawn_exactly
-from sam_core.decoding.upscaling import mask_weights, shown_positions
+from sam_core.decoding.triton.upscale import drawn
+from sam_core.decoding.upscaling import shown_positions
 from sam_core.masks.crops import XYXY
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.selection import masks_of_crop
@@ -37,17 +37,15 @@ from sam_core.options import MaskOptions
 
 @dataclass(frozen=True)
 class Kernels:
-    """The kernels that draw a model's masks in one precision; without any, plain torch does."""
+    """The kernels that a model's crops take in one precision."""
 
-    fused: FusedModel | None
-    is_exact: bool
+    fused: FusedModel | None  # draws the masks; None if plain torch does
 
     @classmethod
     def of(cls, sam: Sam, options: MaskOptions) -> "Kernels":
-        """Those that fit the model's sizes."""
-        is_served = serves(sam)
-        fused = FusedModel(sam) if is_served and options.precision == "float16" else None
-        return cls(fused, is_served and options.precision == "float32")
+        """Those that fit the model's sizes and the precision."""
+        dtype = product_dtype(options)
+        return cls(FusedModel(sam, dtype) if serves(sam, dtype) else None)
 
 
 class KernelDecoder(DeviceDecoder):
@@ -62,8 +60,8 @@ class KernelDecoder(DeviceDecoder):
         kernels: Kernels,
     ) -> None:
         super().__init__(sam, features_1Chw, frame, options)
-        self._kernels = kernels
-        if kernels.fused is not None:
+        self._fused = kernels.fused
+        if self._fused is not None:
             self._batch_size = GROUP_PROMPTS
 
     @torch.inference_mode()
@@ -104,30 +102,19 @@ class KernelDecoder(DeviceDecoder):
 
     def drawn(self, coords_B2: npt.NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
         """As DeviceDecoder's; the logits are a view of whole positions."""
-        if (fused := self._kernels.fused) is not None:
-            prompts = fused.decoder.decoded(self._fused_side, fused.start(coords_B2))
-            predicted_iou_BM = prompts.predicted_iou_N.view(len(coords_B2), -1)
-            logits_BMLM, positions = self._room_for_logits(predicted_iou_BM)
-            drawn(self._fused_side, prompts, self._grid, positions, logits_BMLM)
-        elif self._kernels.is_exact:
-            decoded = self._decoded(coords_B2)
-            predicted_iou_BM, (tokens,) = decoded.predicted_iou_BM, decoded.image_tokens
-            weights_BMc = mask_weights(self._sam.mask_decoder, decoded.mask_tokens_BMC)
-            logits_BMLM, positions = self._room_for_logits(predicted_iou_BM)
-            drawn_exactly(
-                self._sam.mask_decoder, self._side, tokens, weights_BMc, self._grid, positions, logits_BMLM
-            )
-        else:
+        if (fused := self._fused) is None:
             return super().drawn(coords_B2)
+        prompts = fused.decoder.decoded(self._fused_side, fused.start(coords_B2))
+        predicted_iou_BM = prompts.predicted_iou_N.view(len(coords_B2), -1)
+        rows, columns = positions = shown_positions(self._frame.shown)
+        logits_BMLM = torch.empty(
+            *predicted_iou_BM.shape, 4 * rows, 4 * columns, dtype=self._fused_side.dtype, device=self._device
+        )
+        drawn(self._fused_side, prompts, self._grid, positions, logits_BMLM)
         rows, columns = self._frame.shown
         return predicted_iou_BM, logits_BMLM[..., :rows, :columns]
 
-    def _room_for_logits(self, predicted_iou_BM: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
-        """Logits [B, M, 4 rows, 4 columns] to be written, and rows and columns of positions under them."""
-        rows, columns = positions = shown_positions(self._frame.shown)
-        return torch.empty(*predicted_iou_BM.shape, 4 * rows, 4 * columns, device=self._device), positions
-
     @cached_property
     def _fused_side(self) -> FusedSide:
-        assert self._kernels.fused is not None  # noqa: S101  asked for by `drawn` alone
-        return self._kernels.fused.maps.of(self._features_1Chw[0].flatten(1).T)
+        assert self._fused is not None  # noqa: S101  asked for by `drawn` alone
+        return self._fused.maps.of(self._features_1Chw[0].flatten(1).T)

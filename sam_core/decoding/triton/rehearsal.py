@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from sam_core.decoding.crop_frame import CropFrame
+from sam_core.decoding.precision import product_dtype
 from sam_core.decoding.triton.agreement import POINTS_PER_SIDE
 from sam_core.decoding.triton.fused_decoder import CAPABILITIES
 from sam_core.decoding.triton.fused_model import FusedModel
@@ -63,16 +64,14 @@ def rehearse(model_type: str, precision: str, capability: int, rehearsal: Rehear
     everything = options.model_copy(
         update={"pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1}
     )
-    is_served = divmod(capability, 10) in CAPABILITIES
+    dtype = product_dtype(options)
+    draws = divmod(capability, 10) in CAPABILITIES.get(dtype, ())
     sam = empty_sam(PRESETS[model_type]).to(META).eval()
     with _card(capability, rehearsal), torch.inference_mode():
         features_1Chw = _encoded(sam, precision)
         size = sam.image_encoder.img_size
         frame = CropFrame(HEIGHT, WIDTH, size, 4 * features_1Chw.shape[2])
-        kernels = Kernels(
-            FusedModel(sam) if is_served and precision == "float16" else None,
-            is_served and precision == "float32",
-        )
+        kernels = Kernels(FusedModel(sam, dtype) if draws else None)
         for side, each in ((POINTS_PER_SIDE, everything), (GRID_SIDE, options)):
             decoder = KernelDecoder(sam, features_1Chw, frame, each, kernels)
             points_N2 = point_grid(side) * np.array([WIDTH, HEIGHT])

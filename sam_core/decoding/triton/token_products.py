@@ -2,8 +2,8 @@
 
 Four kernels: `gram`, the products of what the blocks have added to the image tokens with itself; `mix`, those
 with a prompt's queries or keys; `seen`, what a token sees, from the sums of a look (look.py); `values`, what
-has been added, through the first convolution of the upscaling. The matrices are token_maps.py's. Both sides
-of a product are taken in two float16 each, near float32, and 64 columns at a time, so that nothing spills.
+has been added, through the first convolution of the upscaling. The matrices are token_maps.py's. Products are
+near float32 whatever the type of what comes out, and taken 64 columns at a time, so that nothing spills.
 
 Oracles: the products of `values_BRC` in `image_tokens.tokens_after_first`, `tokens_after_second`,
 `projected_scores`, `projected_sum`, and in `upscaling.low_res_logits`.
@@ -23,7 +23,7 @@ from sam_core.decoding.triton.head_rows import (
     block_diagonal,
 )
 from sam_core.decoding.triton.token_maps import TokenMap, TokenMaps
-from sam_core.decoding.triton.two_halves import exact_product, halves
+from sam_core.decoding.triton.two_halves import product
 
 # not tuned on a card: for few registers and short compilation
 WARPS, STAGES = 8, 1
@@ -43,14 +43,6 @@ class AddedValues:
 
 
 @dataclass(frozen=True)
-class Mix:
-    """Scores of a prompt's rows with what has been added, as the sum of two float16 [B, 64, F]."""
-
-    high_BRF: torch.Tensor
-    low_BRF: torch.Tensor
-
-
-@dataclass(frozen=True)
 class LookSums:
     """Sums over all positions of one softmax's weights times three things, float32."""
 
@@ -67,7 +59,7 @@ def mapped(tokens_BTD, b, map_ND, first):  # type: ignore[no-untyped-def]
     total = tl.zeros((64, 64), tl.float32)
     for part in range(0, 128, 64):
         weights = tl.load(map_ND + n[None, :] * 128 + part + k[:, None])
-        total += exact_product(block_diagonal(tokens_BTD, b, part, 64), weights)
+        total += product(block_diagonal(tokens_BTD, b, part, 64), weights)
     return total
 
 
@@ -77,7 +69,7 @@ def crossed(left_BTD, right_BTD, b, map_DD):  # type: ignore[no-untyped-def]
     total = tl.zeros((64, 64), tl.float32)
     for first in range(0, 128, 64):
         right = block_diagonal(right_BTD, b, first, 64)
-        total += exact_product(mapped(left_BTD, b, map_DD, first), tl.trans(right))
+        total += product(mapped(left_BTD, b, map_DD, first), tl.trans(right))
     return total
 
 
@@ -91,7 +83,7 @@ def gram_kernel(  # type: ignore[no-untyped-def]
     shift_gram0_D,
     shift_gram1_D,
     shift_square_1,
-    gram_BFF,  # out: float16; of block 1 the part that is read, without the upper right quarter
+    gram_BFF,  # out: of block 1 the part that is read, without the upper right quarter
     TWO: tl.constexpr,
 ):
     b = tl.program_id(0).to(tl.int64)
@@ -105,14 +97,16 @@ def gram_kernel(  # type: ignore[no-untyped-def]
         gram = tl.where(columns == 7, with_shift[:, None], gram)
         gram = tl.where((rows == 7) & (columns == 7), tl.load(shift_square_1), gram)
         out = gram_BFF + b * 16384 + rows * 128 + columns
-        tl.store(out, gram.to(tl.float16))
+        tl.store(out, gram.to(gram_BFF.dtype.element_ty))
         gram = crossed(value1_BTD, value0_BTD, b, gram10_DD)
         with_shift = tl.sum(block_diagonal(value1_BTD, b, 0, 128) * tl.load(shift_gram1_D + j)[None, :], 1)
-        tl.store(out + 64 * 128, tl.where(columns == 7, with_shift[:, None], gram).to(tl.float16))
+        tl.store(
+            out + 64 * 128, tl.where(columns == 7, with_shift[:, None], gram).to(gram_BFF.dtype.element_ty)
+        )
         gram = crossed(value1_BTD, value1_BTD, b, gram11_DD)
-        tl.store(out + 64 * 128 + 64, gram.to(tl.float16))
+        tl.store(out + 64 * 128 + 64, gram.to(gram_BFF.dtype.element_ty))
     else:
-        tl.store(gram_BFF + b * 4096 + rows * 64 + columns, gram.to(tl.float16))
+        tl.store(gram_BFF + b * 4096 + rows * 64 + columns, gram.to(gram_BFF.dtype.element_ty))
 
 
 @triton.jit
@@ -123,8 +117,7 @@ def mix_kernel(  # type: ignore[no-untyped-def]
     map0_ND,
     map1_ND,
     shift_N,
-    high_BRF,  # out: float16
-    low_BRF,  # out: what that leaves
+    mix_BRF,  # out
     score_scale,
     TWO: tl.constexpr,
 ):
@@ -138,18 +131,14 @@ def mix_kernel(  # type: ignore[no-untyped-def]
         if TWO:
             keys = tl.where((r == 7)[:, None], tl.load(shift_N + first + r)[None, :], keys)
         query = block_diagonal(query_BTD, b, first, 64) * score_scale
-        mix += exact_product(query, tl.trans(keys))
-    high, low = halves(mix)
-    tl.store(high_BRF + at, high)
-    tl.store(low_BRF + at, low)
+        mix += product(query, tl.trans(keys))
+    tl.store(mix_BRF + at, mix.to(mix_BRF.dtype.element_ty))
     if TWO:
         mix = tl.zeros((64, 64), tl.float32)
         for first in range(0, 128, 64):
             query = block_diagonal(query_BTD, b, first, 64) * score_scale
-            mix += exact_product(query, tl.trans(mapped(value1_BTD, b, map1_ND, first)))
-        high, low = halves(mix)
-        tl.store(high_BRF + at + 64, high)
-        tl.store(low_BRF + at + 64, low)
+            mix += product(query, tl.trans(mapped(value1_BTD, b, map1_ND, first)))
+        tl.store(mix_BRF + at + 64, mix.to(mix_BRF.dtype.element_ty))
 
 
 @triton.jit
@@ -177,9 +166,9 @@ def seen_kernel(  # type: ignore[no-untyped-def]
         values = mapped(value0_BTD, b, map0_ND, first)
         if TWO:
             values = tl.where(rows == 7, tl.load(shift_N + first + r)[None, :], values)
-        seen = exact_product(tl.load(mixed) * share, values)
+        seen = product(tl.load(mixed) * share, values)
         if TWO:
-            seen += exact_product(tl.load(mixed + 64) * share, mapped(value1_BTD, b, map1_ND, first))
+            seen += product(tl.load(mixed + 64) * share, mapped(value1_BTD, b, map1_ND, first))
         j = first + columns
         is_own = (j // 16 == rows // 8) & (rows % 8 < 7)
         shared = tl.load(shared_BRd + b * 1024 + rows * 16 + j % 16, mask=is_own, other=0.0)
@@ -199,19 +188,20 @@ def values_kernel(  # type: ignore[no-untyped-def]
     values = tl.where(rows == 7, tl.load(shift_N + n)[None, :], values)
     values = tl.where(rows == 15, tl.load(constant_N + n)[None, :], values)
     out = values_BFN + b * 32768 + rows * 256 + n[None, :]
-    tl.store(out, values.to(tl.float16))
-    tl.store(out + 64 * 256, mapped(value1_BTD, b, map1_ND, first).to(tl.float16))
+    tl.store(out, values.to(values_BFN.dtype.element_ty))
+    values = mapped(value1_BTD, b, map1_ND, first)
+    tl.store(out + 64 * 256, values.to(values_BFN.dtype.element_ty))
 
 
-def gram(values: AddedValues, maps: TokenMaps) -> torch.Tensor:
-    """Products of the added rows with each other, float16 [B, F, F].
+def gram(values: AddedValues, maps: TokenMaps, dtype: torch.dtype) -> torch.Tensor:
+    """Products of the added rows with each other, [B, F, F].
 
     Of two blocks the upper right quarter is left unwritten: it is the lower left one's transpose, and nothing
     reads it.
     """
     value0, value1 = values.first_BTD, values.second_BTD
     B, F = len(value0), values.rows
-    gram_BFF = value0.new_empty(B, F, F, dtype=torch.float16)
+    gram_BFF = value0.new_empty(B, F, F, dtype=dtype)
     gram_kernel[(B,)](
         value0, value0 if value1 is None else value1, maps.gram0_DD if value1 is None else maps.gram00_DD,
         maps.gram10_DD, maps.gram11_DD, maps.shift_gram0_D, maps.shift_gram1_D, maps.shift_square_1, gram_BFF,
@@ -220,15 +210,18 @@ def gram(values: AddedValues, maps: TokenMaps) -> torch.Tensor:
     return gram_BFF
 
 
-def mix(query_BTD: torch.Tensor, values: AddedValues, map_: TokenMap) -> Mix:
-    """Scores of queries or keys, float32 [B, 7, 128], with the mapped values; times SCORE_SCALE."""
+def mix(query_BTD: torch.Tensor, values: AddedValues, map_: TokenMap, dtype: torch.dtype) -> torch.Tensor:
+    """Scores of queries or keys, float32 [B, 7, 128], with the mapped values; times SCORE_SCALE.
+
+    Gives [B, 64, F] of `dtype`.
+    """
     B, F = len(query_BTD), values.rows
-    high_BRF, low_BRF = query_BTD.new_empty(2, B, ROWS, F, dtype=torch.float16)
+    mix_BRF = query_BTD.new_empty(B, ROWS, F, dtype=dtype)
     mix_kernel[(B,)](
         query_BTD, *_pair(values.first_BTD, values.second_BTD), *_pair(map_.first_ND, map_.second_ND),
-        _shift(map_), high_BRF, low_BRF, SCORE_SCALE, TWO=F > ROWS, num_warps=WARPS, num_stages=STAGES,
+        _shift(map_), mix_BRF, SCORE_SCALE, TWO=F > ROWS, num_warps=WARPS, num_stages=STAGES,
     )  # fmt: skip
-    return Mix(high_BRF, low_BRF)
+    return mix_BRF
 
 
 def seen_values(
@@ -245,13 +238,13 @@ def seen_values(
     return seen_BTD
 
 
-def upscaling_values(values: AddedValues, maps: TokenMaps) -> torch.Tensor:
-    """The values of both blocks through the first convolution, float16 [B, 128, 256].
+def upscaling_values(values: AddedValues, maps: TokenMaps, dtype: torch.dtype) -> torch.Tensor:
+    """The values of both blocks through the first convolution, [B, 128, 256].
 
     Row 7 is the shift, row 15 the constant that the convolution adds.
     """
     B, map_ = len(values.first_BTD), maps.upscaling
-    values_BFN = values.first_BTD.new_empty(B, 2 * ROWS, 2 * INNER_DIM, dtype=torch.float16)
+    values_BFN = values.first_BTD.new_empty(B, 2 * ROWS, 2 * INNER_DIM, dtype=dtype)
     values_kernel[(B, 4)](
         *_pair(values.first_BTD, values.second_BTD), *_pair(map_.first_ND, map_.second_ND),
         _shift(map_), maps.upscaling_constant_N, values_BFN, num_warps=WARPS, num_stages=STAGES,

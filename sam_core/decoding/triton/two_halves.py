@@ -1,6 +1,13 @@
-"""A float32 as the sum of two float16, which tensor cores multiply: near float32 in three products.
+"""Products inside kernels, with sums in float32: of float16 as they are, and of float32 near float32.
 
-The sum is the number to 22 bits, or to 2^-25 where that is more. Numbers have to lie within float16's range.
+A float32 is the sum of two float16, which tensor cores multiply: three of the four products of such pairs
+are taken, and the fourth is left out. The sum is the number to 22 bits, or to 2^-25 where that is more. In
+both types numbers have to lie within float16's range; all products of a float32 beyond it are NaN.
+
+Oracle: a product in float32.
+
+Three tf32 products have float32's own range; they take twice the registers and shared memory, so that the
+large kernels spill (compiled for sm_90), and half as many a second.
 """
 
 import torch
@@ -8,32 +15,27 @@ import triton
 import triton.language as tl
 
 
-def in_two(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The values in float16, and what that leaves in float16; contiguous."""
-    high = values.half().contiguous()
-    return high, (values - high).half().contiguous()
+def is_held(numbers: torch.Tensor) -> torch.Tensor:
+    """Whether each of the numbers lies within float16's range."""
+    return numbers.abs() <= torch.finfo(torch.float16).max
 
 
 @triton.jit
 def halves(x):  # type: ignore[no-untyped-def]
-    """As in_two, in a kernel."""
+    """A float32 in float16, and what that leaves in float16."""
     high = x.to(tl.float16)
     return high, (x - high.to(tl.float32)).to(tl.float16)
 
 
 @triton.jit
-def product(a, a_low, b, b_low, EXACT: tl.constexpr):  # type: ignore[no-untyped-def]
-    """a @ b with sums in float32; the low parts are read where EXACT."""
-    total = tl.dot(a, b)
-    if EXACT:
-        total = tl.dot(a_low, b, total)
-        total = tl.dot(a, b_low, total)
+def product(a, b, total=None):  # type: ignore[no-untyped-def]
+    """a @ b, added to `total`; both float16 or both float32."""
+    if a.dtype == tl.float16:
+        total = tl.dot(a, b, total)
+    else:
+        high, low = halves(a)
+        b_high, b_low = halves(b)
+        total = tl.dot(high, b_high, total)
+        total = tl.dot(low, b_high, total)
+        total = tl.dot(high, b_low, total)
     return total
-
-
-@triton.jit
-def exact_product(a, b):  # type: ignore[no-untyped-def]
-    """The product of two float32."""
-    high, low = halves(a)
-    b_high, b_low = halves(b)
-    return product(high, low, b_high, b_low, True)

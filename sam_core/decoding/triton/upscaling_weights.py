@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 
-from sam_core.decoding.triton.two_halves import in_two
 from sam_core.model.mask_decoder import MaskDecoder
 
 
@@ -18,22 +17,20 @@ class UpscalingWeights:
     norm_weight_c: torch.Tensor  # float32
     norm_bias_c: torch.Tensor
     norm_eps: float
-    second_cD: torch.Tensor  # in two float16; D = (k, l, channel), pixel (k, l) of the two by two
-    second_low_cD: torch.Tensor
+    second_cD: torch.Tensor  # of the products' type; D = (k, l, channel), pixel (k, l) of the two by two
     second_bias_D: torch.Tensor  # float32
 
     @classmethod
-    def of(cls, decoder: MaskDecoder) -> "UpscalingWeights":
-        """The decoder's."""
+    def of(cls, decoder: MaskDecoder, dtype: torch.dtype) -> "UpscalingWeights":
+        """The decoder's, for products of this type."""
         _, norm, second = decoder.upscaling_layers()
         assert second.bias is not None  # noqa: S101  MaskDecoder makes it with one
-        second_cD, second_low_cD = in_two(0.5 * second.weight.permute(0, 2, 3, 1).flatten(1))
+        second_cD = 0.5 * second.weight.permute(0, 2, 3, 1).flatten(1)
         return cls(
             norm_weight_c=norm.weight,
             norm_bias_c=norm.bias,
             norm_eps=norm.eps,
-            second_cD=second_cD,
-            second_low_cD=second_low_cD,
+            second_cD=second_cD.to(dtype).contiguous(),
             second_bias_D=second.bias.repeat(4),
         )
 

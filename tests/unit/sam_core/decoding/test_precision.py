@@ -19,7 +19,7 @@ from sam_core.decoding.gpu_decoder import DeviceDecoder
 from sam_core.decoding.native.decoder import NativeDecoder
 from sam_core.decoding.precision import NotFinite
 from sam_core.decoding.torch_decoder import TorchDecoder
-from sam_core.generator import SamAutomaticMaskGenerator
+from sam_core.generator import MakeDecoder, SamAutomaticMaskGenerator
 from sam_core.masks.refilter import check_refilter
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
@@ -127,6 +127,17 @@ def test_features_that_are_no_numbers_give_no_masks(precision: str, scale: float
         SamAutomaticMaskGenerator(sam, 2, precision=precision).generate_masks(photo)
     if precision == "float16":
         SamAutomaticMaskGenerator(sam, 2, precision="bfloat16").generate_masks(photo)
+
+
+@pytest.mark.parametrize("make_decoder", [crop_decoder, TorchDecoder, DeviceDecoder])
+def test_scores_that_are_no_numbers_give_no_masks(make_decoder: MakeDecoder) -> None:
+    """A filter would drop their masks without a word."""
+    sam = bundled_sam(GRID)
+    with torch.no_grad():
+        sam.mask_decoder.iou_token.weight.fill_(torch.nan)
+    photo = np.zeros((30, 47, 3), np.uint8)
+    with pytest.raises(NotFinite, match="are not finite; the weights may be damaged: fetch them anew"):
+        SamAutomaticMaskGenerator(sam, 2, decoder=make_decoder).generate_masks(photo)
 
 
 def test_the_native_kernel_is_for_float32(sam: Sam, features_1Chw: torch.Tensor) -> None:

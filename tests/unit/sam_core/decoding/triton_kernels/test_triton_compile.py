@@ -18,29 +18,33 @@ import pytest
 
 ROOT = Path(__file__).parents[5]
 ROOMS = (ROOT / "sam_core" / "model" / "triton", ROOT / "sam_core" / "decoding" / "triton")
-MOST_SHARED = 227 * 1024  # bytes that a block may have on an H100
+MOST_SHARED = 112 * 1024  # bytes of a block; two of them fit an H100
 LAUNCHED = re.compile(r"^ +(_?[a-z]\w+)\[[\w(].*\]\(", re.MULTILINE)
 ONE_EACH = [("vit_t", "float16"), ("vit_b", "float16"), ("vit_t", "float32")]
 
 
 def compiled(capability: int, models: list[tuple[str, str]], all_variants: bool) -> list[dict[str, Any]]:
-    """What the kernels of models in a precision take; of each kernel one variant, or all of them."""
+    """What the kernels of models in a precision take; of each one variant a type, or all of them."""
+    import torch
+
     from sam_core.decoding.triton.rehearsal import Rehearsal, rehearse
 
     found = list[dict[str, Any]]()
 
     class OneEach(Rehearsal):
         def start(self, kernel: Any, grid: Any, *arguments: Any, **constants: Any) -> None:
-            name = f"{kernel.__name__} {constants.get('EXACT', '')}".strip()
-            if all_variants or name not in {each["kernel"] for each in found}:
+            self.is_half = torch.float16 in {getattr(argument, "dtype", None) for argument in arguments}
+            known = {(each["kernel"], each["is_half"]) for each in found}
+            if all_variants or (kernel.__name__, self.is_half) not in known:
                 super().start(kernel, grid, *arguments, **constants)
 
     def take(name: str, kernel: Any) -> None:
         used = usage(kernel.asm["ptx"], capability)
-        found.append({"kernel": name, "shared": kernel.metadata.shared, **used})
+        found.append({"kernel": name, "is_half": rehearsal.is_half, "shared": kernel.metadata.shared, **used})
 
+    rehearsal = OneEach(take)
     for model_type, precision in models:
-        rehearse(model_type, precision, capability, OneEach(take))
+        rehearse(model_type, precision, capability, rehearsal)
     return found
 
 
@@ -100,15 +104,19 @@ def test_every_kernel_compiles_for_an_h100(done: Any) -> None:
     of_encoders, of_decoder = (
         {name for path in room.glob("*.py") for name in LAUNCHED.findall(path.read_text())} for room in ROOMS
     )
-    compiled = {kernel["kernel"]: kernel for kernel in done["compiled"]}
-    assert compiled.keys() == of_encoders | of_decoder
-    assert len(compiled) > 20
-    assert all(kernel["shared"] <= MOST_SHARED for kernel in done["compiled"])
-    assert all(compiled[name]["spills"] == 0 for name in of_encoders)
-    # half a kilobyte of positions1 and of the looks fits the first cache
-    assert all(compiled[name]["spills"] <= 512 for name in of_decoder)
-    # many of their blocks are to be at work beside each other
-    assert all(compiled[name]["shared"] < 48 * 1024 for name in ("_sums", "_columns", "_selected", "_edges"))
+    compiled = done["compiled"]
+    assert {kernel["kernel"] for kernel in compiled} == of_encoders | of_decoder
+    assert len(compiled) > 30
+    assert all(kernel["shared"] <= MOST_SHARED for kernel in compiled)
+    for kernel in compiled:
+        if kernel["kernel"] in of_encoders:
+            assert kernel["spills"] == 0, kernel
+        else:
+            # half a kilobyte of positions1 and of the looks fits the first cache
+            assert kernel["spills"] <= (512 if kernel["is_half"] else 640), kernel
+        if kernel["kernel"] in ("_sums", "_columns", "_selected", "_edges"):
+            # many of their blocks are to be at work beside each other
+            assert kernel["shared"] < 48 * 1024, kernel
 
 
 def test_a_cache_is_filled_once(done: Any) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,16 +12,21 @@ from small_sam import bundled_sam, small_sam
 
 from sam_core.decoding.image_side import ImageSide, crop_side
 from sam_core.decoding.prompt_side import DecodedPrompts, decoded_prompts
+from sam_core.decoding.triton import fused_decoder
 from sam_core.decoding.triton.fused_decoder import FusedDecoder, FusedPrompts, serves
 from sam_core.decoding.triton.image_side_maps import FusedSide, ImageSideMaps
 from sam_core.decoding.triton.prompt_start import PromptStart, prompt_start
-from sam_core.decoding.triton.upscale import drawn, drawn_exactly
+from sam_core.decoding.triton.token_products import upscaling_values
+from sam_core.decoding.triton.upscale import drawn
 from sam_core.decoding.upscaling import low_res_logits, mask_weights
 from sam_core.model.sam import Sam
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 GRID = 16
-LOGITS_ERROR = 0.02  # rms; bfloat16 in torch errs by 0.08
+HALF, FULL = torch.float16, torch.float32
+in_both = pytest.mark.parametrize("dtype", [HALF, FULL], ids=["float16", "float32"])
+IOU_ERROR = {HALF: 9e-4, FULL: 1e-5}
+LOGITS_ERROR = {HALF: 0.02, FULL: 1e-4}  # rms; bfloat16 in torch errs by 0.08
 PHOTO = Path(__file__).parents[5] / "jobs" / "demo" / "photos" / "coins.jpg"
 
 
@@ -31,11 +36,11 @@ class Scene:
 
     sam: Sam
     side: ImageSide
-    fused: FusedSide
     start: PromptStart
     decoded: DecodedPrompts
     weights_BMc: torch.Tensor
-    prompts: FusedPrompts  # accurate
+    fused: dict[torch.dtype, FusedSide]
+    prompts: dict[torch.dtype, FusedPrompts]
 
     @torch.inference_mode()
     def logits(self, positions: tuple[int, int]) -> torch.Tensor:
@@ -62,11 +67,12 @@ def scene() -> Scene:
         side = crop_side(sam, features_1Chw)
         sparse_BTC, _ = sam.prompt_encoder((coords_B2[:, None], torch.ones(2, 1)), None, None)
         decoded = decoded_prompts(decoder, side, sparse_BTC, image_chunk=2)
-        fused = ImageSideMaps(sam).of(features_1Chw[0].flatten(1).T)
+        features_PC = features_1Chw[0].flatten(1).T
+        fused = {dtype: ImageSideMaps(sam, dtype).of(features_PC) for dtype in (HALF, FULL)}
         start = prompt_start(sam, coords_B2)
         weights_BMc = mask_weights(decoder, decoded.mask_tokens_BMC)
-        prompts = FusedDecoder(sam, "accurate").decoded(fused, start)
-    return Scene(sam, side, fused, start, decoded, weights_BMc, prompts)
+        prompts = {dtype: FusedDecoder(sam).decoded(fused[dtype], start) for dtype in (HALF, FULL)}
+    return Scene(sam, side, start, decoded, weights_BMc, fused, prompts)
 
 
 def rms(ours: torch.Tensor, theirs: torch.Tensor) -> float:
@@ -74,51 +80,59 @@ def rms(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 
 def test_it_serves_the_sizes_of_the_published_decoder() -> None:
-    assert serves(bundled_sam(GRID))
-    assert not serves(bundled_sam(GRID - 1))
-    assert not serves(bundled_sam(GRID).half())
-    assert not serves(small_sam())
+    for dtype in (HALF, FULL):
+        assert serves(bundled_sam(GRID), dtype)
+        assert not serves(bundled_sam(GRID - 1), dtype)
+        assert not serves(bundled_sam(GRID).half(), dtype)
+        assert not serves(small_sam(), dtype)
+    assert not serves(bundled_sam(GRID), torch.bfloat16)
 
 
-@pytest.mark.parametrize(("looks", "error"), [("accurate", 3e-4), ("quick", 9e-4)])
-def test_predicted_iou_and_masks(scene: Scene, looks: Literal["accurate", "quick"], error: float) -> None:
-    prompts = scene.prompts
-    if looks == "quick":
-        prompts = FusedDecoder(scene.sam, looks).decoded(scene.fused, scene.start)
-        assert not torch.equal(prompts.predicted_iou_N, scene.prompts.predicted_iou_N)
-    theirs_N = scene.decoded.predicted_iou_BM.flatten()
+@in_both
+def test_predicted_iou_and_masks(scene: Scene, dtype: torch.dtype) -> None:
+    prompts, theirs_N = scene.prompts[dtype], scene.decoded.predicted_iou_BM.flatten()
     assert prompts.predicted_iou_N.dtype == torch.float32
-    assert float((prompts.predicted_iou_N - theirs_N).abs().max()) < error
+    assert prompts.factors_BPF.dtype == prompts.values_BFN.dtype == prompts.hyper_BDK.dtype == dtype
+    assert float((prompts.predicted_iou_N - theirs_N).abs().max()) < IOU_ERROR[dtype]
     logits = torch.empty(2, 3, 64, 64)
-    drawn(scene.fused, prompts, (GRID, GRID), (GRID, GRID), logits)
-    assert rms(logits, scene.logits((GRID, GRID))) < LOGITS_ERROR
+    drawn(scene.fused[dtype], prompts, (GRID, GRID), (GRID, GRID), logits)
+    assert rms(logits, scene.logits((GRID, GRID))) < LOGITS_ERROR[dtype]
 
 
 # a landscape, a portrait, a line of positions, and sizes that leave a tile half full
 @pytest.mark.parametrize("positions", [(7, 16), (16, 9), (1, 16), (16, 1), (7, 9)])
-def test_only_positions_that_show_the_image_are_drawn(scene: Scene, positions: tuple[int, int]) -> None:
-    for dtype in (torch.float32, torch.float16):
-        logits = torch.full((2, 3, 4 * positions[0], 4 * positions[1]), torch.nan, dtype=dtype)
-        drawn(scene.fused, scene.prompts, (GRID, GRID), positions, logits)
-        assert rms(logits, scene.logits(positions)) < LOGITS_ERROR
+@in_both
+def test_only_positions_that_show_the_image_are_drawn(
+    scene: Scene, dtype: torch.dtype, positions: tuple[int, int]
+) -> None:
+    for logits_dtype in (FULL, HALF) if dtype == HALF else (FULL,):
+        logits = torch.full((2, 3, 4 * positions[0], 4 * positions[1]), torch.nan, dtype=logits_dtype)
+        drawn(scene.fused[dtype], scene.prompts[dtype], (GRID, GRID), positions, logits)
+        assert rms(logits, scene.logits(positions)) < LOGITS_ERROR[dtype]
 
 
-@pytest.mark.parametrize("positions", [(16, 16), (7, 9)])
-def test_exact_logits(scene: Scene, positions: tuple[int, int]) -> None:
-    logits = torch.full((2, 3, 4 * positions[0], 4 * positions[1]), torch.nan)
-    (tokens,) = scene.decoded.image_tokens
-    decoder, side, weights_BMc = scene.sam.mask_decoder, scene.side, scene.weights_BMc
-    drawn_exactly(decoder, side, tokens, weights_BMc, (GRID, GRID), positions, logits)
-    assert rms(logits, scene.logits(positions)) < 1e-4
+@in_both
+def test_a_prompt_whose_numbers_leave_the_range_has_no_predicted_iou(
+    scene: Scene, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def huge(*arguments: Any) -> torch.Tensor:
+        values_BFN = upscaling_values(*arguments)
+        values_BFN[1, 5] = 1e6  # in float16 it is infinite
+        return values_BFN
+
+    monkeypatch.setattr(fused_decoder, "upscaling_values", huge)
+    prompts = FusedDecoder(scene.sam).decoded(scene.fused[dtype], scene.start)
+    assert torch.equal(prompts.predicted_iou_N[:3], scene.prompts[dtype].predicted_iou_N[:3])
+    assert bool(prompts.predicted_iou_N[3:].isnan().all())
 
 
 def test_fewer_masks_than_columns(scene: Scene) -> None:
     """One mask: the others' columns are padding and are not written."""
     logits = torch.full((2, 1, 28, 36), torch.nan)
-    drawn(scene.fused, scene.prompts, (GRID, GRID), (7, 9), logits)
-    assert rms(logits, scene.logits((7, 9))[:, :1]) < LOGITS_ERROR
+    drawn(scene.fused[HALF], scene.prompts[HALF], (GRID, GRID), (7, 9), logits)
+    assert rms(logits, scene.logits((7, 9))[:, :1]) < LOGITS_ERROR[HALF]
 
 
 def test_logits_of_another_size_are_refused(scene: Scene) -> None:
     with pytest.raises(ValueError, match="7 x 9 positions do not fit"):
-        drawn(scene.fused, scene.prompts, (GRID, GRID), (7, 9), torch.empty(2, 3, 36, 28))
+        drawn(scene.fused[HALF], scene.prompts[HALF], (GRID, GRID), (7, 9), torch.empty(2, 3, 36, 28))

@@ -1,11 +1,10 @@
 """The type of the large matrix products: the one lossy choice, and the one place where it is made.
 
 `float16` and `bfloat16` are for the image encoder and the upscaling of masks, nearly all of a GPU's work.
-Always float32 are the tokens of the decoder with the predicted IoU (bfloat16 has steps of 0.004 below 1, which
+Always float32 are the decoder's tokens with the predicted IoU (bfloat16 has steps of 0.004 below 1, which
 blurs the threshold and makes NMS tie), the statistics of every LayerNorm, resizing and counts. Where a GPU's
-kernels draw (triton/fused_decoder.py), float16 is also for the attention between tokens and image, and
-predicted IoU errs by less than 0.001. The option is part of a dataset's identity: no dataset holds rows of two
-precisions.
+kernels draw (triton/fused_decoder.py), float16 is for the attention between tokens and image as well. The
+option is part of a dataset's identity: no dataset holds rows of two precisions.
 
 float16 is as fast as bfloat16 with an eighth of its error, but ends at 65504. Features or predicted IoUs
 that are no numbers, because they left its range or the weights are damaged, end an image with a sentence: to

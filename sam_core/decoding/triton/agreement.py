@@ -29,7 +29,7 @@ class Limits:
     logits: float  # root mean square, of the logits' own spread
 
 
-# measured for float16, on a CPU: 4e-4 and 0.003
+# interpreted, 24 to 96 prompts of photos came to 1.4e-3 and 0.0016 in float16, to 5e-6 and 6e-6 in float32
 LIMITS = {"float16": Limits(5e-3, 0.02), "float32": Limits(1e-4, 2e-4)}
 # of a mask's pixels; and as many of any mask
 MOST_OTHER_PIXELS, FEW_PIXELS = 0.002, 4

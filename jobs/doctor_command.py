@@ -6,38 +6,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.options.command_options import OF_THE_PLACES, given_options
+from jobs.options.given import Given
 from jobs.wording import counted
+from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError
 
 if TYPE_CHECKING:
     from pipeline.doctor.finding import Finding
 
+Json = Annotated[bool, typer.Option("--json", help="Print the findings as one JSON list.")]
 
-def doctor(
-    input_: Annotated[
-        str | None, typer.Argument(metavar="[INPUT]", help="The images of a run: tried by reading one.")
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Argument(help="The dataset of a run: tried by one file, which is removed again."),
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", metavar="HOST:PORT", help="A Ray cluster to reach.")
-    ] = None,
-    anonymous: Annotated[
-        bool, typer.Option("--anonymous", help="Read INPUT without credentials, as `run --anonymous` does.")
-    ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON list.")] = False,
-) -> int:
+
+@given_options(RunConfig, only=(*OF_THE_PLACES, "address"))
+def doctor(given: Given, json_: Json = False) -> int:
     """Look at this machine, and at a run's input, output and cluster; say what to do about each fault.
+
+    INPUT is tried by reading an image, OUTPUT by one file, which is removed again; none has to be named.
 
     Exit code 1 if a run would fail.
     """
+    named = {name for name in ("input", "output") if given.values.get(name) is not None}
+    nowhere = {name: f"no {name.upper()}" for name in ("input", "output") if name not in named}
+    config = Given({**given.values, **nowhere}, given.context, given.job_file, given.variables).config(
+        RunConfig
+    )
     from pipeline.doctor.examination import findings
     from pipeline.doctor.finding import State
 
     seen = []
-    for finding in findings(input_, output, address, anonymous):
+    for finding in findings(config, named):
         seen.append(finding)
         if not json_:
             print(_line(finding), flush=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from jobs.options.command_options import given_options
+from jobs.options.command_options import OF_THE_PLACES, given_options
 from jobs.options.given import Given
 from jobs.plan_text import inventory_json, inventory_text
 from pipeline.config import RunConfig
@@ -16,25 +16,6 @@ from pipeline.config import RunConfig
 if TYPE_CHECKING:
     from pipeline.output.dataset import Dataset
 
-# The options of `run` that choose images.
-OF_THE_INPUT = (
-    "input",
-    "output",
-    "follow_links",
-    "anonymous",
-    "frames",
-    "input_format",
-    "uri_column",
-    "id_column",
-    "keep_columns",
-    "image_column",
-    "include",
-    "exclude",
-    "sample",
-    "seed",
-    "shard",
-    "deduplicate",
-)
 Inspect = Annotated[
     bool, typer.Option("--inspect", help="Read 200 of the images for types by content and for pixels.")
 ]
@@ -52,7 +33,7 @@ Hidden = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, or with --names one a line.")]
 
 
-@given_options(RunConfig, only=OF_THE_INPUT)
+@given_options(RunConfig, only=OF_THE_PLACES)
 def plan(
     given: Given,
     inspect: Inspect = False,
@@ -69,7 +50,7 @@ def plan(
     from pipeline.inputs.source import Source
 
     source = Source.of(config)
-    dataset = _dataset(source.refuse_overlap, config.output) if has_output else None
+    dataset = _dataset(source.refuse_overlap, config) if has_output else None
     source.sees_hidden = hidden
     found = inventory(
         source,
@@ -91,12 +72,12 @@ def plan(
     return 0
 
 
-def _dataset(refuse_overlap: "Callable[..., None]", output: str) -> "Dataset | None":
+def _dataset(refuse_overlap: "Callable[..., None]", config: RunConfig) -> "Dataset | None":
     """What OUTPUT holds already. Raises: UsageError for one inside the input."""
     from pipeline.output.dataset import Dataset
     from pipeline.store.storage import Store
 
-    store = Store.at(output)
+    store = Store.at(config.output, config.output_access)
     refuse_overlap(store.location)
     return Dataset.in_store_or_none(store)
 

@@ -26,6 +26,27 @@ OTHER_SETTINGS = ["CONFIG", "CACHE"]
 # likeness of 0.63 to PRECISION; INPUT with a letter missing has 0.89 to INPUT.
 MISSPELT = 0.8
 
+# The options of `run` that choose images and say how INPUT and OUTPUT are reached.
+OF_THE_PLACES = (
+    "input",
+    "output",
+    "follow_links",
+    "anonymous",
+    "frames",
+    "input_format",
+    "uri_column",
+    "id_column",
+    "keep_columns",
+    "image_column",
+    "include",
+    "exclude",
+    "sample",
+    "seed",
+    "shard",
+    "deduplicate",
+    *(field.name for field in config_fields(RunConfig) if field.path[0] == "storage"),
+)
+
 Var = Annotated[
     list[str] | None,
     typer.Option(
@@ -56,7 +77,7 @@ def given_options(
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """As `configured_by`, for a command that takes what was `given`, unchecked, in place of a `config`.
 
-    `only` names the options that it has flags for; a job file may set others.
+    `only` names the options that it takes; a job file may set others, which it does not heed.
     """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:

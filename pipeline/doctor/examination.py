@@ -1,11 +1,11 @@
 """All findings about this machine and the places that are named, in the order in which a run meets them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
+from pipeline.config import RunConfig
 from pipeline.doctor import machine, places
 from pipeline.doctor.finding import Finding, looked_at
-from pipeline.store.settings import Access
 
 MACHINE: dict[str, Callable[[], Finding]] = {
     "Python": machine.python,
@@ -21,20 +21,26 @@ MACHINE: dict[str, Callable[[], Finding]] = {
 }
 
 
-def findings(
-    input_: str | None, output: str | None, address: str | None, anonymous: bool = False
-) -> Iterator[Finding]:
-    """One finding for each thing; those of the machine always, of a place if it is named."""
+def findings(config: RunConfig, named: Collection[str]) -> Iterator[Finding]:
+    """One finding for each thing: those of the machine always, of INPUT and OUTPUT if `named`."""
+    urls = {"input": config.input, "output": config.output}
+    access = {"input": config.access, "output": config.output_access}
     for what, look in MACHINE.items():
         yield looked_at(what, look)
-    if any(url and url.startswith("s3://") for url in (input_, output)):
-        yield looked_at("S3 credentials", places.credentials)
+    s3 = {
+        access[name].place: name
+        for name, url in urls.items()
+        if name in named and url.startswith("s3://") and not access[name].anonymous
+    }
+    for place, name in s3.items():
+        what = "S3 credentials" if len(s3) == 1 else f"S3 credentials of {name}"
+        yield looked_at(what, partial(places.credentials, what, place))
     for scheme, variables in places.OTHER_CLOUDS.items():
-        if any(url and url.startswith(f"{scheme}://") for url in (input_, output)):
+        if any(urls[name].startswith(f"{scheme}://") for name in named):
             yield looked_at(f"{scheme}:// credentials", partial(places.cloud_credentials, scheme, variables))
-    if input_:
-        yield looked_at("input", lambda: places.readable_input(input_, Access(anonymous)))
-    if output:
-        yield looked_at("output", lambda: places.writable_output(output))
-    if address:
-        yield looked_at("cluster", lambda: places.reachable_cluster(address))
+    if "input" in named:
+        yield looked_at("input", lambda: places.readable_input(config))
+    if "output" in named:
+        yield looked_at("output", lambda: places.writable_output(config))
+    if (address := config.address) not in (None, "auto"):  # a machine of the cluster has no other to reach
+        yield looked_at("cluster", partial(places.reachable_cluster, address))

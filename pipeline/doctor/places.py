@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.cluster.start import wait_for_cluster
+from pipeline.config import RunConfig
 from pipeline.doctor.finding import Finding, fault, ok, warning
 from pipeline.errors import ImageError, StoreError
 from pipeline.images.fetch import FetchSettings, fetched
@@ -14,7 +15,7 @@ from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
 from pipeline.output.lock import refuse_without_put_if_absent
 from pipeline.shutdown import answer
-from pipeline.store.settings import Access
+from pipeline.store.settings import PlaceSettings
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
 
@@ -33,20 +34,29 @@ LEAST_OUTPUT_BYTES = 1 << 30
 ANY_PIXELS = 1 << 62  # what is too large for a run is not this check's matter
 
 
-def credentials() -> Finding:
+def credentials(what: str, place: PlaceSettings) -> Finding:
     """Where the credentials for s3:// come from; their values are not looked at."""
     from botocore.session import Session
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
-    known = answer(lambda: Session().get_credentials(), STORE_S, "the service that gives S3 credentials")
+    endpoint = (
+        place.endpoint_url
+        or os.environ.get("AWS_ENDPOINT_URL_S3")
+        or os.environ.get("AWS_ENDPOINT_URL")
+        or "AWS"
+    )
+    known = answer(
+        lambda: Session(profile=place.profile).get_credentials(),
+        STORE_S,
+        "the service that gives S3 credentials",
+    )
     if known is None:
         return warning(
-            "S3 credentials",
+            what,
             f"none for {redacted(endpoint)}",
             "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass --anonymous if the "
             "input is public",
         )
-    return ok("S3 credentials", f"for {redacted(endpoint)}, from {known.method}")
+    return ok(what, f"for {redacted(endpoint)}, from {known.method}")
 
 
 def cloud_credentials(scheme: str, variables: tuple[str, ...]) -> Finding:
@@ -59,32 +69,34 @@ def cloud_credentials(scheme: str, variables: tuple[str, ...]) -> Finding:
     )
 
 
-def readable_input(url: str, access: Access) -> Finding:
+def readable_input(config: RunConfig) -> Finding:
     """Whether the input has images and the first one can be read. Raises: UsageError, StoreError."""
 
     def first() -> str:
-        source = Source.at(url, SourceOptions(access=access))
+        source = Source.at(config.input, SourceOptions.of(config))
         (row,) = islice(source.rows(), 1)
         try:
-            fetched(row._asdict(), FetchSettings(source.root, access, ANY_PIXELS))
+            fetched(row._asdict(), FetchSettings(source.root, config.access, ANY_PIXELS))
         except ImageError as fault:
             raise StoreError(fault.reason, str(fault)) from fault
         return row.uri
 
-    return ok("input", f"{redacted(answer(first, STORE_S, redacted(url)))} can be read")
+    return ok("input", f"{redacted(answer(first, STORE_S, redacted(config.input)))} can be read")
 
 
-def writable_output(url: str) -> Finding:
+def writable_output(config: RunConfig) -> Finding:
     """Whether a dataset can live there, by a file that is created, read and removed again.
 
     Raises: UsageError, StoreError.
     """
 
     def probed() -> Finding:
-        store = Store.at(url)
+        store = Store.at(config.output, config.output_access)
         if not store.is_writable:
             return fault(
-                "output", f"{redacted(url)} can be read only", "name a folder or an s3://, gs:// or az:// URL"
+                "output",
+                f"{redacted(config.output)} can be read only",
+                "name a folder or an s3://, gs:// or az:// URL",
             )
         folders = _folders_to_make(store)
         try:
@@ -95,7 +107,7 @@ def writable_output(url: str) -> Finding:
                     folder.rmdir()
         return _with_room(store)
 
-    return answer(probed, STORE_S, redacted(url))
+    return answer(probed, STORE_S, redacted(config.output))
 
 
 def _folders_to_make(store: Store) -> list[Path]:

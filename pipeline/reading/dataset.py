@@ -9,7 +9,7 @@ It is one moment of it: a run that goes on adds rows to the next one, which `aga
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, Unpack, overload
 
 import numpy as np
 import pyarrow as pa
@@ -100,10 +100,15 @@ class Dataset:
     def __getitem__(self, key: int | str) -> Record:
         """The record at a position, or of an image id.
 
-        Raises: IndexError, UsageError for an id that is not in the dataset.
+        Raises: IndexError, TypeError, UsageError for an id that is not in the dataset.
         """
         if isinstance(key, str):
             return self._rows.record(self._number_of(key))
+        if not isinstance(key, SupportsIndex):
+            raise TypeError(
+                f"a dataset is asked for one position or one image id, not {key!r}; `select` narrows it"
+            )
+        key = key.__index__()
         position = key + len(self) if key < 0 else key
         if not 0 <= position < len(self):
             raise IndexError(f"there is no image {key} in {self.url}, which has {len(self)}")

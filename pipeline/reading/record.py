@@ -151,7 +151,12 @@ class Record:
         return Record(self.block, self.row, mine[index])
 
     def mask(self, index: int, window_xyxy: Box | None = None) -> NDArray[np.bool_]:
-        """One mask, or a window of it: from pixel x0, y0 to x1, y1, both excluded; bool [H, W]."""
+        """One mask, or a window of it: from pixel x0, y0 to x1, y1, both excluded; bool [H, W].
+
+        Raises: IndexError.
+        """
+        if not -len(self.counts) <= index < len(self.counts):
+            raise IndexError(f"there is no mask {index} in {self.uri}, which has {len(self)}")
         mask_HW: NDArray[np.bool_] = decoded_masks(
             [self.counts[index]], self.height, self.width, window_xyxy
         )[0]

@@ -12,6 +12,7 @@ import pytest
 from boxes import SETTINGS, hf_images, png, table_into, tar_into
 from labelled_photos import blobs, image_masks
 
+from pipeline.config import RunConfig
 from pipeline.doctor.places import readable_input
 from pipeline.errors import ImageError, Reason, UsageError
 from pipeline.export.export import exported
@@ -25,7 +26,6 @@ from pipeline.output.format.schema import ok_row, table_of
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
 from pipeline.store.objects import Got
-from pipeline.store.settings import DEFAULT_ACCESS
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 from sam_label import Dataset
@@ -78,7 +78,10 @@ def test_from_listing_to_readers(bucket: str, tmp_path: Path) -> None:
     source.require_images()
     label(source, f"{bucket}/out")
     assert source.left_out.others == 1, "d/0.json"
-    assert f"{bucket}/in/x.tar#d/0.png can be read" in readable_input(f"{bucket}/in", DEFAULT_ACCESS).says
+    assert (
+        f"{bucket}/in/x.tar#d/0.png can be read"
+        in readable_input(RunConfig(input=f"{bucket}/in", output=f"{bucket}/no")).says
+    )
 
     records = {record.uri.removeprefix(f"{bucket}/in/"): record for record in Dataset.open(f"{bucket}/out")}
     assert records.keys() == ALL.keys()

@@ -79,14 +79,13 @@ def user(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     s3.client.cache_clear()
 
 
-def printed_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+def printed_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     """The JSON that the command prints in this process."""
     with pytest.raises(SystemExit) as end:
         main([*arguments, "--json"])
     printed = capsys.readouterr()
     assert end.value.code == 0, printed.err
-    answer: dict[str, object] = json.loads(printed.out)
-    return answer
+    return json.loads(printed.out)
 
 
 def test_from_a_public_bucket_to_the_users_own(
@@ -116,6 +115,29 @@ def test_from_a_public_bucket_to_the_users_own(
         capsys, "run", f"s3://photos/{NAMES[1]}", "s3://labels/one", "--dry-run", "--anonymous"
     )
     assert (one["images"], one["pending"]) == (1, 1)
+
+
+def test_plan_and_doctor_reach_the_places_of_a_job_file(
+    user: None,
+    endpoint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before the run, and by the same `[storage]`: here the environment does not know the server."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("SAM_LABEL_STORAGE_OUTPUT_REGION", "eu-west-1")  # its variables count too
+    places = ["input = 's3://photos/in'", "output = 's3://labels/before'", "anonymous = true"]
+    storage = ["[storage]", f"endpoint_url = '{endpoint}'", "addressing_style = 'path'"]
+    job = tmp_path / "job.toml"
+    job.write_text("\n".join([*places, *storage]))
+    planned = printed_here(capsys, "plan", "--config", str(job))
+    assert planned["images"] == 4
+    seen = printed_here(capsys, "doctor", "--config", str(job))
+    findings = {each["what"]: each for each in seen}
+    assert findings["input"]["says"] == "s3://photos/in/coffee.jpg can be read"
+    assert findings["output"]["says"] == "s3://labels/before takes a dataset"
+    assert endpoint in findings["S3 credentials"]["says"]
 
 
 def test_without_any_credentials(user: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

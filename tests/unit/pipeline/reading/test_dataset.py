@@ -45,6 +45,12 @@ def test_an_image_is_had_by_its_id(small: Dataset) -> None:
         assert unknown not in small
         with pytest.raises(UsageError, match=r"has no image .*; an id is the image_id of a row"):
             small[unknown]
+    with pytest.raises(
+        TypeError, match=r"one position or one image id, not slice\(0, 2, None\); `select` narrows"
+    ):
+        small[0:2]  # type: ignore[index]
+    with pytest.raises(IndexError, match=r"there is no mask 99 in .*/.*, which has \d+"):
+        next(record for record in small if record.is_ok).mask(99)
     with pytest.raises(IndexError, match=r"there is no image 40 in .*, which has 40"):
         small[40]
 

@@ -22,6 +22,7 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
+from recorded_masks import points_of
 from scipy.optimize import linear_sum_assignment
 
 from sam_core.decoding.crop_decoder import CropDecoder, crop_decoder
@@ -29,7 +30,6 @@ from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.torch_decoder import TorchDecoder
 from sam_core.generator import MakeDecoder, SamAutomaticMaskGenerator
 from sam_core.masks.candidates import Candidates
-from sam_core.masks.crops import point_grid
 from sam_core.model.sam import ImageEmbedding, Sam
 from sam_core.options import MaskOptions
 from sam_core.weights.registry import load_sam
@@ -105,22 +105,12 @@ def compared(sam: Sam, decoder: MakeDecoder) -> Compared:
         golden = json.loads(gzip.decompress(path.read_bytes()))
         options = {**golden["options"], "output_mode": "coco_rle", "decoder": decoder}
         if not golden["options"]:
-            options |= {"points_per_side": None, "point_grids": [points_of(golden["masks"])]}
+            options |= {"points_per_side": None, "point_grids": [points_of(golden["masks"], EVERY_NTH_POINT)]}
         records = SamAutomaticMaskGenerator(sam, **options).generate(photo(golden["image"]))
         ours += len(records)
         original += len(golden["masks"])
         matched += matches(records, golden["masks"])
     return Compared(ours, original, matched)
-
-
-def points_of(masks: Records) -> np.ndarray:
-    """Points of the default grid, in 0..1: those that the masks came from, and every nth of all."""
-    grid_N2 = point_grid(32)
-    height, width = masks[0]["segmentation"]["size"]
-    from_N2 = np.array([mask["point_coords"][0] for mask in masks]) / [width, height]
-    places = np.abs(grid_N2[:, None] - from_N2).max(axis=2).argmin(axis=0)
-    np.testing.assert_allclose(grid_N2[places], from_N2, atol=1e-6)
-    return grid_N2[np.union1d(places, np.arange(0, len(grid_N2), EVERY_NTH_POINT))]
 
 
 def photo(name: str) -> np.ndarray:

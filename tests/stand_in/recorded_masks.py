@@ -1,7 +1,8 @@
-"""Our masks beside the original's recorded ones, compared as in parity/test_golden.py, on any device."""
+"""The original's recorded masks: the points that they came from, and ours beside them, on any device."""
 
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,21 @@ from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
 from sam_core.generator import SamAutomaticMaskGenerator
+from sam_core.masks.crops import point_grid
 from sam_core.model.sam import Sam
 
 GOLDEN = Path(__file__).parents[1] / "parity" / "golden"
 PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
+
+
+def points_of(masks: Sequence[dict[str, Any]], every_nth: int) -> np.ndarray:
+    """Points of the default grid, in 0..1: those that the masks came from, and every nth of all."""
+    grid_N2 = point_grid(32)
+    height, width = masks[0]["segmentation"]["size"]
+    from_N2 = np.array([mask["point_coords"][0] for mask in masks]) / [width, height]
+    places = np.abs(grid_N2[:, None] - from_N2).max(axis=2).argmin(axis=0)
+    np.testing.assert_allclose(grid_N2[places], from_N2, atol=1e-6)
+    return grid_N2[np.union1d(places, np.arange(0, len(grid_N2), every_nth))]
 
 
 def matches_of_recorded(sam: Sam, precision: str) -> dict[str, Any]:

@@ -31,14 +31,9 @@ def show(given: Given, origin: Origin = False, json_: Json = False) -> int:
 
     Each value's place, by --origin: a flag, a SAM_LABEL_ variable, a job file, a preset, or the default.
     """
-    missing = {
-        field.name: f"no {field.name.upper()}"
-        for field in config_fields(RunConfig)
-        if field.is_positional and given.values.get(field.name) is None
-    }
-    known = Given({**given.values, **missing}, given.context, given.job_file, given.variables)
-    checked = known.config(RunConfig)
     fields = list(config_fields(RunConfig))
+    missing = [field.name for field in fields if field.is_positional and not given.has(field.name)]
+    checked = given.config(RunConfig, may_lack=missing)
     values = {field.name: None if field.name in missing else _value(checked, field) for field in fields}
     origins = {field.name: given.origin(field) for field in fields}
     if json_:

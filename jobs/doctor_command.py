@@ -15,6 +15,7 @@ from pipeline.errors import SamLabelError
 if TYPE_CHECKING:
     from pipeline.doctor.finding import Finding
 
+PLACES = ("input", "output")
 Json = Annotated[bool, typer.Option("--json", help="Print the findings as one JSON list.")]
 
 
@@ -22,20 +23,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print the findings as one JS
 def doctor(given: Given, json_: Json = False) -> int:
     """Look at this machine, and at a run's input, output and cluster; say what to do about each fault.
 
-    INPUT is tried by reading an image, OUTPUT by one file, which is removed again; none has to be named.
+    INPUT is tried by reading an image, OUTPUT by a file that is removed again. Neither has to be named.
 
     Exit code 1 if a run would fail.
     """
-    named = {name for name in ("input", "output") if given.values.get(name) is not None}
-    nowhere = {name: f"no {name.upper()}" for name in ("input", "output") if name not in named}
-    config = Given({**given.values, **nowhere}, given.context, given.job_file, given.variables).config(
-        RunConfig
-    )
+    config = given.config(RunConfig, may_lack=PLACES)
     from pipeline.doctor.examination import findings
     from pipeline.doctor.finding import State
 
     seen = []
-    for finding in findings(config, named):
+    for finding in findings(config, [name for name in PLACES if given.has(name)]):
         seen.append(finding)
         if not json_:
             print(_line(finding), flush=True)

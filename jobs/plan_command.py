@@ -43,9 +43,8 @@ def plan(
     json_: Json = False,
 ) -> int:
     """List what of INPUT would be labelled and what is left out; needs no model or Ray, writes nothing."""
-    has_output = given.values.get("output") is not None
-    values = given.values if has_output else {**given.values, "output": "no OUTPUT"}
-    config = Given(values, given.context, given.job_file, given.variables).config(RunConfig)
+    has_output = given.has("output")
+    config = given.config(RunConfig, may_lack=("output",))
     from pipeline.inputs.inventory import inventory
     from pipeline.inputs.source import Source
 

@@ -1,6 +1,6 @@
 """What a command was given for a model's options, and where each value came from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,15 +24,22 @@ class Given:
     job_file: str | None
     variables: Variables
 
-    def config(self, model: type[Config]) -> Config:
-        """The model with these values, the variables filled in. Raises: UsageError."""
-        values = dict(self.values)
+    def config(self, model: type[Config], may_lack: Collection[str] = ()) -> Config:
+        """The model with these values, the variables filled in. Raises: UsageError.
+
+        may_lack: arguments that need not be given; "no NAME" then stands in their place.
+        """
+        values = {**self.values, **{name: f"no {name.upper()}" for name in may_lack if not self.has(name)}}
         for field in config_fields(model):
             text = values.get(field.name)
             if field.is_positional and isinstance(text, str):
                 values[field.name] = self.variables.filled_in(text, self.place(field))
         self.variables.refuse_unused()
         return config_from(model, values, self.place)
+
+    def has(self, name: str) -> bool:
+        """Whether the option was given."""
+        return self.values.get(name) is not None
 
     def place(self, field: ConfigField) -> str:
         """The place that a value came from, or should have come from, as a message names it."""
@@ -45,7 +52,7 @@ class Given:
 
     def origin(self, field: ConfigField) -> str:
         """The place alone: a flag, a variable of the environment, a job file, a preset, or `default`."""
-        if self.values.get(field.name) is None:
+        if not self.has(field.name):
             return DEFAULT
         if self._source(field) == "DEFAULT_MAP":
             return f"preset {self.job_file}" if is_preset(self.job_file or "") else str(self.job_file)

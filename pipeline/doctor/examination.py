@@ -42,5 +42,6 @@ def findings(config: RunConfig, named: Collection[str]) -> Iterator[Finding]:
         yield looked_at("input", lambda: places.readable_input(config))
     if "output" in named:
         yield looked_at("output", lambda: places.writable_output(config))
-    if (address := config.address) not in (None, "auto"):  # a machine of the cluster has no other to reach
+    # auto: the cluster that this machine belongs to, which has no address to reach
+    if (address := config.address) not in (None, "auto"):
         yield looked_at("cluster", partial(places.reachable_cluster, address))

@@ -36,6 +36,7 @@ ANY_PIXELS = 1 << 62  # what is too large for a run is not this check's matter
 
 def credentials(what: str, place: PlaceSettings) -> Finding:
     """Where the credentials for s3:// come from; their values are not looked at."""
+    from botocore.exceptions import ProfileNotFound
     from botocore.session import Session
 
     endpoint = (
@@ -44,11 +45,14 @@ def credentials(what: str, place: PlaceSettings) -> Finding:
         or os.environ.get("AWS_ENDPOINT_URL")
         or "AWS"
     )
-    known = answer(
-        lambda: Session(profile=place.profile).get_credentials(),
-        STORE_S,
-        "the service that gives S3 credentials",
-    )
+    try:
+        known = answer(
+            lambda: Session(profile=place.profile).get_credentials(),
+            STORE_S,
+            "the service that gives S3 credentials",
+        )
+    except ProfileNotFound as missing:
+        return fault(what, str(missing), "name a profile of ~/.aws in AWS_PROFILE or storage.profile")
     if known is None:
         return warning(
             what,

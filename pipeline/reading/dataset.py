@@ -8,6 +8,7 @@ It is one moment of it: a run that goes on adds rows to the next one, which `aga
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import index
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, Unpack, overload
 
@@ -108,7 +109,7 @@ class Dataset:
             raise TypeError(
                 f"a dataset is asked for one position or one image id, not {key!r}; `select` narrows it"
             )
-        key = key.__index__()
+        key = index(key)
         position = key + len(self) if key < 0 else key
         if not 0 <= position < len(self):
             raise IndexError(f"there is no image {key} in {self.url}, which has {len(self)}")

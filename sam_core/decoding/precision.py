@@ -35,5 +35,5 @@ def refuse_not_finite(is_finite: torch.Tensor | np.bool_, options: MaskOptions) 
     if options.precision == "float16":
         raise NotFinite("the model leaves float16's range on this image; label with precision bfloat16")
     raise NotFinite(
-        "the model's numbers of this image are not finite; the weights may be damaged: fetch them anew"
+        "the model's numbers for this image are not finite; the weights may be damaged: fetch them anew"
     )

@@ -54,8 +54,8 @@ def first_look_kernel(  # type: ignore[no-untyped-def]
 def first_look(query_hND: torch.Tensor, key_hPD: torch.Tensor, value_hPD: torch.Tensor) -> torch.Tensor:
     """What N tokens see, float32 [N, 128] with the heads side by side.
 
-    query: float32 [8, N, 16], times SCORE_SCALE; key: float32 [8, P, 16], P a multiple of 128; value: float16
-    or float32, likewise.
+    query: float32 [8, N, 16], times SCORE_SCALE; key: float32 [8, P, 16], P a multiple of 128; value:
+    likewise, float16 or float32.
     """
     heads, N, _ = query_hND.shape
     seen_ND = query_hND.new_empty(N, INNER_DIM)

@@ -48,7 +48,7 @@ POSITIONS_MULTIPLE = 256
 class FusedPrompts:
     """The decoder's answer to B prompts of M masks, and what the upscaling kernel draws them from."""
 
-    predicted_iou_N: torch.Tensor  # float32 [B M]; no number where the masks cannot be drawn
+    predicted_iou_N: torch.Tensor  # float32 [B M]; NaN where the prompt's numbers leave float16's range
     scale_BP: torch.Tensor  # float32
     # float16 or float32
     factors_BPF: torch.Tensor  # [B, P, 128]

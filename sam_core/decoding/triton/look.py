@@ -38,7 +38,7 @@ class LookTuning:
     stages: int
 
 
-# tuned on an H100 for float16; for float32 to few spills, on no card
+# for float16 tuned on an H100; for float32 chosen for few spills, without a card
 TUNING = {
     torch.float16: LookTuning(tile=32, warps=4, stages=2),
     torch.float32: LookTuning(tile=32, warps=4, stages=1),

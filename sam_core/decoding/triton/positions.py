@@ -34,7 +34,7 @@ class PositionsTuning:
     stages_second: int
 
 
-# tuned on an H100 for float16; for float32 to few spills, on no card
+# for float16 tuned on an H100; for float32 chosen for few spills, without a card
 TUNING = {
     torch.float16: PositionsTuning(tile=64, tiles=4, warps=4, stages_first=2, stages_second=1),
     torch.float32: PositionsTuning(tile=128, tiles=1, warps=8, stages_first=1, stages_second=1),

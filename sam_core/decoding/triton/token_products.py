@@ -3,7 +3,8 @@
 Four kernels: `gram`, the products of what the blocks have added to the image tokens with itself; `mix`, those
 with a prompt's queries or keys; `seen`, what a token sees, from the sums of a look (look.py); `values`, what
 has been added, through the first convolution of the upscaling. The matrices are token_maps.py's. Products are
-near float32 whatever the type of what comes out, and taken 64 columns at a time, so that nothing spills.
+near float32 whatever the type of what comes out, and taken 64 columns at a time, so that nothing spills on
+an H100.
 
 Oracles: the products of `values_BRC` in `image_tokens.tokens_after_first`, `tokens_after_second`,
 `projected_scores`, `projected_sum`, and in `upscaling.low_res_logits`.

@@ -31,7 +31,7 @@ class UpscaleTuning:
     registers: int
 
 
-# tuned on an H100 for float16; for float32 to few spills, on no card
+# for float16 tuned on an H100; for float32 chosen for few spills, without a card
 TUNING = {
     torch.float16: UpscaleTuning(tile=128, warps=8, registers=128),
     torch.float32: UpscaleTuning(tile=64, warps=4, registers=255),

@@ -57,6 +57,20 @@ def test_each_fault_says_what_to_do(tmp_path: Path, capsys) -> None:
     assert "start it, or correct --address" in faults["cluster"]
 
 
+def test_a_profile_that_is_not_there_is_a_fault(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    code, seen = findings(capsys, "s3://bucket/photos", "--storage-profile", "nope")
+    assert code == 1
+    assert seen["S3 credentials"] == {
+        "what": "S3 credentials",
+        "state": "fault",
+        "says": "The config profile (nope) could not be found",
+        "fix": "name a profile of ~/.aws in AWS_PROFILE or storage.profile",
+    }
+    assert seen["input"]["state"] == State.FAULT
+
+
 def test_few_open_files_are_a_warning_with_the_command_that_allows_more() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))

@@ -112,8 +112,8 @@ def test_every_kernel_compiles_for_an_h100(done: Any) -> None:
         if kernel["kernel"] in of_encoders:
             assert kernel["spills"] == 0, kernel
         else:
-            # half a kilobyte of positions1 and of the looks fits the first cache
-            assert kernel["spills"] <= (512 if kernel["is_half"] else 640), kernel
+            # half a kilobyte fits the first cache; positions1 has 540 bytes in float32, and a program a tile
+            assert kernel["spills"] <= (512 if kernel["is_half"] else 540), kernel
         if kernel["kernel"] in ("_sums", "_columns", "_selected", "_edges"):
             # many of their blocks are to be at work beside each other
             assert kernel["shared"] < 48 * 1024, kernel

@@ -1,6 +1,6 @@
 """The whole fused decoder beside plain torch: the bundled weights, a photo's corner, 16 x 16 positions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from sam_core.decoding.triton import fused_decoder
 from sam_core.decoding.triton.fused_decoder import FusedDecoder, FusedPrompts, serves
 from sam_core.decoding.triton.image_side_maps import FusedSide, ImageSideMaps
 from sam_core.decoding.triton.prompt_start import PromptStart, prompt_start
-from sam_core.decoding.triton.token_products import upscaling_values
 from sam_core.decoding.triton.upscale import drawn
 from sam_core.decoding.upscaling import low_res_logits, mask_weights
 from sam_core.model.sam import Sam
@@ -111,19 +110,33 @@ def test_only_positions_that_show_the_image_are_drawn(
         assert rms(logits, scene.logits(positions)) < LOGITS_ERROR[dtype]
 
 
+@pytest.mark.parametrize("name", ["gram", "upscaling_values", "mask_blocks"])
 @in_both
 def test_a_prompt_whose_numbers_leave_the_range_has_no_predicted_iou(
-    scene: Scene, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, dtype: torch.dtype, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def huge(*arguments: Any) -> torch.Tensor:
-        values_BFN = upscaling_values(*arguments)
-        values_BFN[1, 5] = 1e6  # in float16 it is infinite
-        return values_BFN
+    usual = getattr(fused_decoder, name)
 
-    monkeypatch.setattr(fused_decoder, "upscaling_values", huge)
+    def huge(*arguments: Any) -> torch.Tensor:
+        numbers = usual(*arguments)
+        numbers[1, 5, 5] = 1e6  # in float16 it is infinite
+        return numbers
+
+    monkeypatch.setattr(fused_decoder, name, huge)
     prompts = FusedDecoder(scene.sam).decoded(scene.fused[dtype], scene.start)
     assert torch.equal(prompts.predicted_iou_N[:3], scene.prompts[dtype].predicted_iou_N[:3])
     assert bool(prompts.predicted_iou_N[3:].isnan().all())
+
+
+@in_both
+def test_an_image_whose_side_leaves_the_range_has_no_predicted_iou(scene: Scene, dtype: torch.dtype) -> None:
+    features_PC = torch.zeros(GRID * GRID, 256)
+    maps = ImageSideMaps(scene.sam, dtype)
+    assert bool(maps.of(features_PC).is_held)
+    features_PC[3, 7] = 1e9
+    assert not bool(maps.of(features_PC).is_held)
+    side = replace(scene.fused[dtype], is_held=torch.tensor(False))
+    assert bool(FusedDecoder(scene.sam).decoded(side, scene.start).predicted_iou_N.isnan().all())
 
 
 def test_fewer_masks_than_columns(scene: Scene) -> None:

@@ -167,11 +167,13 @@ def changes(source: Path, folder: Path, images: int) -> Scene:
         joined, began = nodes.join(TWO_GPUS), time.monotonic()
         seen.append(drive.wait_for(lambda: has_labelled(joined), "the node that joined gets images"))
         scene.joined_s = round(time.monotonic() - began, 1)
+        # while labelers take their time: the node without GPUs has CPUs free
+        fetched = drive.count("fetched")
         nodes.leave(two)
         scene.faults += [fault for fault in seen if fault] + drive.end()
     names = {"two GPUs": two, "one CPU": few, "no GPU": without, "joined": joined, "broken": broken}
     scene.by_node = {name: drive.count("labelled")[node.node_id] for name, node in names.items()}
-    fetched, tried = drive.count("fetched"), drive.count("broken")[broken.node_id]
+    tried = drive.count("broken")[broken.node_id]
     if fetched[without.node_id] <= fetched.total() / 2:
         scene.faults.append(f"blocks were fetched beside GPUs: {fetched}")
     if tried < 2 or scene.by_node["broken"]:

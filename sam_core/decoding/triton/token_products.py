@@ -3,8 +3,7 @@
 Four kernels: `gram`, the products of what the blocks have added to the image tokens with itself; `mix`, those
 with a prompt's queries or keys; `seen`, what a token sees, from the sums of a look (look.py); `values`, what
 has been added, through the first convolution of the upscaling. The matrices are token_maps.py's. Products are
-near float32 whatever the type of what comes out, and taken 64 columns at a time, so that nothing spills on
-an H100.
+near float32 whatever the type of what comes out.
 
 Oracles: the products of `values_BRC` in `image_tokens.tokens_after_first`, `tokens_after_second`,
 `projected_scores`, `projected_sum`, and in `upscaling.low_res_logits`.
@@ -27,7 +26,9 @@ from sam_core.decoding.triton.token_maps import TokenMap, TokenMaps
 from sam_core.decoding.triton.two_halves import product
 
 # not tuned on a card: for few registers and short compilation
-WARPS, STAGES = 8, 1
+WARPS, STAGES = 4, 1
+# columns at a time: with 64, a thread spills up to 2.5 KB on an A100
+PART = tl.constexpr(32)
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ class LookSums:
 
 @triton.jit
 def mapped(tokens_BTD, b, map_ND, first):  # type: ignore[no-untyped-def]
-    """The rows of prompt b through the 64 columns from `first` on of a map, [64, 64]."""
-    n = first + tl.arange(0, 64)
-    k = tl.arange(0, 64)
-    total = tl.zeros((64, 64), tl.float32)
-    for part in range(0, 128, 64):
+    """The rows of prompt b through PART columns of a map, from `first` on: [64, PART]."""
+    n = first + tl.arange(0, PART)
+    k = tl.arange(0, PART)
+    total = tl.zeros((64, PART), tl.float32)
+    for part in range(0, 128, PART):
         weights = tl.load(map_ND + n[None, :] * 128 + part + k[:, None])
-        total += product(block_diagonal(tokens_BTD, b, part, 64), weights)
+        total += product(block_diagonal(tokens_BTD, b, part, PART), weights)
     return total
 
 
@@ -68,8 +69,8 @@ def mapped(tokens_BTD, b, map_ND, first):  # type: ignore[no-untyped-def]
 def crossed(left_BTD, right_BTD, b, map_DD):  # type: ignore[no-untyped-def]
     """The left rows through a map, times the right rows, [64, 64]."""
     total = tl.zeros((64, 64), tl.float32)
-    for first in range(0, 128, 64):
-        right = block_diagonal(right_BTD, b, first, 64)
+    for first in range(0, 128, PART):
+        right = block_diagonal(right_BTD, b, first, PART)
         total += product(mapped(left_BTD, b, map_DD, first), tl.trans(right))
     return total
 
@@ -123,21 +124,21 @@ def mix_kernel(  # type: ignore[no-untyped-def]
     TWO: tl.constexpr,
 ):
     b = tl.program_id(0).to(tl.int64)
-    r = tl.arange(0, 64)
+    r, c = tl.arange(0, 64), tl.arange(0, PART)
     F: tl.constexpr = 128 if TWO else 64
     at = b * (64 * F) + r[:, None] * F + r[None, :]
     mix = tl.zeros((64, 64), tl.float32)
-    for first in range(0, 128, 64):
+    for first in range(0, 128, PART):
         keys = mapped(value0_BTD, b, map0_ND, first)
         if TWO:
-            keys = tl.where((r == 7)[:, None], tl.load(shift_N + first + r)[None, :], keys)
-        query = block_diagonal(query_BTD, b, first, 64) * score_scale
+            keys = tl.where((r == 7)[:, None], tl.load(shift_N + first + c)[None, :], keys)
+        query = block_diagonal(query_BTD, b, first, PART) * score_scale
         mix += product(query, tl.trans(keys))
     tl.store(mix_BRF + at, mix.to(mix_BRF.dtype.element_ty))
     if TWO:
         mix = tl.zeros((64, 64), tl.float32)
-        for first in range(0, 128, 64):
-            query = block_diagonal(query_BTD, b, first, 64) * score_scale
+        for first in range(0, 128, PART):
+            query = block_diagonal(query_BTD, b, first, PART) * score_scale
             mix += product(query, tl.trans(mapped(value1_BTD, b, map1_ND, first)))
         tl.store(mix_BRF + at + 64, mix.to(mix_BRF.dtype.element_ty))
 
@@ -157,20 +158,20 @@ def seen_kernel(  # type: ignore[no-untyped-def]
     TWO: tl.constexpr,
 ):
     b = tl.program_id(0).to(tl.int64)
-    r = tl.arange(0, 64)
+    r, c = tl.arange(0, 64), tl.arange(0, PART)
     rows, columns = r[:, None], r[None, :]
     F: tl.constexpr = 128 if TWO else 64
     # the weights sum to 1 from here on: the sums of thousands of positions do not fit float16
     share = (1.0 / tl.load(total_BR + b * 64 + r))[:, None]
     mixed = mixed_BRF + b * (64 * F) + rows * F + columns
-    for first in range(0, 128, 64):
+    for first in range(0, 128, PART):
         values = mapped(value0_BTD, b, map0_ND, first)
         if TWO:
-            values = tl.where(rows == 7, tl.load(shift_N + first + r)[None, :], values)
+            values = tl.where(rows == 7, tl.load(shift_N + first + c)[None, :], values)
         seen = product(tl.load(mixed) * share, values)
         if TWO:
             seen += product(tl.load(mixed + 64) * share, mapped(value1_BTD, b, map1_ND, first))
-        j = first + columns
+        j = first + c[None, :]
         is_own = (j // 16 == rows // 8) & (rows % 8 < 7)
         shared = tl.load(shared_BRd + b * 1024 + rows * 16 + j % 16, mask=is_own, other=0.0)
         seen += shared * share + tl.load(constant_D + j)
@@ -182,9 +183,9 @@ def values_kernel(  # type: ignore[no-untyped-def]
     value0_BTD, value1_BTD, map0_ND, map1_ND, shift_N, constant_N, values_BFN
 ):
     b = tl.program_id(0).to(tl.int64)
-    first = tl.program_id(1) * 64
+    first = tl.program_id(1) * PART
     rows = tl.arange(0, 64)[:, None]
-    n = first + tl.arange(0, 64)
+    n = first + tl.arange(0, PART)
     values = mapped(value0_BTD, b, map0_ND, first)
     values = tl.where(rows == 7, tl.load(shift_N + n)[None, :], values)
     values = tl.where(rows == 15, tl.load(constant_N + n)[None, :], values)
@@ -246,7 +247,7 @@ def upscaling_values(values: AddedValues, maps: TokenMaps, dtype: torch.dtype) -
     """
     B, map_ = len(values.first_BTD), maps.upscaling
     values_BFN = values.first_BTD.new_empty(B, 2 * ROWS, 2 * INNER_DIM, dtype=dtype)
-    values_kernel[(B, 4)](
+    values_kernel[(B, 256 // PART.value)](
         *_pair(values.first_BTD, values.second_BTD), *_pair(map_.first_ND, map_.second_ND),
         _shift(map_), maps.upscaling_constant_N, values_BFN, num_warps=WARPS, num_stages=STAGES,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-/* Pixels of COCO's compressed run lengths, row by row as numpy and torch have them.
+/* Pixels of COCO's compressed run lengths, row by row as numpy and torch have them; and such run lengths of edges.
  *
  * Runs go down the columns, pixels are wanted along the rows. So a band of 64 columns takes a mark where a column
  * enters or leaves the mask, and one pass down the band turns the marks into pixels: the state of each column is the
@@ -249,4 +249,36 @@ int64_t rle_covered(const uint8_t *counts, const int64_t *offsets, int64_t masks
         if (sound < 0) return mask;
     }
     return -1;
+}
+
+/* Writes a number in groups of five bits, the least first, and gives where the next one goes. */
+static uint8_t *write_number(uint8_t *out, int64_t value) {
+    for (;;) {
+        const int64_t group = value & 31, rest = (value - group) / 32;
+        const int more = rest != (group & 16 ? -1 : 0);
+        *out++ = (uint8_t)(48 + group + (more ? 32 : 0));
+        if (!more) return out;
+        value = rest;
+    }
+}
+
+/* The other way round: compressed counts of masks from the places where their pixels change. The edges of a mask end
+ * at ends[mask], its counts at offsets[mask + 1], both from those of the mask before. out: 8 bytes a run. */
+void rle_counts(const int32_t *edges, const int64_t *ends, int64_t masks, int64_t pixels, uint8_t *out,
+                int64_t *offsets) {
+    uint8_t *next = out;
+    int64_t first = 0;
+    offsets[0] = 0;
+    for (int64_t mask = 0; mask < masks; mask++) {
+        int64_t line = 0, one_before = 0, two_before = 0;
+        for (int64_t edge = first; edge <= ends[mask]; edge++) {
+            const int64_t place = edge < ends[mask] ? edges[edge] : pixels, run = place - line;
+            next = write_number(next, edge - first > 2 ? run - two_before : run);
+            two_before = one_before;
+            one_before = run;
+            line = place;
+        }
+        first = ends[mask];
+        offsets[mask + 1] = next - out;
+    }
 }

@@ -1,4 +1,4 @@
-"""The C library that turns run lengths into pixels: what it is built from, and where it is.
+"""The C library of run lengths, to pixels and from edges: what it is built from, and where it is.
 
 No imports but the standard library's: setup.py builds with what stands here.
 """

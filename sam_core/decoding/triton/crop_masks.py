@@ -21,8 +21,8 @@ from sam_core.decoding.triton.edges import edges_of
 from sam_core.decoding.triton.measures import is_measured, measured
 from sam_core.decoding.triton.selection import MOST_MASKS, selected
 from sam_core.masks.crops import XYXY
+from sam_core.masks.edge_counts import counts_of_edges
 from sam_core.masks.image_masks import ImageMasks
-from sam_core.masks.rle import compressed_counts
 from sam_core.masks.selection import after_nms_in_crop
 from sam_core.options import MaskOptions
 
@@ -182,10 +182,7 @@ def _image_masks(
     x0, y0, x1, y1 = place.crop_xyxy
     area_K = kept_K8[:, 2].astype(np.int64)
     box_xyxy_K4 = kept_K8[:, 3:7] + np.array([x0, y0, x0, y0]) * (area_K > 0)[:, None]
-    counts = [
-        compressed_counts(_runs(edges, height * width), height, width)
-        for edges in np.split(edges_E, ends_K[:-1])[: len(ends_K)]
-    ]
+    counts = counts_of_edges(edges_E, ends_K, height, width)
     points_K2 = points_N2[kept_K8[:, 7].astype(np.int64)] + np.array([x0, y0])
     return ImageMasks(
         height=height,
@@ -200,8 +197,3 @@ def _image_masks(
         point_coords=points_K2.astype(np.float32),
         crop_box_xywh=np.tile(np.array([x0, y0, x1 - x0, y1 - y0], dtype=np.float32), (len(counts), 1)),
     )
-
-
-def _runs(edges: npt.NDArray[np.int32], pixels: int) -> npt.NDArray[np.uint32]:
-    """Run lengths, zeros first, of a mask that changes at these places."""
-    return np.diff(edges, prepend=0, append=pixels).astype(np.uint32)

@@ -85,10 +85,9 @@ def main() -> None:
 def one_program_an_image() -> None:
     """Tilings of all positions in one program."""
     first_look.TILE, look.PROGRAMS = POSITIONS, 1
-    for dtype in (torch.float16, torch.float32):
-        look.TUNING[dtype] = replace(look.TUNING[dtype], tile=POSITIONS)
-        positions.TUNING[dtype] = replace(positions.TUNING[dtype], tile=POSITIONS, tiles=1)
-        upscale.TUNING[dtype] = replace(upscale.TUNING[dtype], tile=POSITIONS)
+    for tuned in (look.TUNING, positions.TUNING, upscale.TUNING):
+        tuned.update({key: replace(tuning, tile=POSITIONS) for key, tuning in tuned.items()})
+    positions.TUNING.update({key: replace(tuning, tiles=1) for key, tuning in positions.TUNING.items()})
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from sam_core.decoding.triton.head_rows import (
 from sam_core.decoding.triton.image_side_maps import LookSide
 from sam_core.decoding.triton.token_products import LookSums
 from sam_core.decoding.triton.two_halves import product
+from sam_core.model.triton.device import Kind, kind_of
 
 # tuned on an H100: two programs on each of its 132 processors, and no program with fewer positions than these
 PROGRAMS, LEAST_POSITIONS = 264, 256
@@ -38,10 +39,11 @@ class LookTuning:
     stages: int
 
 
-# for float16 tuned on an H100; for float32 chosen for few spills, without a card
+# the first tuned on an H100, the others chosen for few spills, without a card
 TUNING = {
-    torch.float16: LookTuning(tile=32, warps=4, stages=2),
-    torch.float32: LookTuning(tile=32, warps=4, stages=1),
+    (Kind.WARP_GROUPS, torch.float16): LookTuning(tile=32, warps=4, stages=2),
+    (Kind.WARP_GROUPS, torch.float32): LookTuning(tile=32, warps=4, stages=1),
+    (Kind.WARPS, torch.float16): LookTuning(tile=32, warps=8, stages=2),
 }
 
 
@@ -111,7 +113,7 @@ def look(
     The side, the mix and the factors are of one type.
     """
     B, P, F = factors_BPF.shape
-    splits, tuning = _splits(B, P), TUNING[factors_BPF.dtype]
+    splits, tuning = _splits(B, P), TUNING[kind_of(scale_BP.device), factors_BPF.dtype]
     most_BSR, total_BSR = scale_BP.new_empty(2, B, splits, ROWS)
     mixed_BSRF = scale_BP.new_empty(B, splits, ROWS, F)
     shared_BSRd = scale_BP.new_empty(B, splits, ROWS, HEAD_DIM)

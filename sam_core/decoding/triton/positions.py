@@ -21,6 +21,7 @@ from sam_core.decoding.triton.head_rows import ROWS, SCORE_SCALE, block_diagonal
 from sam_core.decoding.triton.image_side_maps import FusedSide
 from sam_core.decoding.triton.token_products import AddedValues
 from sam_core.decoding.triton.two_halves import product
+from sam_core.model.triton.device import Kind, kind_of
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,13 @@ class PositionsTuning:
     stages_second: int
 
 
-# for float16 tuned on an H100; for float32 chosen for few spills, without a card
+# the first tuned on an H100, the others chosen without a card: for few spills, and 99 KB of shared memory
 TUNING = {
-    torch.float16: PositionsTuning(tile=64, tiles=4, warps=4, stages_first=2, stages_second=1),
-    torch.float32: PositionsTuning(tile=128, tiles=1, warps=8, stages_first=1, stages_second=1),
+    (Kind.WARP_GROUPS, torch.float16): PositionsTuning(64, tiles=4, warps=4, stages_first=2, stages_second=1),
+    (Kind.WARP_GROUPS, torch.float32): PositionsTuning(
+        128, tiles=1, warps=8, stages_first=1, stages_second=1
+    ),
+    (Kind.WARPS, torch.float16): PositionsTuning(32, tiles=8, warps=4, stages_first=2, stages_second=1),
 }
 
 
@@ -155,7 +159,7 @@ def positions_after_first(
     key, value: the tokens' projections in that block, float32 [B, 7, 128]; gram: [B, 64, 64].
     """
     B, P = len(key_BTD), len(side.square0_P)
-    tuning = TUNING[gram_BRR.dtype]
+    tuning = TUNING[kind_of(key_BTD.device), gram_BRR.dtype]
     factors_BPR = key_BTD.new_empty(B, P, ROWS, dtype=gram_BRR.dtype)
     scale_BP = key_BTD.new_empty(B, P)
     positions0_kernel[(P // tuning.tile // tuning.tiles, B)](
@@ -182,7 +186,7 @@ def positions_after_second(
     scores of the keys with what block 0 added, F = 64; gram: [B, 128, 128].
     """
     B, P, R = factors0_BPR.shape
-    tuning = TUNING[factors0_BPR.dtype]
+    tuning = TUNING[kind_of(key_BTD.device), factors0_BPR.dtype]
     factors_BPF = factors0_BPR.new_empty(B, P, 2 * R)
     scale_BP = torch.empty_like(scale0_BP)
     positions1_kernel[(P // tuning.tile // tuning.tiles, B)](

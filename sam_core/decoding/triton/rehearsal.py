@@ -28,6 +28,7 @@ from sam_core.masks.crops import point_grid
 from sam_core.model.build import empty_sam
 from sam_core.model.presets import PRESETS
 from sam_core.model.sam import Sam
+from sam_core.model.triton.device import rehearsed
 from sam_core.model.triton.half_encoder import half_encoder
 from sam_core.model.triton.resize import device_input
 from sam_core.options import MaskOptions
@@ -67,7 +68,7 @@ def rehearse(model_type: str, precision: str, capability: int, rehearsal: Rehear
     dtype = product_dtype(options)
     draws = divmod(capability, 10) in CAPABILITIES.get(dtype, ())
     sam = empty_sam(PRESETS[model_type]).to(META).eval()
-    with _card(capability, rehearsal), torch.inference_mode():
+    with _card(capability, rehearsal), rehearsed(divmod(capability, 10)), torch.inference_mode():
         features_1Chw = _encoded(sam, precision)
         size = sam.image_encoder.img_size
         frame = CropFrame(HEIGHT, WIDTH, size, 4 * features_1Chw.shape[2])
@@ -104,7 +105,7 @@ def _card(capability: int, rehearsal: Rehearsal) -> Iterator[None]:
             return GPUTarget("cuda", capability, 32)
 
         def get_current_device(self) -> int:
-            return 0
+            return capability  # a number of its own, as Triton keeps what it compiles by this number
 
         def get_current_stream(self, device: int) -> int:
             return 0

@@ -1,5 +1,42 @@
-"""Whether kernels run on a GPU or, for tests, interpreted on the CPU."""
+"""Where kernels run: on a GPU, tuned for its kind, or, for tests, interpreted on the CPU."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from functools import cache
+
+import torch
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET", "0") == "1"
+
+
+class Kind(Enum):
+    """How a card's tensor cores take their operands, which decides how large a program may be."""
+
+    WARPS = "from registers, each warp for itself"  # 8.0, 8.6, 8.9, 12.0
+    WARP_GROUPS = "from shared memory"  # 9.0, 10.0, 10.3
+
+
+_rehearsed = Kind.WARP_GROUPS
+
+
+def kind_of(device: torch.device) -> Kind:
+    """Of a card; on another device that of the card for which kernels are compiled."""
+    return _kind(torch.cuda.get_device_capability(device)) if device.type == "cuda" else _rehearsed
+
+
+@contextmanager
+def rehearsed(capability: tuple[int, int]) -> Iterator[None]:
+    """Kernels are compiled for a card that is not here."""
+    global _rehearsed
+    before, _rehearsed = _rehearsed, _kind(capability)
+    try:
+        yield
+    finally:
+        _rehearsed = before
+
+
+@cache
+def _kind(capability: tuple[int, int]) -> Kind:
+    return Kind.WARP_GROUPS if capability[0] in (9, 10) else Kind.WARPS

@@ -74,6 +74,7 @@ def test_a_card_that_is_full_for_a_moment_costs_no_mask() -> None:
         generator = SamAutomaticMaskGenerator(sam, 2, **options)
         card.allocations, came_at_once = 0, 0
         expected = generator.generate_batch(images)
+        assert card.work.faults == []
         for full in range(1, card.allocations, card.allocations // 8):
             card.allocations, card.is_full = 0, partial(int.__eq__, full)
             try:

@@ -117,14 +117,24 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
 
 def _sentence(mistake: typer.TyperException) -> str:
     """What Typer says; a pattern that the shell has replaced by names is told, without the names."""
-    sentence = mistake.format_message()
     command = getattr(mistake, "ctx", None)
+    parameter = getattr(mistake, "param", None)
+    if command and parameter and _is_of_environment(command, parameter.name):
+        mistake.param_hint = parameter.envvar  # type: ignore[attr-defined]
+    sentence = mistake.format_message().replace(" Value error, ", " ")
+    if not sentence and command:
+        return f"{command.info_name} needs one of its commands: {', '.join(command.command.commands)}"
     if "unexpected extra argument" in sentence and command and command.info_name in TAKE_PATTERNS:
         return (
             f"{command.info_name} takes one INPUT and one OUTPUT, and was given more; quote a pattern, as in "
             f"sam-label {command.info_name} 'photos/*.jpg' masks, or the shell puts names in its place"
         )
     return sentence
+
+
+def _is_of_environment(command: typer.Context, option: str) -> bool:
+    source = command.get_parameter_source(option)
+    return source is not None and source.name == "ENVIRONMENT"
 
 
 def _fail_unexpectedly(unexpected: Exception, debug: bool) -> int:

@@ -128,4 +128,5 @@ def _sentence(error: ErrorDetails, place: str | None) -> str:
     given = error["input"]
     choices = str(error.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ").split(", ")
     shown = redacted(given) if isinstance(given, str) else given
-    return f"{place} is {shown!r}: {reason[0].lower()}{reason[1:]}{suggestion(str(given), choices)}"
+    hint = suggestion(str(given), filter(None, choices))
+    return f"{place} is {shown!r}: {reason[0].lower()}{reason[1:]}{hint}"

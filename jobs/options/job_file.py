@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from jobs.options.fields import config_fields
+from jobs.options.fields import ConfigField, config_fields
 from jobs.options.secret_values import kind_of_secret, refuse_secrets
 from pipeline.errors import UsageError
 from pipeline.suggestion import suggestion
@@ -24,7 +24,8 @@ def job_values(name: str, model: type[BaseModel]) -> dict[str, object]:
     Raises: UsageError: no such file, not TOML, a secret, or a key that is no option.
     """
     try:
-        text = job_file(name).read_text(encoding="utf-8")
+        # Windows editors begin a file with a byte order mark.
+        text = job_file(name).read_text(encoding="utf-8-sig")
         refuse_secrets(name, text)
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
@@ -33,14 +34,27 @@ def job_values(name: str, model: type[BaseModel]) -> dict[str, object]:
     for path, value in given.items():  # again: TOML can spell a value with escapes
         if kind := kind_of_secret(str(value)):
             raise UsageError(f"{name} sets {'.'.join(path)} to what looks like {kind}: take it out")
-    known = {field.path: field.name for field in config_fields(model)}
+    known = {field.path: field for field in config_fields(model)}
     for path in given.keys() - known.keys():
         # the likeliest mistake is a right name in the wrong table
         dotted = [".".join(option) for option in known]
         same_name = [option for option in dotted if option.split(".")[-1] == path[-1]]
         hint = f"; it belongs to {same_name[0]}" if same_name else suggestion(".".join(path), dotted)
         raise UsageError(f"{name} sets {'.'.join(path)}, which is no option{hint}")
-    return {known[path]: value for path, value in given.items()}
+    for path, value in given.items():
+        if fault := _wrong_kind(known[path], value):
+            raise UsageError(f"{known[path].name} in {name} is {value!r}: {fault}")
+    return {known[path].name: value for path, value in given.items()}
+
+
+def _wrong_kind(field: ConfigField, value: object) -> str:
+    """What to write in place of a value that Typer would misread; empty for what the model checks."""
+    if field.is_list:
+        is_list_of_text = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        return "" if is_list_of_text else f'give a list of texts, as {field.key} = ["*.png"]'
+    if field.is_switch:
+        return "" if isinstance(value, bool) else "give true or false"
+    return "give one value, not a list" if isinstance(value, list) else ""
 
 
 def job_file(name: str) -> Path:

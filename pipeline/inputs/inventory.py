@@ -14,6 +14,7 @@ from functools import partial
 
 from pipeline.errors import ImageError
 from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.images.frame import without_frame
 from pipeline.images.header import stored_size
 from pipeline.images.image_format import image_format
 from pipeline.inputs.same_bytes import MOST_PIXELS, Repeats, SameBytes
@@ -86,7 +87,7 @@ class Inventory:
 
     def add(self, row: ManifestRow) -> None:
         self.images += 1
-        extension = _EXTENSION.search(row.uri.lower())
+        extension = _EXTENSION.search(without_frame(row.uri).lower())
         name = extension[0] if extension else "no extension"
         self.types[name if name in self.types or len(self.types) < MOST_TYPES else "others"] += 1
         if row.size < 0:
@@ -131,6 +132,8 @@ def inventory(
         for _ in rows:
             pass
     found.left_out = source.skipped.counts
+    if source.left_out.others:
+        found.left_out[Why.PART] = source.left_out.others
     return found
 
 

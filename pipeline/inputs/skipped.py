@@ -12,6 +12,7 @@ class Why(StrEnum):
     OTHER_FILE = "other file"  # no image by name or content
     EMPTY = "empty"  # and without an image's name: a marker
     LINK = "link out of the input"
+    PART = "part of an archive or table"  # no image either; counted and not named
     HIDDEN = "hidden"  # seen on request alone
     EXCLUDED = "excluded"  # by --include or --exclude
     SAMPLE = "not in the sample"

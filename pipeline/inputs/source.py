@@ -214,6 +214,8 @@ class Source:
             hint = "pass --follow-links to follow the links"
         if counts[Why.SHARD]:
             hint = f"its images are in other shards than {self.options.shard}"
+        if self.left_out.others:
+            hint = f"other parts of its archives and tables: {self.left_out.others:,}"
         if self.left_out.why:
             hint = self.left_out.why
         return (

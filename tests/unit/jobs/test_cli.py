@@ -62,6 +62,8 @@ def test_option_names_are_unique() -> None:
         (["retry", "out", "--error", "TRUNCATE"], "did you mean TRUNCATED?"),
         (["retry", "out", "--error", "NOPE"], "sam-label status OUTPUT lists those that there are"),
         (["run", "photos", "out", "--config", "nope.toml"], "no job file nope.toml"),
+        (["run", "", "out"], "INPUT is '': string should have at least 1 character\n"),
+        (["plan", "photos", "--names", "nope"], "'--names': 'nope' is not one of"),
     ],
 )
 def test_a_usage_error_is_one_sentence_on_stderr_and_exit_code_2(
@@ -72,6 +74,21 @@ def test_a_usage_error_is_one_sentence_on_stderr_and_exit_code_2(
     assert sentence in err
     assert err.startswith("sam-label: ")
     assert err.count("\n") == 1
+
+
+def test_a_group_without_a_command_names_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = command(capsys, "models")
+    assert code == 2
+    assert err.endswith("sam-label: models needs one of its commands: list, pull, verify\n")
+
+
+def test_a_wrong_switch_in_the_environment_is_named_by_its_variable(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAM_LABEL_REFRESH", "maybe")
+    code, _, err = command(capsys, "run", "photos", "out")
+    assert code == 2
+    assert "value for SAM_LABEL_REFRESH: " in err
 
 
 def test_debug_anywhere_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:

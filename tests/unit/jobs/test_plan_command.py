@@ -1,6 +1,7 @@
 """`sam-label plan` on a real folder: the counts, the names, and where each of them is printed."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,25 @@ def test_an_input_without_images_is_an_answer_and_no_input_a_mistake(
     code, _, err = plan(capsys, photos, photos / "out")
     assert code == 2
     assert "lie inside each other" in err
+
+
+def test_parts_of_a_tar_that_are_no_images_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("notes")
+    with tarfile.open(tmp_path / "notes.tar", "w") as tar:
+        tar.add(tmp_path / "notes.txt", "notes.txt")
+    _, out, _ = plan(capsys, tmp_path / "notes.tar")
+    assert "; other parts of its archives and tables: 1\n" in out
+    assert "left out: 1 part of an archive or table" in out
+
+
+def test_frames_count_under_the_extension_of_their_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = [Image.new("L", (8, 8), shade) for shade in range(3)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    assert json.loads(plan(capsys, tmp_path, "--frames", "all", "--json")[1])["types"] == {".tif": 3}
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])

@@ -25,6 +25,7 @@ class Job(BaseModel):
     kind: Literal["small", "large"] | None = Field(None, description="Which.")
     threshold: float = Field(1 / 3, description="Where to cut.")
     refresh: bool = Field(False, description="Again.")
+    names: tuple[str, ...] = Field((), description="Which names.")
     mask: Grid = Field(default_factory=Grid, description="The grid.")
 
 
@@ -112,13 +113,15 @@ def test_fields_of_nested_models_are_options_too() -> None:
         ("kind",),
         ("threshold",),
         ("refresh",),
+        ("names",),
         ("mask", "points_per_side"),
     ]
 
 
 def test_a_job_file_gives_values_by_option_name(tmp_path: Path) -> None:
     file = tmp_path / "job.toml"
-    file.write_text('input = "s3://bucket/a b"\nrefresh = true\n[mask]\npoints_per_side = 8\n')
+    # with a byte order mark, as Windows editors write it
+    file.write_text('\ufeffinput = "s3://bucket/a b"\nrefresh = true\n[mask]\npoints_per_side = 8\n')
     values = job_values(str(file), Job)
     assert values == {"input": "s3://bucket/a b", "refresh": True, "points_per_side": 8}
 
@@ -134,6 +137,10 @@ def test_a_job_file_gives_values_by_option_name(tmp_path: Path) -> None:
         ("[mask]\nkind = 'small'", "sets mask.kind, which is no option; it belongs to kind"),
         ("refresh = ", "is not a TOML job file"),
         ("mask = 3", "sets mask, which is no option"),
+        ('names = "*.png"', """is '*.png': give a list of texts, as names = ["*.png"]"""),
+        ("names = ['a', 3]", "is ['a', 3]: give a list of texts"),
+        ("refresh = 'maybe'", "is 'maybe': give true or false"),
+        ("input = ['a', 'b']", "is ['a', 'b']: give one value, not a list"),
     ],
 )
 def test_a_wrong_job_file_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:

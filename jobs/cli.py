@@ -110,7 +110,9 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
             return _fail_unexpectedly(fault, debug)
         # A file of this machine: a job file, the cache of weights, temporary files.
         why = fault.strerror or type(fault).__name__
-        return _fail(f"{fault.filename}: {why}; check its permissions and the room on its disk", 1, debug)
+        is_missing = isinstance(fault, FileNotFoundError)
+        advice = "check the path" if is_missing else "check its permissions and the room on its disk"
+        return _fail(f"{fault.filename}: {why}; {advice}", 1, debug)
     except Exception as unexpected:  # noqa: BLE001  # no caller is left that could make it a sentence
         return _fail_unexpectedly(unexpected, debug)
 

@@ -77,6 +77,14 @@ def test_the_schema_takes_every_preset_and_refuses_what_run_refuses(
         assert not check.is_valid(wrong), wrong
 
 
+def test_init_in_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = command(capsys, "init", str(tmp_path / "none" / "job.toml"))
+    assert (code, err) == (
+        1,
+        f"sam-label: {tmp_path}/none/job.toml: No such file or directory; check the path\n",
+    )
+
+
 def test_init_names_every_option_and_keeps_a_file_that_is_there(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -262,7 +262,14 @@ def summary_so_far(config: RunConfig, has_begun: bool, elapsed_s: float) -> RunS
     dataset = Dataset.in_store_or_none(store)
     if dataset is None:
         return RunSummary(0, 0, 0, 0, 0, elapsed_s=elapsed_s, output=store.url)
-    return _summary(dataset, dataset.record.run if has_begun else "", None, elapsed_s)
+    if not has_begun:
+        return _summary(dataset, "", None, elapsed_s)
+    report = (dataset.record.ended or {}).get("report") or {}
+    return replace(
+        _summary(dataset, dataset.record.run, None, elapsed_s),
+        device=report.get("device", ""),
+        workers=report.get("labelers", 0),
+    )
 
 
 def _summary(dataset: Dataset, run: str, pool: LabelerPool | None, elapsed_s: float) -> RunSummary:

@@ -296,4 +296,5 @@ def test_an_interrupted_run_waits_for_no_long_image_and_says_what_it_did(tmp_pat
     config = RunConfig(input=str(folder), output=str(output))
     summary, dataset = summary_so_far(config, has_begun=True, elapsed_s=0), Dataset.at(str(output))
     assert (summary.labelled, summary.failed, summary.total) == (0, dataset.failed, 5)
+    assert (summary.device, summary.workers) == ("cpu", 1)
     assert dataset.record.ended["outcome"] == "interrupted"

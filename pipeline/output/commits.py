@@ -94,6 +94,11 @@ class RunRecord:
         """The URLs that `input` names: one, or those of the datasets that were merged."""
         return re.split(r" and (?=\w+://)", self.input)
 
+    @property
+    def is_merged(self) -> bool:
+        """Whether the images are of several inputs: a run, which has one, cannot go on."""
+        return len(self.inputs) > 1
+
     def next(
         self,
         run: str,

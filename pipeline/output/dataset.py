@@ -45,10 +45,10 @@ class Dataset:
         return cls.in_store(Store.at(url))
 
     @classmethod
-    def in_store(cls, store: Store, known: Iterable[Commit] = ()) -> "Dataset":
+    def in_store(cls, store: Store, known: Iterable[Commit] = (), even_cut: bool = False) -> "Dataset":
         """As `in_store_or_none`. Raises: UsageError if there is none, or none yet."""
         try:
-            dataset = cls.in_store_or_none(store, known)
+            dataset = cls.in_store_or_none(store, known, even_cut)
         except StoreError as fault:
             if fault.reason is not Reason.SOURCE_MISSING:
                 raise
@@ -58,10 +58,13 @@ class Dataset:
         return dataset
 
     @classmethod
-    def in_store_or_none(cls, store: Store, known: Iterable[Commit] = ()) -> "Dataset | None":
+    def in_store_or_none(
+        cls, store: Store, known: Iterable[Commit] = (), even_cut: bool = False
+    ) -> "Dataset | None":
         """As `at`, or None if there is no dataset yet; commits that are `known` are not read again.
 
-        Raises: DamagedFile. UsageError if the place is a file, or a newer sam-label has written it.
+        Raises: DamagedFile, also for rows that are lost, unless it may be `even_cut`.
+            UsageError if the place is a file, or a newer sam-label has written it.
         """
         if store.is_local and store.info("") is not None:
             raise UsageError(f"{store.url} is a file, and a dataset is a folder; name a folder")
@@ -79,6 +82,8 @@ class Dataset:
             except StoreError as fault:
                 later = _later_record(store, record, fault)
             if later is None or later.run == record.run:
+                if not even_cut:
+                    dataset._refuse_lost_commits()
                 return dataset
             record = later
         return None
@@ -199,6 +204,19 @@ class Dataset:
     def memory_bytes_of(self, commit: Commit) -> int:
         """What a shard's rows take in memory, by its footer alone. Raises: as `tables`."""
         return self._unless_replaced(commit, lambda: shard_memory_bytes(self.store, commit))
+
+    def _refuse_lost_commits(self) -> None:
+        """Raises: DamagedFile if fewer rows count than when the run ended, as in a copy without `_commits/`.
+
+        Shards without their commits look like leftovers of a killed run, which `gc` removes.
+        """
+        left = (self.record.ended or {}).get("left", self.left)
+        if self.left > left:
+            raise DamagedFile(
+                f"{self.store.url}/_commits",
+                f"run {self.record.run} ended with {self.images - left:,} rows, and the commits that are "
+                f"there count {self.rows:,}",
+            )
 
     def _unless_replaced(self, commit: Commit, read: Callable[[], T]) -> T:
         try:

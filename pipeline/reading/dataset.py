@@ -52,7 +52,7 @@ class Dataset:
         Raises: UsageError if there is none, it was made by a newer sam-label, or a column is unknown;
             DamagedFile.
         """
-        snapshot = pinned_snapshot(fspath(url), pinned) if pinned else Snapshot.at(fspath(url))
+        snapshot = pinned_snapshot(fspath(url), pinned) if pinned is not None else Snapshot.at(fspath(url))
         schema = snapshot.identity.schema
         return cls(Rows(snapshot, tuple(read_columns(columns, schema)), expression_of(where, schema)))
 

@@ -79,11 +79,13 @@ class Record:
     @property
     def height(self) -> int:
         """Of the upright image."""
+        self._refuse_failed()
         return int(self["height"])
 
     @property
     def width(self) -> int:
         """Of the upright image."""
+        self._refuse_failed()
         return int(self["width"])
 
     @property

@@ -1,5 +1,6 @@
 """Which of an image's masks are trained on."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,9 @@ class MaskSampling:
                 f"masks of {self.min_area} to {self.max_area} of the image are asked for; min_area and "
                 "max_area are shares with 0 <= min_area <= max_area <= 1"
             )
+        for name, least in (("min_iou", self.min_iou), ("min_stability", self.min_stability)):
+            if least is not None and math.isnan(least):  # no mask would pass
+                raise UsageError(f"{name} is {least}; it takes a number")
         if self.max_masks is not None and self.max_masks < 1:
             raise UsageError(f"max_masks is {self.max_masks}; it takes 1 or more")
 

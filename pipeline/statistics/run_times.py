@@ -32,7 +32,7 @@ def run_times(dataset: Dataset) -> RunTimes:
     """The times of a dataset's runs. Raises: DamagedFile."""
     records = sorted(run_records(dataset.store), key=lambda record: record.started_at)
     begun = max((place for place, one in enumerate(records) if one.purpose == "overwrite"), default=0)
-    runs = [record for record in records[begun:] if record.purpose in _LABELLING]
+    runs = [record for record in records[begun:] if record.purpose in _LABELLING and not record.filtered_from]
     parts = [(0.0, 0.0, 0.0, 0.0), *(_parts(record, dataset.commits) for record in runs)]
     first, further, closing, unknown = (round(sum(stage), 3) for stage in zip(*parts, strict=True))
     total = round(first + further + closing + unknown, 3)

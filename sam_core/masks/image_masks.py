@@ -60,7 +60,9 @@ class ImageMasks:
         return np.concatenate([self.bbox_xywh[:, :2], self.bbox_xywh[:, :2] + self.bbox_xywh[:, 2:]], axis=1)
 
     def mask(self, index: int) -> npt.NDArray[np.bool_]:
-        """One mask, decoded; bool [height, width]."""
+        """One mask, decoded; bool [height, width]. Raises: IndexError."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there is no mask {index} among {len(self)}")
         mask_HW: npt.NDArray[np.bool_] = decoded_masks([self.counts[index]], self.height, self.width)[0]
         return mask_HW
 
@@ -70,7 +72,10 @@ class ImageMasks:
         """SA's record dictionaries, one a mask, with `segmentation` in the form that `output_mode` names.
 
         With `embeddings` each has one key more than SA's, `embedding`: float16 [C], None if there are none.
+        Raises: ValueError for another form.
         """
+        if output_mode not in OUTPUT_MODES:
+            raise ValueError(f"output_mode is {output_mode!r}; it takes {', '.join(OUTPUT_MODES)}")
         records = [
             {
                 "segmentation": self._segmentation(index, output_mode),

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.errors import Reason
+from pipeline.errors import Reason, UsageError
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
 from pipeline.output.forget import forget_rows
@@ -20,11 +20,15 @@ from pipeline.store.storage import Store
 def retry(output: str, reasons: Collection[Reason] = ()) -> int:
     """How many failed images were queued again: those with one of the reasons, or all if none is named.
 
-    Raises: UsageError if there is no dataset, OutputLocked.
+    Raises: UsageError if there is no dataset, or no run can label its images; OutputLocked.
     """
     store = Store.at(output)
     wanted = {str(reason) for reason in reasons or Reason}
-    Dataset.in_store(store)
+    if Dataset.in_store(store).record.is_merged:
+        raise UsageError(
+            f"{store.url} was merged of datasets of several inputs, and no run goes on with it; retry and "
+            "run those, and merge them anew"
+        )
     with held_lock(store) as lock:
         before = Dataset.in_store(store)
         failed = (_failed_rows(store, commit, wanted) for commit in before.commits)

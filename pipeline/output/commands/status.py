@@ -27,6 +27,7 @@ class Status:
     holder: Holder | None  # who writes now, or died without a release of the lock
     is_holder_dead: bool = False  # False also if the holder is on another machine, which cannot be seen
     duplicates: int = 0  # images without a row, since others have their bytes
+    is_merged: bool = False  # of several inputs: no run goes on with it, but the same merge does
 
     @property
     def failed(self) -> int:
@@ -58,6 +59,7 @@ def status(output: str) -> Status:
         images_per_s=_rate(dataset),
         holder=holder,
         duplicates=record.duplicate_images,
+        is_merged=record.is_merged,
         is_holder_dead=holder is not None and holder.process.is_dead_here,
     )
 

@@ -227,7 +227,9 @@ def test_the_command_says_what_was_written_and_what_not(labelled, capsys: pytest
     assert "did you mean yolo?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("split", ["0.9", "0.9,0.2", "a,b", "0.5,0.5,0,0", "1.5,-0.5", "0.25,0.25,0.25,0.25"])
+@pytest.mark.parametrize(
+    "split", ["0.9", "0.9,0.2", "a,b", "0.5,0.5,0,0", "1.5,-0.5", "0.25,0.25,0.25,0.25", "nan,1"]
+)
 def test_shares_add_up_to_one(labelled, split: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["export", str(labelled.output), str(labelled.folder / "x"), "--split", split])

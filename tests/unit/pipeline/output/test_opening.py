@@ -119,3 +119,26 @@ def test_a_shard_that_is_gone_is_damage_for_all_that_need_it(tmp_path: Path, reh
     for name in ("compact", "export", "stats"):
         with pytest.raises(DamagedFile, match=r"a file that run r00001 counts is gone.* restore it"):
             DATASET_OPENERS[name](str(tmp_path), f"{tmp_path}-new")
+
+
+@pytest.mark.parametrize("whole_folder", [True, False])
+def test_shards_without_their_commits_are_damage_and_no_leftovers(
+    tmp_path: Path, rehearsal: Callable, whole_folder: bool
+) -> None:
+    photos = rehearsal(NAMES)
+    for name in ("out", "out-other"):
+        photos.run(Store.at(str(tmp_path / name)))
+    shards = sorted((tmp_path / "out/data").iterdir())
+    commits = tmp_path / "out/_commits"
+    shutil.rmtree(commits) if whole_folder else min(commits.iterdir()).unlink()
+    assert not validate(str(tmp_path / "out")).is_valid  # it names each row
+    for open_ in (one for name, one in DATASET_OPENERS.items() if name != "validate"):
+        with pytest.raises(
+            DamagedFile, match=r"_commits is damaged \(run r00001 ended with 4 rows, and the com"
+        ):
+            open_(str(tmp_path / "out"), str(tmp_path / "new"))
+    with pytest.raises(DamagedFile):
+        photos.run(Store.at(str(tmp_path / "out")))
+    assert sorted((tmp_path / "out/data").iterdir()) == shards
+    photos.run(Store.at(str(tmp_path / "out")), overwrite=True)
+    assert validate(str(tmp_path / "out")).problems == []

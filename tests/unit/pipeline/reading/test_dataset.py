@@ -204,6 +204,7 @@ def test_what_is_damaged_is_told_in_one_sentence(
         ({"where": [("num_masks", "=~", 1)]}, "the condition .* cannot be applied"),
         ({"where": [("status", "<", 1)]}, "the condition .* cannot be applied"),
         ({"where": pc.field("zzz") > 1}, "the condition .*zzz.* cannot be applied"),
+        ({"pinned": {}}, "the pin is none; give what Dataset.pin returned"),
         ({"pinned": {"x": 1}}, "the pin is none; give what Dataset.pin returned"),
     ],
 )

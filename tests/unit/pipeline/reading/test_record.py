@@ -92,7 +92,15 @@ def test_a_record_travels_to_another_process_alone(demo: str) -> None:
 def test_a_failed_image_has_no_masks_and_says_so(tmp_path: Path, small: Dataset) -> None:
     failed = next(record for record in small if not record.is_ok)
     assert (len(failed), bool(failed)) == (0, True)
-    for asked in (lambda: failed.masks(), lambda: failed.area, lambda: failed.image, failed.label_map):
+    for asked in (
+        lambda: failed.masks(),
+        lambda: failed.area,
+        lambda: failed.image,
+        failed.label_map,
+        lambda: failed.height,
+        lambda: failed.width,
+        lambda: failed.image_masks,
+    ):
         with pytest.raises(
             UsageError, match=r"has no masks: labelling it failed \((CORRUPT|EMPTY)\); look at is_ok"
         ):

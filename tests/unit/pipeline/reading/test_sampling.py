@@ -1,5 +1,6 @@
 """Which masks are trained on."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ def test_of_too_many_masks_some_are_taken_by_chance_anew_each_epoch(demo: str) -
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
+        ({"min_iou": math.nan}, "min_iou is nan; it takes a number"),
+        ({"min_stability": math.nan}, "min_stability is nan; it takes a number"),
         ({"max_masks": 0}, "max_masks is 0; it takes 1 or more"),
         ({"min_area": 0.5, "max_area": 0.1}, "masks of 0.5 to 0.1 of the image are asked for"),
         ({"max_area": 2.0}, "are shares with 0 <= min_area <= max_area <= 1"),

@@ -54,6 +54,17 @@ def test_records_have_the_keys_and_the_mask_of_the_original(
             json.dumps(record)
 
 
+def test_a_form_or_a_mask_that_there_is_not_is_named(masks: ImageMasks) -> None:
+    with pytest.raises(
+        ValueError, match=r"output_mode is 'coco'; it takes binary_mask, uncompressed_rle, coco"
+    ):
+        masks.records("coco")  # type: ignore[arg-type]
+    for index in (3, -4):
+        with pytest.raises(IndexError, match=f"there is no mask {index} among 3"):
+            masks.mask(index)
+    np.testing.assert_array_equal(masks.mask(-1), masks.mask(2))
+
+
 def test_points_and_boxes_of_a_record(masks: ImageMasks) -> None:
     record = masks.records("coco_rle")[0]
     assert record["point_coords"] == [[1.5, 2.0]]

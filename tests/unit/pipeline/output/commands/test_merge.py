@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
+from jobs.status_text import status_text
 from pipeline.errors import UsageError
 from pipeline.export.export import exported
 from pipeline.export_config import ExportConfig
 from pipeline.output.commands.merge import merge
 from pipeline.output.commands.retry import retry
+from pipeline.output.commands.status import status
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
+from pipeline.statistics.statistics import statistics
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 
@@ -95,6 +98,28 @@ def test_what_does_not_go_together_is_refused(
     with pytest.raises(UsageError, match=sentence):
         merge([str(tmp_path / name) for name in inputs], str(tmp_path / output))
     assert not (tmp_path / "both").exists()
+
+
+def test_failed_images_of_two_inputs_are_retried_where_a_run_can_label_them(
+    tmp_path: Path, rehearsal
+) -> None:
+    for folder in ("cats", "dogs"):
+        photos = rehearsal(FIRST[:6])
+        photos.source = f"file:///photos/{folder}"
+        photos.etags = {f"{photos.source}/{name}": "1" for name in FIRST[:6]}
+        photos.run(Store.at(str(tmp_path / folder)), shards=1 if folder == "dogs" else None)
+    both = str(tmp_path / "both")
+    merge([str(tmp_path / "cats"), str(tmp_path / "dogs")], both)
+    before = status(both)
+    assert before.failed > 0
+    assert before.left > 0
+    with pytest.raises(
+        UsageError, match=r"both was merged of datasets of several inputs, .* retry and run those"
+    ):
+        retry(both)
+    assert status(both) == before
+    assert status_text(before, both).endswith("next: the same sam-label merge goes on")
+    assert statistics(both, 0, 0).time.runs == 0  # nobody has labelled there
 
 
 def test_datasets_of_two_inputs_are_exported_under_names_that_differ(tmp_path: Path, rehearsal) -> None:

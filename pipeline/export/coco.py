@@ -40,7 +40,7 @@ class Coco:
         return Claim((self._images,), tuple(map(self.destination.file_of, self.splits)))
 
     def image_path(self, record: Record, suffix: str) -> str:
-        return f"{self._images}/{record.name}{suffix}"
+        return f"{self._images}/{record.name_with(suffix)}"
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
         texts = {split: _Texts(self, part, split) for split in self.splits}

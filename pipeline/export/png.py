@@ -36,7 +36,7 @@ class Png:
         return Claim()
 
     def image_path(self, record: Record, suffix: str) -> str:
-        return f"images/{_path(record)}{suffix}"
+        return f"images/{_path(record, suffix)}"
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
         table = io.StringIO()
@@ -54,8 +54,9 @@ class Png:
         """Nothing stands for all images."""
 
 
-def _path(record: Record) -> str:
-    return f"{record.split}/{record.name}" if record.split else record.name
+def _path(record: Record, suffix: str = "") -> str:
+    name = record.name_with(suffix)
+    return f"{record.split}/{name}" if record.split else name
 
 
 def _labels(record: Record) -> "np.ndarray":

@@ -22,6 +22,7 @@ from sam_core.masks.image_masks import ImageMasks
 
 # As Python values the masks of a whole shard take much memory; images are fetched for so many rows at once.
 ROWS_AT_ONCE = 16
+ID_CHARACTERS = 12  # of an image's id, where a name alone could be two images'
 _LONGEST_NAME = 200  # bytes of one part of a name; file systems take 255, and suffixes are added
 
 
@@ -43,6 +44,10 @@ class Record:
     extra: str | None = None  # columns of that list: a JSON object
     geo_transform: tuple[float, ...] | None = None  # of an image with a place on earth, as in the row
     crs: str | None = None
+
+    def name_with(self, suffix: str) -> str:
+        """Its name; with a suffix the id too, so that it is no other image's: `a.jpg.png` may be one."""
+        return f"{self.name}-{self.image_id[:ID_CHARACTERS]}{suffix}" if suffix else self.name
 
     @property
     def mask_numbers(self) -> list[int]:

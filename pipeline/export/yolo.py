@@ -15,11 +15,9 @@ from pipeline.export.coco import CATEGORY
 from pipeline.export.counts import Counts
 from pipeline.export.destination import Claim
 from pipeline.export.form import DEFAULT_SPLIT, ExportedImage, Part
-from pipeline.export.record import Record
+from pipeline.export.record import ID_CHARACTERS, Record
 from pipeline.export_config import ImagesAs
 from sam_core.masks.outline import outline
-
-_ID_CHARACTERS = 12  # of the image's id: two photos of one name and different suffixes need two label files
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Yolo:
 
 def _stem(record: Record) -> str:
     path = PurePosixPath(record.name)
-    return f"{record.split or DEFAULT_SPLIT}/{path.with_suffix('')}-{record.image_id[:_ID_CHARACTERS]}"
+    return f"{record.split or DEFAULT_SPLIT}/{path.with_suffix('')}-{record.image_id[:ID_CHARACTERS]}"
 
 
 def _text(record: Record, counts: Counts) -> bytes:

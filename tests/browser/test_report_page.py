@@ -37,6 +37,12 @@ def test_it_fits_and_looks(
     assert (int(re.findall(r"\d+", after)[0]) < 60) == (look == "light")
 
 
+def wait_for_redraw(page: Page) -> None:
+    page.wait_for_function(
+        "() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(true))))"
+    )
+
+
 def test_a_slider_redraws_counts_and_gives_a_command(demo: Path, opened: Opened) -> None:
     page = opened(demo)
     canvas = drawn(page)
@@ -46,9 +52,7 @@ def test_a_slider_redraws_counts_and_gives_a_command(demo: Path, opened: Opened)
     move(page, "Predicted IoU", 70)
     expect(count).to_contain_text("of 167 masks")
     expect(page.locator(".readout").first).to_have_text("1 of 5 masks · mean IoU 1.00")
-    page.wait_for_function(
-        "() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(true))))"
-    )
+    wait_for_redraw(page)
     assert pixels(canvas) < before
     expect(page.locator("#command")).to_contain_text(" --pred-iou-thresh 0.999")
     expect(page.get_by_role("status")).to_have_text(count.inner_text())
@@ -66,6 +70,7 @@ def test_the_filter_command_gives_the_masks_that_the_page_counts(
     page = opened(pair)
     for name, place in moves.items():
         move(page, name, place)
+    wait_for_redraw(page)  # the text may be there after the first of the moves
     expect(page.locator("#count")).to_contain_text(" of 128 masks")
     shown = int(page.locator("#count").inner_text().split()[0])
     words = shlex.split(page.locator("#command").inner_text())

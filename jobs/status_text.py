@@ -50,8 +50,9 @@ def _next(dataset: "Status", output: str) -> str:
     if dataset.holder is not None and not dataset.is_holder_dead:
         return "wait for that run; if it was killed, the same command takes over after 30 s"
     if dataset.left:
-        command = "sam-label merge" if dataset.is_merged else "sam-label run"
-        return f"the same {'command' if dataset.is_holder_dead else command} goes on"
+        if dataset.is_holder_dead:
+            return "the same command goes on"
+        return f"the same sam-label {'merge' if dataset.is_merged else 'run'} goes on"
     if dataset.is_holder_dead:
         return f"sam-label gc {output}"
     if not dataset.is_merged and not WORTH_A_RETRY.isdisjoint(dataset.failed_by_reason):

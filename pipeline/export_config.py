@@ -41,9 +41,9 @@ class ExportConfig(BaseModel):
     def _is_shares_of_one(cls, text: str | None) -> str | None:
         if text is not None:
             shares = _shares(text)
-            if not 2 <= len(shares) <= len(SPLIT_NAMES) or not (
-                abs(sum(shares) - 1) <= 1e-6 and min(shares) > 0
-            ):
+            # each comparison is false for nan
+            is_whole = abs(sum(shares) - 1) <= 1e-6 and min(shares) > 0
+            if not (2 <= len(shares) <= len(SPLIT_NAMES) and is_whole):
                 raise ValueError(
                     f"{text!r} is not two or three shares above 0 that add up to 1, as '0.9,0.1'"
                 )

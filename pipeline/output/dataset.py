@@ -45,10 +45,12 @@ class Dataset:
         return cls.in_store(Store.at(url))
 
     @classmethod
-    def in_store(cls, store: Store, known: Iterable[Commit] = (), even_cut: bool = False) -> "Dataset":
+    def in_store(
+        cls, store: Store, known: Iterable[Commit] = (), may_lack_commits: bool = False
+    ) -> "Dataset":
         """As `in_store_or_none`. Raises: UsageError if there is none, or none yet."""
         try:
-            dataset = cls.in_store_or_none(store, known, even_cut)
+            dataset = cls.in_store_or_none(store, known, may_lack_commits)
         except StoreError as fault:
             if fault.reason is not Reason.SOURCE_MISSING:
                 raise
@@ -59,11 +61,11 @@ class Dataset:
 
     @classmethod
     def in_store_or_none(
-        cls, store: Store, known: Iterable[Commit] = (), even_cut: bool = False
+        cls, store: Store, known: Iterable[Commit] = (), may_lack_commits: bool = False
     ) -> "Dataset | None":
         """As `at`, or None if there is no dataset yet; commits that are `known` are not read again.
 
-        Raises: DamagedFile, also for rows that are lost, unless it may be `even_cut`.
+        Raises: DamagedFile, also if commits are lost and not `may_lack_commits`.
             UsageError if the place is a file, or a newer sam-label has written it.
         """
         if store.is_local and store.info("") is not None:
@@ -82,7 +84,7 @@ class Dataset:
             except StoreError as fault:
                 later = _later_record(store, record, fault)
             if later is None or later.run == record.run:
-                if not even_cut:
+                if not may_lack_commits:
                     dataset._refuse_lost_commits()
                 return dataset
             record = later

@@ -173,8 +173,12 @@ def _taken(
                 continue
         mine = Holder((newest.generation if newest else 0) + 1, this_process(), uuid.uuid4().hex, now())
         if store.create(lock_name(mine.generation), mine.to_json()):
-            _delete_older(store, mine.generation)
-            return mine
+            if newest_generation(store) <= mine.generation:
+                _delete_older(store, mine.generation)
+                return mine
+            # A folder that is listed while a lock is created and the one before it deleted may show neither.
+            store.delete(lock_name(mine.generation))
+            continue
         winner = _newest(store)
         if winner is None or winner.generation < mine.generation:
             name = store.uri(lock_name(mine.generation))

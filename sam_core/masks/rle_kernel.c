@@ -1,4 +1,4 @@
-/* Pixels of COCO's compressed run lengths, row by row as numpy and torch have them; and such run lengths of edges.
+/* COCO's compressed run lengths: to pixels, row by row as numpy and torch have them, and from edges (rle_counts).
  *
  * Runs go down the columns, pixels are wanted along the rows. So a band of 64 columns takes a mark where a column
  * enters or leaves the mask, and one pass down the band turns the marks into pixels: the state of each column is the

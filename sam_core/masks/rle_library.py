@@ -1,4 +1,4 @@
-"""The C library of run lengths, to pixels and from edges: what it is built from, and where it is.
+"""The C library for run lengths: what it is built from, and where it is.
 
 No imports but the standard library's: setup.py builds with what stands here.
 """

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-Clock = Counter[int]
+Clock = Counter[int]  # `|` takes the later of two
 UNKNOWN = 0x7F  # every byte of pinned memory that a copy has not reached
 
 

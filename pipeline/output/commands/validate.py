@@ -49,7 +49,7 @@ class Validation:
 def validate(output: str) -> Validation:
     """Every broken promise of the dataset. Raises: UsageError if there is no dataset, StoreError."""
     store = Store.at(output)
-    dataset = Dataset.in_store(store, even_cut=True)
+    dataset = Dataset.in_store(store, may_lack_commits=True)
     validation = Validation(store.url, dataset.images, dataset.labelled, dataset.failed, dataset.masks)
     _add_all(validation, _dataset_json_faults(dataset))
     with id_ranges(max(dataset.images, dataset.rows)) as ranges:

@@ -33,9 +33,9 @@ from sam_core.model.transformer import TwoWayTransformer
 from sam_core.model.triton.device import INTERPRETED
 
 CHANNELS, MASKS = 2 * INNER_DIM, 3
-# A100; A10G, A40, RTX 3090; L4, L40S, RTX 4090; H100, H200; B200; B300; RTX 5090. They have tensor cores for
-# tf32, and the shared memory that the largest program takes there. For float32 the looks would spill 15 KB a
-# thread on cards without warp groups. bfloat16 has no kernels.
+# In this order: A100; A10G, A40, RTX 3090; L4, L40S, RTX 4090; H100, H200; B200; B300; RTX 5090. They have
+# tensor cores for tf32, and the shared memory that the largest program takes. float32 needs warp groups:
+# without them the looks would spill 15 KB a thread. bfloat16 has no kernels.
 CAPABILITIES = {
     torch.float16: ((8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0)),
     torch.float32: ((9, 0), (10, 0), (10, 3)),

@@ -22,13 +22,13 @@ _rehearsed = Kind.WARP_GROUPS
 
 
 def kind_of(device: torch.device) -> Kind:
-    """Of a card; on another device that of the card for which kernels are compiled."""
+    """The kind of a card; for another device, of the card that kernels are compiled for."""
     return _kind(torch.cuda.get_device_capability(device)) if device.type == "cuda" else _rehearsed
 
 
 @contextmanager
 def rehearsed(capability: tuple[int, int]) -> Iterator[None]:
-    """Kernels are compiled for a card that is not here."""
+    """Kernels are compiled for a card of this capability, which is not here."""
     global _rehearsed
     before, _rehearsed = _rehearsed, _kind(capability)
     try:

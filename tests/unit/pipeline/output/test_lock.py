@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import OutputLocked, Reason, StoreError, UsageError
-from pipeline.output import process_identity
+from pipeline.output import lock, process_identity
 from pipeline.output.commands.gc import collect
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
@@ -150,6 +150,24 @@ def test_of_many_that_find_a_dead_holder_one_takes_over(store: Store) -> None:
         over.set()
         assert [run.result() for run in losers] == [None] * 7
     assert sorted(run.result() or 0 for run in runs) == [0] * 7 + [2]
+
+
+def test_a_listing_that_shows_no_lock_lets_no_second_run_in(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a disk's folder may be listed while a lock is created and the one before it deleted."""
+    with held_lock(store):
+        pass
+    lock_files, listings = lock._lock_files, iter([lambda _: iter(())])
+    with held_lock(store, beat_s=0.05) as first:
+        monkeypatch.setattr(lock, "_lock_files", lambda store: next(listings, lock_files)(store))
+        with (
+            pytest.raises(OutputLocked, match="is being written by run r00002"),
+            held_lock(store, beat_s=0.05),
+        ):
+            pytest.fail("two runs hold the output")
+        assert [entry.name for page in store.list("_lock") for entry in page] == ["_lock/00002.json"]
+        first.check()
 
 
 def test_a_run_killed_on_this_machine_is_taken_over_at_once(store: Store, tmp_path: Path) -> None:

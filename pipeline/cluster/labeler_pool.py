@@ -17,6 +17,7 @@ from pipeline.errors import UsageError
 FEW, MANY = 8, 64  # images that travel together: a task's few milliseconds hide behind 8 images of a CPU
 BLOCKS_A_LABELER = 16  # at least, where there are many images, so that labelers finish together
 THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
+CALLS_AT_ONCE = 2  # blocks that a labeler has: the images of one follow those of the other without a pause
 CPUS_FOR_TASKS = 1  # which labelers leave to fetching and writing
 
 
@@ -52,7 +53,11 @@ class LabelerPool:
     def strategy(self) -> ActorPoolStrategy:
         """What Ray Data makes of it."""
         return ActorPoolStrategy(
-            min_size=self.workers, max_size=self.most if self.is_elastic else self.workers
+            min_size=self.workers,
+            max_size=self.most if self.is_elastic else self.workers,
+            max_tasks_in_flight_per_actor=CALLS_AT_ONCE,
+            max_concurrent_calls_per_actor=CALLS_AT_ONCE,
+            enable_true_multi_threading=True,
         )
 
     @property

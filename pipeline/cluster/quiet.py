@@ -19,14 +19,17 @@ from typing import Any, TextIO, cast
 import ray.data
 from ray.data.context import AutoscalingConfig
 
+from pipeline.cluster.labeler_pool import CALLS_AT_ONCE
 from pipeline.cluster.ray_internals import PRINTING_THREAD
 
 NO_PROGRESS_S = 6 * 3600  # a block of large images with many crops takes a CPU hours, and spot GPUs come late
-# A labeler is added while those that are there have a block each. Ray Data's 1.75 would not be reached if
-# some cannot start.
-FULL_FROM = 1.0
+# A labeler is added while those that are there have a block each, though they can have CALLS_AT_ONCE: Ray
+# Data's own figure would not be reached if some cannot start. One is let go when half of them have none.
+FULL_FROM, EMPTY_FROM = 1 / CALLS_AT_ONCE, 0.5 / CALLS_AT_ONCE
 DATA_SETTINGS = {
-    "autoscaling_config": AutoscalingConfig(actor_pool_util_upscaling_threshold=FULL_FROM),
+    "autoscaling_config": AutoscalingConfig(
+        actor_pool_util_upscaling_threshold=FULL_FROM, actor_pool_util_downscaling_threshold=EMPTY_FROM
+    ),
     "enable_progress_bars": False,
     "print_on_execution_start": False,
     "execution_no_progress_timeout_s": NO_PROGRESS_S,

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -35,6 +35,9 @@ class Opened:
     image: Image
 
 
+AnyOpened = TypeVar("AnyOpened", bound=Opened)
+
+
 @dataclass(frozen=True)
 class MaskStream:
     """A generator whose faults cost the image that they are of, and no other."""
@@ -42,7 +45,7 @@ class MaskStream:
     generator: MaskGenerator
     clock: WorkClock  # counts the generator's time as Stage.LABEL, without the waiting for images
 
-    def of_each(self, images: Iterator[Opened]) -> Iterator[tuple[Opened, ImageMasks | ImageError]]:
+    def of_each(self, images: Iterator[AnyOpened]) -> Iterator[tuple[AnyOpened, ImageMasks | ImageError]]:
         """Each image with its masks or its fault, in order. What `images` raises is raised as it is."""
         with _Taking(images, self.clock) as taking:
             stream = self.generator.generate_many(taking)
@@ -78,13 +81,13 @@ class MaskStream:
         return masks
 
 
-class _Taking:
+class _Taking(Generic[AnyOpened]):
     """An iterator over the pixels of images; an image stands in `taken` until its masks have come."""
 
-    def __init__(self, images: Iterator[Opened], clock: WorkClock) -> None:
+    def __init__(self, images: Iterator[AnyOpened], clock: WorkClock) -> None:
         self._images, self._clock = images, clock
         self._about = ExitStack()
-        self.taken: deque[Opened] = deque()
+        self.taken: deque[AnyOpened] = deque()
         self.has_failed = False  # that is, `images` has
 
     def __iter__(self) -> Iterator[np.ndarray | Windows]:
@@ -105,7 +108,7 @@ class _Taking:
         self.taken.append(opened)
         return opened.image.pixels
 
-    def __enter__(self) -> "_Taking":
+    def __enter__(self) -> "_Taking[AnyOpened]":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -23,8 +23,8 @@ class Work:
 
     images: Mapping[Stage, int] = field(default_factory=dict)
     seconds: Mapping[Stage, float] = field(default_factory=dict)
-    busy_s: float = 0.0  # of labelers, at a block
-    waiting_s: float = 0.0  # of labelers, from the end of a block to the next one
+    busy_s: float = 0.0  # of labelers, from their first image
+    waiting_s: float = 0.0  # of labelers, for a block or for an image of it to be decoded
 
     def __add__(self, other: "Work") -> "Work":
         stages = {*self.images, *other.images}
@@ -37,8 +37,9 @@ class Work:
 
     @property
     def feed_idle(self) -> float | None:
-        """The share of their time in which labelers waited for images; None before a second block."""
-        return self.waiting_s / (self.busy_s + self.waiting_s) if self.waiting_s else None
+        """The share of their time in which labelers waited for images; None before the first image."""
+        there_s = self.busy_s + self.waiting_s
+        return self.waiting_s / there_s if there_s else None
 
 
 class WorkClock:
@@ -47,7 +48,8 @@ class WorkClock:
     def __init__(self) -> None:
         self._lock = Lock()
         self._work = Work()
-        self._block_ended = 0.0
+        self._labels: bool | None = None  # whether a labeler labels or waits; None before its first image
+        self._since = 0.0
 
     @contextmanager
     def timed(self, stage: Stage, images: int = 1) -> Iterator[None]:
@@ -71,20 +73,39 @@ class WorkClock:
         """Counts an image whose work is timed apart."""
         self._add(Work({stage: 1}))
 
+    def labels(self) -> None:
+        """From now on this labeler is at work."""
+        self._turn(True)
+
+    def waits(self) -> None:
+        """From now on this labeler waits for images."""
+        self._turn(False)
+
     @contextmanager
-    def block(self) -> Iterator[None]:
-        """Counts the block of code as a labeler's work on a block of images, and the wait before it."""
-        began = time.perf_counter()
-        waited = began - self._block_ended if self._block_ended else 0.0
+    def waiting(self) -> Iterator[None]:
+        """Counts the block of code as a wait for images."""
+        self.waits()
         try:
             yield
         finally:
-            self._block_ended = time.perf_counter()
-            self._add(Work(busy_s=self._block_ended - began, waiting_s=waited))
+            self.labels()
+
+    def _turn(self, labels: bool) -> None:
+        with self._lock:
+            self._count_until_now()
+            self._labels = labels
+
+    def _count_until_now(self) -> None:
+        now = time.perf_counter()
+        if self._labels is not None:
+            spent = now - self._since
+            self._work += Work(busy_s=spent) if self._labels else Work(waiting_s=spent)
+        self._since = now
 
     def read(self) -> Work:
         """What was measured since the last call."""
         with self._lock:
+            self._count_until_now()
             work, self._work = self._work, Work()
         return work
 

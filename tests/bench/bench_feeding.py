@@ -1,11 +1,13 @@
-"""What Ray costs beside the labelling: labelers that only sleep, on several nodes in one machine.
+"""What Ray costs beside the labelling: labelers whose devices only sleep, on several nodes in one machine.
 
-Feed-idle is the share of a labeler's time, from its first image to its last, in which it waits for a block
-or for an image of it to be decoded. Overhead is all of that time that is not sleep, for an image. CPU seconds
-are those of the driver and of all of the cluster; sleep costs none.
+A device is idle from its first image to its last whenever it has none in its queue: for want of a block, of
+an image to be decoded, or of its labeler's attention. The run's own record has the share of their time in
+which labelers waited for images, which is more: a device may be at work meanwhile. CPU seconds are those of
+the driver and of all of the cluster; sleep costs none.
 
-Usage: bench_feeding.py [--labelers N ...] [--nodes N] [--images N] [--sleep-ms MS] [--cpus]. Prints one line
-of JSON for each number of labelers. A process of its own: Ray reads its environment when it is imported.
+Usage: bench_feeding.py [--labelers N ...] [--nodes N] [--images N] [--sleep-ms MS] [--ahead N] [--size W H]
+[--s3] [--cpus]. Prints one line of JSON for each number of labelers. A process of its own: Ray reads its
+environment when it is imported.
 """
 
 import argparse
@@ -16,42 +18,43 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(32)} | os.environ | {"RAY_AUTH_MODE": "token"}
 sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
 
 import numpy as np
-import pyarrow as pa
+from object_stores import login_at, new_bucket, seaweedfs_server
+from PIL import Image
 from processes import descendants
 from several_nodes import SeveralNodes
 from stand_in_generator import StandInGenerator, photo
 
 import pipeline.run
 from jobs import cli
-from pipeline.labelling.labeler import Labeler, LabelerSettings, Row
+from pipeline.labelling.labeler import LabelerSettings
 from pipeline.output.commands.validate import validate
+from pipeline.output.dataset import Dataset
+from pipeline.store.storage import Store
 from sam_core.masks.image_masks import ImageMasks
 
+OBJECT_STORE_BYTES = 1 << 30  # of a node, as the run has it on one machine
 IDLE_CPU = 0.3  # of a CPU, that all processes of an idle cluster take together
+PHOTO = Path(__file__).parents[2] / "jobs/demo/photos/coffee.jpg"
 
 
 @dataclass(frozen=True)
-class Block:
-    """Images that a labeler was given together, all in seconds."""
+class Worked:
+    """An image on its labeler's device; in seconds."""
 
     labeler: int
     began: float
     ended: float
-    asleep: float
-    decoding: float  # waited for
-    images: int
 
 
 @dataclass(frozen=True)
@@ -62,83 +65,62 @@ class Feeding:
     images: int
     images_a_second: float
     of_linear: float  # 1 is what sleep alone allows
-    feed_idle: float
-    overhead_ms: float  # an image
+    idle: float  # of the devices
+    idle_ms: float  # an image
+    feed_idle: float  # as the run's record has it
     cpu_ms: float  # an image
     first_masks_s: float  # from the command
     faults: list[str]
 
 
-class SleepingGenerator:
-    """Sleeps for each image, and has the same masks for all of one size."""
+class SleepingDevice:
+    """Is at work for a while on each image, beside the host, and has the same masks for all of one size.
 
-    def __init__(self, sleep_s: float) -> None:
-        self._sleep_s = sleep_s
+    Images are queued before the masks of the first of them are waited for, `ahead` of them, as on a GPU.
+    """
+
+    def __init__(self, sleep_s: float, ahead: int, log: Path) -> None:
+        self._sleep_s, self._ahead, self._log = sleep_s, ahead, log
         self._by_size: dict[tuple[int, ...], ImageMasks] = {}
-        self.asleep = 0.0
+        self._free_from = 0.0
 
     def generate_many(self, images: Iterable[np.ndarray]) -> Iterator[ImageMasks]:
+        under_way: deque[tuple[float, np.ndarray]] = deque()
         for image in images:
-            began = time.monotonic()
-            time.sleep(self._sleep_s)
-            self.asleep += time.monotonic() - began
-            yield self._masks(image)
+            began = max(time.monotonic(), self._free_from)
+            self._free_from = began + self._sleep_s
+            under_way.append((began, image))
+            if len(under_way) > self._ahead:
+                yield self._ended(*under_way.popleft())
+        while under_way:
+            yield self._ended(*under_way.popleft())
 
-    def _masks(self, image: np.ndarray) -> ImageMasks:
+    def _ended(self, began: float, image: np.ndarray) -> ImageMasks:
+        time.sleep(max(0.0, began + self._sleep_s - time.monotonic()))
+        with self._log.open("a") as log:
+            log.write(json.dumps(asdict(Worked(os.getpid(), began, began + self._sleep_s))) + "\n")
         if image.shape not in self._by_size:
             self._by_size[image.shape] = StandInGenerator(0, None).generate_masks(image)
         return self._by_size[image.shape]
 
 
-class TimedLabeler(Labeler):
-    """Appends a line to the file `log` for each block."""
-
-    log: Path
-
-    def __call__(self, images: pa.Table) -> pa.Table:
-        began, self._stream.generator.asleep, self._waited = time.monotonic(), 0.0, list[_Waited]()
-        rows = super().__call__(images)
-        decoding = sum(each.waited_s for each in self._waited)
-        line = Block(os.getpid(), began, time.monotonic(), self._stream.generator.asleep, decoding, len(rows))
-        with self.log.open("a") as log:
-            log.write(json.dumps(asdict(line)) + "\n")
-        return rows
-
-    def _decoded_ahead(self, images: list[Row]) -> Iterator[Any]:
-        for image, decoding in super()._decoded_ahead(images):
-            self._waited.append(_Waited(decoding))
-            yield image, self._waited[-1]
+def load(settings: LabelerSettings, sleep_s: float, ahead: int, log: Path) -> SleepingDevice:
+    return SleepingDevice(sleep_s, ahead, log)
 
 
-class _Waited:
-    def __init__(self, decoding: Future[Any]) -> None:
-        self._decoding, self.waited_s = decoding, 0.0
-
-    def result(self) -> Any:
-        began = time.monotonic()
-        try:
-            return self._decoding.result()
-        finally:
-            self.waited_s += time.monotonic() - began
-
-
-def load(settings: LabelerSettings, sleep_s: float) -> SleepingGenerator:
-    return SleepingGenerator(sleep_s)
-
-
-def drive(source: str, output: str, log: str, sleep_ms: str, *flags: str) -> None:
+def drive(source: str, output: str, log: str, sleep_ms: str, ahead: str, *flags: str) -> None:
     """The command, in a process of its own."""
-    TimedLabeler.log = Path(log)
-    pipeline.run.Labeler = TimedLabeler  # type: ignore[misc]
-    pipeline.run.run = partial(pipeline.run.run, load=partial(load, sleep_s=float(sleep_ms) / 1000))
+    loads = partial(load, sleep_s=float(sleep_ms) / 1000, ahead=int(ahead), log=Path(log))
+    pipeline.run.run = partial(pipeline.run.run, load=loads)
     cli.main(["run", source, output, "--json", *flags])
 
 
-def measured(folder: Path, asked: argparse.Namespace, labelers: int) -> Feeding:
+def measured(folder: Path, source: str, asked: argparse.Namespace, labelers: int) -> Feeding:
     """A run with so many labelers on a new cluster."""
     each = labelers // asked.nodes
     kind = {"num_cpus": 2 * each} if asked.cpus else {"num_cpus": each, "num_gpus": each}
     feeding = {"num_cpus": 2}  # a node without GPUs
+    kind, feeding = ({**each, "object_store_memory": OBJECT_STORE_BYTES} for each in (kind, feeding))
     output, log = folder / f"out-{labelers}", folder / f"log-{labelers}"
     nodes = SeveralNodes([*[kind] * asked.nodes, feeding])
     try:
@@ -147,10 +129,11 @@ def measured(folder: Path, asked: argparse.Namespace, labelers: int) -> Feeding:
             sys.executable,
             __file__,
             "drive",
-            folder / "in",
+            source,
             output,
             log,
             str(asked.sleep_ms),
+            str(asked.ahead),
             *flags,
         ]
         _wait_until_idle()
@@ -165,9 +148,10 @@ def measured(folder: Path, asked: argparse.Namespace, labelers: int) -> Feeding:
     faults = [*found.problems, *["images are missing"] * (found.labelled != asked.images)]
     by_labeler = defaultdict(list)
     for line in log.read_text().splitlines():
-        block = Block(**json.loads(line))
-        by_labeler[block.labeler].append(block)
-    return _figures(list(by_labeler.values()), began, cpu_s, asked, faults)
+        image = Worked(**json.loads(line))
+        by_labeler[image.labeler].append(image)
+    ended = Dataset.at(str(output)).record.ended or {}
+    return _figures(list(by_labeler.values()), began, cpu_s, asked, ended["report"]["feed_idle"], faults)
 
 
 def _wait_until_idle() -> None:
@@ -202,25 +186,55 @@ def _cpu_s() -> float:
 
 
 def _figures(
-    labelers: list[list[Block]], began: float, cpu_s: float, asked: argparse.Namespace, faults: list[str]
+    labelers: list[list[Worked]],
+    began: float,
+    cpu_s: float,
+    asked: argparse.Namespace,
+    feed_idle: float,
+    faults: list[str],
 ) -> Feeding:
-    blocks = [block for each in labelers for block in each]
-    windows = [(min(g.began for g in each), max(g.ended for g in each)) for each in labelers]
-    there = sum(end - start for start, end in windows)
-    at_work = sum(block.ended - block.began - block.decoding for block in blocks)
-    images = sum(block.images for block in blocks)
+    windows = [(min(image.began for image in each), max(image.ended for image in each)) for each in labelers]
+    there_s = sum(end - start for start, end in windows)
+    images = sum(map(len, labelers))
+    idle_s = there_s - images * asked.sleep_ms / 1000
     rate = images / (max(end for _, end in windows) - min(start for start, _ in windows))
     return Feeding(
         labelers=len(labelers),
         images=images,
         images_a_second=round(rate, 1),
         of_linear=round(rate * asked.sleep_ms / 1000 / len(labelers), 3),
-        feed_idle=round(1 - at_work / there, 4),
-        overhead_ms=round((there - sum(block.asleep for block in blocks)) / images * 1000, 2),
+        idle=round(idle_s / there_s, 4),
+        idle_ms=round(idle_s / images * 1000, 2),
+        feed_idle=round(feed_idle, 4),
         cpu_ms=round(cpu_s / images * 1000, 1),
-        first_masks_s=round(min(block.ended for block in blocks) - began, 1),
+        first_masks_s=round(min(image.ended for each in labelers for image in each) - began, 1),
         faults=faults,
     )
+
+
+def _write_photos(folder: Path, asked: argparse.Namespace) -> None:
+    """Small ones of noise, each another, or one photo of a camera's size under many names."""
+    if asked.size is None:
+        for number in range(asked.images):
+            (folder / f"{number:06d}.png").write_bytes(photo(number))
+        return
+    Image.open(PHOTO).resize(asked.size, Image.Resampling.BICUBIC).save(folder / "000000.jpg", quality=90)
+    for number in range(1, asked.images):
+        (folder / f"{number:06d}.jpg").hardlink_to(folder / "000000.jpg")
+
+
+@contextmanager
+def _source(folder: Path, is_s3: bool) -> Iterator[str]:
+    """Where the run reads the photos: the folder, or a bucket of a server that takes the same cores."""
+    if not is_s3:
+        yield str(folder)
+        return
+    with tempfile.TemporaryDirectory() as objects, seaweedfs_server(Path(objects)) as endpoint:
+        os.environ |= login_at(endpoint)
+        bucket = new_bucket()
+        for file in folder.iterdir():
+            Store.at(bucket).publish(file.name, file.read_bytes())
+        yield bucket
 
 
 def main() -> None:
@@ -229,16 +243,19 @@ def main() -> None:
     options.add_argument("--nodes", type=int, default=2, help="that labelers run on")
     options.add_argument("--images", type=int, default=4000)
     options.add_argument("--sleep-ms", type=float, default=20)
+    options.add_argument("--ahead", type=int, default=4, help="images in the queue of a labeler's device")
+    options.add_argument("--size", type=int, nargs=2, help="of the photos, JPEGs then: width and height")
+    options.add_argument("--s3", action="store_true", help="photos in a bucket, not in a folder")
     options.add_argument("--cpus", action="store_true", help="labelers on CPUs, not on GPUs")
     options.add_argument("flags", nargs="*", help="of `sam-label run`, after --")
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "in"
         photos.mkdir()
-        for number in range(asked.images):
-            (photos / f"{number:06d}.png").write_bytes(photo(number))
-        for labelers in asked.labelers:
-            print(json.dumps(asdict(measured(Path(folder), asked, labelers))), flush=True)
+        _write_photos(photos, asked)
+        with _source(photos, asked.s3) as source:
+            for labelers in asked.labelers:
+                print(json.dumps(asdict(measured(Path(folder), source, asked, labelers))), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import count
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +16,17 @@ import ray
 from stand_in_generator import StandInGenerator, photo, stand_in
 
 from pipeline.cluster.attempts import AttemptLedger
-from pipeline.images.decode_pool import DecodeLimits
+from pipeline.errors import SamLabelError
+from pipeline.images.decode_pool import DecodeLimits, DecodePool
+from pipeline.labelling.beats import Beats
+from pipeline.labelling.block_stream import BlockStream
 from pipeline.labelling.fetch import FETCHED_SCHEMA
 from pipeline.labelling.labeler import Labeler, LabelerSettings
+from pipeline.labelling.mask_stream import MaskStream
+from pipeline.labelling.opening import Opening
+from pipeline.metrics.work import WorkClock
 from pipeline.output.format.schema import SCHEMA_WITH_VECTORS
+from pipeline.store.settings import DEFAULT_ACCESS
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
 
@@ -52,6 +61,18 @@ class Ahead(StandInGenerator):
         yield from map(self.generate_masks, taken)
 
 
+class Gated(Ahead):
+    """Begins when it is told."""
+
+    def __init__(self, ahead: int) -> None:
+        super().__init__(ahead)
+        self.may_begin = Event()
+
+    def generate_many(self, images: Iterable[np.ndarray]) -> Iterator[ImageMasks]:
+        assert self.may_begin.wait(60)
+        return super().generate_many(images)
+
+
 class Described(StandInGenerator):
     """Gives each mask a vector of its place, and the image one of its height."""
 
@@ -77,6 +98,15 @@ def fetched(photos: list[bytes]) -> pa.Table:
         for number, data in enumerate(photos)
     ]
     return pa.Table.from_pylist(rows, schema=FETCHED_SCHEMA)
+
+
+def block_stream(generator: Ahead, ledger: Any) -> BlockStream:
+    opening = Opening(DecodePool(1, SETTINGS.decode_limits), SETTINGS.decode_limits, False, DEFAULT_ACCESS)
+    return BlockStream(MaskStream(generator, WorkClock()), Beats(ledger), opening, nullcontext)
+
+
+def names(rows: list[dict[str, Any]]) -> set[str]:
+    return {row["uri"][-1] for row in rows if row["status"] == "ok"}
 
 
 def errors(table: pa.Table) -> dict[str, str | None]:
@@ -108,7 +138,7 @@ def test_what_may_have_killed_a_labeler_is_labelled_alone(ledger: Any) -> None:
 def test_a_fast_labeler_tells_the_ledger_of_many_images_at_once(
     ledger: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.labelling.labeler.BEAT_S", 1e6)  # next to which every labeler is fast
+    monkeypatch.setattr("pipeline.labelling.beats.BEAT_S", 1e6)  # next to which every labeler is fast
     heard: list[tuple[str, Any]] = []
 
     class Heard:
@@ -166,3 +196,69 @@ def test_masks_are_those_of_the_upright_pixels(ledger: Any) -> None:
     (row,) = Labeler(SETTINGS, stand_in(), ledger)(fetched([photo(9)])).to_pylist()
     assert (row["width"], row["height"], row["num_masks"]) == (26, 24, 3)
     assert np.sum(row["mask_area"]) > 0
+
+
+@pytest.mark.parametrize("last", ["sound", "raises", "no image"])
+@pytest.mark.parametrize("ahead", [0, 2, 9])
+def test_a_stream_goes_on_from_block_to_block(ledger: Any, ahead: int, last: str) -> None:
+    generator = Gated(ahead)
+    blocks = block_stream(generator, ledger)
+    end = {"sound": photo(2), "raises": photo(2, poison="raise"), "no image": b"text"}[last]
+    first, second = [photo(0), photo(1), end], [photo(number) for number in range(3, 8)]
+    table = fetched(first + second)
+    given = [blocks.rows_of(table.slice(0, 3)), blocks.rows_of(table.slice(3))]
+    generator.may_begin.set()
+    rows = [each.result(60) for each in given]
+    assert [len(each) for each in rows] == [3, 5]
+    assert names(rows[0]) == {"0", "1", "2"} - ({"2"} if last != "sound" else set())
+    assert names(rows[1]) == {"3", "4", "5", "6", "7"}
+    if last == "sound":
+        assert generator.streams == [8]
+    # and from turn to turn
+    assert names(blocks.rows_of(fetched([photo(0)])).result(60)) == {"0"}
+
+
+def test_a_suspect_of_the_next_block_waits_for_the_masks_of_the_one_before(ledger: Any) -> None:
+    generator = Gated(9)
+    blocks = block_stream(generator, ledger)
+    table = fetched([photo(number) for number in range(4)])
+    ray.get(ledger.begin_alone.remote(table["image_id"][2].as_py()))  # a labeler began it and died
+    given = [blocks.rows_of(table.slice(0, 2)), blocks.rows_of(table.slice(2))]
+    generator.may_begin.set()
+    assert [names(each.result(60)) for each in given] == [{"0", "1"}, {"2", "3"}]
+    assert generator.streams == [2, 1, 1]
+
+
+def test_what_no_image_is_at_fault_for_reaches_all_who_wait(
+    ledger: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = Gated(9)
+    blocks = block_stream(generator, ledger)
+
+    def fails(*_: Any) -> Any:
+        raise SamLabelError("no decoder starts here")
+
+    table = fetched([photo(number) for number in range(4)])
+    given = [blocks.rows_of(table.slice(0, 2))]
+    with monkeypatch.context() as patched:
+        patched.setattr(DecodePool, "decode", fails)
+        given.append(blocks.rows_of(table.slice(2)))
+        generator.may_begin.set()
+        for each in given:
+            with pytest.raises(SamLabelError, match="no decoder starts here"):
+                each.result(60)
+    assert names(blocks.rows_of(table).result(60)) == {"0", "1", "2", "3"}
+
+
+def test_rows_made_before_the_run_stops_are_handed_on() -> None:
+    ledger = new_ledger()
+
+    class Stops(Ahead):
+        def generate_masks(self, image: np.ndarray) -> ImageMasks:
+            ray.get(ledger.stop.remote())
+            return super().generate_masks(image)
+
+    blocks = block_stream(Stops(1), ledger)
+    given = [blocks.rows_of(fetched([photo(0), photo(1), photo(2)])) for _ in range(2)]
+    # two had been begun when the masks of the first came
+    assert [names(each.result(60)) for each in given] == [{"0", "1"}, set()]

@@ -60,9 +60,9 @@ class SeveralNodes:
         self.join()
 
     def join(self, resources: Mapping[str, Any] = TWO_CPUS) -> Any:
-        """A new node, with what `ray.init` calls num_cpus, num_gpus, resources."""
+        """A new node, with what `ray.init` calls num_cpus, num_gpus, resources, object_store_memory."""
         node = self._cluster.add_node(
-            object_store_memory=OBJECT_STORE_BYTES, dashboard_agent_listen_port=0, **resources
+            dashboard_agent_listen_port=0, **{"object_store_memory": OBJECT_STORE_BYTES} | dict(resources)
         )
         self.nodes.append(node)
         return node

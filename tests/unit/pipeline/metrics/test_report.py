@@ -162,16 +162,26 @@ def test_times_of_stages_are_those_of_the_reports(tmp_path: Path, rehearsal: Cal
     assert (times.stages, times.reports, times.runs) == ({"label": 6.0}, 2, 3)
 
 
-def test_a_clock_tells_work_from_waiting() -> None:
+def test_a_clock_tells_work_from_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("pipeline.metrics.work.time.perf_counter", lambda: now_s)
     clock = WorkClock()
-    for _ in range(2):
-        with clock.block(), suppress(ValueError), clock.timed(Stage.LABEL, 4):
-            raise ValueError
+    now_s += 100  # the wait for the first image is no part of it
+    clock.labels()
+    with suppress(ValueError), clock.timed(Stage.LABEL, 4):
+        now_s += 2
+        raise ValueError
+    with clock.waiting():
+        now_s += 3
+    now_s += 5
+    assert clock.read() == Work({Stage.LABEL: 4}, {Stage.LABEL: 2.0}, busy_s=7.0, waiting_s=3.0)
+    now_s += 1
+    clock.waits()
+    now_s += 10
+    clock.labels()
     work = clock.read()
-    assert work.images == {Stage.LABEL: 8}
-    assert 0 < work.seconds[Stage.LABEL] < work.busy_s
-    assert work.waiting_s > 0
-    assert work.feed_idle == work.waiting_s / (work.waiting_s + work.busy_s)
+    assert work == Work(busy_s=1.0, waiting_s=10.0)
+    assert work.feed_idle == 10 / 11
     assert clock.read() == Work()
     assert Work().feed_idle is None
-    assert (work + work).images == {Stage.LABEL: 16}
+    assert (work + work).waiting_s == 20

@@ -1,0 +1,61 @@
+"""What a labeler tells the ledger of its run: which images it begins, and which are finished.
+
+A fast labeler would send hundreds of messages a second, so it begins and finishes in one message what takes
+it a beat. An order to stop, or progress, waits no longer than that.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ray
+
+from pipeline.cluster.attempts import LedgerHandle
+
+BEAT_S = 3.0
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Images that were begun together."""
+
+    size: int
+    suspects: frozenset[str]  # those of them that may have killed a labeler: they are not begun yet
+
+
+class Beats:
+    """One labeler's, for one thread."""
+
+    def __init__(self, ledger: LedgerHandle) -> None:
+        self._ledger = ledger
+        self._reasons: dict[str, str | None] = {}  # why they failed, of images the ledger has not heard of
+        self._masks: dict[str, int] = {}
+        self._since_s, self._finished = time.monotonic(), 0  # the last beat, and images finished since
+
+    def begin(self, image_ids: Sequence[str]) -> Beat | None:
+        """Begins the first of these images, as many as take a beat as things go; None once the run stops."""
+        self.tell()
+        now_s = time.monotonic()
+        pace = self._finished / max(now_s - self._since_s, 1e-3)
+        self._since_s, self._finished = now_s, 0
+        some = list(image_ids[: max(1, int(BEAT_S * pace))])
+        suspects: set[str] | None = ray.get(self._ledger.begin.remote(some))
+        return None if suspects is None else Beat(len(some), frozenset(suspects))
+
+    def begin_alone(self, image_id: str) -> int | None:
+        """Begins a suspect: how often it has been begun, this time included; None once the run stops."""
+        self.tell()  # or its death would take that along
+        attempt: int | None = ray.get(self._ledger.begin_alone.remote(image_id))
+        return attempt
+
+    def finish(self, image_id: str, reason: str | None, masks: int = 0) -> None:
+        """Notes that the image has its row, failed for a reason or with so many masks, to be told later."""
+        self._reasons[image_id] = reason
+        self._masks[image_id] = masks
+        self._finished += 1
+
+    def tell(self) -> None:
+        """Tells the ledger what is finished; waits for no answer."""
+        if self._reasons:
+            self._ledger.finish.remote(self._reasons, self._masks)
+        self._reasons, self._masks = {}, {}

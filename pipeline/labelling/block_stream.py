@@ -1,0 +1,209 @@
+"""Blocks of images that are labelled as one stream, by one thread, while the calls that brought them wait.
+
+A labeler is called with the next block while it is at one. The images of both follow each other through the
+generator, so that a GPU has some in its queue, and decoders are at work, when one block ends. The stream ends
+where no block waits: the last masks are read then, and wait for no image that may not come.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.cluster.attempts import MOST_ATTEMPTS
+from pipeline.cluster.worker_log import Logged
+from pipeline.errors import ImageError, Reason
+from pipeline.labelling.beats import Beat, Beats
+from pipeline.labelling.mask_stream import MaskStream, Opened
+from pipeline.labelling.opening import Image, Opening
+from pipeline.metrics.work import Stage
+from pipeline.output.format.schema import failed_row, ok_row
+from pipeline.program_log import about_image
+from pipeline.store.uri import redacted
+from sam_core.masks.image_masks import ImageMasks
+
+Row = dict[str, Any]
+_log = logging.getLogger("sam_label.images")
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Images that came together, and their rows, in the order in which they were made."""
+
+    images: pa.Table
+    rows: list[Row] = field(default_factory=list)
+    all_rows: Future[list[Row]] = field(default_factory=Future)
+
+    def coming(self) -> Iterator[tuple["_Block", int, Row]]:
+        """Each image with its place."""
+        for place in range(len(self.images)):  # one by one: its file is copied, and others wait here
+            (row,) = self.images.slice(place, 1).to_pylist()
+            yield self, place, row
+
+    def image_ids(self, place: int) -> list[str]:
+        """Of the image at the place and those behind it."""
+        ids: list[str] = self.images["image_id"].slice(place).to_pylist()
+        return ids
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image of a block, and its decoding."""
+
+    block: _Block
+    place: int
+    row: Row
+    decoding: Future[Image]
+
+
+@dataclass(frozen=True)
+class _Opened(Opened):
+    """An image that is ready for the generator."""
+
+    block: _Block
+
+
+class BlockStream:
+    """One labeler's."""
+
+    def __init__(self, masks: MaskStream, beats: Beats, opening: Opening, logged: Logged) -> None:
+        self._masks, self._beats, self._opening, self._logged = masks, beats, opening, logged
+        self._clock = masks.clock
+        self._waiting: deque[_Block] = deque()
+        self._under_way: list[_Block] = []
+        self._left: Iterator[tuple[_Block, int, Row]] = iter(())  # of the last block under way
+        self._thread = ThreadPoolExecutor(1)  # the generator's own
+        self._decoders = ThreadPoolExecutor(opening.decoders.size)
+
+    def rows_of(self, images: pa.Table) -> Future[list[Row]]:
+        """A row for each image to come, in any order; for fewer of them once the run stops.
+
+        Raises, in place of the rows: what is no image's fault, as of a decoder that does not start.
+        """
+        block = _Block(images)
+        self._waiting.append(block)
+        self._thread.submit(self._label_what_waits)
+        return block.all_rows
+
+    def _label_what_waits(self) -> None:
+        """Labels until no block waits. What is no image's fault goes to all who wait for rows."""
+        if not self._waiting:  # an earlier turn has taken it along
+            return
+        self._clock.labels()
+        try:
+            with self._logged():
+                for block, row in self._rows():
+                    self._add(block, row)
+                self._beats.tell()
+        except BaseException as fault:  # noqa: BLE001  # a caller that hears nothing would wait for ever
+            for block in self._under_way:
+                block.all_rows.set_exception(fault)
+        else:
+            for block in self._under_way:  # the run stops
+                block.all_rows.set_result(block.rows)
+        finally:
+            self._under_way, self._left = [], iter(())
+            self._clock.waits()
+
+    def _add(self, block: _Block, row: Row) -> None:
+        block.rows.append(row)
+        if len(block.rows) == len(block.images):
+            self._beats.tell()
+            self._under_way.remove(block)
+            block.all_rows.set_result(block.rows)
+
+    def _rows(self) -> Iterator[tuple[_Block, Row]]:
+        for is_suspect, some in groupby(self._begun(), lambda each: each[1]):
+            images = (image for image, _ in some)
+            yield from self._one_by_one(images) if is_suspect else self._in_a_stream(images)
+
+    def _begun(self) -> Iterator[tuple[_Image, bool]]:
+        """The images in order, until the run stops, and whether they are suspects; a beat begins together."""
+        beat, left = Beat(0, frozenset()), 0
+        for image in self._decoded_ahead():
+            if left == 0:
+                begun = self._beats.begin(image.block.image_ids(image.place))
+                if begun is None:
+                    return
+                beat, left = begun, begun.size
+            left -= 1
+            yield image, image.row["image_id"] in beat.suspects
+
+    def _one_by_one(self, suspects: Iterable[_Image]) -> Iterator[tuple[_Block, Row]]:
+        for image in suspects:
+            if (attempt := self._beats.begin_alone(image.row["image_id"])) is None:
+                return
+            try:
+                if attempt > MOST_ATTEMPTS:
+                    raise ImageError(
+                        Reason.WORKER_CRASH, f"its labeler died {MOST_ATTEMPTS} times while at it"
+                    )
+                opened = self._opened(image)
+            except ImageError as fault:
+                yield image.block, self._failed(image.row, fault)
+            else:
+                yield image.block, self._row(opened, self._masks.of_one(opened))
+
+    def _in_a_stream(self, images: Iterable[_Image]) -> Iterator[tuple[_Block, Row]]:
+        """A row for each image; those that cannot be decoded come before their neighbours."""
+        failed: list[tuple[_Block, Row]] = []
+
+        def opened() -> Iterator[_Opened]:
+            for image in images:
+                try:
+                    yield self._opened(image)
+                except ImageError as fault:
+                    failed.append((image.block, self._failed(image.row, fault)))
+
+        for each, masks in self._masks.of_each(opened()):
+            yield from failed
+            failed.clear()
+            yield each.block, self._row(each, masks)
+        yield from failed
+
+    def _opened(self, image: _Image) -> _Opened:
+        with self._clock.waiting():
+            return _Opened(image.row, image.decoding.result(), image.block)
+
+    def _row(self, opened: Opened, masks: ImageMasks | ImageError) -> Row:
+        self._clock.count(Stage.LABEL)
+        if isinstance(masks, ImageError):
+            return self._failed(opened.row, masks)
+        self._beats.finish(opened.row["image_id"], None, len(masks))
+        return ok_row(opened.row, opened.image, masks)
+
+    def _failed(self, image: Row, fault: ImageError) -> Row:
+        self._beats.finish(image["image_id"], fault.reason.value)
+        with about_image(image["image_id"], image["uri"]):
+            _log.info("%s failed with %s: %s", redacted(image["uri"]), fault.reason.value, fault)
+        return failed_row(image, fault.reason, str(fault))
+
+    def _decoded_ahead(self) -> Iterator[_Image]:
+        """Each image of the blocks that wait; while it is used, the decoders are at work on the next ones."""
+        ahead: deque[_Image] = deque()
+        while True:
+            # Asked anew at the end of each block: another one may have come.
+            while len(ahead) <= self._opening.decoders.size and (coming := self._next()) is not None:
+                block, place, row = coming
+                ahead.append(_Image(block, place, row, self._decoders.submit(self._decoded, row)))
+            if not ahead:
+                return
+            yield ahead.popleft()
+
+    def _next(self) -> tuple[_Block, int, Row] | None:
+        """The next image of all blocks; None while no block waits."""
+        while (coming := next(self._left, None)) is None and self._waiting:
+            block = self._waiting.popleft()
+            self._under_way.append(block)
+            self._left = block.coming()
+        return coming
+
+    def _decoded(self, image: Row) -> Image:
+        is_fetched = image["error"] is None
+        with self._clock.timed(Stage.DECODE, int(is_fetched)), about_image(image["image_id"], image["uri"]):
+            return self._opening.image_of(image)

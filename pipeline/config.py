@@ -125,7 +125,7 @@ class RunConfig(BaseModel):
         ge=1,
         le=256,
         description="Images that travel together, and that a dying worker has to do again; else 8, and up to "
-        "64 on the GPUs of a large run.",
+        "64 on the GPUs of a large run, of large images fewer.",
     )
     max_image_pixels: int = Field(
         default=178_956_970,  # at which Pillow itself refuses; 512 MiB as RGB

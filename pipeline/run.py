@@ -34,6 +34,7 @@ from pipeline.metrics.webhook import announced
 from pipeline.output.commits import failed_by_reason
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
+from pipeline.output.pending import mean_size
 from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
 from pipeline.plan import refuse_other_listing
 from pipeline.program_log import logged_by
@@ -203,10 +204,13 @@ class _Labelling:
     def label_images(self, ledger: LedgerHandle) -> None:
         """The whole pipeline: the manifest, less what is done, fetched, labelled, into committed shards."""
         config, pool = self.config, self.pool
-        images_in_block = config.images_per_block or pool.images_in_block(self.images)
         settings = LabelerSettings.of(config, self.weights, pool)
         published = Published(self.report.output, self.report.run)
-        parts = [asdict(part) for part in self.output.dataset.pending_parts()]
+        pending = self.output.dataset.pending_parts()
+        images_in_block = config.images_per_block or pool.images_in_block(
+            self.images, mean_size(self.output.store, pending), are_frames=config.frames != "first"
+        )
+        parts = [asdict(part) for part in pending]
         logged = partial(logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel())
         (
             ray.data.from_items(parts, override_num_blocks=len(parts))

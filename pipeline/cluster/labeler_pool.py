@@ -17,7 +17,11 @@ from pipeline.errors import UsageError
 FEW, MANY = 8, 64  # images that travel together: a task's few milliseconds hide behind 8 images of a CPU
 BLOCKS_A_LABELER = 16  # at least, where there are many images, so that labelers finish together
 THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
+# Their encoded bytes, at most. A gigabyte of Ray's object store holds 32 such blocks; labelers with room for
+# four to seven each waited for images (tests/bench/RESULTS.md).
+BLOCK_BYTES = 32 << 20
 CALLS_AT_ONCE = 2  # blocks that a labeler has: the images of one follow those of the other without a pause
+LEAST_DECODERS, MOST_DECODERS = 2, 4  # of a labeler on a GPU
 CPUS_FOR_TASKS = 1  # which labelers leave to fetching and writing
 
 
@@ -30,6 +34,7 @@ class LabelerPool:
     gpus: int  # 0 or 1
     is_elastic: bool = False
     most: int | None = None  # of an elastic pool, if there is a bound
+    cpus_a_gpu: int = 0  # that its node has
 
     @property
     def device(self) -> str:
@@ -37,12 +42,18 @@ class LabelerPool:
 
     @property
     def decoders(self) -> int:
-        return 2 if self.gpus else 1  # a GPU outruns one decoder, a CPU labeler never does
+        """Processes that decode for a labeler: a GPU outruns one or two of them, a CPU never does."""
+        return min(max(LEAST_DECODERS, self.cpus_a_gpu // 2), MOST_DECODERS) if self.gpus else 1
 
-    def images_in_block(self, images: int) -> int:
-        """How many of a run's images travel together: each block costs the driver, which many GPUs share."""
+    def images_in_block(self, images: int, image_bytes: float = 0.0, are_frames: bool = False) -> int:
+        """How many of a run's images travel together: each block costs the driver, which many GPUs share.
+
+        image_bytes: of an encoded image, on average. are_frames: many images may be in one file, which a
+            block fetches once.
+        """
         share = images // (self.workers * BLOCKS_A_LABELER)
-        return min(max(share, FEW), MANY) if self.gpus else FEW
+        most = min(max(share, FEW), MANY) if self.gpus else FEW
+        return max(FEW if are_frames else 1, min(most, int(BLOCK_BYTES // max(image_bytes, 1))))
 
     @property
     def cpus(self) -> int:
@@ -77,7 +88,8 @@ def labeler_pool(config: RunConfig, resources: Mapping[str, float], cores: int |
     usable = cpus - CPUS_FOR_TASKS if cores is None else cores
     threads = 1 if on_gpus else max(1, min(THREADS_A_LABELER, usable))
     most = min(gpus, cpus - CPUS_FOR_TASKS) if on_gpus else usable // threads
-    pool = LabelerPool(config.workers or max(1, most), threads, int(on_gpus))
+    cpus_a_gpu = cpus // gpus if on_gpus else 0
+    pool = LabelerPool(config.workers or max(1, most), threads, int(on_gpus), cpus_a_gpu=cpus_a_gpu)
     short = [
         f"{need:g} {kind}s (it has {resources.get(kind, 0):g})"
         for kind, need in pool.needs.items()
@@ -115,7 +127,8 @@ def cluster_pool(config: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Lab
         )
     workers = min(room, config.workers or room)
     # Labelers on CPUs that came later would take the CPUs that feed the others.
-    return LabelerPool(workers, threads, int(on_gpus), is_elastic=on_gpus, most=config.workers)
+    cpus_a_gpu = min(has // count for has, count in zip(cpus, gpus, strict=True) if count) if on_gpus else 0
+    return LabelerPool(workers, threads, int(on_gpus), on_gpus, config.workers, cpus_a_gpu)
 
 
 def _are_on_gpus(config: RunConfig, gpus: int) -> bool:

@@ -8,25 +8,29 @@ that has started them.
 
 import io
 import logging
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import ray
 
 from pipeline.cluster.labeler_pool import cores
 from pipeline.cluster.quiet import native_stderr_hushed
-from pipeline.cluster.ray_internals import JobWithoutDriverPath, no_new_ray
+from pipeline.cluster.ray_internals import JobWithoutDriverPath, gpus_here, no_new_ray
 from pipeline.errors import ClusterLost, SamLabelError, UsageError
 from pipeline.shutdown import TRY_AGAIN, Call, answer, in_the_time_left
 
 LEAST_LOCAL_CPUS = 4  # with fewer, actors can hold them all and the tasks that feed them wait for ever
 SPARE_LOCAL_CPUS = 2  # logical ones for fetching and writing, which wait on the network rather than compute
-# Encoded images on their way. Ray's default is a third of the memory, nearly all of which would lie idle.
+# Encoded images on their way to one GPU, or to all labelers on CPUs. Ray's default is a third of the memory,
+# nearly all of which would lie idle.
 OBJECT_STORE_BYTES = 1 << 30
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # Ray's object store lives there
 START_S = 120.0  # a local Ray gives each of its processes 30 s, and gets a second try
 SLOW = "timed out during startup"  # as Ray says that it gave up
 JOIN_S = 60.0
@@ -40,6 +44,13 @@ _log = logging.getLogger("sam_label.ray")
 def local_cpus() -> int:
     """The logical CPUs of a local Ray."""
     return max(LEAST_LOCAL_CPUS, cores() + SPARE_LOCAL_CPUS)
+
+
+def object_store_bytes() -> int:
+    """Of a local Ray: what its GPUs want, or what shared memory is free, beyond which Ray takes a disk."""
+    wanted = OBJECT_STORE_BYTES * max(1, gpus_here())
+    room = shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else wanted
+    return max(OBJECT_STORE_BYTES, min(wanted, room))
 
 
 def wait_for_cluster(address: str, limit_s: float) -> None:
@@ -154,7 +165,7 @@ def _init(address: str) -> None:
     ray.init(
         address="local",
         num_cpus=local_cpus(),
-        object_store_memory=OBJECT_STORE_BYTES,
+        object_store_memory=object_store_bytes(),
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.CRITICAL,

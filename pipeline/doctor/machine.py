@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.cluster.labeler_pool import THREADS_A_LABELER, cores
 from pipeline.cluster.ray_internals import TRIED_WITH, gpus_here, require_internals
-from pipeline.cluster.start import OBJECT_STORE_BYTES
+from pipeline.cluster.start import OBJECT_STORE_BYTES, SHARED_MEMORY
 from pipeline.doctor.finding import Finding, fault, ok, warning
 from pipeline.weights.models import cache_folder, known_models
 
@@ -21,7 +21,6 @@ FULLEST_DISK = 0.95  # Ray refuses to spill to a disk that is fuller
 LEAST_OPEN_FILES = 4096  # a local run takes some hundreds; a head of a cluster takes thousands
 RAY_BYTES = 2 << 30  # of Ray and its object store, by tests/bench/bench_memory.py
 LABELER_BYTES = 1 << 30  # of a labeler with the bundled model
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # Ray's object store lives there
 CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -119,12 +118,12 @@ def shared_memory() -> Finding:
         return ok("shared memory", f"no {SHARED_MEMORY} on this system")
     total = shutil.disk_usage(SHARED_MEMORY).total
     says = f"{total / 1e9:.1f} GB in {SHARED_MEMORY}"
+    gpus = max(1, gpus_here())
+    fix = f"start the container with --shm-size={gpus + 1}g, or mount an emptyDir of medium Memory there"
     if total < OBJECT_STORE_BYTES:
-        return warning(
-            "shared memory",
-            f"{says}; Ray's object store would go to a disk",
-            "start the container with --shm-size=2g, or mount an emptyDir of medium Memory there",
-        )
+        return warning("shared memory", f"{says}; Ray's object store would go to a disk", fix)
+    if total < gpus * OBJECT_STORE_BYTES:
+        return warning("shared memory", f"{says}; {gpus} GPUs may wait for images", fix)
     return ok("shared memory", says)
 
 

@@ -14,6 +14,7 @@ from pipeline.output.format.manifest import read_manifest
 from pipeline.output.id_ranges import id_ranges
 from pipeline.output.ids import Ids, is_among, packed_ids
 from pipeline.output.marks import Marks
+from pipeline.store.objects import UNKNOWN_SIZE
 from pipeline.store.storage import Store, side_by_side
 
 PARTS_AT_ONCE = 8  # read side by side: 400,000 ids, 6 MB of them and 50 as text
@@ -35,6 +36,18 @@ class PendingPart:
             bits = np.frombuffer(self.done, np.uint8)
             is_done = np.unpackbits(bits, count=table.num_rows, bitorder="little").astype(bool)
             yield table.filter(pa.array(~is_done))
+
+
+def mean_size(store: Store, parts: Sequence[PendingPart]) -> float:
+    """Bytes of an image, on average, in the first, the middle and the last part; 0 if no size is known.
+
+    Raises: DamagedFile.
+    """
+    some = sorted({0, len(parts) // 2, len(parts) - 1}) if parts else []
+    tables = list(read_manifest(store, [parts[place].name for place in some], ["size"]))
+    sizes = [table["size"].to_numpy() for table in tables]
+    known = np.concatenate([np.empty(0), *(each[each != UNKNOWN_SIZE] for each in sizes)])
+    return float(known.mean()) if known.size else 0.0
 
 
 def pending_parts(store: Store, parts: Sequence[str], images: int, done: Iterable[Ids]) -> list[PendingPart]:

@@ -3,6 +3,7 @@
 import socket
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -26,11 +27,11 @@ def config(**options: object) -> RunConfig:
         ({}, {"CPU": 4}, LabelerPool(workers=1, threads=2, gpus=0)),
         ({}, {"CPU": 18}, LabelerPool(workers=8, threads=2, gpus=0)),
         ({"workers": 3}, {"CPU": 18}, LabelerPool(workers=3, threads=2, gpus=0)),
-        ({}, {"CPU": 18, "GPU": 4}, LabelerPool(workers=4, threads=1, gpus=1)),
-        ({}, {"CPU": 4, "GPU": 4}, LabelerPool(workers=3, threads=1, gpus=1)),
-        ({"workers": 2}, {"CPU": 18, "GPU": 4}, LabelerPool(workers=2, threads=1, gpus=1)),
+        ({}, {"CPU": 18, "GPU": 4}, LabelerPool(workers=4, threads=1, gpus=1, cpus_a_gpu=4)),
+        ({}, {"CPU": 4, "GPU": 4}, LabelerPool(workers=3, threads=1, gpus=1, cpus_a_gpu=1)),
+        ({"workers": 2}, {"CPU": 18, "GPU": 4}, LabelerPool(workers=2, threads=1, gpus=1, cpus_a_gpu=4)),
         ({"device": "cpu"}, {"CPU": 18, "GPU": 4}, LabelerPool(workers=8, threads=2, gpus=0)),
-        ({"device": "cuda"}, {"CPU": 4, "GPU": 1}, LabelerPool(workers=1, threads=1, gpus=1)),
+        ({"device": "cuda"}, {"CPU": 4, "GPU": 1}, LabelerPool(workers=1, threads=1, gpus=1, cpus_a_gpu=4)),
     ],
 )
 def test_the_labelers_that_fit(
@@ -218,3 +219,28 @@ def test_blocks_grow_with_a_run_on_gpus() -> None:
     pool = LabelerPool(workers=4, threads=1, gpus=1)
     assert [pool.images_in_block(images) for images in (10, 1_000, 3_200, 10**9)] == [8, 15, 50, 64]
     assert LabelerPool(workers=4, threads=2, gpus=0).images_in_block(10**9) == 8
+
+
+def test_blocks_of_large_images_hold_few() -> None:
+    pool = LabelerPool(workers=4, threads=1, gpus=1)
+    assert [pool.images_in_block(10**9, size) for size in (446e3, 1 << 20, 20e6, 10e9)] == [64, 32, 1, 1]
+    assert pool.images_in_block(10**9, 20e6, are_frames=True) == 8
+    assert LabelerPool(workers=4, threads=2, gpus=0).images_in_block(10**9, 5e6) == 6
+
+
+@pytest.mark.parametrize(("cpus", "decoders"), [(2, 2), (4, 2), (6, 3), (8, 4), (64, 4)])
+def test_a_gpu_has_decoders_as_its_node_has_cpus(cpus: int, decoders: int) -> None:
+    nodes = [{"CPU": 64.0}, {"CPU": 2.0 * cpus, "GPU": 2.0}, {"CPU": 208.0, "GPU": 1.0}]
+    assert cluster_pool(config(), nodes).decoders == decoders
+    assert cluster_pool(config(), [{"CPU": 64.0}]).decoders == 1
+
+
+@pytest.mark.parametrize(
+    ("gpus", "free_gb", "gb"), [(0, 12, 1), (1, 12, 1), (8, 12, 8), (8, 4, 4), (8, 0, 1), (0, 0, 1)]
+)
+def test_a_local_ray_has_shared_memory_for_each_gpu(
+    gpus: int, free_gb: int, gb: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "gpus_here", lambda: gpus)
+    monkeypatch.setattr(start.shutil, "disk_usage", lambda _: SimpleNamespace(free=free_gb << 30))
+    assert start.object_store_bytes() == gb << 30

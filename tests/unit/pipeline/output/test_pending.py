@@ -11,7 +11,8 @@ from pipeline.output import id_ranges
 from pipeline.output.format import manifest
 from pipeline.output.format.manifest import image_id, manifest_row, rows_of, write_manifest
 from pipeline.output.ids import Ids, packed_ids
-from pipeline.output.pending import PendingPart, pending_parts
+from pipeline.output.pending import PendingPart, mean_size, pending_parts
+from pipeline.store.objects import UNKNOWN_SIZE
 from pipeline.store.storage import Store
 
 URIS = [f"file:///{number:04d}" for number in range(500)]
@@ -56,3 +57,24 @@ def test_a_full_local_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("tempfile.tempdir", "/dev/full")  # a place that takes no folder
     with pytest.raises(SamLabelError, match=r"cannot be sorted in /dev/full: .*; set TMPDIR"):
         pending_parts(Store.at(str(tmp_path)), [], 0, [])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "mean"),
+    [
+        ([], 0),
+        ([UNKNOWN_SIZE], 0),
+        ([4, UNKNOWN_SIZE], 4),
+        ([1, 2], 1.5),
+        # three parts of five: those of 19 images at either end and in the middle
+        ([1] * 19 + [10**9] * 19 + [2] * 19 + [10**9] * 19 + [UNKNOWN_SIZE] + [6] * 18, 165 / 56),
+    ],
+)
+def test_the_mean_size_is_that_of_some_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int], mean: float
+) -> None:
+    monkeypatch.setattr(manifest, "ROWS_A_PART", 19)
+    store = Store.at(str(tmp_path))
+    rows = (manifest_row(f"file:///{place:04d}", size, "e") for place, size in enumerate(sizes))
+    parts = list(map(PendingPart, write_manifest(store, "r00001", rows)))
+    assert mean_size(store, parts) == pytest.approx(mean)

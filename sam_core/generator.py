@@ -33,6 +33,7 @@ from sam_core.model.ambient import ambient_state_aside
 from sam_core.model.sam import ImageEmbedding, Sam
 from sam_core.option_attributes import OptionAttributes
 from sam_core.options import MaskOptions
+from sam_core.under_way import UnderWay
 from sam_core.windows import Windows, checked_pixels, window_of
 
 Image = npt.NDArray[np.uint8]  # RGB [H, W, 3]
@@ -66,7 +67,7 @@ class _EncodedCrop:
 class SamAutomaticMaskGenerator(OptionAttributes):
     """Masks of images. Keeps nothing between images, so that one generator serves any number of them."""
 
-    __slots__ = ("_decoder",)
+    __slots__ = ("_decoder", "_under_way")
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         _refuse_overrides(type(self))
         super().__init__(model, points_per_side, in_order, named)
         self._decoder = decoder
+        self._under_way = UnderWay()
 
     @classmethod
     def from_options(cls, model: Sam, options: MaskOptions) -> "SamAutomaticMaskGenerator":
@@ -126,11 +128,22 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         under_way: deque[Sequence[Crop]] = deque()
         parts: list[ImageMasks] = []
         encoded_crops = self._encoded_crops(self._crops(images, under_way))
-        for masks in mapped(self._masks_of_crop, encoded_crops, self.model.device):
-            parts.append(masks)
-            if len(parts) == len(under_way[0]):
-                yield self._masks_of_image(under_way.popleft(), parts)
-                parts = []
+        try:
+            for masks in mapped(self._masks_of_crop, encoded_crops, self.model.device):
+                parts.append(masks)
+                if len(parts) == len(under_way[0]):
+                    yield self._masks_of_image(under_way.popleft(), parts)
+                    parts = []
+        finally:
+            self._under_way.stop()
+
+    @property
+    def idle_since(self) -> float:
+        """Since when no image is under way, by time.perf_counter(); inf while one is.
+
+        For who gives images to `generate_many`: a wait for the next one costs a GPU no time before that.
+        """
+        return self._under_way.idle_since
 
     def _crops(
         self, images: Iterable[Image | Windows], under_way: deque[Sequence[Crop]]
@@ -146,6 +159,7 @@ class SamAutomaticMaskGenerator(OptionAttributes):
     def _encoded_crops(self, crops: Iterator[_CropOfImage]) -> Iterator[_EncodedCrop]:
         size = 1 if self.model.device.type == "cpu" else GPU_ENCODER_BATCH
         while batch := list(islice(crops, size)):
+            self._under_way.begin(len(batch))
             embeddings = self._embeddings([window_of(each.image, each.crop.xyxy) for each in batch])
             for each, embedding in zip(batch, embeddings, strict=True):
                 crop, (height, width, _) = each.crop, each.image.shape
@@ -168,6 +182,10 @@ class SamAutomaticMaskGenerator(OptionAttributes):
     @ambient_state_aside()
     def _masks_of_crop(self, encoded: _EncodedCrop) -> ImageMasks:
         """The masks that a crop gives its image."""
+        with self._under_way.ends():
+            return self._masks_of_encoded(encoded)
+
+    def _masks_of_encoded(self, encoded: _EncodedCrop) -> ImageMasks:
         crop, features = encoded.crop, encoded.embedding.features_1Chw
         height, width = encoded.embedding.original_size
         # read at the end, when the device has come to it in any case

@@ -167,7 +167,7 @@ class BlockStream:
         yield from failed
 
     def _opened(self, image: _Image) -> _Opened:
-        with self._clock.waiting():
+        with self._clock.waiting(lambda: self._masks.generator.idle_since):
             return _Opened(image.row, image.decoding.result(), image.block)
 
     def _row(self, opened: Opened, masks: ImageMasks | ImageError) -> Row:

@@ -24,6 +24,9 @@ from sam_core.windows import Windows
 class MaskGenerator(Protocol):
     """What a labeler needs of `SamAutomaticMaskGenerator`."""
 
+    @property
+    def idle_since(self) -> float: ...
+
     def generate_many(self, images: Iterable[np.ndarray | Windows]) -> Iterator[ImageMasks]: ...
 
 

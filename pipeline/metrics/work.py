@@ -1,7 +1,7 @@
 """What workers have done, by stage: measured where it is done, and added up by the run's ledger."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,7 +24,7 @@ class Work:
     images: Mapping[Stage, int] = field(default_factory=dict)
     seconds: Mapping[Stage, float] = field(default_factory=dict)
     busy_s: float = 0.0  # of labelers, from their first image
-    waiting_s: float = 0.0  # of labelers, for a block or for an image of it to be decoded
+    waiting_s: float = 0.0  # of labelers, for a block or a decoded image, with nothing else under way
 
     def __add__(self, other: "Work") -> "Work":
         stages = {*self.images, *other.images}
@@ -82,13 +82,19 @@ class WorkClock:
         self._turn(False)
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Counts the block of code as a wait for images."""
-        self.waits()
+    def waiting(self, idle_since: Callable[[], float]) -> Iterator[None]:
+        """Counts the block of code as a wait for images, from when the labeler has had none under way."""
+        with self._lock:
+            self._count_until_now()
+            began, self._labels = self._since, None  # neither, until it is known
         try:
             yield
         finally:
-            self.labels()
+            with self._lock:
+                now = time.perf_counter()
+                waited_s = max(0.0, now - max(began, idle_since()))
+                self._work += Work(busy_s=now - began - waited_s, waiting_s=waited_s)
+                self._labels, self._since = True, now
 
     def _turn(self, labels: bool) -> None:
         with self._lock:

@@ -12,6 +12,7 @@ environment when it is imported.
 
 import argparse
 import json
+import math
 import os
 import secrets
 import subprocess
@@ -84,10 +85,14 @@ class SleepingDevice:
         self._by_size: dict[tuple[int, ...], ImageMasks] = {}
         self._free_from = 0.0
 
+    @property
+    def idle_since(self) -> float:
+        return self._free_from if time.perf_counter() > self._free_from else math.inf
+
     def generate_many(self, images: Iterable[np.ndarray]) -> Iterator[ImageMasks]:
         under_way: deque[tuple[float, np.ndarray]] = deque()
         for image in images:
-            began = max(time.monotonic(), self._free_from)
+            began = max(time.perf_counter(), self._free_from)
             self._free_from = began + self._sleep_s
             under_way.append((began, image))
             if len(under_way) > self._ahead:
@@ -96,7 +101,7 @@ class SleepingDevice:
             yield self._ended(*under_way.popleft())
 
     def _ended(self, began: float, image: np.ndarray) -> ImageMasks:
-        time.sleep(max(0.0, began + self._sleep_s - time.monotonic()))
+        time.sleep(max(0.0, began + self._sleep_s - time.perf_counter()))
         with self._log.open("a") as log:
             log.write(json.dumps(asdict(Worked(os.getpid(), began, began + self._sleep_s))) + "\n")
         if image.shape not in self._by_size:
@@ -137,7 +142,7 @@ def measured(folder: Path, source: str, asked: argparse.Namespace, labelers: int
             *flags,
         ]
         _wait_until_idle()
-        began, cpu_before = time.monotonic(), _cpu_s()
+        began, cpu_before = time.perf_counter(), _cpu_s()
         driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         watch = _Watch(driver)
         assert watch.code == 0

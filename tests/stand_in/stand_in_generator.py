@@ -6,6 +6,7 @@ ones do. Ray's workers get this module by value: they have no tests on their pat
 
 import io
 import logging
+import math
 import os
 import signal
 import sys
@@ -45,6 +46,7 @@ class StandInGenerator:
 
     def __init__(self, delay_s: float, log: Path | None) -> None:
         self._delay_s, self._log = delay_s, log
+        self.idle_since = -math.inf  # that is, it does nothing while it waits for an image
 
     def generate_many(self, images: Iterable[np.ndarray]) -> Iterator[ImageMasks]:
         return map(self.generate_masks, images)

@@ -15,7 +15,16 @@ FLOORS = {
     "sam_core": [
         {"options"},
         {"masks", "model"},
-        {"weights", "decoding", "crop_streams", "windows", "label_map", "mask_data", "predictor"},
+        {
+            "weights",
+            "decoding",
+            "crop_streams",
+            "under_way",
+            "windows",
+            "label_map",
+            "mask_data",
+            "predictor",
+        },
         {"option_attributes"},
         {"generator"},
         {"__init__"},

@@ -1,8 +1,10 @@
 """What the generator promises beyond SA's results, on a small random model."""
 
+import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from small_sam import small_sam
 
+from sam_core.decoding.crop_decoder import CropDecoder
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.model.sam import Sam
@@ -93,6 +96,7 @@ def test_a_stream_takes_each_image_when_its_turn_comes(sam: Sam, image: np.ndarr
 
     for number, masks in enumerate(generator.generate_many(stream()), 1):
         assert taken == number, "a CPU gains nothing from images ahead"
+        assert generator.idle_since <= time.perf_counter()
         assert_equal(masks, generator.generate_masks(images[number - 1]))
     assert taken == 3
 
@@ -102,6 +106,20 @@ def test_a_stream_gives_the_masks_of_the_images_before_one_that_is_none(sam: Sam
     next(stream)
     with pytest.raises(ValueError, match=r"uint8 \[100, 3\]"):
         next(stream)
+
+
+def test_nothing_is_under_way_after_a_fault(sam: Sam, image: np.ndarray) -> None:
+    generator = SamAutomaticMaskGenerator(sam, 1)
+
+    def decoder(*_: Any) -> CropDecoder:
+        assert generator.idle_since == math.inf
+        raise RuntimeError("no masks of this one")
+
+    assert generator.idle_since == -math.inf
+    generator._decoder = decoder
+    with pytest.raises(RuntimeError, match="no masks of this one"):
+        generator.generate(image)
+    assert generator.idle_since <= time.perf_counter()
 
 
 def test_masks_over_the_maximal_area_are_dropped(sam: Sam, image: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -171,10 +172,14 @@ def test_a_clock_tells_work_from_waiting(monkeypatch: pytest.MonkeyPatch) -> Non
     with suppress(ValueError), clock.timed(Stage.LABEL, 4):
         now_s += 2
         raise ValueError
-    with clock.waiting():
+    with clock.waiting(lambda: -math.inf):
         now_s += 3
-    now_s += 5
-    assert clock.read() == Work({Stage.LABEL: 4}, {Stage.LABEL: 2.0}, busy_s=7.0, waiting_s=3.0)
+    with clock.waiting(lambda: now_s - 2):  # it had work for a second of the three
+        now_s += 3
+    with clock.waiting(lambda: math.inf):
+        now_s += 1
+    now_s += 3
+    assert clock.read() == Work({Stage.LABEL: 4}, {Stage.LABEL: 2.0}, busy_s=7.0, waiting_s=5.0)
     now_s += 1
     clock.waits()
     now_s += 10

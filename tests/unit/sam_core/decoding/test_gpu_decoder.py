@@ -1,6 +1,10 @@
 """The GPU's decoder, run on the CPU beside the plain one: shapes, memory, and no wait before the end."""
 
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,7 @@ from sam_core.model.build import build_sam
 from sam_core.model.presets import SamPreset, TinyVitPreset
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
+from sam_core.under_way import UnderWay
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FRAME = CropFrame(30, 47, image_size=64, low_res_size=16)
@@ -226,3 +231,36 @@ def test_images_are_taken_ahead_of_the_masks(sam: Sam, monkeypatch: pytest.Monke
     ours = SamAutomaticMaskGenerator(sam, 1, decoder=DeviceDecoder).generate_many(stream())
     given = [(masks.width, len(taken)) for masks in ours]
     assert given == [(40, 3), (41, 4), (42, 5), (43, 6), (44, 6), (45, 6)]
+
+
+def test_a_device_is_idle_when_all_that_was_taken_is_done(sam: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator, "mapped", mapped_ahead)
+    may_decode, done = Event(), SimpleQueue[float]()
+
+    def decoder(*made_from: Any) -> DeviceDecoder:
+        assert may_decode.wait(60)
+        return DeviceDecoder(*made_from)
+
+    ours = SamAutomaticMaskGenerator(sam, 1, decoder=decoder)
+    seen = list[bool]()
+
+    def stream() -> Iterator[np.ndarray]:
+        for _ in range(2):
+            yield np.full((30, 40, 3), 99, np.uint8)
+            seen.append(ours.idle_since == math.inf)
+        may_decode.set()
+        for _ in range(2):
+            done.get(timeout=60)
+        seen.append(ours.idle_since == math.inf)
+
+    ends = UnderWay.ends
+
+    @contextmanager
+    def ends_and_tells(under_way: UnderWay) -> Iterator[None]:
+        with ends(under_way):
+            yield
+        done.put(under_way.idle_since)
+
+    monkeypatch.setattr(UnderWay, "ends", ends_and_tells)
+    assert len(list(ours.generate_many(stream()))) == 2
+    assert seen == [True, True, False]

@@ -21,7 +21,6 @@ import tempfile
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -30,23 +29,20 @@ os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(32)} | os.environ | {"RAY_AUT
 sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
 
 import numpy as np
-from object_stores import login_at, new_bucket, seaweedfs_server
-from PIL import Image
+from bench_photos import source_of, write_photos
 from processes import descendants
 from several_nodes import SeveralNodes
-from stand_in_generator import StandInGenerator, photo
+from stand_in_generator import StandInGenerator
 
 import pipeline.run
 from jobs import cli
 from pipeline.labelling.labeler import LabelerSettings
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
-from pipeline.store.storage import Store
 from sam_core.masks.image_masks import ImageMasks
 
 OBJECT_STORE_BYTES = 1 << 30  # of a node, as the run has it on one machine
 IDLE_CPU = 0.3  # of a CPU, that all processes of an idle cluster take together
-PHOTO = Path(__file__).parents[2] / "jobs/demo/photos/coffee.jpg"
 
 
 @dataclass(frozen=True)
@@ -217,31 +213,6 @@ def _figures(
     )
 
 
-def _write_photos(folder: Path, asked: argparse.Namespace) -> None:
-    """Small ones of noise, each another, or one photo of a camera's size under many names."""
-    if asked.size is None:
-        for number in range(asked.images):
-            (folder / f"{number:06d}.png").write_bytes(photo(number))
-        return
-    Image.open(PHOTO).resize(asked.size, Image.Resampling.BICUBIC).save(folder / "000000.jpg", quality=90)
-    for number in range(1, asked.images):
-        (folder / f"{number:06d}.jpg").hardlink_to(folder / "000000.jpg")
-
-
-@contextmanager
-def _source(folder: Path, is_s3: bool) -> Iterator[str]:
-    """Where the run reads the photos: the folder, or a bucket of a server that takes the same cores."""
-    if not is_s3:
-        yield str(folder)
-        return
-    with tempfile.TemporaryDirectory() as objects, seaweedfs_server(Path(objects)) as endpoint:
-        os.environ |= login_at(endpoint)
-        bucket = new_bucket()
-        for file in folder.iterdir():
-            Store.at(bucket).publish(file.name, file.read_bytes())
-        yield bucket
-
-
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--labelers", type=int, nargs="+", default=[2, 4, 8])
@@ -257,8 +228,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "in"
         photos.mkdir()
-        _write_photos(photos, asked)
-        with _source(photos, asked.s3) as source:
+        write_photos(photos, asked.images, asked.size)
+        with source_of(photos, asked.s3) as source:
             for labelers in asked.labelers:
                 print(json.dumps(asdict(measured(Path(folder), source, asked, labelers))), flush=True)
 

@@ -16,6 +16,7 @@ from pipeline.program_log import for_stderr, is_stderr_json
 if TYPE_CHECKING:
     from pipeline.run import RunProgress
 
+SAME_LINE_EVERY_S = 60.0  # so that who follows a log can tell a slow run from one that hangs
 LINE_EVERY_S = 10.0  # often enough to see life in a log, rare enough to keep it short
 
 
@@ -124,7 +125,7 @@ class _Speed:
 
 
 class _Lines:
-    """One line of text at the start, every few seconds while there is something new, and at the end."""
+    """One line of text at the start, then every few seconds, or every minute without news, and at the end."""
 
     def __init__(self) -> None:
         self.speed = _Speed()
@@ -133,8 +134,9 @@ class _Lines:
 
     def show(self, now: "RunProgress") -> None:
         ended = now.labelled + now.failed
-        is_end = ended == now.total
-        if now == self.last or (time.monotonic() - self.last_s < LINE_EVERY_S and not is_end):
+        is_new = now != self.last
+        is_due = time.monotonic() - self.last_s >= (LINE_EVERY_S if is_new else SAME_LINE_EVERY_S)
+        if not is_due and not (is_new and ended == now.total):
             return
         self.last, self.last_s = now, time.monotonic()
         line = f"{ended} of {now.total} images, {now.failed} failed {self.speed.text(ended)}".rstrip()

@@ -160,7 +160,8 @@ class RunConfig(BaseModel):
     cluster_wait_s: float = Field(
         default=60.0,
         ge=0,
-        description="Seconds to wait for a cluster to answer, and again until a labeler fits there.",
+        description="Seconds to wait for a cluster to answer, and again until it is large enough for one "
+        "labeler.",
     )
     allow_unauthenticated_cluster: bool = Field(
         default=False, description="Use a remote Ray cluster although it has no token authentication."

@@ -22,7 +22,8 @@ class UnderWay:
     @property
     def idle_since(self) -> float:
         """When the last crop was done, by time.perf_counter(); inf while one is under way."""
-        return math.inf if self._crops else self._idle_since
+        with self._lock:
+            return math.inf if self._crops else self._idle_since
 
     def begin(self, crops: int) -> None:
         """So many crops go to the encoder."""

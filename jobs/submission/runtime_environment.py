@@ -9,6 +9,8 @@ from typing import Any
 from jobs.submission.installed_wheel import installed_wheel
 from pipeline.errors import UsageError
 
+# Ray kills a job that is to stop after 3 s; a run has 30 to commit what was done (pipeline/shutdown.py).
+STOPS_IN_ORDER = {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "35"}}
 UPLOADED = "${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}"  # Ray's name for the folder, on each node
 
 
@@ -22,10 +24,10 @@ def runtime_environment(image: str | None, preinstalled: bool) -> Iterator[dict[
     if image and preinstalled:
         raise UsageError("--image and --preinstalled exclude each other: an image has its own sam-label")
     if preinstalled:
-        yield {}
+        yield STOPS_IN_ORDER
     elif image:
-        yield {"image_uri": image}
+        yield {"image_uri": image} | STOPS_IN_ORDER
     else:
         with TemporaryDirectory(prefix="sam-label-") as folder:
             wheel = installed_wheel(Path(folder))
-            yield {"working_dir": folder, "pip": [f"{UPLOADED}/{wheel.name}"]}
+            yield {"working_dir": folder, "pip": [f"{UPLOADED}/{wheel.name}"]} | STOPS_IN_ORDER

@@ -37,6 +37,7 @@ class Tally:
     failed_by_reason: dict[str, int] = field(default_factory=dict)
     masks: int = 0
     work: Work = field(default_factory=Work)
+    has_labelers: bool = False  # one of them has started
     gave_up: str | None = None  # the message of a labeler that ends the whole run
     unavailable_in_a_row: int = 0  # of the last images finished; each was tried for 45 s
     log: tuple[LogLine, ...] = ()  # what workers have logged since the driver last asked
@@ -103,7 +104,10 @@ class AttemptLedger:
             self._finish(image_id, reason, (masks or {}).get(image_id, 0))
 
     def _finish(self, image_id: str, reason: str | None, masks: int) -> None:
-        self._attempts.pop(image_id, None)
+        if (
+            self._attempts.get(image_id, 0) <= MOST_ATTEMPTS
+        ):  # else it was given up, and is not to begin again
+            self._attempts.pop(image_id, None)
         if image_id in self._finished:
             self._finished[image_id] += 1
             if self._finished[image_id] > MOST_FINISHES:
@@ -136,6 +140,7 @@ class AttemptLedger:
             failed_by_reason=dict(self._reasons),
             masks=self._masks,
             work=self._work,
+            has_labelers=self._loads.have_begun,
             gave_up=self._gave_up,
             unavailable_in_a_row=self._unavailable_in_a_row,
             log=self._recent.after(after),

@@ -91,13 +91,14 @@ def labeler_pool(config: RunConfig, resources: Mapping[str, float], cores: int |
     cpus_a_gpu = cpus // gpus if on_gpus else 0
     pool = LabelerPool(config.workers or max(1, most), threads, int(on_gpus), cpus_a_gpu=cpus_a_gpu)
     short = [
-        f"{need:g} {kind}s (it has {resources.get(kind, 0):g})"
+        f"{need:g} {kind}s (Ray has {resources.get(kind, 0):g} here)"
         for kind, need in pool.needs.items()
         if need > resources.get(kind, 0)
     ]
     if short:
         raise UsageError(
-            f"{pool.workers} labelers need {' and '.join(short)} of Ray; ask for fewer with --workers"
+            f"{pool.workers} labelers need {' and '.join(short)}; there is room for {max(1, most)}, which is "
+            "the number without --workers"
         )
     return pool
 

@@ -48,6 +48,11 @@ class Loads:
         self._in_a_row = 0
 
     @property
+    def have_begun(self) -> bool:
+        """Whether a labeler has started anywhere."""
+        return self._has_loaded or bool(self._loading or self._failed)
+
+    @property
     def are_hopeless(self) -> bool:
         """Whether there is no node left that could label."""
         if self._has_loaded:

@@ -5,9 +5,12 @@ begin no more images: those at work are finished, written and committed. What ha
 abandoned, and is simply not done: the next run does it.
 """
 
+import logging
+import math
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -25,7 +28,10 @@ from pipeline.signals import signals_noted
 TICK_S = 0.25  # between two calls of `on_tick`
 DRAIN_S, ABANDON_S = 10.0, 3.0  # of the 30 s that a run has to end in (pipeline/shutdown.py)
 ANSWER_S = 5.0  # in which the ledger answers a call of microseconds, if anything of Ray is left
+NO_LABELER_S = 60.0  # a slow machine starts one in half of that
 INTERRUPTED = f"interrupted; {GO_ON}"
+
+_log = logging.getLogger("sam_label.cluster")
 
 
 def supervised(
@@ -43,6 +49,7 @@ def supervised(
     """
     worker, head = Call(work, "sam-label pipeline"), Head(ray.get_runtime_context().gcs_address)
     tally, relay, executors_before = Tally(), LogRelay(), executors()
+    full = _FullCluster(time.monotonic() + NO_LABELER_S)
     with signals_noted() as interrupted:
         worker.start()
         try:
@@ -52,6 +59,7 @@ def supervised(
                 with suppress(GetTimeoutError):  # while the ledger is started anew
                     tally = ray.get(ledger.tally.remote(relay.last), timeout=ANSWER_S)
                     relay.log(tally.log)
+                    full.look(tally)
                 on_tick(tally)
                 if tally.gave_up:
                     raise SamLabelError(tally.gave_up)
@@ -73,6 +81,28 @@ def supervised(
             raise SamLabelError(f"Ray was lost ({_last_line(lost)}); {GO_ON}") from lost
     if worker.fault is not None:
         raise own_error(worker.fault) from worker.fault
+
+
+@dataclass
+class _FullCluster:
+    """Says once that no labeler has started: others may use the CPUs and GPUs for hours."""
+
+    due_s: float
+
+    def look(self, tally: Tally) -> None:
+        if tally.has_labelers or time.monotonic() < self.due_s:
+            return
+        self.due_s = math.inf
+        free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        kinds = [
+            f"{free.get(kind, 0):g} of {there[kind]:g} {kind}s" for kind in ("CPU", "GPU") if kind in there
+        ]
+        _log.warning(
+            "no labeler has started in %g s: of the cluster's resources %s are free; the run waits for room",
+            NO_LABELER_S,
+            " and ".join(kinds),
+        )
 
 
 def _drain(worker: Call[None], ledger: LedgerHandle) -> None:

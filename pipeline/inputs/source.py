@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 from pipeline.config import RunConfig
-from pipeline.errors import UsageError
+from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.images.names import instead_of, says_other
 from pipeline.inputs.files import Files
 from pipeline.inputs.files_at import files_at
@@ -123,9 +123,14 @@ class Source:
         """The images that are taken, in listing order. Raises: UsageError if there is none, StoreError."""
         is_empty = True
         rows = self.selection.of_listing(self._named_rows(), self.skipped)
-        for row in self._each_content_once(rows) if self.options.deduplicate else rows:
-            is_empty = False
-            yield row
+        try:
+            for row in self._each_content_once(rows) if self.options.deduplicate else rows:
+                is_empty = False
+                yield row
+        except StoreError as fault:
+            if not is_empty or self.store.is_local or fault.reason is not Reason.SOURCE_MISSING:
+                raise
+            raise UsageError(f"{fault}; name one that exists at the endpoint in use") from fault
         if is_empty:
             raise NoImages(self._no_image())
 

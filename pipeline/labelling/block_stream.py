@@ -22,7 +22,7 @@ from pipeline.labelling.beats import Beat, Beats
 from pipeline.labelling.mask_stream import MaskStream, Opened
 from pipeline.labelling.opening import Image, Opening
 from pipeline.metrics.work import Stage
-from pipeline.output.format.schema import failed_row, ok_row
+from pipeline.output.format.schema import failed_row, ok_row, table_of
 from pipeline.program_log import about_image
 from pipeline.store.uri import redacted
 from sam_core.masks.image_masks import ImageMasks
@@ -37,7 +37,7 @@ class _Block:
 
     images: pa.Table
     rows: list[Row] = field(default_factory=list)
-    all_rows: Future[list[Row]] = field(default_factory=Future)
+    labelled: Future[pa.Table] = field(default_factory=Future)
 
     def coming(self) -> Iterator[tuple["_Block", int, Row]]:
         """Each image with its place."""
@@ -71,8 +71,11 @@ class _Opened(Opened):
 class BlockStream:
     """One labeler's."""
 
-    def __init__(self, masks: MaskStream, beats: Beats, opening: Opening, logged: Logged) -> None:
-        self._masks, self._beats, self._opening, self._logged = masks, beats, opening, logged
+    def __init__(
+        self, masks: MaskStream, beats: Beats, opening: Opening, schema: pa.Schema, logged: Logged
+    ) -> None:
+        self._masks, self._beats, self._opening = masks, beats, opening
+        self._schema, self._logged = schema, logged
         self._clock = masks.clock
         self._waiting: deque[_Block] = deque()
         self._under_way: list[_Block] = []
@@ -80,15 +83,15 @@ class BlockStream:
         self._thread = ThreadPoolExecutor(1)  # the generator's own
         self._decoders = ThreadPoolExecutor(opening.decoders.size)
 
-    def rows_of(self, images: pa.Table) -> Future[list[Row]]:
+    def labelled(self, images: pa.Table) -> Future[pa.Table]:
         """A row for each image to come, in any order; for fewer of them once the run stops.
 
-        Raises, in place of the rows: what is no image's fault, as of a decoder that does not start.
+        Raises, in place of the table: what is no image's fault, as of a decoder that does not start.
         """
         block = _Block(images)
         self._waiting.append(block)
         self._thread.submit(self._label_what_waits)
-        return block.all_rows
+        return block.labelled
 
     def _label_what_waits(self) -> None:
         """Labels until no block waits. What is no image's fault goes to all who wait for rows."""
@@ -102,10 +105,10 @@ class BlockStream:
                 self._beats.tell()
         except BaseException as fault:  # noqa: BLE001  # a caller that hears nothing would wait for ever
             for block in self._under_way:
-                block.all_rows.set_exception(fault)
+                block.labelled.set_exception(fault)
         else:
             for block in self._under_way:  # the run stops
-                block.all_rows.set_result(block.rows)
+                block.labelled.set_result(table_of(block.rows, self._schema))
         finally:
             self._under_way, self._left = [], iter(())
             self._clock.waits()
@@ -114,8 +117,11 @@ class BlockStream:
         block.rows.append(row)
         if len(block.rows) == len(block.images):
             self._beats.tell()
+            # Here, not in the caller's thread: a death of it, as for want of memory, is to count against no
+            # image of the next block.
+            table = table_of(block.rows, self._schema)
             self._under_way.remove(block)
-            block.all_rows.set_result(block.rows)
+            block.labelled.set_result(table)
 
     def _rows(self) -> Iterator[tuple[_Block, Row]]:
         for is_suspect, some in groupby(self._begun(), lambda each: each[1]):
@@ -150,21 +156,17 @@ class BlockStream:
                 yield image.block, self._row(opened, self._masks.of_one(opened))
 
     def _in_a_stream(self, images: Iterable[_Image]) -> Iterator[tuple[_Block, Row]]:
-        """A row for each image; those that cannot be decoded come before their neighbours."""
-        failed: list[tuple[_Block, Row]] = []
+        """A row for each image that can be decoded; those of the others are added meanwhile."""
 
         def opened() -> Iterator[_Opened]:
             for image in images:
                 try:
                     yield self._opened(image)
                 except ImageError as fault:
-                    failed.append((image.block, self._failed(image.row, fault)))
+                    self._add(image.block, self._failed(image.row, fault))
 
         for each, masks in self._masks.of_each(opened()):
-            yield from failed
-            failed.clear()
             yield each.block, self._row(each, masks)
-        yield from failed
 
     def _opened(self, image: _Image) -> _Opened:
         with self._clock.waiting(lambda: self._masks.generator.idle_since):

@@ -30,7 +30,7 @@ from pipeline.labelling.opening import Opening
 from pipeline.labelling.worker_faults import describe, die
 from pipeline.metrics.published import Published
 from pipeline.metrics.work import WorkClock
-from pipeline.output.format.schema import schema_of, table_of
+from pipeline.output.format.schema import schema_of
 from pipeline.store.settings import DEFAULT_ACCESS, Access
 from pipeline.weights.models import Weights
 from sam_core.options import MaskOptions
@@ -86,14 +86,13 @@ class Labeler:
         self._clock = WorkClock()
         with logged():
             masks = MaskStream(loaded(load, settings, ledger), self._clock)
-        self._schema = schema_of(settings.mask)
         decoders = DecodePool(settings.decoders, settings.decode_limits)
         decoders.start()
         opening = Opening(decoders, settings.decode_limits, bool(settings.mask.tile_size), settings.access)
-        self._blocks = BlockStream(masks, Beats(ledger), opening, logged)
+        self._blocks = BlockStream(masks, Beats(ledger), opening, schema_of(settings.mask), logged)
 
     def __call__(self, images: pa.Table) -> pa.Table:
-        labelled = table_of(self._blocks.rows_of(images).result(), self._schema)
+        labelled = self._blocks.labelled(images).result()
         add_work(self._ledger, self._clock.read())
         if self._published is not None:
             show_gpu_memory(self._published)

@@ -48,6 +48,7 @@ class WorkClock:
     def __init__(self) -> None:
         self._lock = Lock()
         self._work = Work()
+        self._left_out: dict[Stage, float] = {}
         self._labels: bool | None = None  # whether a labeler labels or waits; None before its first image
         self._since = 0.0
 
@@ -58,16 +59,21 @@ class WorkClock:
         try:
             yield
         finally:
-            self._add(Work({stage: images}, {stage: time.perf_counter() - began}))
+            seconds = time.perf_counter() - began - self._left_out.pop(stage, 0.0)
+            self._add(Work({stage: images}, {stage: seconds}))
 
     @contextmanager
     def left_out(self, stage: Stage) -> Iterator[None]:
-        """Takes the block of code, which runs within work of the stage, out of its seconds."""
+        """Takes the block of code out of the seconds of the stage's work that it runs within.
+
+        For a stage of one thread. The seconds are taken off when that work ends: no report may fall.
+        """
         began = time.perf_counter()
         try:
             yield
         finally:
-            self._add(Work({stage: 0}, {stage: began - time.perf_counter()}))
+            left_out_s = time.perf_counter() - began
+            self._left_out[stage] = self._left_out.get(stage, 0.0) + left_out_s
 
     def count(self, stage: Stage) -> None:
         """Counts an image whose work is timed apart."""

@@ -1,4 +1,4 @@
-"""A run in which one image in a hundred is poison: for its decoder or for its labeler.
+"""A run in which two neighbours in a hundred are poison: for their decoders or for their labelers.
 
 Each poison is a failed row after three attempts at most, and its neighbours are labelled all the same.
 Usage: poison.py [--images N]. Prints JSON.
@@ -25,12 +25,12 @@ EVERY = 100
 DECODE_TIMEOUT_S = 10
 # What each does, and what it becomes: to the decoder or to the labeler itself.
 BECOMES = {
-    "decoder segfault": "WORKER_CRASH",
     "labeler segfault": "WORKER_CRASH",
-    "decoder loop": "DECODE_TIMEOUT",
     "labeler kill": "WORKER_CRASH",
-    "decoder abort": "WORKER_CRASH",
+    "decoder loop": "DECODE_TIMEOUT",
+    "decoder segfault": "WORKER_CRASH",
     "labeler abort": "WORKER_CRASH",
+    "decoder abort": "WORKER_CRASH",
     "decoder memory": "TOO_LARGE",  # asks for 8 GB
 }
 
@@ -52,8 +52,8 @@ def poisoned_run(folder: Path, images: int) -> PoisonedRun:
     becomes, deadly = {}, []
     for number in range(images):
         name, data = f"{number:05d}.png", photo(number)
-        if number % EVERY == EVERY // 2:
-            kind = list(BECOMES)[number // EVERY % len(BECOMES)]
+        if number % EVERY in (EVERY // 2, EVERY // 2 + 1):  # of one block
+            kind = list(BECOMES)[len(becomes) % len(BECOMES)]
             whose, poison = kind.split()
             if whose == "decoder":
                 data = f"poison:{poison}:".encode()

@@ -81,5 +81,6 @@ def test_a_cluster_is_joined_by_a_token_file_and_takes_jobs(tmp_path: Path) -> N
     assert unknown.startswith("2 sam-label: there is no job nope at http://127.0.0.1")
     assert stopped.startswith("0 asked to stop")
     assert after_stop.startswith("130 ")
+    assert "ended in order" in after_stop
     assert other_token.startswith("2 ")
     assert "RAY_AUTH_TOKEN" in other_token

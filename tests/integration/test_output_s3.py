@@ -10,6 +10,7 @@ from strangers import live_names, lost, own_names, plant
 
 from pipeline.config import FilterConfig
 from pipeline.errors import OutputLocked, UsageError
+from pipeline.inputs.source import Source
 from pipeline.output.commands.filter import filtered_dataset
 from pipeline.output.commands.gc import collect
 from pipeline.output.commands.retry import retry
@@ -98,6 +99,8 @@ def test_of_many_that_want_an_output_one_gets_it(any_store: str) -> None:
 def test_a_bucket_that_is_not_there_is_told_before_any_work(object_store: str, rehearsal) -> None:
     with pytest.raises(UsageError, match=r"cannot .* s3://no-such-bucket-anywhere.* name a place"):
         rehearsal(NAMES).run(Store.at("s3://no-such-bucket-anywhere/out"))
+    with pytest.raises(UsageError, match=r"cannot list s3://no-such-bucket-anywhere.* name one that exists"):
+        Source.at("s3://no-such-bucket-anywhere/photos").require_images()
 
 
 def test_statistics_know_the_same_content_twice_and_leave_a_card(one_store: str) -> None:

@@ -42,6 +42,9 @@ class IdCheck:
         listed, named = ranges.of_kind("listed"), ranges.of_kind("named by duplicates")
         listed_sizes, manifest_fault = _added(dataset.manifest(), listed)
         named_sizes, duplicates_fault = _added(dataset.duplicates(), named)
+        go_on = "run the same sam-label run again"
+        if dataset.record.is_merged:
+            go_on = "finish the runs that were merged, then run the same sam-label merge again"
         twice, unlisted = Marks(self._sizes), Marks(self._sizes)
         missing, unknown = Marks(listed_sizes), Marks(named_sizes)
         for number in range(ranges.count):
@@ -55,7 +58,7 @@ class IdCheck:
         for shard, uri in self._marked_rows(twice):
             yield f"{uri} has more than one row, one of them in {shard}"
         for uri in self._marked_uris(dataset.record.manifest, missing):
-            yield f"{uri} has no row; run the same sam-label run again"
+            yield f"{uri} has no row; {go_on}"
         if manifest_fault:
             raise manifest_fault
         if listed.size != dataset.images:

@@ -27,6 +27,21 @@ def test_off_a_terminal_progress_is_lines_on_stderr(capsys: pytest.CaptureFixtur
     assert last.startswith("3 of 3 images, 1 failed")
 
 
+def test_a_line_without_news_comes_every_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("jobs.progress.time.monotonic", lambda: now_s)
+    with run_progress() as progress:
+        for _ in range(1200):
+            progress(RunProgress(0, 0, 3))
+            now_s += 0.25
+        progress(RunProgress(1, 0, 3))
+    assert [line[:13] for line in capsys.readouterr().err.splitlines()] == ["0 of 3 images"] * 5 + [
+        "1 of 3 images"
+    ]
+
+
 def test_on_a_terminal_progress_is_a_bar(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from small_sam import small_sam
 from sam_core.decoding.crop_decoder import CropDecoder
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.masks.image_masks import ImageMasks
-from sam_core.model.sam import Sam
+from sam_core.model.sam import ImageEmbedding, Sam
 from sam_core.options import MaskOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -108,7 +108,9 @@ def test_a_stream_gives_the_masks_of_the_images_before_one_that_is_none(sam: Sam
         next(stream)
 
 
-def test_nothing_is_under_way_after_a_fault(sam: Sam, image: np.ndarray) -> None:
+def test_nothing_is_under_way_after_a_fault(
+    sam: Sam, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     generator = SamAutomaticMaskGenerator(sam, 1)
 
     def decoder(*_: Any) -> CropDecoder:
@@ -116,10 +118,17 @@ def test_nothing_is_under_way_after_a_fault(sam: Sam, image: np.ndarray) -> None
         raise RuntimeError("no masks of this one")
 
     assert generator.idle_since == -math.inf
-    generator._decoder = decoder
-    with pytest.raises(RuntimeError, match="no masks of this one"):
-        generator.generate(image)
-    assert generator.idle_since <= time.perf_counter()
+
+    def encoder(*_: Any) -> list[ImageEmbedding]:
+        decoder()
+        return []
+
+    for part, fails in (("_decoder", decoder), ("_embeddings", encoder)):
+        with monkeypatch.context() as patched:
+            patched.setattr(SamAutomaticMaskGenerator, part, fails)
+            with pytest.raises(RuntimeError, match="no masks of this one"):
+                generator.generate(image)
+        assert generator.idle_since <= time.perf_counter()
 
 
 def test_masks_over_the_maximal_area_are_dropped(sam: Sam, image: np.ndarray) -> None:

@@ -16,7 +16,7 @@ from jobs.cli import main
 from jobs.submission.command_words import run_words
 from jobs.submission.installed_wheel import installed_wheel
 from jobs.submission.parsed import config_of
-from jobs.submission.runtime_environment import runtime_environment
+from jobs.submission.runtime_environment import STOPS_IN_ORDER, runtime_environment
 from pipeline.cluster import job_server
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
@@ -76,9 +76,9 @@ def test_the_wheel_is_what_is_installed(tmp_path: Path) -> None:
 
 def test_what_a_cluster_gets_along() -> None:
     with runtime_environment("registry/sam-label:1", preinstalled=False) as by_image:
-        assert by_image == {"image_uri": "registry/sam-label:1"}
-    with runtime_environment(None, preinstalled=True) as nothing:
-        assert nothing == {}
+        assert by_image == {"image_uri": "registry/sam-label:1", **STOPS_IN_ORDER}
+    with runtime_environment(None, preinstalled=True) as installed:
+        assert installed == STOPS_IN_ORDER
     with pytest.raises(UsageError, match="exclude"), runtime_environment("i", preinstalled=True):
         pass
 

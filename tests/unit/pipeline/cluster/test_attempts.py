@@ -1,6 +1,6 @@
 """The ledger of a run's images, as a plain object."""
 
-from pipeline.cluster.attempts import MOST_FINISHES, AttemptLedger, Tally
+from pipeline.cluster.attempts import MOST_ATTEMPTS, MOST_FINISHES, AttemptLedger, Tally
 from pipeline.cluster.loads import MOST_IN_A_ROW
 from pipeline.metrics.work import Stage, Work
 
@@ -104,3 +104,33 @@ def test_labelers_that_are_left_on_broken_nodes_alone_end_the_run_in_the_end() -
     assert not fails(MOST_IN_A_ROW - 1)
     ledger.finish({"a": None})
     assert fails(MOST_IN_A_ROW)
+
+
+def test_an_image_that_was_given_up_does_not_begin_again() -> None:
+    """Two images of a block kill their labelers: the second one's deaths do not bring back the first."""
+    ledger, deaths = AttemptLedger(), 0
+    while not _labelled(ledger, ["a", "killer", "b", "other killer", "c"]):
+        deaths += 1
+    assert deaths == 2 * MOST_ATTEMPTS - 1, "both began together at first"
+
+
+def _labelled(ledger: AttemptLedger, block: list[str]) -> bool:
+    """A labeler's life with the block; False if it dies of it."""
+    suspects = ledger.begin(block)
+    for image in block:
+        if image in (suspects or ()) and (ledger.begin_alone(image) or 0) > MOST_ATTEMPTS:
+            ledger.finish({image: "WORKER_CRASH"})
+        elif "killer" in image:
+            return False
+        else:
+            ledger.finish({image: None})
+    return True
+
+
+def test_whether_a_labeler_has_started() -> None:
+    ledger = AttemptLedger()
+    assert not ledger.tally().has_labelers
+    ledger.begin_load("a", "node")
+    assert ledger.tally().has_labelers
+    ledger.fail_load("a", "no memory")
+    assert ledger.tally().has_labelers

@@ -10,7 +10,8 @@ import ray
 from ray._private import services
 
 from pipeline.cluster import session, start
-from pipeline.cluster.labeler_pool import LabelerPool, cluster_pool, labeler_pool
+from pipeline.cluster.labeler_pool import CALLS_AT_ONCE, LabelerPool, cluster_pool, labeler_pool
+from pipeline.cluster.quiet import EMPTY_FROM, FULL_FROM
 from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, UsageError
@@ -57,8 +58,12 @@ def test_labelers_of_a_local_ray_use_no_more_threads_than_there_are_cores(
     ("options", "resources", "message"),
     [
         ({"device": "cuda"}, {"CPU": 8}, "finds no GPU"),
-        ({"workers": 4}, {"CPU": 8}, r"4 labelers need 9 CPUs \(it has 8\)"),
-        ({"workers": 3}, {"CPU": 8, "GPU": 2}, r"3 labelers need 3 GPUs \(it has 2\)"),
+        ({"workers": 4}, {"CPU": 8}, r"4 labelers need 9 CPUs \(Ray has 8 here\); there is room for 3"),
+        (
+            {"workers": 3},
+            {"CPU": 8, "GPU": 2},
+            r"3 labelers need 3 GPUs \(Ray has 2 here\); there is room for 2",
+        ),
         ({}, {"CPU": 1}, r"1 labelers need 2 CPUs"),
         ({}, {}, "need 2 CPUs"),
     ],
@@ -219,6 +224,14 @@ def test_blocks_grow_with_a_run_on_gpus() -> None:
     pool = LabelerPool(workers=4, threads=1, gpus=1)
     assert [pool.images_in_block(images) for images in (10, 1_000, 3_200, 10**9)] == [8, 15, 50, 64]
     assert LabelerPool(workers=4, threads=2, gpus=0).images_in_block(10**9) == 8
+
+
+def test_labelers_are_called_with_two_blocks_at_once_and_a_pool_grows_when_each_has_one() -> None:
+    strategy = LabelerPool(workers=4, threads=1, gpus=1, is_elastic=True).strategy
+    assert strategy.enable_true_multi_threading
+    assert strategy.max_concurrent_calls_per_actor == strategy.max_tasks_in_flight_per_actor == CALLS_AT_ONCE
+    assert (FULL_FROM * CALLS_AT_ONCE, EMPTY_FROM * CALLS_AT_ONCE) == (1, 0.5)
+    assert CALLS_AT_ONCE == 2
 
 
 def test_blocks_of_large_images_hold_few() -> None:

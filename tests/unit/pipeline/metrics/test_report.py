@@ -174,12 +174,13 @@ def test_a_clock_tells_work_from_waiting(monkeypatch: pytest.MonkeyPatch) -> Non
         raise ValueError
     with clock.waiting(lambda: -math.inf):
         now_s += 3
+        earlier = clock.read()  # in another thread
     with clock.waiting(lambda: now_s - 2):  # it had work for a second of the three
         now_s += 3
     with clock.waiting(lambda: math.inf):
         now_s += 1
     now_s += 3
-    assert clock.read() == Work({Stage.LABEL: 4}, {Stage.LABEL: 2.0}, busy_s=7.0, waiting_s=5.0)
+    assert earlier + clock.read() == Work({Stage.LABEL: 4}, {Stage.LABEL: 2.0}, busy_s=7.0, waiting_s=5.0)
     now_s += 1
     clock.waits()
     now_s += 10

@@ -119,6 +119,7 @@ def test_failed_images_of_two_inputs_are_retried_where_a_run_can_label_them(
         retry(both)
     assert status(both) == before
     assert status_text(before, both).endswith("next: the same sam-label merge goes on")
+    assert validate(both).problems[0].endswith("then run the same sam-label merge again")
     assert statistics(both, 0, 0).time.runs == 0  # nobody has labelled there
 
 

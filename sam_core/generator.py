@@ -30,8 +30,9 @@ from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.selection import masks_across_crops
 from sam_core.masks.small_regions import masks_without_small_regions
 from sam_core.model.ambient import ambient_state_aside
+from sam_core.model.arguments import in_words
 from sam_core.model.sam import ImageEmbedding, Sam
-from sam_core.option_attributes import OptionAttributes
+from sam_core.option_attributes import OptionAttributes, checked_options
 from sam_core.options import MaskOptions
 from sam_core.under_way import UnderWay
 from sam_core.windows import Windows, checked_pixels, window_of
@@ -74,27 +75,30 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         model: Sam,
         points_per_side: int | None = 32,
         *in_order: Any,
-        decoder: MakeDecoder = crop_decoder,
+        decoder: MakeDecoder | None = None,
         **named: Any,
     ) -> None:
         """A generator with SA's arguments, by name or in SA's order: the fields of MaskOptions, and two more.
 
         point_grids: points of the image and of each layer of crops, x, y in 0..1; then points_per_side is
         None. output_mode: one of OUTPUT_MODES, what `generate` gives a mask as. decoder: makes the decoder of
-        a crop, if another than the fastest is wanted.
+        a crop, if another than the fastest is wanted; None is the fastest.
 
-        Raises: ValueError for an unknown option, a value out of range, or both or neither kind of grid;
-        TypeError for more arguments than there are, one given twice, or a class that overrides NOT_CALLED.
+        Raises: ValueError for an unknown option, a value out of range, both or neither kind of grid, no
+        model, or no decoder; TypeError for more arguments than there are, one given twice, or a class that
+        overrides NOT_CALLED.
         """
         _refuse_overrides(type(self))
+        if decoder is not None and not callable(decoder):
+            raise ValueError(f"decoder makes the decoder of a crop, got {in_words(decoder)}; leave it out")
         super().__init__(model, points_per_side, in_order, named)
-        self._decoder = decoder
+        self._decoder: MakeDecoder = decoder or crop_decoder
         self._under_way = UnderWay()
 
     @classmethod
     def from_options(cls, model: Sam, options: MaskOptions) -> "SamAutomaticMaskGenerator":
-        """A generator of what the options say."""
-        return cls(model, **options.model_dump())
+        """A generator of what the options say. Raises: ValueError if they are no MaskOptions."""
+        return cls(model, **checked_options(options).model_dump())
 
     def generate(self, image: Image) -> list[dict[str, Any]]:
         """SA's records of all masks, in the form of output_mode; an image without a mask gives none."""
@@ -111,10 +115,7 @@ class SamAutomaticMaskGenerator(OptionAttributes):
 
         Raises: ValueError if one is anything but a uint8 array [H, W, 3].
         """
-        if not isinstance(images, Iterable) or (isinstance(images, np.ndarray) and images.ndim < 4):
-            raise ValueError(
-                f"generate_batch takes a list of images, got {type(images).__name__}; pass [image]"
-            )
+        _refuse_no_images(images, "generate_batch takes a list of images")
         return list(self.generate_many([checked_pixels(image) for image in images]))
 
     def generate_many(self, images: Iterable[Image | Windows]) -> Iterator[ImageMasks]:
@@ -123,8 +124,12 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         On a GPU the next images are taken and encoded before an image's masks come; on a CPU none is. A fault
         of any image that has been taken ends the stream.
 
-        Raises: ValueError at an image that is anything but a uint8 array [H, W, 3].
+        Raises: ValueError if it is no stream, and at an image that is anything but a uint8 array [H, W, 3].
         """
+        _refuse_no_images(images, "generate_many takes a stream of images")
+        return self._stream_of_masks(images)
+
+    def _stream_of_masks(self, images: Iterable[Image | Windows]) -> Iterator[ImageMasks]:
         under_way: deque[Sequence[Crop]] = deque()
         parts: list[ImageMasks] = []
         encoded_crops = self._encoded_crops(self._crops(images, under_way))
@@ -210,6 +215,13 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         return (
             masks_without_small_regions(masks, self.options) if self.options.min_mask_region_area else masks
         )
+
+
+def _refuse_no_images(images: object, expected: str) -> None:
+    """Raises: ValueError for what gives no images one after the other, as one image does not."""
+    is_image = isinstance(images, str | bytes) or (isinstance(images, np.ndarray) and images.ndim < 4)
+    if is_image or not isinstance(images, Iterable):
+        raise ValueError(f"{expected}, got {type(images).__name__}; pass [image]")
 
 
 def _refuse_overrides(cls: type[SamAutomaticMaskGenerator]) -> None:

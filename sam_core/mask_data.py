@@ -23,10 +23,12 @@ def without_small_regions_of_data(mask_data: MaskData, min_area: int, nms_thresh
 
     Of two boxes the mask that needed no cleaning stays. Source: postprocess_small_regions of
     segment-anything, commit dca509f.
+    Raises: ValueError for data without these columns.
     """
-    rles, boxes = mask_data["rles"], mask_data["boxes"]
+    rles = _column(mask_data, "rles")
     if not len(rles):
         return mask_data
+    boxes = _column(mask_data, "boxes")
     box_xyxy_N4 = np.zeros((len(rles), 4), dtype=np.int64)
     is_changed_N = np.zeros(len(rles), dtype=bool)
     cleaned_runs = []
@@ -45,3 +47,15 @@ def without_small_regions_of_data(mask_data: MaskData, min_area: int, nms_thresh
         )
     mask_data.filter(torch.from_numpy(kept_N))
     return mask_data
+
+
+def _column(mask_data: MaskData, name: str) -> Any:
+    try:
+        if callable(mask_data.filter):
+            return mask_data[name]
+    except (AttributeError, KeyError, TypeError):
+        pass
+    raise ValueError(
+        f"mask_data is segment-anything's MaskData with rles and boxes, got {type(mask_data).__name__} "
+        f"without {name}"
+    )

@@ -3,7 +3,7 @@
 Whatever sets an option has it checked as the constructor does, and a refused value leaves all as it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from sam_core.masks.crops import layer_point_grids
 from sam_core.masks.image_masks import OUTPUT_MODES, OutputMode
+from sam_core.model.arguments import checked_numbers, in_words
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
-from sam_core.predictor import SamPredictor
+from sam_core.predictor import SamPredictor, not_a_model
 
 Grids = list[npt.NDArray[np.float64]]  # of the image, then of each layer of crops: x, y in 0..1
 
@@ -86,9 +87,7 @@ class OptionAttributes:
 
     @options.setter
     def options(self, options: MaskOptions) -> None:
-        if not isinstance(options, MaskOptions):
-            raise ValueError(f"options is a MaskOptions, got {type(options).__name__}")
-        self._set(options, self._given_grids)
+        self._set(checked_options(options), self._given_grids)
 
     @property
     def points_per_side(self) -> int | None:
@@ -123,11 +122,7 @@ class OptionAttributes:
     @model.setter
     def model(self, model: Sam) -> None:
         if not isinstance(model, Sam):
-            kind = f"{type(model).__module__}.{type(model).__qualname__}"
-            raise ValueError(
-                f"a generator takes a model from sam_core.sam_model_registry, got {kind}; "
-                'build it with sam_model_registry["vit_b"](checkpoint=...)'
-            )
+            raise not_a_model(model, "a generator")
         self._predictor = SamPredictor(model)
 
     @property
@@ -161,18 +156,30 @@ class OptionAttributes:
         )
 
 
+def checked_options(options: object) -> MaskOptions:
+    """The options themselves. Raises: ValueError if they are none."""
+    if not isinstance(options, MaskOptions):
+        raise ValueError(f"options is a MaskOptions, got {type(options).__name__}")
+    return options
+
+
 def checked_grids(grids: Sequence[npt.NDArray[np.float64]]) -> Grids:
     """The grids as float64 [N, 2]. Raises: ValueError for another shape, or points outside 0..1."""
-    if grids is None:
-        raise ValueError("point_grids is a list of arrays [N, 2], got None; set points_per_side instead")
-    checked = [np.asarray(grid, dtype=np.float64) for grid in grids]
-    for index, grid in enumerate(checked):
-        if grid.ndim != 2 or grid.shape[1] != 2:
-            raise ValueError(f"point_grids[{index}] is an array [N, 2] of x and y, got {list(grid.shape)}")
+    if not isinstance(grids, Iterable):
+        raise ValueError(
+            f"point_grids is a list of arrays [N, 2], got {in_words(grids)}; set points_per_side instead"
+        )
+    checked = []
+    for index, given in enumerate(grids):
+        expected = f"point_grids[{index}] is an array [N, 2] of x and y"
+        grid = checked_numbers(given, expected).astype(np.float64)
+        if grid.ndim != 2 or grid.shape[1] != 2 or not len(grid):
+            raise ValueError(f"{expected}, got {list(grid.shape)}")
         if not ((grid >= 0) & (grid <= 1)).all():
             raise ValueError(
                 f"point_grids[{index}] has points outside 0..1; divide pixels by the image's width and height"
             )
+        checked.append(grid)
     return checked
 
 

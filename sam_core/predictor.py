@@ -12,6 +12,14 @@ import torch
 from torch import Tensor
 
 from sam_core.model.ambient import ambient_state_aside
+from sam_core.model.arguments import checked_size
+from sam_core.model.prompts import (
+    checked_box,
+    checked_mask,
+    checked_points,
+    checked_prompts,
+    embedded_prompts,
+)
 from sam_core.model.resize import ResizeLongestSide
 from sam_core.model.rgb_image import checked_image
 from sam_core.model.sam import ImageEmbedding, Sam
@@ -26,6 +34,9 @@ class SamPredictor:
     input_size: tuple[int, int] | None  # (height, width) of the image as the model sees it
 
     def __init__(self, sam_model: Sam) -> None:
+        """A predictor without an image. Raises: ValueError if the model is none."""
+        if not hasattr(sam_model, "image_encoder"):  # asked so, as a wrapped model serves too
+            raise not_a_model(sam_model, "a predictor")
         self.model = sam_model
         self.transform = ResizeLongestSide(sam_model.image_encoder.img_size)
         self.reset_image()
@@ -82,7 +93,7 @@ class SamPredictor:
     def set_torch_image(self, transformed_image: Tensor, original_image_size: Sequence[int]) -> None:
         """Encode an image, [1, 3, h, w], RGB 0..255, whose longest side already is the model's.
 
-        Raises: ValueError if it has another shape.
+        Raises: ValueError if it has another shape, or the original size is not two whole numbers.
         """
         side = self.model.image_encoder.img_size
         shape = tuple(getattr(transformed_image, "shape", ()))
@@ -96,11 +107,11 @@ class SamPredictor:
                 f"set_torch_image takes [1, 3, h, w] with a longest side of {side}, got {list(shape)}; "
                 "transform.apply_image resizes an array so"
             )
+        original_size = checked_size(original_image_size, "original_image_size")
         self.reset_image()
         features = self.model.image_encoder(self.model.preprocess(transformed_image.to(self.device)))
-        height, width = original_image_size
         self.features, self.is_image_set = features, True
-        self.original_size, self.input_size = (height, width), (shape[2], shape[3])
+        self.original_size, self.input_size = original_size, (shape[2], shape[3])
 
     def reset_image(self) -> None:
         """Forget the image."""
@@ -120,23 +131,18 @@ class SamPredictor:
 
         Points [N, 2] (x, y) with labels [N] (1 object, 0 background) and the box [4] XYXY are in the image's
         frame; mask_input [1, h, w] is an earlier answer's low-resolution logits.
-        Raises: RuntimeError if no image is set, ValueError for points without labels or several boxes.
+        Raises: RuntimeError if no image is set, ValueError for a prompt that is not such numbers.
         """
         size = self.embedding.original_size
         coords, labels, boxes, masks = None, None, None, None
         if point_coords is not None:
-            if point_labels is None:
-                raise ValueError("point_coords came without point_labels; give one label a point")
-            coords = self._batch_of_one(self.transform.apply_coords(np.asarray(point_coords), size))
-            labels = self._batch_of_one(np.asarray(point_labels)).int()
+            coords_N2, labels_N = checked_points(point_coords, point_labels)
+            coords = self._batch_of_one(self.transform.apply_coords(coords_N2, size))
+            labels = self._batch_of_one(labels_N).int()
         if box is not None:
-            if np.size(box) != 4:
-                raise ValueError(
-                    f"predict takes one box [4], got {list(np.shape(box))}; predict_torch takes several"
-                )
-            boxes = self._batch_of_one(self.transform.apply_boxes(np.asarray(box), size)[0])
+            boxes = self._batch_of_one(self.transform.apply_boxes(checked_box(box), size)[0])
         if mask_input is not None:
-            masks = self._batch_of_one(mask_input)
+            masks = self._batch_of_one(checked_mask(mask_input, self.model.prompt_encoder))
         answers = self.predict_torch(coords, labels, boxes, masks, multimask_output, return_logits)
         masks_MHW, iou_M, low_res_Mhw = (answer[0].cpu().numpy() for answer in answers)
         return masks_MHW, iou_M, low_res_Mhw
@@ -154,14 +160,12 @@ class SamPredictor:
         """As `predict`, for B prompts whose coordinates `self.transform` has brought to the model's frame.
 
         Points [B, N, 2] with labels [B, N], boxes [B, 4], mask_input [B, 1, h, w].
-        Raises: RuntimeError if no image is set, ValueError for points without labels.
+        Raises: RuntimeError if no image is set, ValueError for prompts of other shapes, or of numbers that do
+        not go together.
         """
-        image = self.embedding
-        if point_coords is not None and point_labels is None:
-            raise ValueError("point_coords came without point_labels; give one label a point")
-        points = None if point_coords is None or point_labels is None else (point_coords, point_labels)
-        encoder = self.model.prompt_encoder
-        sparse, dense = encoder(points, boxes, mask_input)
+        image, encoder = self.embedding, self.model.prompt_encoder
+        points = checked_prompts(encoder, point_coords, point_labels, boxes, mask_input)
+        sparse, dense = embedded_prompts(encoder, points, boxes, mask_input)
         low_res_logits, iou_predictions = self.model.mask_decoder(
             image.features_1Chw, encoder.get_dense_pe(), sparse, dense, multimask_output
         )
@@ -172,5 +176,14 @@ class SamPredictor:
             low_res_logits,
         )
 
-    def _batch_of_one(self, values: np.ndarray) -> Tensor:
+    def _batch_of_one(self, values: np.ndarray | Tensor) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=self.device)[None]
+
+
+def not_a_model(model: object, taker: str) -> ValueError:
+    """The error for what is no model, which `taker` got."""
+    kind = f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("builtins.")
+    return ValueError(
+        f"{taker} takes a model from sam_core.sam_model_registry, got {kind}; "
+        'build it with sam_model_registry["vit_b"](checkpoint=...)'
+    )

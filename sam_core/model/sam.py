@@ -4,7 +4,7 @@
 are (height, width).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_core.model.ambient import ambient_state_aside
+from sam_core.model.arguments import checked_size, in_words
 from sam_core.model.device_encoder import current_card, half_encoder_of, resized_inputs
 from sam_core.model.host_copies import on_device
 from sam_core.model.image_encoder import ImageEncoderViT
 from sam_core.model.mask_decoder import MaskDecoder
 from sam_core.model.prompt_encoder import PromptEncoder
+from sam_core.model.prompts import Points, checked_prompts, embedded_prompts
 from sam_core.model.resize import ResizeLongestSide, fitted_size
 from sam_core.model.rgb_image import checked_image
 from sam_core.model.tiny_vit import TinyViT
@@ -131,22 +133,56 @@ class Sam(nn.Module):
         Each input has `image` (tensor [3, h, w], longest side fitted) and `original_size`, and any of
         `point_coords` [B, N, 2] with `point_labels` [B, N], `boxes` [B, 4], `mask_inputs` [B, 1, h, w], all
         in the frame of `image`. Source: segment-anything dca509f, modeling/sam.py.
+        Raises: ValueError for an input that is not so.
         """
+        if not isinstance(batched_input, Sequence) or isinstance(batched_input, str) or not batched_input:
+            raise ValueError(
+                "batched_input is a list with a dictionary for each of one or more images, "
+                f"got {in_words(batched_input)}; pass [record] for one image"
+            )
+        checked = [self._checked_record(index, record) for index, record in enumerate(batched_input)]
         features = self.image_encoder(
             torch.stack([self.preprocess(record["image"]) for record in batched_input])
         )
         return [
-            self._answer(record, features[i : i + 1], multimask_output)
-            for i, record in enumerate(batched_input)
+            self._answer(record, points, original_size, features[i : i + 1], multimask_output)
+            for i, (record, (points, original_size)) in enumerate(zip(batched_input, checked, strict=True))
         ]
 
-    def _answer(self, record: dict[str, Any], features: Tensor, multimask_output: bool) -> dict[str, Tensor]:
-        points = (record["point_coords"], record["point_labels"]) if "point_coords" in record else None
-        sparse, dense = self.prompt_encoder(points, record.get("boxes"), record.get("mask_inputs"))
+    def _checked_record(self, index: int, record: Any) -> tuple[Points, tuple[int, int]]:
+        """The points and the original size of an input. Raises: ValueError if anything is wrong with it."""
+        name = f"batched_input[{index}]"
+        if not isinstance(record, Mapping):
+            raise ValueError(f"{name} is a dictionary with image and original_size, got {in_words(record)}")
+        if missing := [key for key in ("image", "original_size") if key not in record]:
+            raise ValueError(f"{name} has no {' and no '.join(missing)}; each input has both of them")
+        image, side = record["image"], self.image_encoder.img_size
+        if not isinstance(image, Tensor) or image.ndim != 3 or len(image) != 3 or max(image.shape) > side:
+            raise ValueError(
+                f"{name} has an image that is no tensor [3, h, w] with a longest side of {side}: "
+                f"{in_words(image)}"
+            )
+        prompts = [record.get(key) for key in ("point_coords", "point_labels", "boxes", "mask_inputs")]
+        try:
+            points = checked_prompts(self.prompt_encoder, *prompts)
+            return points, checked_size(record["original_size"], "original_size")
+        except ValueError as wrong:
+            raise ValueError(f"{name}: {wrong}") from None
+
+    def _answer(
+        self,
+        record: Mapping[str, Any],
+        points: Points,
+        original_size: tuple[int, int],
+        features: Tensor,
+        multimask_output: bool,
+    ) -> dict[str, Tensor]:
+        boxes, masks = record.get("boxes"), record.get("mask_inputs")
+        sparse, dense = embedded_prompts(self.prompt_encoder, points, boxes, masks)
         low_res_logits, iou_predictions = self.mask_decoder(
             features, self.prompt_encoder.get_dense_pe(), sparse, dense, multimask_output
         )
-        logits = self.postprocess_masks(low_res_logits, record["image"].shape[-2:], record["original_size"])
+        logits = self.postprocess_masks(low_res_logits, record["image"].shape[-2:], original_size)
         return {
             "masks": logits > self.mask_threshold,
             "iou_predictions": iou_predictions,

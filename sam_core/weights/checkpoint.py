@@ -6,6 +6,7 @@ interpreted; `weights_only` then keeps foreign pickles from running code.
 
 import logging
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -46,8 +47,10 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
 
     The state dict may have official or Hugging Face's names and stand within a training checkpoint. An
     unknown sha256 is logged as a warning, not refused: own weights are welcome.
-    Raises: CheckpointError.
+    Raises: CheckpointError; TypeError for what is no path.
     """
+    if not isinstance(path, str | PathLike):
+        raise TypeError(f"a checkpoint is named by its path, a str or a Path, got {path!r:.60}")
     path = Path(path)
     files = checkpoint_files(path)
     try:

@@ -52,5 +52,12 @@ def registry_entry(model_type: str) -> Callable[..., Sam]:
     return build
 
 
-sam_model_registry = {model_type: registry_entry(model_type) for model_type in PRESETS}
+class ModelRegistry(dict[str, Callable[..., Sam]]):
+    """Builders by the name of their model."""
+
+    def __missing__(self, model_type: object) -> Callable[..., Sam]:
+        raise KeyError(f"sam_model_registry has no {model_type!r}; it has {', '.join(self)}")
+
+
+sam_model_registry = ModelRegistry({model_type: registry_entry(model_type) for model_type in PRESETS})
 sam_model_registry["default"] = sam_model_registry["vit_h"]

@@ -152,6 +152,22 @@ def test_predictor(both: tuple[Sam, Any], segment_anything: ModuleType, image_fo
             np.testing.assert_array_equal(masks, our_answer[0] > 0)
 
 
+@pytest.mark.parametrize(("prompts", "masks"), [(3, 1), (1, 3), (3, 3)])
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32])
+def test_masks_and_labels_of_torch_prompts(
+    both: tuple[Sam, Any], segment_anything: ModuleType, prompts: int, masks: int, dtype: torch.dtype
+) -> None:
+    """One mask goes with all prompts, one prompt with all masks, and labels are of any type."""
+    torch.manual_seed(0)
+    arguments = (torch.rand(prompts, 2, 2) * 80, torch.tensor([[1, 0]] * prompts).to(dtype), None)
+    mask_input, answers = torch.randn(masks, 1, 32, 32), []
+    for predictor in (SamPredictor(both[0]), segment_anything.SamPredictor(both[1])):
+        predictor.set_image(photo(90, 120))
+        answers.append(predictor.predict_torch(*arguments, mask_input, return_logits=True))
+    for our_part, part in zip(*answers, strict=True):
+        assert_close(our_part, part, atol=1e-4, rtol=1e-4)
+
+
 def test_predictor_with_torch_prompts(both: tuple[Sam, Any], segment_anything: ModuleType) -> None:
     ours, original = SamPredictor(both[0]), segment_anything.SamPredictor(both[1])
     pixels = torch.randint(0, 256, (1, 3, 80, 128), dtype=torch.uint8)

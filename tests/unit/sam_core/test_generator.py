@@ -175,6 +175,9 @@ def test_tiles_are_labelled_as_images_and_stitched(sam: Sam, image: np.ndarray) 
             "needs 2 point_grids",
         ),
         ({"pred_iou_threshold": 0.9}, "pred_iou_threshold"),
+        ({"points_per_side": None, "point_grids": 5}, "point_grids is a list of arrays"),
+        ({"points_per_side": None, "point_grids": ["a"]}, r"point_grids\[0\] is an array \[N, 2\]"),
+        ({"decoder": 5}, "decoder makes the decoder of a crop, got 5"),
     ],
 )
 def test_wrong_arguments_are_told(sam: Sam, arguments: dict[str, Any], sentence: str) -> None:
@@ -197,6 +200,25 @@ def test_options_make_the_generator_that_has_them(sam: Sam) -> None:
     generator = SamAutomaticMaskGenerator.from_options(sam, options)
     assert generator.options == options
     assert [len(grid) for grid in generator.point_grids] == [25, 25]
+
+
+@pytest.mark.parametrize("options", [None, {}, 5])
+def test_what_are_no_options_is_told(sam: Sam, options: Any) -> None:
+    with pytest.raises(ValueError, match="options is a MaskOptions, got"):
+        SamAutomaticMaskGenerator.from_options(sam, options)
+
+
+def test_no_decoder_is_the_fastest(sam: Sam, image: np.ndarray) -> None:
+    given = SamAutomaticMaskGenerator(sam, 1, decoder=None, **EVERYTHING)
+    assert_equal(
+        given.generate_masks(image), SamAutomaticMaskGenerator(sam, 1, **EVERYTHING).generate_masks(image)
+    )
+
+
+@pytest.mark.parametrize("images", [None, 5, "a.png", np.zeros((4, 4, 3), np.uint8)])
+def test_what_is_no_stream_is_told_at_the_call(sam: Sam, images: Any) -> None:
+    with pytest.raises(ValueError, match=r"generate_many takes a stream of images, got .*; pass \[image\]"):
+        SamAutomaticMaskGenerator(sam, 1).generate_many(images)
 
 
 # Peak memory belongs to a process: each of these has its own.

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,21 @@ def test_each_builder_is_that_of_its_model() -> None:
     for model_type in ("vit_h", "vit_l", "vit_b", "vit_t"):
         assert getattr(sam_core, f"build_sam_{model_type}") is sam_core.sam_model_registry[model_type]
     assert sam_core.build_sam is sam_core.build_sam_vit_h
+
+
+def test_a_model_type_that_there_is_not_is_told() -> None:
+    registry = sam_core.sam_model_registry
+    with pytest.raises(KeyError, match="has no 'vit_x'; it has vit_h, vit_l, vit_b, vit_t, default"):
+        registry["vit_x"]
+    assert registry.get("vit_x") is None
+    assert "vit_x" not in registry
+    assert dict(registry) == registry
+
+
+@pytest.mark.parametrize("path", [5, b"x", ["a"]])
+def test_a_checkpoint_that_is_no_path_is_told(path: Any) -> None:
+    with pytest.raises(TypeError, match="a checkpoint is named by its path"):
+        sam_core.build_sam_vit_t(path)
 
 
 def test_the_version_does_not_wait_for_torch() -> None:

@@ -23,7 +23,9 @@ def run_in_threads(work: Callable[[], None], count: int) -> None:
     have_set = Semaphore(0)  # counts the workers that have set their own number; none waits for another
 
     def run() -> None:
-        # torch's own pool in each would fight over the cores
+        # Torch gives a thread the common count at its first question or product there, in place of what was
+        # set before. So it is asked first. Its own pool in each thread would fight over the cores.
+        torch.get_num_threads()
         torch.set_num_threads(1)
         have_set.release()
         work()

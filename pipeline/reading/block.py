@@ -42,7 +42,7 @@ class Block:
         self._lists: dict[str, tuple[NDArray[np.int64], NDArray[Any]]] = {}
 
     def value(self, column: str, row: int) -> Any:
-        """The Python value of one cell. Raises: UsageError for a column that was not read."""
+        """The Python value of one cell. Raises: UsageError for a column that was not read, TypeError."""
         return self._array(column)[row].as_py()
 
     def numbers(self, column: str, row: int) -> NDArray[Any]:
@@ -86,7 +86,11 @@ class Block:
     def _array(self, column: str) -> pa.Array:
         try:
             return self._arrays[column]
-        except KeyError:
+        except (KeyError, TypeError):  # TypeError: a list has no hash
+            if not isinstance(column, str):
+                raise TypeError(
+                    f"a record is asked for one column by its name, not for {column!r:.100}"
+                ) from None
             if column in VECTORS:
                 raise UsageError(
                     f"the column {column} was not read: name it among the columns; if the dataset has none, "

@@ -1,6 +1,6 @@
 """Which columns are read and which rows are wanted, checked before anything is read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeAlias
 
@@ -17,7 +17,7 @@ ALWAYS = ("image_id", "uri", "etag", "width", "height", "status", "error", "num_
 Where: TypeAlias = pc.Expression | Sequence[Any]
 
 
-def read_columns(columns: Sequence[str] | None, schema: pa.Schema) -> list[str]:
+def read_columns(columns: Iterable[str] | None, schema: pa.Schema) -> list[str]:
     """The named columns and those that are always read, in the schema's order; all of them for None.
 
     Raises: UsageError for a column that there is not.
@@ -26,10 +26,16 @@ def read_columns(columns: Sequence[str] | None, schema: pa.Schema) -> list[str]:
         return list(schema.names)
     if isinstance(columns, str):
         raise UsageError(f"columns is the text {columns!r}; give a list of names, as [{columns!r}]")
-    for name in columns:
+    try:
+        names: list[Any] = list(columns)
+    except TypeError:
+        names = [columns]
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"columns is {columns!r:.100}; give a list of names, as ['mask_area']")
         if name not in schema.names:
             raise UsageError(_no_such_column(name, schema))
-    return [name for name in schema.names if name in ALWAYS or name in columns]
+    return [name for name in schema.names if name in ALWAYS or name in names]
 
 
 def expression_of(where: Where | None, schema: pa.Schema) -> pc.Expression | None:

@@ -6,8 +6,10 @@
 It is one moment of it: a run that goes on adds rows to the next one, which `again` gives.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from math import inf
 from operator import index
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, Unpack, overload
@@ -18,8 +20,9 @@ import pyarrow as pa
 from pipeline.errors import UsageError
 from pipeline.output.dataset import Dataset as Snapshot
 from pipeline.reading.ahead import ahead
+from pipeline.reading.arguments import flag, real, refuse_unknown, whole
 from pipeline.reading.columns import Where, expression_of, read_columns
-from pipeline.reading.feed import Feed, FeedOptions
+from pipeline.reading.feed import Feed, FeedOptions, Transform
 from pipeline.reading.follow import followed
 from pipeline.reading.pinned import pinned_snapshot
 from pipeline.reading.record import Record
@@ -29,6 +32,12 @@ if TYPE_CHECKING:
     import ray.data
 
     from pipeline.reading.torch_data import IndexedImages, StreamedImages
+
+_ID = re.compile("[0-9a-fA-F]{32}")
+# what takes the options that are often given to the wrong one
+_OF_LOADERS = dict.fromkeys(("batch_size", "num_workers", "drop_last", "collate_fn"), "its loader")
+_FEED = tuple(FeedOptions.__annotations__)
+_OF_BATCHES = dict.fromkeys(("batch_size", "drop_last"), "its iter_batches")
 
 
 class Dataset:
@@ -41,7 +50,7 @@ class Dataset:
     def open(
         cls,
         url: str | PathLike[str],
-        columns: Sequence[str] | None = None,
+        columns: Iterable[str] | None = None,
         where: Where | None = None,
         pinned: dict[str, Any] | None = None,
     ) -> "Dataset":
@@ -104,7 +113,9 @@ class Dataset:
         Raises: IndexError, TypeError, UsageError for an id that is not in the dataset.
         """
         if isinstance(key, str):
-            return self._rows.record(self._number_of(key))
+            if (number := self._number_of(key)) is None:
+                raise UsageError(f"{self.url} has no image {key!r}; an id is the image_id of a row")
+            return self._rows.record(number)
         if not isinstance(key, SupportsIndex):
             raise TypeError(
                 f"a dataset is asked for one position or one image id, not {key!r}; `select` narrows it"
@@ -115,14 +126,11 @@ class Dataset:
             raise IndexError(f"there is no image {key} in {self.url}, which has {len(self)}")
         return self._rows.record(position)
 
-    def __contains__(self, image_id: str) -> bool:
-        try:
-            self._number_of(image_id)
-        except UsageError:
-            return False
-        return True
+    def __contains__(self, image_id: object) -> bool:
+        """Whether it is the id of an image of the dataset."""
+        return isinstance(image_id, str) and self._number_of(image_id) is not None
 
-    def select(self, columns: Sequence[str] | None = None, where: Where | None = None) -> "Dataset":
+    def select(self, columns: Iterable[str] | None = None, where: Where | None = None) -> "Dataset":
         """The same moment of the dataset with other columns, and only the rows that also meet `where`."""
         schema = self._rows.snapshot.identity.schema
         both = [one for one in (self._rows.where, expression_of(where, schema)) if one is not None]
@@ -140,8 +148,10 @@ class Dataset:
         A run that was killed never ends; `sam-label status` tells.
         Raises: SamLabelError if rows that were given have been taken out since.
         """
-        for added in followed(self._rows.snapshot, poll_s):
-            yield from self._of(added)
+        seconds = real("poll_s", poll_s)
+        if not 0 <= seconds < inf:
+            raise UsageError(f"poll_s is {poll_s}; it takes seconds, 0 or more")
+        return (record for added in followed(self._rows.snapshot, seconds) for record in self._of(added))
 
     def pin(self) -> dict[str, Any]:
         """This moment as JSON values: `open(url, pinned=...)` gives the same rows after others were added."""
@@ -184,9 +194,9 @@ class Dataset:
         """
         from pipeline.reading.torch_data import IndexedImages, StreamedImages, tensors, tensors_and_image
 
-        options.setdefault("transform", tensors_and_image if options.get("images") else tensors)
-        feed = self._feed(options)
-        return IndexedImages(feed) if indexed else StreamedImages(feed)
+        refuse_unknown("to_torch", options, ("indexed", *_FEED), _OF_LOADERS)
+        feed = self._feed(options, tensors, tensors_and_image)
+        return IndexedImages(feed) if flag("indexed", indexed) else StreamedImages(feed)
 
     def to_ray(
         self, *, epoch: int = 0, done_rows: int = 0, **options: Unpack[FeedOptions]
@@ -197,24 +207,29 @@ class Dataset:
         """
         from pipeline.reading.ray_data import arrays, arrays_and_image, ray_dataset
 
-        options.setdefault("transform", arrays_and_image if options.get("images") else arrays)
+        refuse_unknown("to_ray", options, ("epoch", "done_rows", *_FEED), _OF_BATCHES)
         if "rank" not in options and "ranks" not in options:
             options["rank"], options["ranks"] = 0, 1
-        return ray_dataset(self._feed(options), epoch, done_rows)
+        feed = self._feed(options, arrays, arrays_and_image)
+        return ray_dataset(feed, whole("epoch", epoch), whole("done_rows", done_rows))
 
-    def _feed(self, options: FeedOptions) -> Feed:
-        return Feed(replace(self._rows, only_ok=True), **options)
+    def _feed(self, options: FeedOptions, plain: Transform, with_image: Transform) -> Feed:
+        named: dict[str, Any] = {
+            name: value
+            for name, value in options.items()
+            if value is not None or name not in ("transform", "sampling")
+        }
+        transform = with_image if flag("images", options.get("images", False)) else plain
+        return Feed(replace(self._rows, only_ok=True), **{"transform": transform, **named})
 
     def _of(self, snapshot: Snapshot) -> "Dataset":
         return Dataset(Rows(snapshot, self.columns, self._rows.where, self._rows.only_ok))
 
-    def _number_of(self, image_id: str) -> int:
-        ids, numbers = self._rows.ids
-        try:
+    def _number_of(self, image_id: str) -> int | None:
+        if _ID.fullmatch(image_id):
+            ids, numbers = self._rows.ids
             packed = np.frombuffer(bytes.fromhex(image_id), "S16")[0]
             place = int(np.searchsorted(ids, packed))
             if place < len(ids) and ids[place] == packed:
                 return int(numbers[place])
-        except (ValueError, IndexError):
-            pass
-        raise UsageError(f"{self.url} has no image {image_id!r}; an id is the image_id of a row")
+        return None

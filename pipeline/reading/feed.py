@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
 from pipeline.reading.ahead import ahead
+from pipeline.reading.arguments import flag, whole
 from pipeline.reading.block import Block
 from pipeline.reading.order import EpochOrder
 from pipeline.reading.record import Record
@@ -27,9 +28,9 @@ PREFETCH = 8  # images on their way to one worker: a store answers in some 20 ms
 class FeedOptions(TypedDict, total=False):
     """What `Dataset.to_torch` and `Dataset.to_ray` take.
 
-    - transform: makes a sample of a Record, in the worker.
+    - transform: makes a sample of a Record, in the worker; None for the dictionary of `to_torch` or `to_ray`.
     - images: whether each record's image is fetched ahead; False.
-    - sampling: which masks a record keeps; all.
+    - sampling: which masks a record keeps; None for all.
     - shuffle, seed: another order each epoch, the same for the same seed and epoch; False, 0.
     - window_rows: rows are mixed over at least that many, which are held in memory; 4096.
     - prefetch: images on their way to one worker; 8.
@@ -37,15 +38,15 @@ class FeedOptions(TypedDict, total=False):
     - equal_ranks: leaves out the last few images of an epoch, so that all ranks have as many batches; False.
     """
 
-    transform: Transform
+    transform: Transform | None
     images: bool
-    sampling: MaskSampling
+    sampling: MaskSampling | None
     shuffle: bool
     seed: int
     window_rows: int
     prefetch: int
-    rank: int
-    ranks: int
+    rank: int | None
+    ranks: int | None
     equal_ranks: bool
 
 
@@ -66,14 +67,19 @@ class Feed:
     ranks: int | None = None
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or self.window_rows < 1 or self.prefetch < 0:
-            raise UsageError(
-                f"seed is {self.seed}, window_rows {self.window_rows} and prefetch {self.prefetch}; none "
-                "of them may be negative, and window_rows not 0"
-            )
+        if not callable(self.transform):
+            raise UsageError(f"transform is {self.transform!r:.100}; it takes a function of one Record")
+        if not isinstance(self.sampling, MaskSampling):
+            raise UsageError(f"sampling is {self.sampling!r:.100}; it takes a MaskSampling")
+        # as Python's own: the fingerprint of an order is made of their texts
+        for name in ("images", "shuffle", "equal_ranks"):
+            object.__setattr__(self, name, flag(name, getattr(self, name)))
         if (self.rank is None) != (self.ranks is None):
             raise UsageError("rank and ranks go together; name both or neither")
-        if self.rank is not None and self.ranks is not None and not 0 <= self.rank < self.ranks:
+        least = {"seed": 0, "window_rows": 1, "prefetch": 0}
+        for name, one in (least if self.rank is None else {**least, "rank": 0, "ranks": 1}).items():
+            object.__setattr__(self, name, whole(name, getattr(self, name), one))
+        if self.rank is not None and self.ranks is not None and self.rank >= self.ranks:
             raise UsageError(f"rank {self.rank} of {self.ranks} ranks is none; ranks count from 0")
 
     def __len__(self) -> int:

@@ -4,26 +4,34 @@ It counts the batches that it has given, not those that its workers have made ah
 """
 
 from collections.abc import Iterator
+from operator import index
 from typing import TYPE_CHECKING, Any
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from pipeline.errors import UsageError
+from pipeline.reading.arguments import whole
 from pipeline.reading.shares import Shares
 
 if TYPE_CHECKING:
     from pipeline.reading.torch_data import IndexedImages, StreamedImages
 
 STATE_VERSION = 1
+_NO_STATE = "the state is none of this loader's; give what its state_dict returned"
 
 
 class Loader(DataLoader[Any]):
-    """Each pass is one epoch, the next pass the next one. Batches are lists of samples unless collated."""
+    """Each pass is one epoch, the next pass the next one, also if it was left by `break` after some batches.
+
+    Batches are lists of samples unless collated; with batch_size=None it gives samples.
+    """
 
     def __init__(
         self,
         images: "StreamedImages | IndexedImages",
-        batch_size: int,
+        places: Sampler[int] | None,
+        /,
+        batch_size: int | None,
         num_workers: int = 0,
         drop_last: bool = False,
         **options: Any,
@@ -33,30 +41,40 @@ class Loader(DataLoader[Any]):
                 "persistent_workers would go on with the shares of an earlier epoch; leave it out, workers "
                 "start anew each epoch"
             )
-        if options.get("shuffle") or "batch_sampler" in options:
-            raise UsageError(
-                "shuffle and batch_sampler are not the loader's; the dataset shuffles: "
-                "to_torch(shuffle=True, seed=0)"
-            )
+        for name in ("dataset", "shuffle", "sampler", "batch_sampler"):
+            value = options.pop(name, None)
+            if value is not None and value is not False:
+                raise UsageError(
+                    f"{name} is not the loader's; the dataset says what comes when: "
+                    "to_torch(shuffle=True, seed=0)"
+                )
         self._images = images
         self._epoch, self._given = 0, 0
         self._shares: Shares | None = None  # at the begin of the pass under way, or of the next one
         self._is_resumed = False
-        options = {"collate_fn": list, **options}
+        if batch_size is not None:
+            batch_size, options = whole("batch_size", batch_size, 1), {"collate_fn": list, **options}
         super().__init__(
-            images, batch_size=batch_size, num_workers=num_workers, drop_last=drop_last, **options
+            images,
+            sampler=places,
+            batch_size=batch_size,
+            num_workers=whole("num_workers", num_workers),
+            drop_last=drop_last,
+            **options,
         )
 
     @property
     def epoch(self) -> int:
-        """The epoch under way, or the next one."""
+        """The epoch under way, or that of the pass that was left; else the next one."""
         return self._epoch
 
     def set_epoch(self, epoch: int) -> None:
         """The next pass goes through that epoch from its beginning."""
-        self._epoch, self._given, self._shares, self._is_resumed = epoch, 0, None, False
+        self._epoch, self._given, self._shares, self._is_resumed = whole("epoch", epoch), 0, None, False
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        if self._given:  # the pass before was left
+            self.set_epoch(self._epoch + 1)
         if not self._is_resumed:
             self._shares = None
         self._given, self._is_resumed = 0, False
@@ -72,7 +90,10 @@ class Loader(DataLoader[Any]):
         return self._begin().batches(rank, self._batch_rows, bool(self.drop_last))
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it is, as JSON values; all ranks are taken to have had as many batches, so one state does."""
+        """Where it is, or where the pass was left, as JSON values.
+
+        All ranks are taken to have had as many batches, so one state does.
+        """
         left = self._begin().after(self._given, self._batch_rows, bool(self.drop_last))
         return {
             "version": STATE_VERSION,
@@ -89,18 +110,20 @@ class Loader(DataLoader[Any]):
         """
         try:
             version, dataset = state["version"], state["dataset"]
-            epoch, shares = int(state["epoch"]), Shares.from_json(state["lanes"])
-            is_one = version == STATE_VERSION and bool(shares.lanes) and bool(shares.lanes[0])
+            epoch, shares = index(state["epoch"]), Shares.from_json(state["lanes"])
+            is_one = bool(version == STATE_VERSION and epoch >= 0 and shares.lanes and shares.lanes[0])
         except (KeyError, TypeError, ValueError, IndexError):
             is_one = False
         if not is_one:
-            raise UsageError("the state is none of this loader's; give what its state_dict returned")
+            raise UsageError(_NO_STATE)
         if dataset != self._images.feed.fingerprint():
             raise UsageError(
                 "the state belongs to other rows or another order: the dataset has changed since, or "
                 "where, shuffle, seed or window_rows differ; open the dataset as it was with pinned=..., or "
                 "begin the epoch anew"
             )
+        if not shares.is_of(len(self._images.feed)):
+            raise UsageError(_NO_STATE)
         self._epoch, self._shares, self._given, self._is_resumed = epoch, shares, 0, True
 
     @property

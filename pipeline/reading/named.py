@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
+from os import PathLike, fspath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,21 +11,22 @@ from pipeline.errors import UsageError
 from pipeline.output.format.manifest import image_id
 from pipeline.reading.dataset import Dataset
 from pipeline.reading.record import Record
-from pipeline.store.uri import location, redacted
+from pipeline.store.uri import as_text, location, redacted
 from pipeline.suggestion import suggestion
 
 _SHOWN = 3  # of the images that a name fits
 _COMPARED = 5000  # file names that a misspelt one is compared with: a second at most
 
 
-def record_named(dataset: Dataset, name: str) -> Record:
-    """The record of the image that `name` means.
+def record_named(dataset: Dataset, image: str | PathLike[str] | Record) -> Record:
+    """The record of the image that `image` means.
 
-    An id, that of its list too, a uri or a path means that image alone. Anything else is the end of one
-    image's uri: whole parts of it (`a.jpg`, `2026/a.jpg`) before parts cut in the middle (`7.jpg` for
+    An id, that of its list too, a uri, a path or a Record means that image alone. Anything else is the end of
+    one image's uri: whole parts of it (`a.jpg`, `2026/a.jpg`) before parts cut in the middle (`7.jpg` for
     `img_0007.jpg`).
     Raises: UsageError if there is no such image, or several.
     """
+    name = _name(image)
     for whole in (name, image_id(name), image_id(_uri_of_path(name))):
         if whole in dataset:
             return dataset[whole]
@@ -44,6 +46,17 @@ def record_named(dataset: Dataset, name: str) -> Record:
             "image_id"
         )
     raise UsageError(f"{dataset.url} has no image {name!r}{_hint(dataset, name)}")
+
+
+def _name(image: object) -> str:
+    """As text that is UTF-8: what else a path holds stands in the uri percent-encoded."""
+    try:
+        name = image.image_id if isinstance(image, Record) else fspath(image)  # type: ignore[call-overload]
+        if isinstance(name, str):
+            return as_text(name)
+    except (TypeError, UnicodeEncodeError):  # no path; surrogates that stand for no byte
+        pass
+    raise UsageError(f"an image is named by its image_id, its uri, a path or a Record, not by {image!r:.100}")
 
 
 def _first_of_duplicate(dataset: Dataset, uris: Collection[str]) -> str | None:

@@ -12,6 +12,8 @@ def pinned_snapshot(url: str, pin: dict[str, Any]) -> Snapshot:
     now = Snapshot.at(url)
     try:
         names, run = list(pin["commits"]), str(pin["run"])
+        if isinstance(pin["commits"], str) or set(map(type, names)) - {str} or len(set(names)) < len(names):
+            raise TypeError
     except (KeyError, TypeError) as fault:
         raise UsageError("the pin is none; give what Dataset.pin returned") from fault
     commits = {commit.name: commit for commit in now.commits}

@@ -14,6 +14,7 @@ from pipeline.images.decode import decoded_image
 from pipeline.images.fetch import FetchSettings, fetched
 from pipeline.images.frame import frame_of
 from pipeline.reading.block import Block, ImageSettings
+from sam_core.masks.arguments import Positions, positions_of, whole_number
 from sam_core.masks.decode import Box, decoded_masks, drawn_labels, reduced_masks
 from sam_core.masks.image_masks import ImageMasks
 
@@ -146,17 +147,21 @@ class Record:
             image_embedding=self.image_embedding if self.block.has("image_embedding") else None,
         )
 
-    def select(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> "Record":
-        """The same image with the masks at `index` only: positions, or whether each mask is wanted."""
+    def select(self, index: Positions) -> "Record":
+        """The same image with the masks at `index` only: positions, or one bool a mask, whether it is wanted.
+
+        Raises: TypeError, IndexError.
+        """
         self._refuse_failed()
-        mine = np.arange(int(self["num_masks"])) if self.chosen is None else self.chosen
-        return Record(self.block, self.row, mine[index])
+        positions = positions_of(index, len(self))
+        return Record(self.block, self.row, positions if self.chosen is None else self.chosen[positions])
 
     def mask(self, index: int, window_xyxy: Box | None = None) -> NDArray[np.bool_]:
         """One mask, or a window of it: from pixel x0, y0 to x1, y1, both excluded; bool [H, W].
 
-        Raises: IndexError.
+        Raises: IndexError, TypeError; ValueError for a window that leaves the image.
         """
+        index = whole_number(index, "the position of a mask")
         if not -len(self.counts) <= index < len(self.counts):
             raise IndexError(f"there is no mask {index} in {self.uri}, which has {len(self)}")
         mask_HW: NDArray[np.bool_] = decoded_masks(
@@ -171,6 +176,7 @@ class Record:
 
         They are written into `out` if it is given, an array of bool or uint8. No full size is made on the way
         to a smaller one.
+        Raises: ValueError for a size that is finer than the image, or an array of another shape.
         """
         if size is None:
             return decoded_masks(self.counts, self.height, self.width, None, out)
@@ -184,8 +190,8 @@ class Record:
         largest_first = np.argsort(-self.area, kind="stable")
         if size is None:
             return drawn_labels(self.counts, largest_first, self.height, self.width)
-        labels_HW = np.zeros(size, np.int32)
         masks_NHW = self.masks(size)
+        labels_HW = np.zeros(masks_NHW.shape[1:], np.int32)
         for index in largest_first.tolist():
             labels_HW[masks_NHW[index]] = index + 1
         return labels_HW

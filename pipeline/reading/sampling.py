@@ -1,12 +1,12 @@
 """Which of an image's masks are trained on."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
+from pipeline.reading.arguments import real, whole
 from pipeline.reading.record import Record
 
 
@@ -24,16 +24,16 @@ class MaskSampling:
     max_masks: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("min_iou", "min_stability", "min_area", "max_area"):
+            if getattr(self, name) is not None or name in ("min_area", "max_area"):
+                real(name, getattr(self, name))
+        if self.max_masks is not None:
+            whole("max_masks", self.max_masks, 1)
         if not 0 <= self.min_area <= self.max_area <= 1:
             raise UsageError(
                 f"masks of {self.min_area} to {self.max_area} of the image are asked for; min_area and "
                 "max_area are shares with 0 <= min_area <= max_area <= 1"
             )
-        for name, least in (("min_iou", self.min_iou), ("min_stability", self.min_stability)):
-            if least is not None and math.isnan(least):  # no mask would pass
-                raise UsageError(f"{name} is {least}; it takes a number")
-        if self.max_masks is not None and self.max_masks < 1:
-            raise UsageError(f"max_masks is {self.max_masks}; it takes 1 or more")
 
     @property
     def columns(self) -> tuple[str, ...]:

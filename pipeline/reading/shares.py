@@ -7,6 +7,7 @@ batch, or be cut anew among another number of ranks and lanes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 
 Span = tuple[int, int]
 Spans = tuple[Span, ...]
@@ -38,6 +39,12 @@ class Shares:
     def lanes_a_rank(self) -> int:
         return len(self.lanes[0])
 
+    def is_of(self, rows: int) -> bool:
+        """Whether it could be what is left of an epoch of so many rows."""
+        spans = sorted(span for rank in self.lanes for lane in rank for span in lane)
+        edges = [0, *(edge for span in spans for edge in span), rows]
+        return edges == sorted(edges) and len({len(rank) for rank in self.lanes}) == 1
+
     def left(self) -> Spans:
         """All places, as few spans as there can be."""
         joined: list[Span] = []
@@ -62,7 +69,9 @@ class Shares:
     @classmethod
     def from_json(cls, lanes: Sequence[Sequence[Sequence[Sequence[int]]]]) -> "Shares":
         """Raises: ValueError, TypeError."""
-        return cls(tuple(tuple(tuple((int(a), int(b)) for a, b in lane) for lane in rank) for rank in lanes))
+        return cls(
+            tuple(tuple(tuple((index(a), index(b)) for a, b in lane) for lane in rank) for rank in lanes)
+        )
 
 
 def rows_in(spans: Spans) -> int:

@@ -11,10 +11,12 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
 from pipeline.output.format.schema import VECTORS
+from pipeline.reading.arguments import whole
 from pipeline.reading.feed import Feed
 from pipeline.reading.loader import Loader
 from pipeline.reading.record import Record
 from pipeline.reading.shares import Shares, Spans
+from sam_core.masks.arguments import whole_number
 
 
 def tensors(record: Record) -> dict[str, Any]:
@@ -52,7 +54,7 @@ class StreamedImages(IterableDataset[Any]):
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch that the next iteration goes through, from its beginning."""
-        self.epoch, self._shares = epoch, None
+        self.epoch, self._shares = whole("epoch", epoch), None
 
     def set_shares(self, epoch: int, shares: Shares) -> None:
         """What the next iteration goes through: the loader tells, before its workers start."""
@@ -65,9 +67,9 @@ class StreamedImages(IterableDataset[Any]):
         shares = self._shares or self.feed.shares(self.feed.whole, ranks, lanes)
         return self.feed.samples(self.epoch, shares.lanes[rank][lane])
 
-    def loader(self, batch_size: int = 1, **options: Any) -> Loader:
+    def loader(self, batch_size: int | None = 1, **options: Any) -> Loader:
         """A DataLoader over this rank's share, with `state_dict`; `options` are DataLoader's."""
-        return Loader(self, batch_size=batch_size, **options)
+        return Loader(self, None, batch_size=batch_size, **options)
 
 
 class IndexedImages(Dataset[Any]):
@@ -82,7 +84,7 @@ class IndexedImages(Dataset[Any]):
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch that the next iteration goes through, from its beginning."""
-        self.epoch, self.places.spans = epoch, None
+        self.epoch, self.places.spans = whole("epoch", epoch), None
 
     def set_shares(self, epoch: int, shares: Shares) -> None:
         """What the next iteration goes through: the loader tells."""
@@ -94,20 +96,24 @@ class IndexedImages(Dataset[Any]):
         return len(self.feed)
 
     def __getitem__(self, position: int) -> Any:
-        if not 0 <= position < len(self):
-            raise IndexError(f"position {position} is not among the {len(self)} images")
-        return self.feed.sample(position, self.epoch)
+        return self.feed.sample(self._checked(position), self.epoch)
 
     def __getitems__(self, positions: Sequence[int]) -> list[Any]:
-        return self.feed.sample_list(positions, self.epoch)
+        return self.feed.sample_list([self._checked(position) for position in positions], self.epoch)
+
+    def _checked(self, position: int) -> int:
+        position = whole_number(position, "the position of an image")
+        if not 0 <= position < len(self):
+            raise IndexError(f"position {position} is not among the {len(self)} images")
+        return position
 
     def sampler(self) -> "EpochPlaces":
         """For a plain DataLoader: this rank's positions in the order of the epoch."""
         return self.places
 
-    def loader(self, batch_size: int = 1, **options: Any) -> Loader:
+    def loader(self, batch_size: int | None = 1, **options: Any) -> Loader:
         """A DataLoader over this rank's share, with `state_dict`; `options` are DataLoader's."""
-        return Loader(self, batch_size=batch_size, sampler=self.places, **options)
+        return Loader(self, self.places, batch_size=batch_size, **options)
 
 
 class EpochPlaces(Sampler[int]):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from pipeline.reading.record import Record
 from pipeline.report.palette import colours
+from sam_core.masks.arguments import whole_number, whole_numbers
 from sam_core.masks.decode import decoded_masks, drawn_labels
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.rle import (
@@ -23,7 +24,13 @@ from sam_core.masks.rle import (
     runs_of_mask,
 )
 
-Masks: TypeAlias = ImageMasks | Sequence[Mapping[str, Any]] | NDArray[np.bool_]
+Masks: TypeAlias = (
+    ImageMasks
+    | Sequence[Mapping[str, Any]]
+    | Sequence[NDArray[np.bool_] | NDArray[np.uint8]]
+    | NDArray[np.bool_]
+    | NDArray[np.uint8]
+)
 ALPHA = 0.4
 _OUTLINE_SHARE = 300  # of the longer side: a line that is still seen where the picture is shown smaller
 
@@ -48,7 +55,8 @@ def draw(
     """The image with its masks drawn over it; uint8 RGB [H, W, 3].
 
     `image` is a Record, whose photo is fetched, or an array, uint8 RGB [H, W, 3]. `masks` are SA's records in
-    any output mode, the ImageMasks of `generate_masks`, or bool [N, H, W]; a Record brings its own.
+    any output mode, the ImageMasks of `generate_masks`, or bool [N, H, W] or a list of bool [H, W], for which
+    uint8 of 0 and 1 does too; a Record brings its own.
 
     A mask's colour follows from its place among the image's masks, so that `record.select` changes none.
     Smaller masks lie on larger ones. `alpha` is how much of the colour covers the photo, 0 to 1; `outline` is
@@ -56,8 +64,7 @@ def draw(
     Raises: ValueError for an image or masks of another kind or size; UsageError for a failed image,
         ImageError if its photo is gone or another one by now.
     """
-    if not 0 <= alpha <= 1 or (outline is not None and outline < 0):
-        raise ValueError(f"alpha is {alpha} and outline {outline}; alpha is 0 to 1, outline 0 or more pixels")
+    _refuse_other_look(alpha, outline)
     image_HW3 = image.image if isinstance(image, Record) else _checked(image)
     height, width, _ = image_HW3.shape
     shapes = _shapes(image, masks, height, width)
@@ -69,6 +76,18 @@ def draw(
         (mask_HW,) = decoded_masks([shape.counts], height, width, shape.box_xyxy)
         picture_HW3[y0:y1, x0:x1][_rim(mask_HW, line)] = colour_N3[shape.place]
     return picture_HW3
+
+
+def _refuse_other_look(alpha: float, outline: int | None) -> None:
+    try:
+        fits = 0 <= alpha <= 1 and (outline is None or whole_number(outline, "outline") >= 0)
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"alpha is {alpha!r} and outline {outline!r}; alpha is 0 to 1, outline a whole number of pixels, "
+            "0 or more"
+        )
 
 
 def _checked(image: object) -> NDArray[np.uint8]:
@@ -91,7 +110,7 @@ def _shapes(image: Record | NDArray[np.uint8], masks: Masks | None, height: int,
         counts = _counts_of(masks, height, width)
     shapes = []
     for place, one in zip(range(len(counts)) if chosen is None else chosen, counts, strict=True):
-        runs = compressed_counts_runs(one)
+        runs = _runs(one, height, width)
         if area := area_of_runs(runs):
             x0, y0, x1, y1 = box_of_runs(runs, height)
             shapes.append(_Shape(one, place, area, (x0, y0, x1 + 1, y1 + 1)))
@@ -103,22 +122,63 @@ def _counts_of(masks: Masks, height: int, width: int) -> list[bytes]:
     if isinstance(masks, ImageMasks):
         _refuse_other_size((masks.height, masks.width), height, width)
         return masks.counts
-    if isinstance(masks, np.ndarray):
-        return [_counts(mask_HW, height, width) for mask_HW in masks]
-    return [_counts(record["segmentation"], height, width) for record in masks]
+    try:
+        if isinstance(masks, Mapping | str):
+            raise TypeError
+        listed = list(masks)
+    except TypeError:  # one record, a text, a number, a Record
+        raise _other_kind(masks) from None
+    return [_counts(mask, height, width) for mask in listed]
 
 
-def _counts(segmentation: Any, height: int, width: int) -> bytes:
-    """Of SA's `segmentation` in one of its three forms."""
-    if not isinstance(segmentation, Mapping):
-        mask_HW = np.asarray(segmentation)
-        _refuse_other_size(mask_HW.shape, height, width)
-        return compressed_counts(runs_of_mask(mask_HW.astype(bool)), height, width)
-    _refuse_other_size(tuple(segmentation["size"]), height, width)
-    counts = segmentation["counts"]
+def _counts(mask: object, height: int, width: int) -> bytes:
+    """Of an array, or of SA's record with its `segmentation` in one of its three forms."""
+    segmentation = mask.get("segmentation") if isinstance(mask, Mapping) else mask
+    if isinstance(mask, Mapping) and isinstance(segmentation, Mapping):
+        return _counts_of_rle(segmentation, height, width)
+    if not isinstance(segmentation, np.ndarray):
+        raise _other_kind(mask)
+    _refuse_other_size(segmentation.shape, height, width)
+    if segmentation.dtype != np.bool_ and (segmentation.dtype != np.uint8 or segmentation.max(initial=0) > 1):
+        raise ValueError(
+            f"a mask is an array of {segmentation.dtype}; it takes bool, or uint8 of 0 and 1: pass mask > 0 "
+            "or another threshold"
+        )
+    return compressed_counts(runs_of_mask(segmentation.astype(bool)), height, width)
+
+
+def _counts_of_rle(rle: Mapping[str, Any], height: int, width: int) -> bytes:
+    if not {"size", "counts"} <= rle.keys():
+        raise ValueError(f"a segmentation has {list(rle)!r:.100}; it takes size and counts")
+    _refuse_other_size(whole_numbers(rle["size"], 2, "the size of a segmentation"), height, width)
+    counts = rle["counts"]
     if isinstance(counts, str | bytes):
-        return counts.encode("ascii") if isinstance(counts, str) else counts
-    return compressed_counts(np.asarray(counts, np.uint32), height, width)
+        return counts.encode(errors="surrogatepass") if isinstance(counts, str) else counts
+    runs = np.asarray(counts)
+    if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs < 0).any() or runs.sum() != height * width:
+        raise _no_mask(counts, height, width)
+    return compressed_counts(runs.astype(np.uint32), height, width)
+
+
+def _runs(counts: bytes, height: int, width: int) -> NDArray[np.uint32]:
+    try:
+        runs = compressed_counts_runs(counts)
+    except (ValueError, OverflowError):
+        raise _no_mask(counts, height, width) from None
+    if runs.sum(dtype=np.int64) != height * width:
+        raise _no_mask(counts, height, width)
+    return runs
+
+
+def _no_mask(counts: object, height: int, width: int) -> ValueError:
+    return ValueError(f"the counts {counts!r:.40} are no mask of {height} x {width} pixels")
+
+
+def _other_kind(masks: object) -> ValueError:
+    return ValueError(
+        f"masks of type {type(masks).__name__} cannot be drawn; draw takes ImageMasks, bool [N, H, W], or a "
+        "list of bool [H, W] or of SA's records"
+    )
 
 
 def _refuse_other_size(size: tuple[int, ...], height: int, width: int) -> None:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
+from pipeline.reading.arguments import whole
 from pipeline.reading.dataset import Dataset
 from pipeline.reading.named import record_named
 from pipeline.reading.record import Record
@@ -59,27 +60,29 @@ class _Query:
 
 def similar(
     output: str | PathLike[str],
-    image: str,
+    image: str | PathLike[str] | Record,
     mask: int | None = None,
     top: int = 10,
-    progress: Progress = lambda done, all_: None,
+    progress: Progress | None = None,
 ) -> Similar:
     """The `top` masks in the dataset at a path or URL that are most like one, others of its image included.
 
-    image: an image_id, a uri, a path, or as much of the uri's end as tells it apart. mask: its position among
-    the image's masks, from 0; without it images are compared. Vectors of zeros, of masks
+    image: an image_id, a uri, a path, a Record, or as much of the uri's end as tells it apart. mask: its
+    position among the image's masks, from 0; without it images are compared. Vectors of zeros, of masks
     without a pixel, are left out.
     Raises: UsageError if the dataset has no vectors (the run option --mask-embeddings writes them), or no
         such image or mask.
     """
+    top = whole("top", top, 1)
+    mask = None if mask is None else whole("mask", mask)
+    if progress is not None and not callable(progress):
+        raise UsageError(f"progress is {progress!r:.100}; it takes a function of two numbers")
     dataset = Dataset.open(output, columns=[])
     if not dataset.made_with["mask_options"].get("mask_embeddings"):
         raise UsageError(
             f"{dataset.url} has no vectors; sam-label run INPUT OUTPUT --mask-embeddings writes them, "
             "into a new output"
         )
-    if top < 1:
-        raise UsageError(f"the {top} nearest are asked for; it takes 1 or more")
     dataset = dataset.select(columns=["image_embedding" if mask is None else "mask_embedding"])
     query = _query(record_named(dataset, image), mask)
     nearest: list[Neighbour] = []
@@ -89,7 +92,8 @@ def similar(
         # sorted() keeps the order of equals: what stands first in the dataset stays first
         nearest = sorted([*nearest, *of_shard], key=lambda neighbour: -neighbour.similarity)[:top]
         compared, done = compared + count, done + table.num_rows
-        progress(done, len(dataset))
+        if progress is not None:
+            progress(done, len(dataset))
     return Similar(query.image_id, query.uri, mask, compared, nearest)
 
 
@@ -122,7 +126,7 @@ def _query(record: Record, mask: int | None) -> _Query:
     if mask is None:
         return _Query(record.image_id, record.uri, None, record.image_embedding)
     vectors_NC = record.mask_embedding
-    if not 0 <= mask < len(record):
+    if mask >= len(record):
         there_are = f"they count from 0, the last is {len(record) - 1}" if len(record) else "it has none"
         raise UsageError(f"{record.uri} has no mask {mask}; {there_are}")
     if not vectors_NC[mask].any():

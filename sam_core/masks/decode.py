@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from sam_core.masks.arguments import whole_numbers
 from sam_core.masks.rle import compressed_counts_runs, mask_of_runs
 from sam_core.masks.rle_library import Cells, Window, library
 
@@ -28,7 +29,7 @@ def decoded_masks(
     """The masks, or a window of each: from pixel x0, y0 to x1, y1, both excluded; bool [N, H, W].
 
     They are written into `out_NHW` if it is given: bool or uint8, its rows contiguous.
-    Raises: ValueError for a window that leaves the image, or an array of another shape.
+    Raises: ValueError for a window that leaves the image or is none, or an array of another shape.
     """
     x0, y0, x1, y1 = _window(window_xyxy, height, width)
     masks_NHW = _zeros((len(counts), y1 - y0, x1 - x0), out_NHW)
@@ -59,24 +60,25 @@ def reduced_masks(
 
     A cell is inside if the mask holds at least half of its pixels. Cell i of h begins at row i * H // h. No
     mask is decoded at its full size on the way.
-    Raises: ValueError for a grid that is finer than the image, or an array of another shape.
+    Raises: ValueError for a grid that is finer than the image or is none, or an array of another shape.
     """
-    if not (1 <= size[0] <= height and 1 <= size[1] <= width):
-        raise ValueError(f"masks of {height} x {width} cannot be reduced to {size[0]} x {size[1]}")
-    masks_NHW = _zeros((len(counts), *size), out_NHW)
-    (cell_of_row, first_row), (cell_of_column, first_column) = _cells(height, size[0]), _cells(width, size[1])
+    rows, columns = whole_numbers(size, 2, "the size")
+    if not (1 <= rows <= height and 1 <= columns <= width):
+        raise ValueError(f"masks of {height} x {width} cannot be reduced to {rows} x {columns}")
+    masks_NHW = _zeros((len(counts), rows, columns), out_NHW)
+    (cell_of_row, first_row), (cell_of_column, first_column) = _cells(height, rows), _cells(width, columns)
     kernel = library()
     if kernel is None:
         cells_HW = np.diff(first_row)[:, None] * np.diff(first_column)
         for mask_HW, one in zip(masks_NHW, counts, strict=True):
-            rows = np.add.reduceat(_plain(one, height, width), first_row[:-1], axis=0, dtype=np.int64)
-            mask_HW[:] = 2 * np.add.reduceat(rows, first_column[:-1], axis=1) >= cells_HW
+            of_rows = np.add.reduceat(_plain(one, height, width), first_row[:-1], axis=0, dtype=np.int64)
+            mask_HW[:] = 2 * np.add.reduceat(of_rows, first_column[:-1], axis=1) >= cells_HW
         return masks_NHW
     cells = Cells(
-        height, width, *size, *map(_address, (cell_of_row, first_row, cell_of_column, first_column))
+        height, width, rows, columns, *map(_address, (cell_of_row, first_row, cell_of_column, first_column))
     )
     packed, offsets = packed_counts(counts)
-    pixels = np.zeros((size[1], size[0]), np.uint32)
+    pixels = np.zeros((columns, rows), np.uint32)
     unsound = kernel.rle_reduced(
         packed,
         _address(offsets),
@@ -130,7 +132,7 @@ def _plain(counts: bytes, height: int, width: int) -> npt.NDArray[np.bool_]:
 def _window(window_xyxy: Box | None, height: int, width: int) -> Box:
     if window_xyxy is None:
         return 0, 0, width, height
-    x0, y0, x1, y1 = (int(edge) for edge in window_xyxy)
+    x0, y0, x1, y1 = whole_numbers(window_xyxy, 4, "the window")
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise ValueError(
             f"the window {x0}, {y0}, {x1}, {y1} does not lie in the image of {width} x {height} pixels"
@@ -142,10 +144,18 @@ def _zeros(shape: tuple[int, int, int], out_NHW: Masks | None) -> Masks:
     """Zeros of the shape: new, or the array that was given."""
     if out_NHW is None:
         return np.zeros(shape, np.bool_)
-    if out_NHW.dtype not in (np.bool_, np.uint8) or out_NHW.shape != shape or out_NHW.strides[2] != 1:
+    is_array = isinstance(out_NHW, np.ndarray)
+    if (
+        not is_array
+        or out_NHW.dtype not in (np.bool_, np.uint8)
+        or out_NHW.shape != shape
+        or out_NHW.strides[2] != 1
+        or not out_NHW.flags.writeable
+    ):
+        got = f"has shape {out_NHW.shape} and type {out_NHW.dtype}" if is_array else f"is {out_NHW!r:.100}"
         raise ValueError(
-            f"the array for the masks has shape {out_NHW.shape} and type {out_NHW.dtype}; it takes bool or "
-            f"uint8 of shape {shape}, with contiguous rows"
+            f"the array for the masks {got}; it takes bool or uint8 of shape {shape}, writable and with "
+            "contiguous rows"
         )
     out_NHW[:] = 0
     return out_NHW

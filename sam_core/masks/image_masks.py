@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from sam_core.masks.arguments import Positions, positions_of, whole_number
 from sam_core.masks.decode import decoded_masks
 from sam_core.masks.rle import compressed_counts_runs
 
@@ -38,13 +39,16 @@ class ImageMasks:
     def __len__(self) -> int:
         return len(self.counts)
 
-    def select(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> "ImageMasks":
-        """The masks at `index`, in its order: positions, or whether each mask is wanted."""
-        positions = np.arange(len(self))[index]
+    def select(self, index: Positions) -> "ImageMasks":
+        """The masks at `index`, in its order: positions, or one bool a mask, whether it is wanted.
+
+        Raises: TypeError, IndexError.
+        """
+        positions = positions_of(index, len(self))
         return ImageMasks(
             self.height,
             self.width,
-            [self.counts[position] for position in positions],
+            [self.counts[position] for position in positions.tolist()],
             self.area[positions],
             self.bbox_xywh[positions],
             self.predicted_iou[positions],
@@ -60,7 +64,8 @@ class ImageMasks:
         return np.concatenate([self.bbox_xywh[:, :2], self.bbox_xywh[:, :2] + self.bbox_xywh[:, 2:]], axis=1)
 
     def mask(self, index: int) -> npt.NDArray[np.bool_]:
-        """One mask, decoded; bool [height, width]. Raises: IndexError."""
+        """One mask, decoded; bool [height, width]. Raises: IndexError, TypeError."""
+        index = whole_number(index, "the position of a mask")
         if not -len(self) <= index < len(self):
             raise IndexError(f"there is no mask {index} among {len(self)}")
         mask_HW: npt.NDArray[np.bool_] = decoded_masks([self.counts[index]], self.height, self.width)[0]

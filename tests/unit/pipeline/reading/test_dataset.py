@@ -1,6 +1,8 @@
 """A dataset as a sequence of records, at one moment and over a run; and what is told of a broken one."""
 
 import json
+import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,7 +43,11 @@ def test_an_image_is_had_by_its_id(small: Dataset) -> None:
     for record in small:
         assert small[record.image_id].uri == record.uri
         assert record.image_id in small
-    for unknown in ("ab" * 16, "no id", "é", ""):
+    assert record.image_id.upper() in small
+    for other in (5, None, record, [record.image_id]):
+        assert other not in small
+    spaced = " ".join(re.findall("..", record.image_id))
+    for unknown in ("ab" * 16, "no id", "é", "", record.image_id * 2, spaced, record.image_id[:-2]):
         assert unknown not in small
         with pytest.raises(UsageError, match=r"has no image .*; an id is the image_id of a row"):
             small[unknown]
@@ -199,6 +205,10 @@ def test_what_is_damaged_is_told_in_one_sentence(
     [
         ({"columns": ["mask_are"]}, "has no column 'mask_are'; did you mean mask_area?"),
         ({"columns": ["zzz"]}, "has no column 'zzz'; there are image_id, uri, "),
+        *(
+            ({"columns": wrong}, "columns is .*; give a list of names")
+            for wrong in (5, [5], [None], 0, b"uri")
+        ),
         ({"columns": "uri"}, "columns is the text 'uri'; give a list of names"),
         ({"where": [("zzz", "=", 1)]}, "the condition .*zzz.* cannot be applied to the columns image_id, "),
         ({"where": [("num_masks", "=~", 1)]}, "the condition .* cannot be applied"),
@@ -206,6 +216,13 @@ def test_what_is_damaged_is_told_in_one_sentence(
         ({"where": pc.field("zzz") > 1}, "the condition .*zzz.* cannot be applied"),
         ({"pinned": {}}, "the pin is none; give what Dataset.pin returned"),
         ({"pinned": {"x": 1}}, "the pin is none; give what Dataset.pin returned"),
+        *(
+            (
+                {"pinned": {"run": "r00001", "commits": commits}},
+                "the pin is none; give what Dataset.pin returned",
+            )
+            for commits in (["r00001-000000"] * 2, [1], [["r00001-000000"]], [None], "r00001-000000", 5)
+        ),
     ],
 )
 def test_what_is_asked_wrongly_is_told_before_anything_is_read(
@@ -213,6 +230,36 @@ def test_what_is_asked_wrongly_is_told_before_anything_is_read(
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
         Dataset.open(small.url, **asked)
+
+
+def test_columns_may_come_from_a_generator(small: Dataset) -> None:
+    named = (name for name in ["mask_area", "mask_bbox"])
+    assert {"mask_area", "mask_bbox"} <= set(Dataset.open(small.url, columns=named).columns)
+    with pytest.raises(UsageError, match="columns is 0; give a list of names"):
+        small.select(0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("poll_s", [-1, "a", "1", math.nan, math.inf, None])
+def test_a_time_that_is_none_is_told_before_anything_is_followed(small: Dataset, poll_s: Any) -> None:
+    with pytest.raises(UsageError, match=r"poll_s is .*; it takes "):
+        small.follow(poll_s)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        *(
+            ({"done_rows": wrong}, "done_rows is .*; it takes a whole number")
+            for wrong in (-1, 1.5, "a", None)
+        ),
+        *(({"epoch": wrong}, "epoch is .*; it takes a whole number, 0") for wrong in (-1, 1.5, "a", None)),
+        ({"epochs": 1}, r"to_ray has no option epochs; did you mean epoch\?"),
+        ({"batch_size": 1}, "to_ray has no option batch_size; give it to its iter_batches"),
+    ],
+)
+def test_what_ray_is_asked_wrongly_is_told(small: Dataset, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        small.to_ray(**options)
 
 
 def test_another_row_count_than_the_commit_says_is_damage(small: Dataset) -> None:

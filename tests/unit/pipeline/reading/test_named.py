@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,29 @@ def test_a_path_is_that_of_the_working_directory(
     assert record_named(dataset, "photos/sub/a.jpg").uri == "file:///photos/sub/a.jpg"
 
 
+def test_a_path_and_a_record_mean_their_image(dataset: Dataset) -> None:
+    record = record_named(dataset, Path("/photos/sub/a.jpg"))
+    assert record.uri == "file:///photos/sub/a.jpg"
+    assert record_named(dataset, record).uri == record.uri
+
+
+def test_a_path_that_is_not_utf_8_means_its_image(tmp_path: Path, rehearsal: Callable) -> None:
+    photos = rehearsal([])
+    photos.etags = {"file://localhost/photos/%FF.jpg": "1"}
+    photos.run(Store.at(str(tmp_path / "masks")))
+    dataset = Dataset.open(str(tmp_path / "masks"))
+    for name in ("/photos/\udcff.jpg", Path("/photos/\udcff.jpg")):
+        assert record_named(dataset, name).uri == "file://localhost/photos/%FF.jpg"
+
+
+@pytest.mark.parametrize(
+    "image", [None, 5, 1.5, b"a.jpg", ["a.jpg"], "\ud800.jpg", Path("\ud800.jpg")], ids=repr
+)
+def test_what_names_no_image_is_told(dataset: Dataset, image: Any) -> None:
+    with pytest.raises(UsageError, match="named by its image_id, its uri, a path or a Record, not by "):
+        record_named(dataset, image)
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
@@ -55,6 +79,8 @@ def test_a_path_is_that_of_the_working_directory(
         ("rocket.webp", r"no image 'rocket.webp'; did you mean Rocket.webp\?"),
         ("rocket", r"no image 'rocket'; did you mean Rocket.webp\?"),
         ("img_007.jpg", r"no image 'img_007.jpg'; did you mean img_0007.jpg\?"),
+        ("s3://b/\udcff.jpg", "is not UTF-8, as names in a bucket are"),
+        ("\udcff.jpg", "no image 'file://localhost/.*/%FF.jpg'"),
         ("0" * 32, "no image '0+'; name it by its image_id, its uri, or the end of its uri$"),
     ],
 )

@@ -3,6 +3,7 @@
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +79,40 @@ def test_some_masks_can_be_chosen_and_chosen_from_again(chelsea: Record) -> None
     )
     assert some.image_masks.counts == [chelsea.counts[index] for index in (3, 1, 0)]
     assert len(chelsea.select(np.zeros(0, np.int64)).masks()) == 0
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [((), []), ([], []), (np.array([]), []), ((0, 1), [0, 1]), (range(2), [0, 1]), (slice(None, 1), [0])],
+)
+def test_masks_are_chosen_by_any_list_of_positions(chelsea: Record, index: Any, expected: list[int]) -> None:
+    some = chelsea.select([4, 2, 3])
+    assert len(chelsea.select(index)) == len(expected)
+    assert some.select(index).counts == [some.counts[position] for position in expected]
+
+
+def test_what_chooses_no_masks_is_told(chelsea: Record) -> None:
+    for wrong in (False, 0, np.int64(0), "a", 1.5, {0}, {0: 1}, None):
+        with pytest.raises(TypeError, match="masks are chosen by a list of positions"):
+            chelsea.select(wrong)  # type: ignore[arg-type]
+    with pytest.raises(IndexError, match=r"2 bools are given for \d+ masks"):
+        chelsea.select([True, False])
+    with pytest.raises(IndexError, match="there is no mask 3 among 3"):
+        chelsea.select([4, 2, 3]).select([3])
+
+
+def test_what_names_no_mask_no_size_and_no_column_is_told(chelsea: Record) -> None:
+    for wrong in (None, "a", 1.5, [0], np.array([0, 1])):
+        with pytest.raises(TypeError, match=r"the position of a mask is .*; it takes one whole number"):
+            chelsea.mask(wrong)  # type: ignore[arg-type]
+    for size in (64, (5,), (5.5, 5), "ab"):
+        with pytest.raises(ValueError, match=r"the size is .*; it takes 2 whole numbers"):
+            chelsea.label_map(size)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="cannot be reduced to 10000000000000 x 5"):
+        chelsea.label_map((10**13, 5))
+    for column in (["uri"], 0, None):
+        with pytest.raises(TypeError, match="a record is asked for one column by its name, not for "):
+            chelsea[column]  # type: ignore[index]
 
 
 def test_a_record_travels_to_another_process_alone(demo: str) -> None:

@@ -10,6 +10,8 @@ from pipeline.errors import UsageError
 from pipeline.reading.dataset import Dataset
 from pipeline.reading.sampling import MaskSampling
 
+NUMBERS = ("min_iou", "min_stability", "min_area", "max_area")
+
 
 def test_limits_leave_out_the_masks_that_do_not_meet_them(demo: str) -> None:
     for record in Dataset.open(demo):
@@ -38,7 +40,12 @@ def test_of_too_many_masks_some_are_taken_by_chance_anew_each_epoch(demo: str) -
     [
         ({"min_iou": math.nan}, "min_iou is nan; it takes a number"),
         ({"min_stability": math.nan}, "min_stability is nan; it takes a number"),
-        ({"max_masks": 0}, "max_masks is 0; it takes 1 or more"),
+        ({"max_masks": 0}, "max_masks is 0; it takes a whole number, 1 or more"),
+        *(({name: "0.5"}, f"{name} is '0.5'; it takes a number") for name in NUMBERS),
+        *(({name: []}, rf"{name} is \[\]; it takes a number") for name in NUMBERS),
+        ({"min_area": None}, "min_area is None; it takes a number"),
+        ({"max_masks": 1.5}, "max_masks is 1.5; it takes a whole number"),
+        ({"max_masks": "a"}, "max_masks is 'a'; it takes a whole number"),
         ({"min_area": 0.5, "max_area": 0.1}, "masks of 0.5 to 0.1 of the image are asked for"),
         ({"max_area": 2.0}, "are shares with 0 <= min_area <= max_area <= 1"),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from demo_dataset import PHOTOS, write_demo
@@ -136,7 +137,16 @@ def test_a_state_of_other_rows_is_refused(tmp_path: Path, small: Dataset, rehear
     ):
         with pytest.raises(UsageError, match="the state belongs to other rows or another order"):
             other.loader().load_state_dict(state)
-    for nonsense in ({}, {**state, "version": 9}, {**state, "lanes": []}, {**state, "lanes": "x"}):
+    changes: list[dict[str, Any]] = [
+        {"version": 9},
+        *(
+            {"lanes": lanes}
+            for lanes in ([], "x", [[[[0, 99]]]], [[[[-1, 3]]]], [[[[3, 1]]]], [[[[0.5, 3]]]])
+        ),
+        *({"lanes": lanes} for lanes in ([[[[0, 3], [2, 5]]]], [[[[0, 3]]], [[], []]])),
+        *({"epoch": epoch} for epoch in (-1, 1.5, "1", None)),
+    ]
+    for nonsense in ({}, None, *({**state, **change} for change in changes)):
         with pytest.raises(UsageError, match="the state is none of this loader's"):
             loader.load_state_dict(nonsense)
     photos, store = rehearsal(NAMES), Store.at(str(tmp_path / "growing"))
@@ -149,23 +159,63 @@ def test_a_state_of_other_rows_is_refused(tmp_path: Path, small: Dataset, rehear
     in_torch(Dataset.open(before.url, pinned=pin), True).loader().load_state_dict(state)
 
 
-def test_a_broken_off_pass_is_begun_anew_without_a_state(small: Dataset) -> None:
+@pytest.mark.parametrize("indexed", [False, True])
+def test_after_a_pass_that_was_left_comes_the_next_epoch(small: Dataset, indexed: bool) -> None:
+    def loader() -> Any:
+        return in_torch(small, indexed).loader(batch_size=4)
+
+    whole = loader()
+    epochs = [list(whole) for _ in range(3)]
+    left = loader()
+    for epoch in range(3):
+        assert next(iter(left)) == epochs[epoch][0]
+        assert left.epoch == epoch
+    state = left.state_dict()  # of the pass that was left
+    left.set_epoch(1)
+    assert next(iter(left)) == epochs[1][0]
+    left.load_state_dict(state)
+    assert next(iter(left)) == epochs[2][1]
+    other = loader()
+    other.load_state_dict(state)
+    assert list(other) == epochs[2][1:]
+
+
+def test_a_pass_that_gave_nothing_is_begun_again(small: Dataset) -> None:
     loader = in_torch(small, False).loader(batch_size=4)
     first = next(iter(loader))
+    loader.set_epoch(0)
+    iter(loader)
     assert next(iter(loader)) == first
-    assert loader.epoch == 0
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_without_a_batch_size_a_loader_gives_samples(demo: str, indexed: bool) -> None:
+    loader = Dataset.open(demo).to_torch(indexed=indexed).loader(batch_size=None)
+    samples = list(loader)
+    assert [sample["uri"] for sample in samples] == [record.uri for record in Dataset.open(demo)]
+    next(iter(loader))
+    other = Dataset.open(demo).to_torch(indexed=indexed).loader(batch_size=None)
+    other.load_state_dict(loader.state_dict())
+    assert [sample["uri"] for sample in other] == [sample["uri"] for sample in samples[1:]]
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"persistent_workers": True, "num_workers": 1}, "persistent_workers would go on with the shares"),
-        ({"shuffle": True}, "shuffle and batch_sampler are not the loader's"),
+        ({"shuffle": True}, "shuffle is not the loader's; the dataset says what comes when"),
+        ({"sampler": [0]}, "sampler is not the loader's"),
+        ({"batch_sampler": [[0]]}, "batch_sampler is not the loader's"),
+        ({"dataset": 1}, "dataset is not the loader's"),
+        ({"num_workers": "2"}, "num_workers is '2'; it takes a whole number, 0 or more"),
+        ({"num_workers": -1}, "num_workers is -1"),
+        ({"batch_size": 0}, "batch_size is 0; it takes a whole number, 1 or more"),
     ],
 )
 def test_what_a_loader_cannot_keep_is_refused(small: Dataset, options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(UsageError, match=sentence):
-        small.to_torch().loader(**options)
+    for indexed in (False, True):
+        with pytest.raises(UsageError, match=sentence):
+            in_torch(small, indexed).loader(**options)
 
 
 @pytest.mark.parametrize(
@@ -173,13 +223,62 @@ def test_what_a_loader_cannot_keep_is_refused(small: Dataset, options: dict[str,
     [
         ({"rank": 2, "ranks": 2}, "rank 2 of 2 ranks is none; ranks count from 0"),
         ({"rank": 1}, "rank and ranks go together"),
-        ({"seed": -1}, "none of them may be negative"),
-        ({"window_rows": 0}, "window_rows not 0"),
+        ({"rank": "a", "ranks": 2}, "rank is 'a'; it takes a whole number, 0 or more"),
+        ({"rank": 0, "ranks": 0}, "ranks is 0; it takes a whole number, 1 or more"),
+        ({"seed": -1}, "seed is -1; it takes a whole number, 0 or more"),
+        ({"seed": 1.5}, "seed is 1.5"),
+        ({"seed": None}, "seed is None"),
+        ({"window_rows": 0}, "window_rows is 0; it takes a whole number, 1 or more"),
+        ({"prefetch": "a"}, "prefetch is 'a'"),
+        ({"sampling": {"max_masks": 1}}, "sampling is {'max_masks': 1}; it takes a MaskSampling"),
+        ({"transform": 5}, "transform is 5; it takes a function"),
+        ({"shuffle": 1}, "shuffle is 1; it takes True or False"),
+        ({"images": "no"}, "images is 'no'; it takes True or False"),
+        ({"equal_ranks": None}, "equal_ranks is None; it takes True or False"),
+        ({"shufle": True}, r"to_torch has no option shufle; did you mean shuffle\?"),
+        ({"zzz": True}, "to_torch has no option zzz; it takes indexed, transform, "),
+        ({"batch_size": 4}, "to_torch has no option batch_size; give it to its loader"),
     ],
 )
 def test_options_that_cannot_be_are_refused(small: Dataset, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         small.to_torch(**options)
+
+
+def test_options_may_be_numpys_and_none_where_all_is_meant(small: Dataset) -> None:
+    state = small.to_torch(seed=3, shuffle=True).loader().state_dict()
+    same = small.to_torch(
+        seed=np.int64(3),  # type: ignore[arg-type]
+        shuffle=np.True_,  # type: ignore[arg-type]
+        window_rows=np.int32(4096),  # type: ignore[arg-type]
+        sampling=None,
+        transform=None,
+    )
+    loader = same.loader()
+    loader.load_state_dict(state)
+    loader.set_epoch(np.int64(2))  # type: ignore[arg-type]
+    assert json.loads(json.dumps(loader.state_dict()))["epoch"] == 2
+    assert "masks" in next(iter(same))
+
+
+@pytest.mark.parametrize("epoch", [-1, "a", 1.5, None])
+def test_an_epoch_is_a_whole_number(small: Dataset, epoch: Any) -> None:
+    for taker in (in_torch(small, False), in_torch(small, True), in_torch(small, False).loader()):
+        with pytest.raises(UsageError, match=r"epoch is .*; it takes a whole number, 0 or more"):
+            taker.set_epoch(epoch)
+
+
+def test_a_position_is_a_whole_number_of_an_image(small: Dataset) -> None:
+    images = in_torch(small, True)
+    assert images[np.int64(1)] == images.__getitems__([1])[0] == images[1]
+    for wrong in ("a", 1.5, None, slice(2)):
+        for asked in (lambda one: images[one], lambda one: images.__getitems__([one])):
+            with pytest.raises(TypeError, match="the position of an image is "):
+                asked(wrong)
+    for outside in (99, -1):
+        for asked in (lambda one: images[one], lambda one: images.__getitems__([one])):
+            with pytest.raises(IndexError, match=rf"position {outside} is not among the \d+ images"):
+                asked(outside)
 
 
 @pytest.mark.parametrize("indexed", [False, True])

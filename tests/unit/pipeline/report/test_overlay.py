@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from demo_dataset import PHOTOS, recorded_masks, write_demo
 from PIL import Image
 from scipy import ndimage
@@ -70,6 +71,64 @@ def test_masks_come_in_every_form_that_sa_and_this_package_give(coffee: Record) 
     assert np.array_equal(draw(coffee, masks.select(np.arange(3))), draw(photo, masks.select(np.arange(3))))
 
 
+def test_arrays_may_be_a_list_and_of_uint8(coffee: Record) -> None:
+    expected = draw(coffee)
+    masks_NHW = coffee.masks()
+    for form in (
+        list(masks_NHW),
+        masks_NHW.astype(np.uint8),
+        [{"segmentation": mask.astype(np.uint8)} for mask in masks_NHW],
+        iter(coffee.image_masks.records()),
+    ):
+        assert np.array_equal(draw(coffee, form), expected)  # type: ignore[arg-type]
+
+
+ONES = np.ones((4, 5), bool)
+RLE = {"size": [4, 5], "counts": [0, 20]}
+NO_MASKS = [
+    *(5, "ab", "", {}, {"segmentation": ONES}, [{}], [RLE], [5], [None], [[ONES]], [{"segmentation": None}]),
+    *(torch.ones(1, 4, 5).bool(), [torch.ones(4, 5).bool()], np.array(True), [{"segmentation": [[1]]}]),
+]
+
+
+@pytest.mark.parametrize("masks", NO_MASKS, ids=repr)
+def test_masks_of_another_kind_are_told(masks: object) -> None:
+    with pytest.raises(ValueError, match=r"masks of type \w+ cannot be drawn; draw takes ImageMasks, bool"):
+        draw(np.zeros((4, 5, 3), np.uint8), masks)  # type: ignore[arg-type]
+
+
+def test_a_record_for_masks_is_told(coffee: Record) -> None:
+    with pytest.raises(ValueError, match="masks of type Record cannot be drawn"):
+        draw(coffee.image, coffee)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("masks", [ONES * 0.5, ONES * 1.0, ONES * np.uint8(255), ONES * 1])
+def test_arrays_of_other_numbers_are_told(masks: np.ndarray) -> None:
+    for form in (masks[None], [masks], [{"segmentation": masks}]):
+        with pytest.raises(ValueError, match=r"a mask is an array of .*; it takes bool, or uint8 of 0 and 1"):
+            draw(np.zeros((4, 5, 3), np.uint8), form)
+
+
+NO_COUNTS = [
+    *([0, 19], [-1, 21], [0.5, 19.5], ["0"], [], 5, None),
+    *("a", "é", "\udcff", b"0", "", "PPPPPPPPPP0"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"size": 5}, "the size of a segmentation is 5; it takes 2 whole numbers"),
+        *(({"counts": counts}, "the counts .* are no mask of 4 x 5 pixels") for counts in NO_COUNTS),
+    ],
+)
+def test_run_lengths_of_no_mask_are_told(change: dict, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        draw(np.zeros((4, 5, 3), np.uint8), [{"segmentation": {**RLE, **change}}])
+    with pytest.raises(ValueError, match=r"a segmentation has \['size'\]; it takes size and counts"):
+        draw(np.zeros((4, 5, 3), np.uint8), [{"segmentation": {"size": [4, 5]}}])
+
+
 def test_a_mask_keeps_its_colour_when_others_are_left_out(coffee: Record) -> None:
     place = int(np.argmin(coffee.area))
     (alone,) = np.unique(draw(coffee.select(np.array([place])), alpha=1)[coffee.mask(place)], axis=0)
@@ -106,6 +165,9 @@ def test_no_masks_and_masks_without_a_pixel_draw_nothing(coffee: Record) -> None
         (np.zeros((4, 5, 3), np.uint8), None, {}, "an image without masks"),
         (np.zeros((4, 5, 3), np.uint8), [], {"alpha": 1.5}, "alpha is 1.5"),
         (np.zeros((4, 5, 3), np.uint8), [], {"outline": -1}, "outline -1"),
+        (np.zeros((4, 5, 3), np.uint8), [], {"outline": 1.5}, "outline 1.5; .* a whole number of pixels"),
+        (np.zeros((4, 5, 3), np.uint8), [], {"alpha": "a"}, "alpha is 'a'"),
+        (np.zeros((4, 5, 3), np.uint8), [], {"alpha": None}, "alpha is None"),
         (np.zeros((4, 5), np.uint8), [], {}, "repeat a grey image"),
         ("photo.jpg", [], {}, "read the file with"),
     ],

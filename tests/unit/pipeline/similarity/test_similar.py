@@ -13,6 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.schema import VECTORS, rows_of_batch
+from pipeline.reading.dataset import Dataset as Records
 from pipeline.similarity.similar import Similar, similar
 from pipeline.similarity.vectors import BLOCK, cosines, shard_vectors
 from pipeline.store.storage import Store
@@ -127,7 +128,13 @@ def test_what_cannot_be_asked_is_a_sentence(output: str, tmp_path: Path, rehears
         (failed, None, "has no masks: labelling it failed"),
         (failed, 0, "has no masks: labelling it failed"),
         (few, 1, "has no mask 1; they count from 0, the last is 0"),
-        (few, -1, "has no mask -1"),
+        (few, -1, "mask is -1; it takes a whole number, 0 or more"),
+        (few, "0", "mask is '0'; it takes a whole number"),
+        (few, 1.5, "mask is 1.5; it takes a whole number"),
+        (None, None, "an image is named by its image_id, .* not by None"),
+        (5, None, "not by 5"),
+        ("\ud800.jpg", None, "an image is named by"),
+        ("\udcff.jpg", None, "has no image"),
         (none, 0, "has no mask 0; it has none"),
         ("file:///photos/other.jpg", None, "has no image 'file:///photos/other.jpg'"),
         ("0" * 32, None, "has no image"),
@@ -135,8 +142,11 @@ def test_what_cannot_be_asked_is_a_sentence(output: str, tmp_path: Path, rehears
     ):
         with pytest.raises(UsageError, match=sentence):
             similar(output, image, mask)
-    with pytest.raises(UsageError, match="takes 1 or more"):
-        similar(output, few, top=0)
+    for top in (0, "a", 2.5, None):
+        with pytest.raises(UsageError, match=r"top is .*; it takes a whole number, 1 or more"):
+            similar(output, few, top=top)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="progress is 5; it takes a function"):
+        similar(output, few, progress=5)  # type: ignore[arg-type]
     rehearsal(NAMES).run(Store.at(str(tmp_path / "plain")))
     with pytest.raises(
         UsageError, match="plain has no vectors; sam-label run INPUT OUTPUT --mask-embeddings"
@@ -150,6 +160,9 @@ def test_a_path_or_a_name_means_its_image(output: str) -> None:
     uri = next(row for row in rows_of(output) if row["num_masks"])["uri"]
     assert similar(output, uri.removeprefix("file://")).uri == uri
     assert similar(output, uri.rpartition("/")[2]).uri == uri
+    assert similar(output, Path(uri.removeprefix("file://")), np.int64(0)).uri == uri  # type: ignore[arg-type]
+    record = next(record for record in Records.open(output) if record.uri == uri)
+    assert similar(output, record, progress=None).uri == uri
 
 
 def test_the_command_prints_the_nearest(output: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Run lengths to pixels: by the C library and by numpy, against pycocotools and the plain definitions."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,9 +104,13 @@ def test_masks_go_into_an_array_that_is_there_also_into_a_part_of_it() -> None:
         np.zeros((2, 4, 5), np.float32),
         np.zeros((1, 4, 5), np.bool_),
         np.zeros((2, 4, 10), np.bool_)[..., ::2],
+        np.broadcast_to(np.zeros((), np.bool_), (2, 4, 5)),
+        np.frombuffer(bytes(40), np.uint8).reshape(2, 4, 5),
+        [],
+        5,
     ],
 )
-def test_an_array_that_does_not_fit_is_refused(out: np.ndarray) -> None:
+def test_an_array_that_does_not_fit_is_refused(out: Any) -> None:
     with pytest.raises(ValueError, match="it takes bool or uint8 of shape"):
         decoded_masks(encoded(np.ones((2, 4, 5), np.bool_)), 4, 5, out_NHW=out)
 
@@ -134,7 +139,29 @@ def test_a_window_that_leaves_the_image_is_refused(window: tuple[int, int, int, 
         decoded_masks([], 4, 5, window)
 
 
-@pytest.mark.parametrize("size", [(0, 1), (5, 5), (4, 6)])
+NO_WINDOWS = [(), (0, 0, 5), (0, 0, 5, 4, 1), (-0.9, 0, 5, 4), (0, 0, 4.5, 4), (0, 0, float("nan"), 4),
+              "0054", (None, 0, 5, 4), 5]  # fmt: skip
+
+
+@pytest.mark.parametrize("window", NO_WINDOWS, ids=repr)
+def test_a_window_of_other_than_four_whole_numbers_is_refused(window: Any) -> None:
+    with pytest.raises(ValueError, match=r"the window is .*; it takes 4 whole numbers"):
+        decoded_masks([], 4, 5, window)
+
+
+def test_a_window_may_be_of_floats_without_a_fraction() -> None:
+    masks_NHW = random_masks(1, 3, 4, 5)
+    window = decoded_masks(encoded(masks_NHW), 4, 5, np.array([1.0, 0, 4, 3]))  # type: ignore[arg-type]
+    assert np.array_equal(window, masks_NHW[:, 0:3, 1:4])
+
+
+@pytest.mark.parametrize("size", [64, True, (2,), (), (2, 2, 2), (2.5, 2), "ab", (None, 2)], ids=repr)
+def test_a_grid_of_other_than_two_whole_numbers_is_refused(size: Any) -> None:
+    with pytest.raises(ValueError, match=r"the size is .*; it takes 2 whole numbers"):
+        reduced_masks([], 4, 5, size)
+
+
+@pytest.mark.parametrize("size", [(0, 1), (5, 5), (4, 6), (10**30, 1)])
 def test_a_grid_finer_than_the_image_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="masks of 4 x 5 cannot be reduced"):
         reduced_masks([], 4, 5, size)

@@ -63,6 +63,9 @@ def test_a_form_or_a_mask_that_there_is_not_is_named(masks: ImageMasks) -> None:
         with pytest.raises(IndexError, match=f"there is no mask {index} among 3"):
             masks.mask(index)
     np.testing.assert_array_equal(masks.mask(-1), masks.mask(2))
+    for wrong in (None, "a", 1.5, [0], np.array([0, 1])):
+        with pytest.raises(TypeError, match=r"the position of a mask is .*; it takes one whole number"):
+            masks.mask(wrong)  # type: ignore[arg-type]
 
 
 def test_points_and_boxes_of_a_record(masks: ImageMasks) -> None:
@@ -78,7 +81,12 @@ def test_some_masks_by_place_and_by_claim(masks: ImageMasks, pixels: np.ndarray)
         chosen = masks.select(index)
         assert chosen.predicted_iou.tolist() == masks.predicted_iou[index].tolist()
         np.testing.assert_array_equal(chosen.mask(0), pixels[index][0])
-    assert len(masks.select(np.zeros(3, dtype=bool))) == 0
+    assert len(masks.select(np.zeros(3, dtype=bool))) == len(masks.select(())) == 0
+    assert masks.select((0, 1)).counts == masks.counts[:2]
+    with pytest.raises(TypeError, match="masks are chosen by a list of positions"):
+        masks.select(False)  # type: ignore[arg-type]
+    with pytest.raises(IndexError, match="there is no mask 3 among 3"):
+        masks.select([3])
 
 
 def test_parts_joined_are_the_whole(masks: ImageMasks) -> None:

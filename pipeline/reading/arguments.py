@@ -1,0 +1,52 @@
+"""Options as callers give them, made Python's own or refused in one sentence.
+
+Raises in all of them: UsageError, which names the option.
+"""
+
+from collections.abc import Iterable
+from operator import index
+
+import numpy as np
+
+from pipeline.errors import UsageError
+from pipeline.suggestion import suggestion
+
+
+def whole(name: str, value: object, least: int = 0) -> int:
+    """A whole number, `least` or more, as an int."""
+    try:
+        number = int(index(value))  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise UsageError(f"{name} is {value!r:.100}; it takes a whole number, {least} or more")
+    return number
+
+
+def real(name: str, value: object) -> float:
+    """A number as a float, not nan."""
+    try:
+        number = np.nan if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = np.nan
+    if np.isnan(number):
+        raise UsageError(f"{name} is {value!r:.100}; it takes a number")
+    return number
+
+
+def flag(name: str, value: object) -> bool:
+    """A bool, numpy's too, as a bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise UsageError(f"{name} is {value!r:.100}; it takes True or False")
+    return bool(value)
+
+
+def refuse_unknown(method: str, given: Iterable[str], known: Iterable[str], of_other: dict[str, str]) -> None:
+    """Raises if an option is none of the method; `of_other` says of some what takes them."""
+    known = list(known)
+    for name in given:
+        if name in of_other:
+            raise UsageError(f"{method} has no option {name}; give it to {of_other[name]}")
+        if name not in known:
+            near = suggestion(name, known) or f"; it takes {', '.join(known)}"
+            raise UsageError(f"{method} has no option {name}{near}")

@@ -50,7 +50,7 @@ NO_POSITIONS = [
 ]
 
 
-@pytest.mark.parametrize("index", NO_POSITIONS, ids=repr)
+@pytest.mark.parametrize("index", NO_POSITIONS, ids=lambda index: type(index).__name__)
 def test_what_lists_no_positions_is_refused(index: Any) -> None:
     with pytest.raises(TypeError, match="by a list of positions, or of one bool a mask, not by "):
         positions_of(index, 5)

@@ -30,15 +30,14 @@ class Beats:
         self._ledger = ledger
         self._reasons: dict[str, str | None] = {}  # why they failed, of images the ledger has not heard of
         self._masks: dict[str, int] = {}
-        self._since_s, self._finished = time.monotonic(), 0  # the last beat, and images finished since
+        # One by one in the first block: where labelers are killed often, few images are to be suspects.
+        self._images_a_beat = 1
+        self._since_s, self._finished = time.monotonic(), 0  # the last block's end, and images finished since
 
     def begin(self, image_ids: Sequence[str]) -> Beat | None:
-        """Begins the first of these images, as many as take a beat as things go; None once the run stops."""
+        """Begins the first of these images, a beat of them by the last block; None once the run stops."""
         self.tell()
-        now_s = time.monotonic()
-        pace = self._finished / max(now_s - self._since_s, 1e-3)
-        self._since_s, self._finished = now_s, 0
-        some = list(image_ids[: max(1, int(BEAT_S * pace))])
+        some = list(image_ids[: self._images_a_beat])
         suspects: set[str] | None = ray.get(self._ledger.begin.remote(some))
         return None if suspects is None else Beat(len(some), frozenset(suspects))
 
@@ -53,6 +52,14 @@ class Beats:
         self._reasons[image_id] = reason
         self._masks[image_id] = masks
         self._finished += 1
+
+    def end_block(self) -> None:
+        """Tells what is finished, and takes the block's pace for the next one."""
+        self.tell()
+        now_s = time.monotonic()
+        pace = self._finished / max(now_s - self._since_s, 1e-3)
+        self._images_a_beat = max(1, int(BEAT_S * pace))
+        self._since_s, self._finished = now_s, 0
 
     def tell(self) -> None:
         """Tells the ledger what is finished; waits for no answer."""

@@ -100,6 +100,8 @@ class BlockStream:
         self._clock.labels()
         try:
             with self._logged():
+                # Before an image begins: a labeler may be killed while they start, and none is to be blamed.
+                self._opening.decoders.wait_until_ready()
                 for block, row in self._rows():
                     self._add(block, row)
                 self._beats.tell()
@@ -116,7 +118,7 @@ class BlockStream:
     def _add(self, block: _Block, row: Row) -> None:
         block.rows.append(row)
         if len(block.rows) == len(block.images):
-            self._beats.tell()
+            self._beats.end_block()
             # Here, not in the caller's thread: a death of it, as for want of memory, is to count against no
             # image of the next block.
             table = table_of(block.rows, self._schema)

@@ -104,9 +104,8 @@ class AttemptLedger:
             self._finish(image_id, reason, (masks or {}).get(image_id, 0))
 
     def _finish(self, image_id: str, reason: str | None, masks: int) -> None:
-        if (
-            self._attempts.get(image_id, 0) <= MOST_ATTEMPTS
-        ):  # else it was given up, and is not to begin again
+        was_given_up = self._attempts.get(image_id, 0) > MOST_ATTEMPTS
+        if not was_given_up:  # or it would begin again when another image of its block kills the labeler
             self._attempts.pop(image_id, None)
         if image_id in self._finished:
             self._finished[image_id] += 1

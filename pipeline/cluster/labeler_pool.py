@@ -97,8 +97,8 @@ def labeler_pool(config: RunConfig, resources: Mapping[str, float], cores: int |
     ]
     if short:
         raise UsageError(
-            f"{pool.workers} labelers need {' and '.join(short)}; there is room for {max(1, most)}, which is "
-            "the number without --workers"
+            f"{pool.workers} labelers need {' and '.join(short)}; "
+            + (f"ask for at most {most} with --workers" if most else "give Ray more")
         )
     return pool
 

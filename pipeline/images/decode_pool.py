@@ -85,17 +85,6 @@ class DecodePool:
         for decoder in waiting:
             self._idle.put(decoder or _Decoder(self._program, self._limits))
 
-    def wait_until_ready(self) -> None:
-        """Returns when all that were started can decode. Raises: SamLabelError if one does not start."""
-        waiting = [self._idle.get() for _ in range(self.size)]
-        try:
-            for decoder in waiting:
-                if decoder is not None:
-                    decoder.await_ready()
-        finally:
-            for decoder in waiting:
-                self._idle.put(decoder)
-
     def decode(
         self, data: bytes, frame: int | None = None, reading: PixelReading | None = None
     ) -> DecodedImage:
@@ -191,7 +180,7 @@ class _Decoder:
         self._poll.register(self._answers, select.POLLIN)
         self._is_ready = False
 
-    def await_ready(self) -> None:
+    def _await_ready(self) -> None:
         """Returns when the child can decode. Raises: SamLabelError if it does not start."""
         if self._is_ready:
             return
@@ -206,7 +195,7 @@ class _Decoder:
             fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def decode(self, data: bytes, frame: int | None, reading: PixelReading) -> DecodedImage:
-        self.await_ready()
+        self._await_ready()
         limits, deadline = self._limits, time.monotonic() + self._limits.timeout_s
         self._number += 1
         how = encoded_how(reading, frame)

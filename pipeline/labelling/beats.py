@@ -30,12 +30,13 @@ class Beats:
         self._ledger = ledger
         self._reasons: dict[str, str | None] = {}  # why they failed, of images the ledger has not heard of
         self._masks: dict[str, int] = {}
-        # One by one in the first block: where labelers are killed often, few images are to be suspects.
+        # One by one in the first block: what begins together is suspected together, and where labelers are
+        # killed every few seconds an image was taken for the cause of three deaths.
         self._images_a_beat = 1
         self._since_s, self._finished = time.monotonic(), 0  # the last block's end, and images finished since
 
     def begin(self, image_ids: Sequence[str]) -> Beat | None:
-        """Begins the first of these images, a beat of them by the last block; None once the run stops."""
+        """Begins the first of these images, as many as a beat takes; None once the run stops."""
         self.tell()
         some = list(image_ids[: self._images_a_beat])
         suspects: set[str] | None = ray.get(self._ledger.begin.remote(some))

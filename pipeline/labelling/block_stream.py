@@ -69,7 +69,7 @@ class _Opened(Opened):
 
 
 class BlockStream:
-    """One labeler's."""
+    """Labels the blocks of one labeler, in one thread for all of them."""
 
     def __init__(
         self, masks: MaskStream, beats: Beats, opening: Opening, schema: pa.Schema, logged: Logged
@@ -100,17 +100,14 @@ class BlockStream:
         self._clock.labels()
         try:
             with self._logged():
-                # Before an image begins: a labeler may be killed while they start, and none is to be blamed.
-                self._opening.decoders.wait_until_ready()
                 for block, row in self._rows():
                     self._add(block, row)
                 self._beats.tell()
+                for block in list(self._under_way):  # the run stops
+                    self._hand_on(block)
         except BaseException as fault:  # noqa: BLE001  # a caller that hears nothing would wait for ever
             for block in self._under_way:
                 block.labelled.set_exception(fault)
-        else:
-            for block in self._under_way:  # the run stops
-                block.labelled.set_result(table_of(block.rows, self._schema))
         finally:
             self._under_way, self._left = [], iter(())
             self._clock.waits()
@@ -119,11 +116,17 @@ class BlockStream:
         block.rows.append(row)
         if len(block.rows) == len(block.images):
             self._beats.end_block()
-            # Here, not in the caller's thread: a death of it, as for want of memory, is to count against no
-            # image of the next block.
-            table = table_of(block.rows, self._schema)
-            self._under_way.remove(block)
-            block.labelled.set_result(table)
+            self._hand_on(block)
+
+    def _hand_on(self, block: _Block) -> None:
+        """Ends the block's call.
+
+        The table is made in this thread, so that no image begins meanwhile: one of the next block would be
+        blamed if the labeler died of the table, as for want of memory.
+        """
+        table = table_of(block.rows, self._schema)
+        self._under_way.remove(block)
+        block.labelled.set_result(table)
 
     def _rows(self) -> Iterator[tuple[_Block, Row]]:
         for is_suspect, some in groupby(self._begun(), lambda each: each[1]):

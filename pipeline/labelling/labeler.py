@@ -72,7 +72,7 @@ LoadGenerator = Callable[[LabelerSettings], MaskGenerator]
 
 
 class Labeler:
-    """Rows with bytes in, rows of the dataset out, one for one, unless the run stops; called in threads."""
+    """Rows with bytes in, rows of the dataset out, one for one, unless the run stops; calls may overlap."""
 
     def __init__(
         self,
@@ -84,10 +84,10 @@ class Labeler:
     ) -> None:
         self._ledger, self._published = ledger, published
         self._clock = WorkClock()
+        decoders = DecodePool(settings.decoders, settings.decode_limits)
+        decoders.start()  # while the model loads, so that no image begins long before it can be decoded
         with logged():
             masks = MaskStream(loaded(load, settings, ledger), self._clock)
-        decoders = DecodePool(settings.decoders, settings.decode_limits)
-        decoders.start()
         opening = Opening(decoders, settings.decode_limits, bool(settings.mask.tile_size), settings.access)
         self._blocks = BlockStream(masks, Beats(ledger), opening, schema_of(settings.mask), logged)
 

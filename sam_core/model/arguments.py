@@ -16,8 +16,8 @@ def in_words(value: object) -> str:
     return f"a {type(value).__name__}" if shape is None else f"{type(value).__name__} {list(shape)}"
 
 
-def whole_number(value: Any) -> int | None:
-    """The value if it is a whole number of at least 1, as 3 and 3.0 are; None for anything else."""
+def whole_side(value: Any) -> int | None:
+    """The length of a side: a whole number of at least 1, as 3 and 3.0 are; None for anything else."""
     try:
         number = int(value)
         return number if number == value and number >= 1 else None
@@ -28,7 +28,7 @@ def whole_number(value: Any) -> int | None:
 def checked_size(size: Any, name: str) -> tuple[int, int]:
     """(height, width). Raises: ValueError if it is not two whole numbers of at least 1."""
     try:
-        height, width = map(whole_number, size)
+        height, width = map(whole_side, size)
     except (TypeError, ValueError):
         height = width = None
     if height is None or width is None:

@@ -19,7 +19,7 @@ from sam_core.model.arguments import (
     checked_size,
     in_words,
     refuse_no_boxes,
-    whole_number,
+    whole_side,
 )
 from sam_core.model.rgb_image import checked_image
 
@@ -41,7 +41,7 @@ class ResizeLongestSide:
     target_length: int
 
     def __post_init__(self) -> None:
-        if whole_number(self.target_length) is None:
+        if whole_side(self.target_length) is None:
             raise ValueError(
                 f"target_length is a whole number of at least 1, got {in_words(self.target_length)}; "
                 "SAM's is 1024"

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import ray
-from labeler_parts import Ahead, Gated, block_stream, fetched, new_ledger
+from labeler_parts import SETTINGS, Ahead, Gated, block_stream, fetched, new_ledger
 from stand_in_generator import StandInGenerator, photo
 
 from pipeline.errors import SamLabelError
@@ -80,6 +80,15 @@ def test_what_no_image_is_at_fault_for_reaches_all_who_wait(
             with pytest.raises(SamLabelError, match="no decoder starts here"):
                 each.result(60)
     assert names(blocks.labelled(table).result(60)) == {"0", "1", "2", "3"}
+
+
+def test_decoders_that_do_not_start_end_each_call(ledger: Any) -> None:
+    decoders = DecodePool(1, SETTINGS.decode_limits, program="no_such_program")
+    decoders.start()
+    blocks = block_stream(Ahead(0), ledger, decoders=decoders)
+    for given in [blocks.labelled(fetched([photo(0)])) for _ in range(3)]:
+        with pytest.raises(SamLabelError, match="a decoder did not start on"):
+            given.result(60)
 
 
 def test_rows_made_before_the_run_stops_are_handed_on() -> None:

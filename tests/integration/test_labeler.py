@@ -80,7 +80,11 @@ def test_a_fast_labeler_tells_the_ledger_of_many_images_at_once(
             return SimpleNamespace(remote=remote)
 
     labeler = Labeler(SETTINGS, stand_in(), Heard())
-    labeler(fetched([photo(0)]))  # by which it knows its pace
+    first = fetched([photo(0), photo(1)])
+    labeler(first)  # by which it knows its pace
+    assert [said for name, said in heard if name == "begin"] == [
+        [one] for one in first["image_id"].to_pylist()
+    ]
     heard.clear()
     labelled_before = ray.get(ledger.tally.remote()).labelled
     table = fetched([photo(number) for number in range(5)])

@@ -78,7 +78,13 @@ def fetched(photos: list[bytes]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=FETCHED_SCHEMA)
 
 
-def block_stream(generator: StandInGenerator, ledger: Any, clock: WorkClock | None = None) -> BlockStream:
-    opening = Opening(DecodePool(1, SETTINGS.decode_limits), SETTINGS.decode_limits, False, DEFAULT_ACCESS)
+def block_stream(
+    generator: StandInGenerator,
+    ledger: Any,
+    clock: WorkClock | None = None,
+    decoders: DecodePool | None = None,
+) -> BlockStream:
+    limits = SETTINGS.decode_limits
+    opening = Opening(decoders or DecodePool(1, limits), limits, False, DEFAULT_ACCESS)
     masks = MaskStream(generator, clock or WorkClock())
     return BlockStream(masks, Beats(ledger), opening, SCHEMA, nullcontext)

@@ -14,13 +14,13 @@ from typing import Any, TypeAlias
 
 from pipeline.cluster.loads import Loads
 from pipeline.cluster.worker_log import LogLine, RecentLines
-from pipeline.errors import Reason
+from pipeline.errors import Reason, SamLabelError
 from pipeline.metrics.work import Work
 from pipeline.program_log import Origin
 
 MOST_ATTEMPTS = 3
 # A labeler that dies after it finished its images, as when it puts their rows together, points to no image.
-# A block of 8 images that kill is rightly passed on 24 times; past twice that it would go on for ever.
+# Until the next image is given up, a block is rightly done again 3 times, and oftener if labelers are killed.
 MOST_FINISHES = 50
 REMEMBERED = 100_000  # finished images, so that a block done again is not counted twice; 10 MB
 
@@ -38,7 +38,7 @@ class Tally:
     masks: int = 0
     work: Work = field(default_factory=Work)
     has_labelers: bool = False  # one of them has started
-    gave_up: str | None = None  # the message of a labeler that ends the whole run
+    gave_up: SamLabelError | None = None  # the fault of a worker, which ends the whole run
     unavailable_in_a_row: int = 0  # of the last images finished; each was tried for 45 s
     log: tuple[LogLine, ...] = ()  # what workers have logged since the driver last asked
 
@@ -54,14 +54,14 @@ class AttemptLedger:
     def __init__(self, labelers: int = 1) -> None:
         self._loads = Loads(labelers)
         self._attempts: dict[str, int] = {}
-        self._finished: OrderedDict[str, int] = OrderedDict()  # how often
+        self._finished: OrderedDict[str, int] = OrderedDict()  # how often since an image was given up
         self._reasons: Counter[str] = Counter()
         self._labelled = 0
         self._masks = 0
         self._work = Work()
         self._unavailable_in_a_row = 0
         self._is_stopping = False
-        self._gave_up: str | None = None
+        self._gave_up: SamLabelError | None = None
         self._recent = RecentLines()
 
     def begin_load(self, labeler: str, node: str) -> float:
@@ -76,7 +76,7 @@ class AttemptLedger:
         """Whether the run ends, since no labeler gets a model; else this one tries again."""
         self._loads.fail(labeler)
         if self._loads.are_hopeless:
-            self.give_up(why)
+            self.give_up(SamLabelError(why))
         return self._is_stopping
 
     def begin(self, image_ids: Sequence[str]) -> set[str] | None:
@@ -104,17 +104,14 @@ class AttemptLedger:
             self._finish(image_id, reason, (masks or {}).get(image_id, 0))
 
     def _finish(self, image_id: str, reason: str | None, masks: int) -> None:
-        was_given_up = self._attempts.get(image_id, 0) > MOST_ATTEMPTS
-        if not was_given_up:  # or it would begin again when another image of its block kills the labeler
+        is_given_up = self._attempts.get(image_id, 0) > MOST_ATTEMPTS
+        if not is_given_up:  # or it would begin again when another image of its block kills the labeler
             self._attempts.pop(image_id, None)
         if image_id in self._finished:
-            self._finished[image_id] += 1
-            if self._finished[image_id] > MOST_FINISHES:
-                self.give_up(
-                    f"image {image_id} was labelled {MOST_FINISHES} times, and each time its labeler died "
-                    "before its block was done; give labelers more memory, or put fewer images in a block"
-                )
+            self._finish_again(image_id)
             return
+        if is_given_up:
+            self._finished = OrderedDict.fromkeys(self._finished, 1)
         self._finished[image_id] = 1
         if len(self._finished) > REMEMBERED:
             self._finished.popitem(last=False)
@@ -126,6 +123,16 @@ class AttemptLedger:
             self._masks += masks
         else:
             self._reasons[reason] += 1
+
+    def _finish_again(self, image_id: str) -> None:
+        self._finished[image_id] += 1
+        if self._finished[image_id] > MOST_FINISHES:
+            self.give_up(
+                SamLabelError(
+                    f"image {image_id} was labelled {MOST_FINISHES} times, and each time its labeler died "
+                    "before its block was done; give labelers more memory, or put fewer images in a block"
+                )
+            )
 
     def add_work(self, work: Work) -> None:
         """Adds what a worker has done since it last said so."""
@@ -153,9 +160,9 @@ class AttemptLedger:
         """From now on nothing begins."""
         self._is_stopping = True
 
-    def give_up(self, why: str) -> None:
-        """Stops the run for a fault that every labeler would meet."""
-        self._gave_up = self._gave_up or why
+    def give_up(self, fault: SamLabelError) -> None:
+        """Stops the run for a fault that every worker would meet."""
+        self._gave_up = self._gave_up or fault
         self.stop()
 
     def is_stopping(self) -> bool:

@@ -33,6 +33,9 @@ DATA_SETTINGS = {
     "enable_progress_bars": False,
     "print_on_execution_start": False,
     "execution_no_progress_timeout_s": NO_PROGRESS_S,
+    # A step's output is one block. If one of several was lost with its node, the step would be done again for
+    # that one, which is right only if both times each row fell into the same block.
+    "target_max_block_size": None,
 }
 LOGGERS = ("ray", "ray.data", "ray.serve", "ray.tune")
 _RAYS_VARIABLES = re.compile("RAY_.*|PYTHONBREAKPOINT")

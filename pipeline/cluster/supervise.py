@@ -29,6 +29,7 @@ TICK_S = 0.25  # between two calls of `on_tick`
 DRAIN_S, ABANDON_S = 10.0, 3.0  # of the 30 s that a run has to end in (pipeline/shutdown.py)
 ANSWER_S = 5.0  # in which the ledger answers a call of microseconds, if anything of Ray is left
 NO_LABELER_S = 60.0  # a slow machine starts one in half of that
+USER_CODE_ERROR = "ray.exceptions.UserCodeException: "
 INTERRUPTED = f"interrupted; {GO_ON}"
 
 _log = logging.getLogger("sam_label.cluster")
@@ -62,7 +63,7 @@ def supervised(
                     full.look(tally)
                 on_tick(tally)
                 if tally.gave_up:
-                    raise SamLabelError(tally.gave_up)
+                    raise tally.gave_up
                 refuse_failures(tally, images, output, most_failures)
                 if is_over:
                     break
@@ -140,7 +141,10 @@ def own_error(fault: BaseException) -> SamLabelError:
 
 
 def _last_line(fault: BaseException) -> str:
-    return str(fault).strip().rpartition("\n")[2] or type(fault).__name__
+    text = str(fault)
+    if USER_CODE_ERROR in text:  # Ray Data's own, which ends in advice to Ray's users, behind what was raised
+        text = text.rpartition("\n\nThe above exception")[0]
+    return text.strip().rpartition("\n")[2] or type(fault).__name__
 
 
 def _is_over(worker: Call[None]) -> bool:

@@ -1,7 +1,7 @@
-"""What workers log, brought to the driver: Ray keeps their stderr in files that nobody opens.
+"""What workers log, and what ends their work, brought to the driver by way of the run's ledger.
 
-A worker hands its records to the run's ledger, which keeps the last of them; the driver fetches them with its
-progress and logs them as its own.
+Ray keeps the stderr of workers in files that nobody opens, and buries an exception of theirs in pages. The
+ledger keeps the last records; the driver fetches them with its progress and logs them as its own.
 """
 
 import logging
@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import ray
 
+from pipeline.errors import SamLabelError
 from pipeline.program_log import Origin, logged_by
 
 MOST_LINES = 500  # kept between two looks of the driver: a fault of every image is to cost no memory
@@ -81,9 +82,16 @@ class LogRelay:
 
 @contextmanager
 def logged_to(ledger: Any, level: int) -> Iterator[None]:
-    """In a worker: what this program logs at `level` or above goes to the ledger, for the while."""
+    """In a worker, for the while: what this program logs at `level` or above goes to the ledger.
+
+    So does a SamLabelError, which ends the run with its own sentence.
+    """
     with logged_by(_ToLedger(ledger), level):
-        yield
+        try:
+            yield
+        except SamLabelError as fault:
+            ray.get(ledger.give_up.remote(fault))  # before the driver hears of the end
+            raise
 
 
 class _ToLedger(logging.Handler):

@@ -52,6 +52,10 @@ class DecoderDiedError(Exception):
     """The child process ended while it decoded, or was ended because it answered nonsense."""
 
 
+class NoDecoder(SamLabelError):
+    """None starts on this machine, which is no image's fault."""
+
+
 @dataclass(frozen=True)
 class DecodeLimits:
     """What one image may take of a decoder."""
@@ -67,7 +71,7 @@ class DecodeLimits:
 
 
 class DecodePool:
-    """Decoders, started when first needed; as many threads as there are decoders may call `decode`."""
+    """Decoders, started when first needed; more threads than there are decoders wait for their turn."""
 
     def __init__(
         self, size: int, limits: DecodeLimits, program: str = "pipeline.images.decode_child"
@@ -83,21 +87,30 @@ class DecodePool:
         """Starts all decoders, and waits for none: the first images find them ready."""
         waiting = [self._idle.get() for _ in range(self.size)]
         for decoder in waiting:
-            self._idle.put(decoder or _Decoder(self._program, self._limits))
+            with contextlib.suppress(OSError):  # who needs it tries again
+                decoder = decoder or self._fresh()
+            self._idle.put(decoder)
+
+    def await_start(self) -> None:
+        """Returns when a decoder is ready. Raises: NoDecoder."""
+        decoder, taken = None, self._idle.get()
+        try:
+            decoder = self._ready(taken)
+        finally:
+            self._idle.put(decoder)
 
     def decode(
         self, data: bytes, frame: int | None = None, reading: PixelReading | None = None
     ) -> DecodedImage:
         """The image in `data`, or a later frame of it, counted from 0; read as the limits say, or otherwise.
 
-        Raises: ImageError, with DECODE_TIMEOUT and WORKER_CRASH besides the reasons of `decoded_image`;
-            SamLabelError if no decoder starts here, which is no image's fault.
+        Raises: NoDecoder; ImageError, with DECODE_TIMEOUT and WORKER_CRASH besides the reasons of
+            `decoded_image`.
         """
         for _ in range(MOST_ATTEMPTS):
-            decoder = self._idle.get()
+            decoder, taken = None, self._idle.get()
             try:
-                if decoder is None:
-                    decoder = _Decoder(self._program, self._limits)
+                decoder = self._ready(taken)
                 return decoder.decode(data, frame, reading or self._limits.reading)
             except DecoderDiedError as death:
                 decoder, last_words = None, str(death)
@@ -105,12 +118,27 @@ class DecodePool:
                 if fault.reason is Reason.DECODE_TIMEOUT:
                     decoder = None
                 raise
-            except SamLabelError:
-                decoder = None
-                raise
             finally:
                 self._idle.put(decoder)
         raise ImageError(Reason.WORKER_CRASH, f"its decoder died {MOST_ATTEMPTS} times: {last_words}")
+
+    def _ready(self, decoder: "_Decoder | None") -> "_Decoder":
+        """The decoder, once it can decode; another one if it dies as it starts, as for want of memory."""
+        for _ in range(MOST_ATTEMPTS):
+            try:
+                decoder = decoder or self._fresh()
+                if decoder.is_started():
+                    return decoder
+                why = (
+                    f"try `{sys.executable} -m {self._program} {self._limits.memory_bytes}` there to see why"
+                )
+            except OSError as fault:  # the system has no room for a process
+                why = str(fault)
+            decoder = None
+        raise NoDecoder(f"a decoder did not start on {os.uname().nodename}: {why}")
+
+    def _fresh(self) -> "_Decoder":
+        return _Decoder(self._program, self._limits)
 
     def close(self) -> None:
         """Ends all idle decoders."""
@@ -180,22 +208,20 @@ class _Decoder:
         self._poll.register(self._answers, select.POLLIN)
         self._is_ready = False
 
-    def _await_ready(self) -> None:
-        """Returns when the child can decode. Raises: SamLabelError if it does not start."""
+    def is_started(self) -> bool:
+        """Waits until the child can decode; False, and the child is ended, if it does not come to that."""
         if self._is_ready:
-            return
+            return True
         if not self._poll.poll(START_S * 1000) or os.read(self._answers.fileno(), len(READY)) != READY:
             self.kill()
-            raise SamLabelError(
-                f"a decoder did not start on {os.uname().nodename}: try `{sys.executable} -m "
-                f"{self._program} {self._limits.memory_bytes}` there to see why"
-            )
+            return False
         self._is_ready = True
         with contextlib.suppress(OSError, AttributeError):  # faster where the system allows it
             fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return True
 
     def decode(self, data: bytes, frame: int | None, reading: PixelReading) -> DecodedImage:
-        self._await_ready()
+        """By a child that has started."""
         limits, deadline = self._limits, time.monotonic() + self._limits.timeout_s
         self._number += 1
         how = encoded_how(reading, frame)

@@ -7,10 +7,12 @@ it a beat. An order to stop, or progress, waits no longer than that.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import ray
 
 from pipeline.cluster.attempts import LedgerHandle
+from pipeline.labelling.worker_faults import die_with_warning
 
 BEAT_S = 3.0
 
@@ -61,6 +63,11 @@ class Beats:
         pace = self._finished / max(now_s - self._since_s, 1e-3)
         self._images_a_beat = max(1, int(BEAT_S * pace))
         self._since_s, self._finished = now_s, 0
+
+    def end_labeler(self, why: str) -> NoReturn:
+        """Ends this process, which could begin no image any more."""
+        self.tell()
+        die_with_warning(self._ledger, why)
 
     def tell(self) -> None:
         """Tells the ledger what is finished; waits for no answer."""

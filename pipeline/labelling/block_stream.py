@@ -9,8 +9,9 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ import pyarrow as pa
 from pipeline.cluster.attempts import MOST_ATTEMPTS
 from pipeline.cluster.worker_log import Logged
 from pipeline.errors import ImageError, Reason
+from pipeline.images.decode_pool import NoDecoder
 from pipeline.labelling.beats import Beat, Beats
 from pipeline.labelling.mask_stream import MaskStream, Opened
 from pipeline.labelling.opening import Image, Opening
@@ -33,21 +35,33 @@ _log = logging.getLogger("sam_label.images")
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """Images that came together, and their rows, in the order in which they were made."""
+    """Images that came together, and the rows of those that are done, each at its image's place."""
 
     images: pa.Table
-    rows: list[Row] = field(default_factory=list)
+    rows: dict[int, Row] = field(default_factory=dict)
     labelled: Future[pa.Table] = field(default_factory=Future)
 
-    def coming(self) -> Iterator[tuple["_Block", int, Row]]:
-        """Each image with its place."""
-        for place in range(len(self.images)):  # one by one: its file is copied, and others wait here
-            (row,) = self.images.slice(place, 1).to_pylist()
-            yield self, place, row
+    def rows_in_order(self) -> list[Row]:
+        """The rows that there are; of the same images always in the same order."""
+        return [self.rows[place] for place in sorted(self.rows)]
 
-    def image_ids(self, place: int) -> list[str]:
-        """Of the image at the place and those behind it."""
-        ids: list[str] = self.images["image_id"].slice(place).to_pylist()
+    def coming(self) -> Iterator[tuple["_Place", Row]]:
+        """Each image with its place."""
+        for index in range(len(self.images)):  # one by one: its file is copied, and others wait here
+            (row,) = self.images.slice(index, 1).to_pylist()
+            yield _Place(self, index), row
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Of an image and its row."""
+
+    block: _Block
+    index: int
+
+    def image_ids_from_here(self) -> list[str]:
+        """Of the image here and those behind it in its block."""
+        ids: list[str] = self.block.images["image_id"].slice(self.index).to_pylist()
         return ids
 
 
@@ -55,17 +69,17 @@ class _Block:
 class _Image:
     """An image of a block, and its decoding."""
 
-    block: _Block
-    place: int
+    place: _Place
     row: Row
     decoding: Future[Image]
+    is_suspect: bool = False  # it may have killed a labeler
 
 
 @dataclass(frozen=True)
 class _Opened(Opened):
     """An image that is ready for the generator."""
 
-    block: _Block
+    place: _Place
 
 
 class BlockStream:
@@ -79,14 +93,14 @@ class BlockStream:
         self._clock = masks.clock
         self._waiting: deque[_Block] = deque()
         self._under_way: list[_Block] = []
-        self._left: Iterator[tuple[_Block, int, Row]] = iter(())  # of the last block under way
+        self._rest: Iterator[tuple[_Place, Row]] = iter(())  # of the last block under way
         self._thread = ThreadPoolExecutor(1)  # the generator's own
         self._decoders = ThreadPoolExecutor(opening.decoders.size)
 
     def labelled(self, images: pa.Table) -> Future[pa.Table]:
-        """A row for each image to come, in any order; for fewer of them once the run stops.
+        """A row for each image to come, in their order; for fewer of them once the run stops.
 
-        Raises, in place of the table: what is no image's fault, as of a decoder that does not start.
+        Raises, in place of the table: what is no image's fault.
         """
         block = _Block(images)
         self._waiting.append(block)
@@ -100,20 +114,27 @@ class BlockStream:
         self._clock.labels()
         try:
             with self._logged():
-                for block, row in self._rows():
-                    self._add(block, row)
-                self._beats.tell()
-                for block in list(self._under_way):  # the run stops
-                    self._hand_on(block)
+                self._label()
         except BaseException as fault:  # noqa: BLE001  # a caller that hears nothing would wait for ever
             for block in self._under_way:
                 block.labelled.set_exception(fault)
         finally:
-            self._under_way, self._left = [], iter(())
+            self._under_way, self._rest = [], iter(())
             self._clock.waits()
 
-    def _add(self, block: _Block, row: Row) -> None:
-        block.rows.append(row)
+    def _label(self) -> None:
+        try:
+            for place, row in self._rows():
+                self._add(place, row)
+        except NoDecoder as fault:
+            self._beats.end_labeler(f"a labeler ends: {fault}")
+        self._beats.tell()
+        for block in list(self._under_way):  # the run stops
+            self._hand_on(block)
+
+    def _add(self, place: _Place, row: Row) -> None:
+        block = place.block
+        block.rows[place.index] = row
         if len(block.rows) == len(block.images):
             self._beats.end_block()
             self._hand_on(block)
@@ -122,30 +143,32 @@ class BlockStream:
         """Ends the block's call.
 
         The table is made in this thread, so that no image begins meanwhile: one of the next block would be
-        blamed if the labeler died of the table, as for want of memory.
+        blamed if the labeler died of making it, as for want of memory.
         """
-        table = table_of(block.rows, self._schema)
+        table = table_of(block.rows_in_order(), self._schema)
         self._under_way.remove(block)
         block.labelled.set_result(table)
 
-    def _rows(self) -> Iterator[tuple[_Block, Row]]:
-        for is_suspect, some in groupby(self._begun(), lambda each: each[1]):
-            images = (image for image, _ in some)
-            yield from self._one_by_one(images) if is_suspect else self._in_a_stream(images)
+    def _rows(self) -> Iterator[tuple[_Place, Row]]:
+        # A group ends when the first image of the next one has been taken. If that is a suspect, the ledger
+        # has not begun it yet.
+        for is_suspect, images in groupby(self._in_beats(), attrgetter("is_suspect")):
+            labelled = self._one_by_one if is_suspect else self._in_a_stream
+            yield from labelled(images)
 
-    def _begun(self) -> Iterator[tuple[_Image, bool]]:
+    def _in_beats(self) -> Iterator[_Image]:
         """The images in order, until the run stops, and whether they are suspects; a beat begins together."""
         beat, left = Beat(0, frozenset()), 0
         for image in self._decoded_ahead():
             if left == 0:
-                begun = self._beats.begin(image.block.image_ids(image.place))
+                begun = self._beats.begin(image.place.image_ids_from_here())
                 if begun is None:
                     return
                 beat, left = begun, begun.size
             left -= 1
-            yield image, image.row["image_id"] in beat.suspects
+            yield replace(image, is_suspect=image.row["image_id"] in beat.suspects)
 
-    def _one_by_one(self, suspects: Iterable[_Image]) -> Iterator[tuple[_Block, Row]]:
+    def _one_by_one(self, suspects: Iterable[_Image]) -> Iterator[tuple[_Place, Row]]:
         for image in suspects:
             if (attempt := self._beats.begin_alone(image.row["image_id"])) is None:
                 return
@@ -156,26 +179,26 @@ class BlockStream:
                     )
                 opened = self._opened(image)
             except ImageError as fault:
-                yield image.block, self._failed(image.row, fault)
+                yield image.place, self._failed(image.row, fault)
             else:
-                yield image.block, self._row(opened, self._masks.of_one(opened))
+                yield image.place, self._row(opened, self._masks.of_one(opened))
 
-    def _in_a_stream(self, images: Iterable[_Image]) -> Iterator[tuple[_Block, Row]]:
+    def _in_a_stream(self, images: Iterable[_Image]) -> Iterator[tuple[_Place, Row]]:
         """A row for each image that can be decoded; those of the others are added meanwhile."""
 
-        def opened() -> Iterator[_Opened]:
+        def decodable() -> Iterator[_Opened]:
             for image in images:
                 try:
                     yield self._opened(image)
                 except ImageError as fault:
-                    self._add(image.block, self._failed(image.row, fault))
+                    self._add(image.place, self._failed(image.row, fault))
 
-        for each, masks in self._masks.of_each(opened()):
-            yield each.block, self._row(each, masks)
+        for each, masks in self._masks.of_each(decodable()):
+            yield each.place, self._row(each, masks)
 
     def _opened(self, image: _Image) -> _Opened:
         with self._clock.waiting(lambda: self._masks.generator.idle_since):
-            return _Opened(image.row, image.decoding.result(), image.block)
+            return _Opened(image.row, image.decoding.result(), image.place)
 
     def _row(self, opened: Opened, masks: ImageMasks | ImageError) -> Row:
         self._clock.count(Stage.LABEL)
@@ -196,18 +219,18 @@ class BlockStream:
         while True:
             # Asked anew at the end of each block: another one may have come.
             while len(ahead) <= self._opening.decoders.size and (coming := self._next()) is not None:
-                block, place, row = coming
-                ahead.append(_Image(block, place, row, self._decoders.submit(self._decoded, row)))
+                place, row = coming
+                ahead.append(_Image(place, row, self._decoders.submit(self._decoded, row)))
             if not ahead:
                 return
             yield ahead.popleft()
 
-    def _next(self) -> tuple[_Block, int, Row] | None:
+    def _next(self) -> tuple[_Place, Row] | None:
         """The next image of all blocks; None while no block waits."""
-        while (coming := next(self._left, None)) is None and self._waiting:
+        while (coming := next(self._rest, None)) is None and self._waiting:
             block = self._waiting.popleft()
             self._under_way.append(block)
-            self._left = block.coming()
+            self._rest = block.coming()
         return coming
 
     def _decoded(self, image: Row) -> Image:

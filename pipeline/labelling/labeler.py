@@ -5,7 +5,6 @@ through the object store, and memory holds a few images, however large a block i
 is in `sam_core`.
 """
 
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -27,15 +26,13 @@ from pipeline.labelling.block_stream import BlockStream
 from pipeline.labelling.gpu_memory import show_gpu_memory
 from pipeline.labelling.mask_stream import MaskGenerator, MaskStream
 from pipeline.labelling.opening import Opening
-from pipeline.labelling.worker_faults import describe, die
+from pipeline.labelling.worker_faults import describe, die_with_warning
 from pipeline.metrics.published import Published
 from pipeline.metrics.work import WorkClock
 from pipeline.output.format.schema import schema_of
 from pipeline.store.settings import DEFAULT_ACCESS, Access
 from pipeline.weights.models import Weights
 from sam_core.options import MaskOptions
-
-_log = logging.getLogger("sam_label.images")
 
 
 @dataclass(frozen=True)
@@ -85,9 +82,15 @@ class Labeler:
         self._ledger, self._published = ledger, published
         self._clock = WorkClock()
         decoders = DecodePool(settings.decoders, settings.decode_limits)
-        decoders.start()  # while the model loads, so that no image begins long before it can be decoded
+
+        def generator() -> MaskGenerator:
+            decoders.start()  # while the model loads, so that no image begins long before it can be decoded
+            made = load(settings)
+            decoders.await_start()
+            return made
+
         with logged():
-            masks = MaskStream(loaded(load, settings, ledger), self._clock)
+            masks = MaskStream(loaded(generator, ledger), self._clock)
         opening = Opening(decoders, settings.decode_limits, bool(settings.mask.tile_size), settings.access)
         self._blocks = BlockStream(masks, Beats(ledger), opening, schema_of(settings.mask), logged)
 
@@ -99,21 +102,18 @@ class Labeler:
         return labelled
 
 
-def loaded(load: LoadGenerator, settings: LabelerSettings, ledger: LedgerHandle) -> Any:
+def loaded(load: Callable[[], MaskGenerator], ledger: LedgerHandle) -> Any:
     """The generator; None if the run ends for want of it. While others have one, this process begins anew."""
     context = ray.get_runtime_context()
     me = context.get_actor_id() or "here"
     time.sleep(ray.get(ledger.begin_load.remote(me, context.get_node_id())))
     try:
-        generator = load(settings)
+        generator = load()
     # If it were raised, Ray would bury it in pages and end the run.
     except Exception as fault:  # noqa: BLE001
         why = str(fault) if isinstance(fault, SamLabelError) else describe(fault)
         if ray.get(ledger.fail_load.remote(me, why)):
             return None  # nor does any image begin that would need it
-        node = os.uname().nodename
-        _log.warning("a labeler on %s does not start, and tries again later: %s", node, why)
-        ray.get(ledger.is_stopping.remote())  # which the ledger answers after it has the warning
-        die()
+        die_with_warning(ledger, f"a labeler on {os.uname().nodename} does not start: {why}")
     ray.get(ledger.end_load.remote(me))
     return generator

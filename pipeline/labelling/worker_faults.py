@@ -1,17 +1,25 @@
 """What an exception in a labeler becomes: a failed row, or the end of its process."""
 
+import logging
 import os
 from typing import NoReturn
 
-from pipeline.errors import ImageError, Reason
+import ray
+
+from pipeline.cluster.attempts import LedgerHandle
+from pipeline.errors import ImageError, Reason, SamLabelError
+
+_log = logging.getLogger("sam_label.images")
 
 
 def labeler_fault(fault: Exception) -> ImageError:
     """The failed row that an exception of the mask generator becomes.
 
     An error that leaves the CUDA context broken ends the process instead, so that Ray starts a new one. The
-    ledger has counted the attempt.
+    ledger has counted the attempt. A SamLabelError is no image's fault, and is raised.
     """
+    if isinstance(fault, SamLabelError):
+        raise fault
     if isinstance(fault, ImageError):  # of a window of a scene
         return fault
     text = describe(fault)
@@ -26,6 +34,13 @@ def labeler_fault(fault: Exception) -> ImageError:
 def describe(fault: BaseException) -> str:
     """The fault in one line, its type first."""
     return f"{type(fault).__name__}: {fault}".strip().replace("\n", " ")
+
+
+def die_with_warning(ledger: LedgerHandle, why: str) -> NoReturn:
+    """Ends this process once the ledger has the warning; Ray begins it anew here or elsewhere."""
+    _log.warning("%s; it tries again", why)
+    ray.get(ledger.is_stopping.remote())  # which the ledger answers after it has the warning
+    die()
 
 
 def die() -> NoReturn:

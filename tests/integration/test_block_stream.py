@@ -82,13 +82,40 @@ def test_what_no_image_is_at_fault_for_reaches_all_who_wait(
     assert names(blocks.labelled(table).result(60)) == {"0", "1", "2", "3"}
 
 
-def test_decoders_that_do_not_start_end_each_call(ledger: Any) -> None:
-    decoders = DecodePool(1, SETTINGS.decode_limits, program="no_such_program")
-    decoders.start()
-    blocks = block_stream(Ahead(0), ledger, decoders=decoders)
-    for given in [blocks.labelled(fetched([photo(0)])) for _ in range(3)]:
-        with pytest.raises(SamLabelError, match="a decoder did not start on"):
-            given.result(60)
+@pytest.mark.parametrize("where", ["before the generator", "in the generator"])  # there, of a window
+def test_a_labeler_without_decoders_ends_and_blames_no_image(
+    ledger: Any, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    class Ended(BaseException):
+        """In place of the process's end."""
+
+    def ends(_: Any, why: str) -> None:
+        raise Ended(why)
+
+    def without_decoder(*_: Any) -> Any:
+        DecodePool(1, SETTINGS.decode_limits, program="no_such_program").await_start()
+
+    monkeypatch.setattr("pipeline.labelling.beats.die_with_warning", ends)
+    generator = Ahead(0)
+    whose: Any = {"before the generator": DecodePool, "in the generator": generator}[where]
+    monkeypatch.setattr(whose, "decode" if whose is DecodePool else "generate_masks", without_decoder)
+    blocks = block_stream(generator, ledger)
+    with pytest.raises(Ended, match="a labeler ends: a decoder did not start on"):
+        blocks.labelled(fetched([photo(0)])).result(60)
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_rows_are_in_the_order_of_their_images(ledger: Any, before: int) -> None:
+    """Whatever was under way before, and though a broken image is done before those that were taken ahead."""
+    blocks = block_stream(generator := Gated(2), ledger)
+    given = [
+        blocks.labelled(fetched([photo(number) for number in range(before)])),
+        blocks.labelled(fetched([b"text" if number == 4 else photo(number) for number in range(6)])),
+    ]
+    generator.may_begin.set()
+    rows = [each.result(60).to_pylist() for each in given]
+    assert [row["uri"][-1] for row in rows[1]] == list("012345")
+    assert len(rows[0]) == before
 
 
 def test_rows_made_before_the_run_stops_are_handed_on() -> None:

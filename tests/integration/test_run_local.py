@@ -246,6 +246,13 @@ def test_faults_of_the_labeler_are_the_images_own(tmp_path: Path) -> None:
     assert "3 times" in failed["0001.png"]["error_message"]
 
 
+def test_decoders_that_start_nowhere_end_the_run_with_their_sentence(tmp_path: Path) -> None:
+    with pytest.raises(
+        SamLabelError, match=r"^a decoder did not start on .*: try `.* -m no_such_program .*`"
+    ):
+        labelled(photos(tmp_path / "in", 2), tmp_path / "out", load=stand_in(decoder="no_such_program"))
+
+
 def test_the_command_ends_early_at_too_many_failures_and_says_what_it_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,9 +12,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -80,19 +82,31 @@ def log_line(image: np.ndarray) -> str:
     return blake2b(image.tobytes(), digest_size=8).hexdigest()
 
 
-def stand_in(
-    delay_s: float = 0.0, log: Path | None = None, poisonable_decoder: bool = False
-) -> Callable[[LabelerSettings], StandInGenerator]:
-    """What `run(load=...)` takes; with a poisonable decoder, files may say what they do to it."""
+@dataclass
+class StandIn:
+    """What `run(load=...)` takes."""
 
-    def load(settings: LabelerSettings) -> StandInGenerator:
+    delay_s: float
+    log: Path | None
+    decoder: str | None
+
+    def __call__(self, settings: LabelerSettings) -> StandInGenerator:
         logging.getLogger("sam_label.stand_in").info("a labeler has loaded")
-        if poisonable_decoder:
-            sys.path.append(HERE)  # which decoders get from their labeler
-            labeler.DecodePool = partial(DecodePool, program="poisoned_decode_child")
-        return StandInGenerator(delay_s, log)
+        return StandInGenerator(self.delay_s, self.log)
 
-    return load
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In a labeler's process, before its decoders start."""
+        self.__dict__ |= state
+        if self.decoder is not None:
+            sys.path.append(HERE)  # which decoders get from their labeler
+            labeler.DecodePool = partial(DecodePool, program=self.decoder)
+
+
+def stand_in(
+    delay_s: float = 0.0, log: Path | None = None, decoder: str | None = None
+) -> Callable[[LabelerSettings], StandInGenerator]:
+    """A stand-in for loading a model; `decoder` is the program that decodes, if not the usual one."""
+    return StandIn(delay_s, log, decoder)
 
 
 def photo(seed: int, size: int = 24, poison: str | None = None) -> bytes:

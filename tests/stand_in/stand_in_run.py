@@ -42,7 +42,8 @@ def finished(
 
 def main() -> None:
     source, output, delay_s, *log = sys.argv[1:]
-    load = stand_in(float(delay_s), Path(log[0]) if log else None, "POISONABLE_DECODER" in os.environ)
+    decoder = "poisoned_decode_child" if "POISONABLE_DECODER" in os.environ else None
+    load = stand_in(float(delay_s), Path(log[0]) if log else None, decoder)
     pipeline.run.run = partial(pipeline.run.run, load=load)
     options = json.loads(os.environ.get("RUN_OPTIONS", "{}"))
     flags = []

@@ -45,6 +45,26 @@ def test_a_block_that_is_never_done_ends_the_run() -> None:
     assert ledger.begin(["b"]) is None
 
 
+def test_a_block_of_many_images_that_kill_comes_to_its_end() -> None:
+    ledger, images = AttemptLedger(), [str(number) for number in range(64)]
+    killers = set(images[1::3])
+
+    def is_done() -> bool:
+        """Whether a labeler comes to the block's end, and does not die before."""
+        for image in images:
+            attempt = ledger.begin_alone(image) if ledger.begin([image]) else 1
+            assert attempt is not None, ledger.tally().gave_up
+            is_given_up = attempt > MOST_ATTEMPTS
+            if image in killers and not is_given_up:
+                return False
+            ledger.finish({image: "WORKER_CRASH" if is_given_up else None})
+        return True
+
+    while not is_done():
+        pass
+    assert (ledger.tally().failed, ledger.tally().labelled) == (len(killers), len(images) - len(killers))
+
+
 def test_nothing_begins_once_it_stops() -> None:
     ledger = AttemptLedger()
     ledger.stop()
@@ -80,7 +100,7 @@ def test_labelers_that_all_fail_end_the_run() -> None:
         ledger.begin_load(labeler, labeler)
     assert not ledger.fail_load("1", "no driver")
     assert ledger.fail_load("2", "no driver")
-    assert ledger.tally().gave_up == "no driver"
+    assert str(ledger.tally().gave_up) == "no driver"
 
 
 def test_a_labeler_that_dies_while_it_loads_is_counted() -> None:

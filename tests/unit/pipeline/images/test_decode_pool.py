@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from poisoned_decode_child import FACTS, NONSENSE
 
-from pipeline.errors import ImageError, Reason, SamLabelError
+from pipeline.errors import ImageError, Reason
 from pipeline.images.decode import decoded_image
-from pipeline.images.decode_pool import DecodeLimits, DecodePool, checked_facts
+from pipeline.images.decode_pool import DecodeLimits, DecodePool, NoDecoder, checked_facts
 from pipeline.pixel_reading import PixelReading
 
 LIMITS = DecodeLimits(max_pixels=1_000_000, timeout_s=20)
@@ -167,8 +167,37 @@ def test_a_decoder_that_does_not_start_is_no_fault_of_the_image() -> None:
     pool = DecodePool(1, LIMITS, "no_such_program")
     pool.start()
     for _ in range(2):
-        with pytest.raises(SamLabelError, match="did not start"):
+        with pytest.raises(NoDecoder, match="did not start"):
             pool.decode(png())
+
+
+def test_a_decoder_that_dies_as_it_starts_is_replaced() -> None:
+    own = DecodePool(1, LIMITS)
+    before = children()
+    own.start()
+    (starting,) = children() - before
+    os.kill(starting, signal.SIGKILL)  # as an out-of-memory killer does; importing takes it longer
+    assert own.decode(png(8)).image_HW3.shape == (8, 8, 3)
+    own.close()
+
+
+def test_a_system_without_room_for_a_process_costs_no_place_in_the_pool(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = DecodePool(2, LIMITS)
+
+    def fails(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("subprocess.Popen", fails)
+        own.start()
+        for _ in range(3):
+            with pytest.raises(NoDecoder, match=r"did not start on .*: .*Resource temporarily unavailable"):
+                own.await_start()
+    own.await_start()
+    assert own.decode(png(8)).image_HW3.shape == (8, 8, 3)
+    own.close()
 
 
 def test_decoders_that_were_started_before_are_those_that_decode() -> None:

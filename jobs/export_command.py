@@ -28,7 +28,8 @@ def export(config: ExportConfig, json_: Json = False) -> int:
         print(json.dumps({**vars(result), "counts": result.counts.as_json()}))
         return 0
     print(export_text(result, bool(config.where)))
-    print(f"next: {_NEXT[config.format].replace('DEST', config.dest)}", file=sys.stderr)
+    if result.counts.images:
+        print(f"next: {_NEXT[config.format].replace('DEST', config.dest)}", file=sys.stderr)
     return 0
 
 
@@ -37,8 +38,8 @@ _NEXT = {
     "sa1b": "read it as SA-1B (docs/export.md)",
     "yolo": "yolo segment train data=DEST/data.yaml (docs/export.md)",
     "png": "read masks/*.png; a pixel's value is its mask's in tables/*.csv (docs/export.md)",
-    "webdataset": "webdataset.WebDataset over DEST/*.tar (docs/export.md)",
-    "geojson": "open DEST/*.geojson in QGIS or GeoPandas (docs/export.md)",
+    "webdataset": "webdataset.WebDataset over the .tar files below DEST (docs/export.md)",
+    "geojson": "open the .geojson files below DEST in QGIS or GeoPandas (docs/export.md)",
     "geopackage": "open DEST in QGIS or GeoPandas (docs/export.md)",
     "lance": "lance.dataset(DEST) (docs/export.md)",
 }

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from jobs.wording import by_reason, counted, size
+from pipeline.export.counts import PLACELESS
+from pipeline.export_config import ON_EARTH
 
 if TYPE_CHECKING:
     from pipeline.export.counts import Counts
@@ -30,15 +32,16 @@ def export_text(exported: "Exported", has_where: bool) -> str:
         reasons = by_reason(counts.unavailable)
         lines.append(f"{gone} left out with all masks, since they cannot be copied: {reasons}")
     if counts.turned:
-        lines.append(f"{counted(counts.turned, 'image')} {_turned(exported.images_as)}")
+        lines.append(f"{counted(counts.turned, 'image')} {_turned(exported)}")
     lines += _lost(counts)
     return "\n".join([*lines, f"exported to {exported.dest}"])
 
 
-def _turned(images_as: str) -> str:
-    if images_as == "copy":
+def _turned(exported: "Exported") -> str:
+    if exported.images_as == "copy":
         return "turned by EXIF: copied upright, as PNG"
-    return "turned by EXIF: the masks are upright, so turn by EXIF where you load them, or use --images copy"
+    copy = "" if exported.format in ON_EARTH else ", or use --images copy"
+    return f"turned by EXIF: the masks are upright, so turn by EXIF where you load them{copy}"
 
 
 def _lost(counts: "Counts") -> Iterator[str]:
@@ -56,7 +59,7 @@ def _lost(counts: "Counts") -> Iterator[str]:
         yield f"{lost} with holes: filled, {share('pixels of filled holes')} added"
     if lost := masks("masks without a pixel"):
         yield f"{lost} without a pixel left out"
-    if placeless := counts.lost["images without a place on earth"]:
+    if placeless := counts.lost[PLACELESS]:
         yield f"{counted(placeless, 'image')} left out: no transform or EPSG code, as GeoTIFFs have them"
     if lost := masks("masks that smaller ones hide"):
         yield f"{lost} with no pixel of their own: smaller ones cover them"

@@ -9,6 +9,7 @@ import typer
 
 from jobs.progress import images_progress
 from jobs.stats_text import Page, stats_next, stats_text
+from jobs.status_text import status_next
 
 Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
 Sampled = Annotated[
@@ -26,6 +27,7 @@ def stats(output: Output, sample: Sampled = 1000, seed: Seed = 0, json_: Json = 
 
     All images count for what stands in columns; what has to be computed from masks is of a sample.
     """
+    from pipeline.output.commands.status import status
     from pipeline.statistics.statistics import statistics
 
     with images_progress() as progress:
@@ -34,7 +36,9 @@ def stats(output: Output, sample: Sampled = 1000, seed: Seed = 0, json_: Json = 
         print(json.dumps(figures.as_json()))
         return 0
     print(stats_text(figures, _page()))
-    print(f"next: {stats_next(figures, output)}", file=sys.stderr)
+    state = status(output)
+    is_whole = not (state.is_written or state.left)
+    print(f"next: {stats_next(figures, output) if is_whole else status_next(state, output)}", file=sys.stderr)
     return 0
 
 

@@ -48,9 +48,7 @@ def stats_text(figures: "Statistics", page: Page) -> str:
 
 
 def stats_next(figures: "Statistics", output: str) -> str:
-    """The command that goes on from here."""
-    if figures.left:
-        return "the same sam-label run goes on"
+    """The command that goes on from a dataset that is whole."""
     if figures.columns.failed:
         return f"sam-label status {output}"
     return f"sam-label preview {output}"

@@ -42,12 +42,13 @@ def status_text(dataset: "Status", output: str) -> str:
                 lines.append(
                     f"{dataset.images_per_s:.2f} images/s, about {duration(dataset.time_left_s)} left"
                 )
-    lines.append(f"next: {_next(dataset, output)}")
+    lines.append(f"next: {status_next(dataset, output)}")
     return "\n".join(lines)
 
 
-def _next(dataset: "Status", output: str) -> str:
-    if dataset.holder is not None and not dataset.is_holder_dead:
+def status_next(dataset: "Status", output: str) -> str:
+    """The command that goes on from here, or whom to wait for."""
+    if dataset.is_written:
         return "wait for that run; if it was killed, the same command takes over after 30 s"
     if dataset.left:
         if dataset.is_holder_dead:

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 ExportFormat = Literal["coco", "sa1b", "yolo", "png", "webdataset", "lance", "geojson", "geopackage"]
 # Forms that are one file, by how its name ends.
 FILE_FORMATS: dict[str, ExportFormat] = {".json": "coco", ".gpkg": "geopackage"}
+# Forms of images with a place on earth; they refer to the images.
+ON_EARTH: tuple[ExportFormat, ...] = ("geojson", "geopackage")
 ImagesAs = Literal["copy", "link", "reference"]
 SPLIT_NAMES = ("train", "val", "test")
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+PLACELESS = "images without a place on earth"  # a key of `lost`
+
 
 @dataclass
 class Counts:

@@ -11,6 +11,7 @@ again, byte for byte the same. For a DEST that is one file, `.NAME.sam-label-exp
 import glob
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -132,6 +133,17 @@ class Destination:
         kept = {self.state("export.json"), self.state("done.json")}
         listed = [entry.name for page in self.store.list(self.state("").rstrip("/")) for entry in page]
         side_by_side(self.store.delete, [name for name in listed if name not in kept])
+
+    def forget(self, claim: Claim) -> None:
+        """Removes the memory of an export that has written nothing else, and the folders made for it."""
+        self.tidy(claim)
+        self.store.delete(self.state("done.json"))
+        self.store.delete(self.state("export.json"))  # the last: what it names is not to be gone on with
+        if self.store.is_local:
+            root = Path(self.store.location.root or "/")
+            for folder in (root / self.state("").rstrip("/"), *(() if self.file else (root,))):
+                with suppress(OSError):  # it holds something else
+                    folder.rmdir()
 
     def _half_written(self, claim: Claim) -> Iterator[Path]:
         root = Path(self.store.location.root or "/")

@@ -13,9 +13,9 @@ from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.export.coco import Coco
-from pipeline.export.counts import Counts
+from pipeline.export.counts import PLACELESS, Counts
 from pipeline.export.destination import Destination, Mark
-from pipeline.export.form import Form, Part
+from pipeline.export.form import Form, NothingToExport, Part
 from pipeline.export.geojson import GeoJson
 from pipeline.export.geopackage import GeoPackage
 from pipeline.export.images import placed, refuse_impossible
@@ -26,7 +26,7 @@ from pipeline.export.sa1b import Sa1b
 from pipeline.export.webdataset import WebDataset
 from pipeline.export.where import parsed_where
 from pipeline.export.yolo import Yolo
-from pipeline.export_config import FILE_FORMATS, ExportConfig
+from pipeline.export_config import FILE_FORMATS, ON_EARTH, ExportConfig
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import SCHEMA
@@ -77,7 +77,8 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
     has_vectors = dataset.identity.mask_options.mask_embeddings
     reading, access = dataset.identity.reading, recorded_access(dataset.record.settings)
     columns = SCHEMA.names if has_vectors and config.format != "lance" else None
-    selection = Selection(common_folder(inputs), where, config.shares, config.seed)
+    on_earth = config.format in ON_EARTH
+    selection = Selection(common_folder(inputs), where, config.shares, config.seed, on_earth)
     rows = dataset.rows
     marks = destination.marks()
     for part, commit, first_row, first_mask in _parts(dataset, destination):
@@ -90,9 +91,14 @@ def exported(config: ExportConfig, progress: Progress = lambda done, whole: None
             destination.mark(part.number, marks[part.number])
         progress(first_row + commit.rows, rows)
     last = Part(len(marks), destination.store)
-    form.end(last, {number: mark.kept for number, mark in marks.items()})
     for mark in marks.values():
         last.counts.add(mark.counts)
+    try:
+        _refuse_none(config.format, form, last.counts)
+        form.end(last, {number: mark.kept for number, mark in marks.items()})
+    except NothingToExport:
+        destination.forget(form.claim())
+        raise
     destination.end(last.counts)
     destination.tidy(form.claim())
     return replace(result, counts=last.counts)
@@ -128,6 +134,24 @@ def _form(config: ExportConfig, dataset: Dataset, destination: Destination) -> F
             return GeoPackage(destination, splits)
         case "lance":
             return Lance(destination, lance_schema(dataset.identity.schema))
+
+
+def _refuse_none(form_name: str, form: Form, counts: Counts) -> None:
+    """Raises NothingToExport if no image could be exported, though there are some that were asked for."""
+    if counts.images:
+        return
+    if counts.unavailable:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in counts.unavailable.most_common())
+        refer = ", or give --images reference" if "reference" in form.images_as else ""
+        raise NothingToExport(
+            f"no image can be copied ({reasons}), so there is nothing to export; put the images back as "
+            f"they were labelled{refer}"
+        )
+    if counts.lost[PLACELESS]:
+        raise NothingToExport(
+            "no image to export has a transform and an EPSG code, as GeoTIFFs have them, so there is nothing "
+            f"for --format {form_name} to write; --format coco has the masks in pixels"
+        )
 
 
 def _asked(config: ExportConfig, dataset: Dataset, images_as: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from pipeline.errors import UsageError
 from pipeline.export.counts import Counts
 from pipeline.export.destination import Claim
 from pipeline.export.record import Record
@@ -15,6 +16,10 @@ from pipeline.export_config import ImagesAs
 from pipeline.store.storage import Store, side_by_side
 
 DEFAULT_SPLIT = "train"  # the folder of a form that always has one
+
+
+class NothingToExport(UsageError):
+    """No image is left that could be exported so; nothing but the export's own memory has been written."""
 
 
 @dataclass(frozen=True)

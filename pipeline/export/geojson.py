@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.errors import UsageError
 from pipeline.export.destination import Claim
 from pipeline.export.form import ExportedImage, Part
-from pipeline.export.map_shapes import INSTALL, Projection, map_shapes, placed
+from pipeline.export.map_shapes import INSTALL, Projection, map_shapes, records_of
 from pipeline.export.record import Record
 from pipeline.export_config import ImagesAs
 
@@ -42,7 +42,7 @@ class GeoJson:
         return f"{record.name}{suffix}"
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
-        for record in placed(part, images):
+        for record in records_of(part, images):
             folder = f"{record.split}/" if record.split else ""
             part.publish_chunks(f"{folder}{record.name}.geojson", _chunks(record))
 

@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from pipeline.errors import UsageError
 from pipeline.export.destination import Claim, Destination
-from pipeline.export.form import ExportedImage, Part
-from pipeline.export.map_shapes import INSTALL, MapShape, map_shapes, placed
+from pipeline.export.form import ExportedImage, NothingToExport, Part
+from pipeline.export.map_shapes import INSTALL, MapShape, map_shapes, records_of
 from pipeline.export.record import Record
 from pipeline.export_config import ImagesAs
 from pipeline.store.disk import TEMPORARY
@@ -68,17 +68,14 @@ class GeoPackage:
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
         pieces = _Pieces(self.destination, part)
-        for record in placed(part, images):
+        for record in records_of(part, images):
             pieces.add(record)
         pieces.keep()
 
     def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
         pieces = [piece for _, part in sorted(kept.items()) for piece in part["pieces"]]
         if not pieces:
-            raise UsageError(
-                "no mask lies in an image with a transform and an EPSG code, as GeoTIFFs have them, so there "
-                "is no GeoPackage to write; --format coco has the masks in pixels"
-            )
+            raise NothingToExport("no mask is left to export, so there is no GeoPackage to write")
         for split in self.splits:
             of_split = [(crs, name) for its, crs, name in pieces if its == split]
             if of_split:

@@ -115,7 +115,7 @@ def _placing(
         whole, member = file_and_member(record.uri)
         if member:
             raise UsageError(
-                f"{record.uri} is a part of a file, and nothing can link to it; leave --images out to copy it"
+                f"{record.uri} is a part of a file, and nothing can link to it; give --images copy"
             )
         place, name = split_uri(whole)
         path = form.image_path(record, "")

@@ -32,17 +32,13 @@ class MapShape:
     parts: list[list[Points]]  # rings whose last point is the first again
 
 
-def placed(part: Part, images: Iterable[list[ExportedImage]]) -> Iterator[Record]:
-    """The records that have a place on earth; the others, and masks without a pixel, are counted as lost."""
+def records_of(part: Part, images: Iterable[list[ExportedImage]]) -> Iterator[Record]:
+    """The records of images with a place on earth; masks without a pixel are counted as lost."""
     for batch in images:
         for image in batch:
-            record = image.record
-            if record.geo_transform is None or record.crs is None:
-                part.counts.lost["images without a place on earth"] += 1
-                continue
-            if empty := int((record.masks.area == 0).sum()):
+            if empty := int((image.record.masks.area == 0).sum()):
                 part.counts.lost["masks without a pixel"] += empty
-            yield record
+            yield image.record
 
 
 def map_shapes(record: Record, projection: Projection = lambda points_N2: points_N2) -> Iterator[MapShape]:

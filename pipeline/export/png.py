@@ -39,16 +39,18 @@ class Png:
         return f"images/{_path(record, suffix)}"
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
-        table = io.StringIO()
+        table, has_images = io.StringIO(), False
         rows = csv.writer(table, lineterminator="\n")
         rows.writerow(COLUMNS)
         for batch in images:
             for image in batch:
+                has_images = True
                 name = f"masks/{_path(image.record)}.png"
                 labels_HW = _labels(image.record)
                 rows.writerows(_rows(image.record, name, labels_HW, part.counts))
                 part.publish([(name, _png(labels_HW))])
-        part.publish([(f"tables/{part.number:05d}.csv", table.getvalue().encode())])
+        if has_images:
+            part.publish([(f"tables/{part.number:05d}.csv", table.getvalue().encode())])
 
     def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
         """Nothing stands for all images."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.containers.part import as_path
-from pipeline.export.counts import Counts
+from pipeline.export.counts import PLACELESS, Counts
 from pipeline.export.where import Where
 from pipeline.inputs.pattern import is_pattern
 from pipeline.output.format.schema import rows_of_batch
@@ -63,6 +63,7 @@ class Selection:
     where: Where | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
+    on_earth: bool = False  # only images with a place on earth
 
     def records(
         self, table: pa.Table, first_row: int, first_mask: int, counts: Counts
@@ -90,6 +91,9 @@ class Selection:
             if not len(places):
                 counts.unmatched += 1
                 return None
+        if self.on_earth and not (row.get("geo_transform") and row.get("crs")):
+            counts.lost[PLACELESS] += 1
+            return None
         return Record(
             number=number,
             name=file_name(row["uri"], self.source, row["image_id"]),

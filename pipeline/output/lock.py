@@ -138,6 +138,12 @@ def current_holder(store: Store) -> Holder | None:
     return newest if newest and not newest.released else None
 
 
+def current_writer(store: Store) -> Holder | None:
+    """Who writes now; None if the output is free, or if its holder is known to have died."""
+    holder = current_holder(store)
+    return None if holder is None or holder.process.is_dead_here else holder
+
+
 def newest_generation(store: Store) -> int:
     """The number of the last lock ever taken, 0 if there was none."""
     return max((file.generation for _, file in _lock_files(store) if file.is_whole), default=0)

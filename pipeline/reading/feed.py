@@ -1,7 +1,7 @@
 """What is trained on, apart from who asks: the labelled rows of a dataset in an epoch's order, as samples."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, TypedDict
@@ -65,6 +65,7 @@ class Feed:
     equal_ranks: bool = False
     rank: int | None = None
     ranks: int | None = None
+    of_sender: tuple[int, int] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not callable(self.transform):
@@ -91,14 +92,17 @@ class Feed:
         return ((0, len(self)),)
 
     def rank_and_ranks(self) -> tuple[int, int]:
-        """This process's rank, and how many there are: as named, or those of torch.distributed, or 0 of 1."""
+        """The rank, and how many there are: as named, or those of torch.distributed, or 0 of 1.
+
+        In a process without a group they are those of the process that it was sent from.
+        """
         if self.rank is not None and self.ranks is not None:
             return self.rank, self.ranks
-        from torch import distributed
+        return _of_group() or self.of_sender or (0, 1)
 
-        if distributed.is_available() and distributed.is_initialized():
-            return distributed.get_rank(), distributed.get_world_size()
-        return 0, 1
+    def __getstate__(self) -> dict[str, Any]:
+        """With the rank of this process: a loader's worker that is not forked is in no group itself."""
+        return {**vars(self), "of_sender": _of_group() or self.of_sender} if self.rank is None else vars(self)
 
     def shares(self, spans: Spans, ranks: int, lanes: int) -> Shares:
         """Those places, cut among ranks and their lanes."""
@@ -151,3 +155,12 @@ class Feed:
             for number, shard in zip(numbers.tolist(), shards.tolist(), strict=True)
             for block, places in [read[shard]]
         ]
+
+
+def _of_group() -> tuple[int, int] | None:
+    """This process's rank in the group of torch.distributed, and how many there are; None without a group."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return None

@@ -172,11 +172,12 @@ class Record:
     def masks(
         self, size: tuple[int, int] | None = None, out: NDArray[np.bool_] | None = None
     ) -> NDArray[np.bool_]:
-        """All masks; bool [N, H, W], or [N, *size] on a smaller grid: inside if at least half of a cell is.
+        """All masks; bool [N, H, W], or [N, *size] on another grid: inside if at least half of a cell is.
 
-        They are written into `out` if it is given, an array of bool or uint8. No full size is made on the way
-        to a smaller one.
-        Raises: ValueError for a size that is finer than the image, or an array of another shape.
+        Along a side of more cells than pixels a cell has one pixel, that which its centre lies in. They are
+        written into `out` if it is given, an array of bool or uint8. No full size is made on the way to a
+        smaller one.
+        Raises: ValueError for a size that is none, or an array of another shape.
         """
         if size is None:
             return decoded_masks(self.counts, self.height, self.width, None, out)

@@ -21,6 +21,7 @@ Counts = Sequence[bytes]
 Masks = npt.NDArray[np.bool_]
 Box = tuple[int, int, int, int]
 BAND = 64  # columns, of rle_kernel.c
+MOST_CELLS = (1 << 31) - 1  # along a side of a grid
 
 
 def decoded_masks(
@@ -56,15 +57,18 @@ def decoded_masks(
 def reduced_masks(
     counts: Counts, height: int, width: int, size: tuple[int, int], out_NHW: Masks | None = None
 ) -> Masks:
-    """The masks on a grid of `size`, rows then columns, no finer than the image; bool [N, *size].
+    """The masks on a grid of `size`, rows then columns; bool [N, *size].
 
     A cell is inside if the mask holds at least half of its pixels. Cell i of h begins at row i * H // h. No
-    mask is decoded at its full size on the way.
-    Raises: ValueError for a grid that is finer than the image or is none, or an array of another shape.
+    mask is decoded at its full size on the way. Along a side of more cells than pixels each cell has one
+    pixel, that which its centre lies in: row (2 * i + 1) * H // (2 * h).
+    Raises: ValueError for a grid that is none, or an array of another shape.
     """
     rows, columns = whole_numbers(size, 2, "the size")
-    if not (1 <= rows <= height and 1 <= columns <= width):
-        raise ValueError(f"masks of {height} x {width} cannot be reduced to {rows} x {columns}")
+    if not (1 <= rows <= MOST_CELLS and 1 <= columns <= MOST_CELLS):
+        raise ValueError(f"the size is {rows} x {columns}; each side takes 1 to {MOST_CELLS:,} cells")
+    if rows > height or columns > width:
+        return _enlarged(counts, height, width, (rows, columns), out_NHW)
     masks_NHW = _zeros((len(counts), rows, columns), out_NHW)
     (cell_of_row, first_row), (cell_of_column, first_column) = _cells(height, rows), _cells(width, columns)
     kernel = library()
@@ -90,6 +94,18 @@ def reduced_masks(
     )
     refuse_unsound(unsound, counts, height, width)
     return masks_NHW
+
+
+def _enlarged(counts: Counts, height: int, width: int, size: tuple[int, int], out_NHW: Masks | None) -> Masks:
+    """`reduced_masks` where a side has more cells than pixels."""
+    rows, columns = size
+    masks_NHW = reduced_masks(counts, height, width, (min(rows, height), min(columns, width)))
+    _, high, wide = masks_NHW.shape
+    enlarged_NHW: Masks = masks_NHW[:, _pixels(high, rows)[:, None], _pixels(wide, columns)]
+    if out_NHW is None:
+        return enlarged_NHW
+    _zeros(enlarged_NHW.shape, out_NHW)[:] = enlarged_NHW
+    return out_NHW
 
 
 def drawn_labels(
@@ -173,6 +189,11 @@ def _cells(pixels: int, cells: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[
     """The cell that each pixel is in, and the first pixel of each cell; the last of these is `pixels`."""
     firsts = (np.arange(cells + 1, dtype=np.int64) * pixels // cells).astype(np.int32)
     return np.repeat(np.arange(cells, dtype=np.int32), np.diff(firsts)), firsts
+
+
+def _pixels(pixels: int, cells: int) -> npt.NDArray[np.int64]:
+    """The pixel that the centre of each cell lies in, of no more pixels than cells."""
+    return (2 * np.arange(cells, dtype=np.int64) + 1) * pixels // (2 * cells)
 
 
 def _address(array: npt.NDArray[np.generic]) -> ctypes.c_void_p:

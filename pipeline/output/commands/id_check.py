@@ -14,6 +14,7 @@ from pipeline.output.dataset import Dataset
 from pipeline.output.format.parquet import parquet_table
 from pipeline.output.id_ranges import IdRanges, RangedIds
 from pipeline.output.ids import Ids, is_among, packed_ids
+from pipeline.output.lock import Holder
 from pipeline.output.marks import Marks
 from pipeline.output.shards import read_shard
 
@@ -33,18 +34,16 @@ class IdCheck:
         self._commits.append(commit)
         self._sizes.append(ids.size)
 
-    def faults(self) -> Iterator[str]:
+    def faults(self, writer: Holder | None = None) -> Iterator[str]:
         """Images with two rows, images without a row, and rows of images that the manifest lacks.
 
+        Images without a row are one fault while somebody writes: they are still to come.
         Raises: StoreError, DamagedFile, after what was found before the damage.
         """
         dataset, ranges = self._dataset, self._ranges
         listed, named = ranges.of_kind("listed"), ranges.of_kind("named by duplicates")
         listed_sizes, manifest_fault = _added(dataset.manifest(), listed)
         named_sizes, duplicates_fault = _added(dataset.duplicates(), named)
-        go_on = "run the same sam-label run again"
-        if dataset.record.is_merged:
-            go_on = "finish the runs that were merged, then run the same sam-label merge again"
         twice, unlisted = Marks(self._sizes), Marks(self._sizes)
         missing, unknown = Marks(listed_sizes), Marks(named_sizes)
         for number in range(ranges.count):
@@ -57,8 +56,7 @@ class IdCheck:
             unknown.set(others["place"][~is_among(others["id"], sorted_images)])
         for shard, uri in self._marked_rows(twice):
             yield f"{uri} has more than one row, one of them in {shard}"
-        for uri in self._marked_uris(dataset.record.manifest, missing):
-            yield f"{uri} has no row; {go_on}"
+        yield from self._without_row(missing, writer)
         if manifest_fault:
             raise manifest_fault
         if listed.size != dataset.images:
@@ -69,6 +67,21 @@ class IdCheck:
             raise duplicates_fault
         for shard, uri in self._marked_rows(unlisted):
             yield f"{uri} in {shard} is no image of the manifest"
+
+    def _without_row(self, missing: Marks, writer: Holder | None) -> Iterator[str]:
+        uris = self._marked_uris(self._dataset.record.manifest, missing)
+        go_on = "run the same sam-label run again"
+        if self._dataset.record.is_merged:
+            go_on = "finish the runs that were merged, then run the same sam-label merge again"
+        if writer is None:
+            yield from (f"{uri} has no row; {go_on}" for uri in uris)
+        elif first := next(uris, None):
+            count, process = 1 + sum(1 for _ in uris), writer.process
+            images = f"{first} has" if count == 1 else f"{count:,} images, one of them {first}, have"
+            yield (
+                f"{images} no row yet: process {process.pid} on {process.host} is writing; wait for it, "
+                f"or, if it was killed, {go_on}"
+            )
 
     def _marked_rows(self, marks: Marks) -> Iterator[tuple[str, str]]:
         """The shard and the uri of every marked row."""

@@ -30,6 +30,11 @@ class Status:
     is_merged: bool = False  # of several inputs: no run goes on with it, but the same merge does
 
     @property
+    def is_written(self) -> bool:
+        """Whether somebody writes now."""
+        return self.holder is not None and not self.is_holder_dead
+
+    @property
     def failed(self) -> int:
         return sum(self.failed_by_reason.values())
 

@@ -16,7 +16,7 @@ from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import rows_of_batch
 from pipeline.output.id_ranges import id_ranges
 from pipeline.output.ids import packed_ids
-from pipeline.output.lock import current_holder
+from pipeline.output.lock import current_writer
 from pipeline.output.shards import read_shard, shard_metadata
 from pipeline.output.sweep import orphans
 from pipeline.store.storage import Store
@@ -49,6 +49,7 @@ class Validation:
 def validate(output: str) -> Validation:
     """Every broken promise of the dataset. Raises: UsageError if there is no dataset, StoreError."""
     store = Store.at(output)
+    writer = current_writer(store)  # before the dataset is looked at: what it commits meanwhile is not in it
     dataset = Dataset.in_store(store, may_lack_commits=True)
     validation = Validation(store.url, dataset.images, dataset.labelled, dataset.failed, dataset.masks)
     _add_all(validation, _dataset_json_faults(dataset))
@@ -56,7 +57,7 @@ def validate(output: str) -> Validation:
         ids = IdCheck(dataset, ranges)
         for commit in dataset.commits:
             _add_all(validation, _shard_faults(dataset, commit, ids))
-        _add_all(validation, ids.faults())
+        _add_all(validation, ids.faults(writer))
     _add_all(validation, _leftovers(dataset))
     later = current_record(store)
     if not validation.is_valid and later and later.run != dataset.record.run:
@@ -111,7 +112,6 @@ def _fingerprint(text: bytes) -> str | None:
 
 def _leftovers(dataset: Dataset) -> Iterator[str]:
     """Files that a plain glob would read too; none while a run is alive, since it may still commit them."""
-    holder = current_holder(dataset.store)
-    if holder is None or holder.process.is_dead_here:
+    if current_writer(dataset.store) is None:
         for entry, _ in orphans(dataset.store, dataset.record, dataset.commit_names):
             yield f"{entry.name} is no part of the dataset; sam-label gc removes it"

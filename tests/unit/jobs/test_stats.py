@@ -13,8 +13,10 @@ from labelled_photos import labelled_photos
 
 from jobs.cli import main
 from jobs.stats_text import Page, stats_text
+from pipeline.output.lock import held_lock
 from pipeline.statistics.neighbours import NearDuplicates
 from pipeline.statistics.statistics import Statistics, statistics
+from pipeline.store.storage import Store
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -39,6 +41,17 @@ def test_it_prints_counts_histograms_and_the_next_command(demo: Path, capsys) ->
     assert out.startswith("6 images: 6 labelled, 0 failed, 0 left\n167 masks in 3 shards, ")
     assert f"next: sam-label preview {demo}" in err
     assert "\x1b" not in out + err
+
+
+def test_while_a_run_writes_the_next_thing_is_to_wait(tmp_path: Path, capsys) -> None:
+    output = str(tmp_path / "masks")
+    labelled_photos(str(tmp_path / "photos"), output, shards=1)
+    with held_lock(Store.at(output)), pytest.raises(SystemExit):
+        main(["stats", output])
+    assert "next: wait for that run; if it was killed, " in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["stats", output])
+    assert "next: the same sam-label run goes on" in capsys.readouterr().err
 
 
 def test_json_is_one_object_and_nothing_else(demo: Path, capsys) -> None:

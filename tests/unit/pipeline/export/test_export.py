@@ -9,10 +9,12 @@ import pytest
 from labelled_photos import NAMES, labelled_listing
 
 from jobs.cli import main
+from jobs.export_text import export_text
 from pipeline.errors import UsageError
 from pipeline.export import coco, webdataset
+from pipeline.export.counts import Counts
 from pipeline.export.destination import Destination, Mark
-from pipeline.export.export import exported
+from pipeline.export.export import Exported, exported
 from pipeline.export.record import Selection
 from pipeline.export_config import ExportConfig
 from pipeline.inputs.options import SourceOptions
@@ -172,6 +174,39 @@ def test_images_that_are_gone_or_have_changed_are_left_out_and_said(labelled_ane
     assert "2 images left out with all masks, since they cannot be copied: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_if_no_image_can_be_copied_there_is_no_export(labelled_anew, form: str) -> None:
+    labelled = labelled_anew()
+    labelled.photos.rename(labelled.folder / "away")
+    labelled.photos.mkdir()
+    before = sorted(labelled.folder.rglob("*"))
+    refer = "" if form in ("yolo", "webdataset") else ", or give --images reference"
+    with pytest.raises(UsageError) as ended:
+        labelled.export("out", format=form, images="copy")
+    assert str(ended.value) == (
+        "no image can be copied (7 SOURCE_MISSING), so there is nothing to export; put the images back as "
+        f"they were labelled{refer}"
+    )
+    assert ended.value.exit_code == 2
+    assert sorted(labelled.folder.rglob("*")) == before
+    labelled.photos.rmdir()
+    (labelled.folder / "away").rename(labelled.photos)
+    assert labelled.export("out", format=form, images="copy").counts.images == len(NAMES)
+
+
+@pytest.mark.parametrize("form", [*FORMS, "geojson", "geopackage"])
+def test_an_advice_is_one_that_the_form_takes(labelled, form: str) -> None:
+    result = Exported("out", form, "reference", Counts(images=1, turned=1), 0, 0, is_new=True)
+    said = export_text(result, has_where=False)
+    try:
+        labelled.export("out.gpkg" if form == "geopackage" else "out", format=form, images="copy")
+        takes_copies = True
+    except UsageError:
+        takes_copies = False
+    assert "turned by EXIF" in said
+    assert ("--images copy" in said) == takes_copies
+
+
 def test_what_is_not_labelled_yet_is_said(labelled_anew) -> None:
     labelled = labelled_anew(shards=1)
     assert labelled.export("coco").unlabelled == len(NAMES) + 1 - 3
@@ -189,10 +224,17 @@ def test_images_that_others_stand_for_are_said(labelled, capsys: pytest.CaptureF
         assert "\n1 image left out: others have their bytes\n" in capsys.readouterr().out
 
 
-def test_an_empty_export_is_a_file_too(labelled) -> None:
+def test_an_empty_export_is_a_file_too(labelled, capsys: pytest.CaptureFixture[str]) -> None:
     labelled.export("coco.json", where="area < 0")
     said = json.loads((labelled.folder / "coco.json").read_text())
     assert (said["images"], said["annotations"]) == ([], [])
+    command = ["export", str(labelled.output), str(labelled.folder / "maps"), "--format", "png"]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--where", "area < 0"])
+    out, err = capsys.readouterr()
+    assert ended.value.code == 0
+    assert out.startswith("0 images, 0 masks\n")
+    assert "next:" not in err
 
 
 def test_a_killed_writer_leaves_no_half_file(labelled, monkeypatch: pytest.MonkeyPatch) -> None:

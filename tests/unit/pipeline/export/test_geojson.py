@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from jobs.cli import main
 from pipeline.export.geojson import degrees_of, features
 from pipeline.export.record import Record
 from sam_core.masks.image_masks import ImageMasks
@@ -100,10 +101,17 @@ def test_map_coordinates_become_degrees() -> None:
     np.testing.assert_allclose(back, [[1.0, 0.0]], atol=1e-6)
 
 
-def test_images_without_a_place_are_left_out_and_counted(labelled: Any) -> None:
-    result = labelled.export("map", format="geojson")
-    assert result.counts.lost["images without a place on earth"] == result.counts.images > 0
-    assert labelled.files("map") == {}
+@pytest.mark.parametrize(("form", "dest"), [("geojson", "map"), ("geopackage", "map.gpkg")])
+def test_images_without_a_place_are_an_error_that_leaves_nothing(
+    labelled: Any, form: str, dest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(labelled.output), str(labelled.folder / dest), "--format", form])
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert "no image to export has a transform and an EPSG code, as GeoTIFFs have them" in err
+    assert "next:" not in err
+    assert list(labelled.folder.iterdir()) == []
 
 
 def test_a_file_is_a_feature_collection(tmp_path: Path) -> None:

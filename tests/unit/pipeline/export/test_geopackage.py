@@ -66,7 +66,7 @@ def test_it_is_what_geojson_says_in_the_systems_of_the_images(placed: Any) -> No
     placed.export("map", format="geojson")
     path = placed.folder / "map.gpkg"
     assert (result.counts.files, result.counts.bytes) == (1, path.stat().st_size)
-    assert result.counts.lost["images without a place on earth"] == result.counts.images - len(PLACES)
+    assert result.counts.lost["images without a place on earth"] == len(placed.rows()) - len(PLACES)
     assert sorted(path.name for path in placed.folder.glob("*map.gpkg*")) == [
         ".map.gpkg.sam-label-export",
         "map.gpkg",
@@ -170,10 +170,19 @@ def test_a_file_for_each_part_of_the_split(placed: Any) -> None:
     assert written == expected
 
 
-def test_no_file_for_images_without_a_place_and_that_is_said(labelled: Any) -> None:
-    with pytest.raises(UsageError, match="there is no GeoPackage to write; --format coco"):
-        labelled.export("map.gpkg", format="geopackage")
-    assert not (labelled.folder / "map.gpkg").exists()
+@pytest.mark.parametrize("form", ["geojson", "geopackage"])
+def test_images_without_a_place_do_not_count_as_exported(placed: Any, form: str) -> None:
+    counts = placed.export("map.gpkg" if form == "geopackage" else "map", format=form).counts
+    of_places = [row for row in placed.rows() if row["crs"]]
+    assert (counts.images, counts.masks) == (len(PLACES), sum(row["num_masks"] for row in of_places))
+    assert counts.turned == 0
+
+
+def test_no_file_if_no_mask_is_left(placed: Any) -> None:
+    before = sorted(placed.folder.iterdir())
+    with pytest.raises(UsageError, match="no mask is left to export, so there is no GeoPackage to write"):
+        placed.export("map.gpkg", format="geopackage", where="area < 0")
+    assert sorted(placed.folder.iterdir()) == before
 
 
 def test_what_cannot_be_written_is_said_first(placed: Any) -> None:

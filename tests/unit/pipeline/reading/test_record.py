@@ -50,6 +50,12 @@ def test_a_label_map_is_that_of_sam_core_and_a_smaller_one_looks_like_it(chelsea
     assert (small == sampled).mean() > 0.95
 
 
+def test_images_smaller_than_the_size_are_brought_to_it_too(small: Dataset) -> None:
+    record = next(record for record in small if record.is_ok and len(record))  # 8 x 8
+    assert np.array_equal(record.masks((64, 64)), record.masks().repeat(8, 1).repeat(8, 2))
+    assert np.array_equal(record.label_map((8, 24)), record.label_map().repeat(3, 1))
+
+
 def test_numbers_are_those_of_the_row_without_a_copy(demo: str) -> None:
     dataset = Dataset.open(demo)
     for record, table in zip(
@@ -108,7 +114,7 @@ def test_what_names_no_mask_no_size_and_no_column_is_told(chelsea: Record) -> No
     for size in (64, (5,), (5.5, 5), "ab"):
         with pytest.raises(ValueError, match=r"the size is .*; it takes 2 whole numbers"):
             chelsea.label_map(size)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="cannot be reduced to 10000000000000 x 5"):
+    with pytest.raises(ValueError, match="the size is 10000000000000 x 5; each side takes 1 to"):
         chelsea.label_map((10**13, 5))
     for column in (["uri"], 0, None):
         with pytest.raises(TypeError, match="a record is asked for one column by its name, not for "):

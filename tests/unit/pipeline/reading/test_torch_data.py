@@ -1,6 +1,9 @@
 """Training's way through a dataset: shared by ranks and workers, shuffled, stopped and gone on with."""
 
 import json
+import pickle
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rank_of_a_group
 import torch
 from demo_dataset import PHOTOS, write_demo
+from torch import distributed
 from torch.utils.data import DataLoader
 
 from pipeline.errors import ImageError, UsageError
@@ -53,6 +58,41 @@ def test_ranks_and_workers_share_an_epoch_without_overlap_or_loss(
         assert sorted(given) == sorted(labelled)
         epochs.append(given)
     assert epochs[0] != epochs[1]
+
+
+def test_ranks_of_a_group_share_an_epoch_also_if_their_workers_are_not_forked(
+    tmp_path: Path, small: Dataset, labelled: list[str]
+) -> None:
+    program = [sys.executable, rank_of_a_group.__file__]
+    ranks = [
+        subprocess.Popen([*program, str(rank), "2", str(tmp_path / "met"), small.url], stdout=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    for first, second in zip(*(json.loads(rank.communicate(timeout=60)[0]) for rank in ranks), strict=True):
+        assert sorted(first + second) == sorted(labelled)
+        assert abs(len(first) - len(second)) <= 1
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_dataset_sent_from_a_rank_keeps_it_where_there_is_no_group(
+    tmp_path: Path, small: Dataset, labelled: list[str], indexed: bool
+) -> None:
+    def sent(images: Any) -> Any:
+        return pickle.loads(pickle.dumps(images))  # noqa: S301  # our own
+
+    images = in_torch(small, indexed)
+    assert sent(images).feed.rank_and_ranks() == (0, 1)
+    named = in_torch(small, indexed, rank=1, ranks=2)
+    of_another = in_torch(small, indexed)
+    object.__setattr__(of_another.feed, "of_sender", (1, 2))
+    assert sorted(sent(of_another).loader(batch_size=None)) == sorted(sent(named).loader(batch_size=None))
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/met", rank=0, world_size=1)
+    try:
+        assert sent(named).feed.rank_and_ranks() == (1, 2)
+        assert sorted(sent(of_another).loader(batch_size=None)) == sorted(labelled)
+        assert vars(sent(images).feed)["of_sender"] == (0, 1)
+    finally:
+        distributed.destroy_process_group()
 
 
 def at_both_ends_and_half_way(batches: int) -> tuple[int, ...]:

@@ -161,7 +161,36 @@ def test_a_grid_of_other_than_two_whole_numbers_is_refused(size: Any) -> None:
         reduced_masks([], 4, 5, size)
 
 
-@pytest.mark.parametrize("size", [(0, 1), (5, 5), (4, 6), (10**30, 1)])
-def test_a_grid_finer_than_the_image_is_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="masks of 4 x 5 cannot be reduced"):
+@given(SIZES, st.integers(1, 200), st.integers(1, 300))
+def test_along_a_finer_side_a_cell_shows_the_pixel_that_its_centre_lies_in(
+    size: tuple[int, int, int, int], rows: int, columns: int
+) -> None:
+    seed, count, height, width = size
+    rows, columns = max(rows, height), max(columns, width)
+    masks_NHW = random_masks(seed, count, height, width)
+    y, x = (
+        np.floor((np.arange(cells) + 0.5) / cells * pixels + 1e-9).astype(int)
+        for cells, pixels in ((rows, height), (columns, width))
+    )
+    assert np.array_equal(
+        reduced_masks(encoded(masks_NHW), height, width, (rows, columns)), masks_NHW[:, y][:, :, x]
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8])
+def test_one_side_may_be_finer_and_the_other_coarser(dtype: Any) -> None:
+    masks_NHW = random_masks(3, 6, 70, 4)
+    counts = encoded(masks_NHW)
+    fine = reduced_masks(counts, 70, 4, (7, 10))
+    assert np.array_equal(fine, reduced_masks(counts, 70, 4, (7, 4))[:, :, [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]])
+    part = np.full((6, 9, 20), 7, dtype)[:, 1:8, 3:13]
+    assert reduced_masks(counts, 70, 4, (7, 10), part) is part
+    assert np.array_equal(part, fine)
+    with pytest.raises(ValueError, match=r"it takes bool or uint8 of shape \(6, 7, 10\)"):
+        reduced_masks(counts, 70, 4, (7, 10), part[:, :, 1:])
+
+
+@pytest.mark.parametrize("size", [(0, 1), (5, 0), (-1, 6), (10**30, 1), (1, 1 << 31)])
+def test_a_grid_that_is_none_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"the size is .* each side takes 1 to 2,147,483,647 cells"):
         reduced_masks([], 4, 5, size)

@@ -177,6 +177,22 @@ def test_leftovers_of_a_killed_run_are_told_and_those_of_a_live_one_are_not(outp
         assert status(str(output)).is_holder_dead
 
 
+@pytest.mark.parametrize(
+    ("lost", "images"), [(1, "file:///photos/00 has"), (3, "3 images, one of them file:///photos/00, have")]
+)
+def test_images_that_a_run_has_still_to_label_are_one_line(output: Path, lost: int, images: str) -> None:
+    rewrite(output, lambda rows: rows[lost:])
+    with held_lock(Store.at(str(output))):
+        me = this_process()
+        found = validate(str(output))
+        assert found.problems == [
+            f"{images} no row yet: process {me.pid} on {me.host} is writing; wait for it, or, if it was "
+            "killed, run the same sam-label run again"
+        ]
+        assert found.problem_count == 1
+    assert validate(str(output)).problem_count == lost
+
+
 def test_a_dataset_that_changes_while_it_is_validated_is_not_called_invalid(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

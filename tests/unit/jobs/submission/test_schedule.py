@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from jobs.cli import main
+from jobs.submission.runtime_environment import STOPS_IN_ORDER
 
 REGION = """e u'"#$x $(id) %h \\n {{ ds }}"""
 JOB = 'input = "s3://photos/${DATE-1d}"\noutput = "s3://masks/${REGION}"\n'
@@ -81,6 +82,7 @@ def test_a_ray_job_is_copied_by_a_cron_job(capsys: pytest.CaptureFixture[str], j
     kinds = by_kind(text)
     spec = kinds["RayJob"]["spec"]
     assert spec["suspend"] is True, "the template itself never runs"
+    assert yaml.safe_load(spec["runtimeEnvYAML"]) == STOPS_IN_ORDER
     assert shlex.split(spec["entrypoint"])[-1] == f"REGION={REGION}"
     (workers,) = spec["rayClusterSpec"]["workerGroupSpecs"]
     assert [workers[name] for name in ("replicas", "minReplicas", "maxReplicas")] == [3, 3, 3]
@@ -93,6 +95,34 @@ def test_a_ray_job_is_copied_by_a_cron_job(capsys: pytest.CaptureFixture[str], j
     assert binding["roleRef"]["name"] == kinds["Role"]["metadata"]["name"] == "nightly-schedule"
     mounted = spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["volumes"]
     assert {"name": "job", "configMap": {"name": kinds["ConfigMap"]["metadata"]["name"]}} in mounted
+
+
+@pytest.mark.parametrize("target", ["kubernetes", "rayjob"])
+def test_pods_have_the_weights_of_a_claim_and_a_deadline(
+    capsys: pytest.CaptureFixture[str], job: Path, target: str
+) -> None:
+    job.write_text(f'model = "vit_h"\n{JOB}')
+    kinds = by_kind(text_for(capsys, job, target, "--weights-claim", "our-weights", "--deadline", "30"))
+    job_template = kinds["CronJob"]["spec"]["jobTemplate"]["spec"]
+    asked = [job_template["activeDeadlineSeconds"]]
+    pods = [job_template["template"]["spec"]]
+    if target == "rayjob":
+        spec = kinds["RayJob"]["spec"]
+        asked.append(spec["activeDeadlineSeconds"])
+        [workers] = spec["rayClusterSpec"]["workerGroupSpecs"]
+        pods = [group["template"]["spec"] for group in (spec["rayClusterSpec"]["headGroupSpec"], workers)]
+    assert set(asked) == {30 * 3600}
+    claim = {"name": "weights", "persistentVolumeClaim": {"claimName": "our-weights", "readOnly": True}}
+    for pod in pods:
+        assert claim in pod["volumes"]
+        assert {"name": "weights", "mountPath": "/weights"} in pod["containers"][0]["volumeMounts"]
+    without = by_kind(text_for(capsys, _with(job, JOB), target))["CronJob"]
+    assert without["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 24 * 3600
+
+
+def _with(job: Path, text: str) -> Path:
+    job.write_text(text)
+    return job
 
 
 def test_systemd_takes_the_units(capsys: pytest.CaptureFixture[str], job: Path, tmp_path: Path) -> None:
@@ -115,8 +145,14 @@ def test_systemd_takes_the_units(capsys: pytest.CaptureFixture[str], job: Path, 
     assert "OnCalendar=Mon,Tue,Wed,Thu,Fri *-*-* 02:30:00 UTC" in timer.read_text()
 
 
-def test_bash_takes_the_slurm_script(capsys: pytest.CaptureFixture[str], job: Path, tmp_path: Path) -> None:
-    """Run for real, with commands in place of Slurm's that note their words."""
+def test_bash_takes_the_slurm_script(
+    capsys: pytest.CaptureFixture[str], job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run for real, with commands in place of Slurm's that note their words, and with cron's PATH."""
+    commands = tmp_path / "my 'venv'$x" / "bin"
+    commands.mkdir(parents=True)
+    monkeypatch.setattr(sys, "prefix", str(commands.parent))
+    monkeypatch.setenv("SAM_LABEL_CACHE", str(tmp_path / "a 'cache'"))
     text = text_for(capsys, job, "slurm", "--nodes", "2", "--gpus", "4")
     assert "\n#SBATCH --dependency=singleton\n" in text
     assert "\n#SBATCH --nodes=2\n" in text
@@ -125,14 +161,14 @@ def test_bash_takes_the_slurm_script(capsys: pytest.CaptureFixture[str], job: Pa
     assert text.splitlines()[1].endswith(r"--var DATE=$(date -u +\%FT\%H)")
     script = tmp_path / "job.sbatch"
     script.write_text(text)
-    commands = tmp_path / "bin"
-    commands.mkdir()
     for name in ("srun", "python", "sam-label", "scontrol"):
         command = commands / name
         note = (
             f'import json, sys; open({str(tmp_path / name)!r}, "a").write(json.dumps(sys.argv[1:]) + "\\n")'
         )
         code = "sys.exit(int(open(sys.argv[0] + '.code').read()))" if name == "sam-label" else ""
+        if name == "srun":
+            note = f'import os; open({str(tmp_path / "cache")!r}, "w").write(os.environ["SAM_LABEL_CACHE"])'
         command.write_text(f"#!{sys.executable} -IS\n{note}\n{code}\n")
         command.chmod(0o755)
     ended = {}
@@ -141,7 +177,7 @@ def test_bash_takes_the_slurm_script(capsys: pytest.CaptureFixture[str], job: Pa
         ended[code] = subprocess.run(
             [shutil.which("bash") or "bash", str(script), "--var", "DATE=2026-11-01"],
             env={
-                "PATH": f"{commands}:/usr/bin:/bin",
+                "PATH": "/usr/bin:/bin",
                 "SLURM_JOB_NUM_NODES": "2",
                 "SLURM_JOB_ID": "7",
                 "SLURMD_NODENAME": "n1",
@@ -150,6 +186,7 @@ def test_bash_takes_the_slurm_script(capsys: pytest.CaptureFixture[str], job: Pa
             text=True,
         ).returncode
     assert ended == {0: 0, 1: 1, 2: 2}
+    assert (tmp_path / "cache").read_text() == str(tmp_path / "a 'cache'")
     assert (tmp_path / "scontrol").read_text() == '["requeue", "7"]\n', "after 1 alone"
     words = json.loads((tmp_path / "sam-label").read_text().splitlines()[0])
     assert words[:3] == ["run", "--config", str(job)]
@@ -172,7 +209,8 @@ def test_airflow_tries_again_what_can_mend(
     seen: dict[str, Any] = {}
     _stand_in_airflow(monkeypatch, seen)
     exec(compile(ast.parse(text), "dag.py", "exec"), namespace := {})  # noqa: S102
-    assert namespace["COMMAND"][1:6] == ["submit", str(job), "--follow", "--address", "http://ray:8265"]
+    words = ["submit", str(job), "--follow", "--stop-on-term", "--address", "http://ray:8265"]
+    assert namespace["COMMAND"][1:7] == words
     assert namespace["COMMAND"][-1] == f"REGION={REGION}"
     assert (seen["dag"]["max_active_runs"], seen["dag"]["catchup"]) == (1, False)
     assert seen["dag"]["schedule"] == "30 2 * * 1,2,3,4,5"
@@ -208,6 +246,25 @@ def test_airflow_tries_again_what_can_mend(
         (JOB + "worker = 1\n", [], "did you mean workers?"),
         (JOB + "workers = 0\n", [], "greater than or equal to 1"),
         (JOB + "password = 'a'\n", [], "looks like a secret by its name"),
+        (JOB + "overwrite = true\n", [], "overwrite is on"),
+        (JOB + "device = 'cuda'\n", ["--target", "slurm"], "asks for no GPU; give --gpus"),
+        (JOB + "device = 'cuda'\n", ["--target", "rayjob", "--gpus", "0"], "give --gpus"),
+        (JOB + "model = 'vit_h'\n", ["--target", "kubernetes"], "give --weights-claim"),
+        (JOB + "model = 'vit_h'\n", ["--target", "rayjob"], "'vit_h', whose weights no pod has"),
+        (JOB, ["--target", "rayjob", "--weights-claim", "My_Claim"], "--weights-claim is 'My_Claim'"),
+        (JOB, ["--weights-claim", "w"], "--weights-claim says nothing to --target systemd"),
+        (JOB, ["--deadline", "1"], "--deadline says nothing to --target systemd"),
+        (JOB, ["--target", "rayjob", "--deadline", "0"], "--deadline"),
+        (JOB.replace("s3://masks", "/masks"), ["--target", "kubernetes"], "output is '/masks/eu', on a disk"),
+        (JOB.replace("s3://photos", "file:///p"), ["--target", "rayjob"], "input is 'file:///p/"),
+        (JOB + "checkpoint = '/sam.pth'\n", ["--target", "rayjob"], "checkpoint is '/sam.pth', on a disk"),
+        (
+            JOB + "checkpoint = 'https://host/sam.pth'\n",
+            ["--target", "rayjob", "--weights-claim", "w"],
+            "cannot be fetched into the claim",
+        ),
+        (JOB, ["--target", "airflow", "--address", "http://u:hunter2@head:8265"], "http://***head:8265 is"),
+        (JOB, ["--target", "airflow", "--address", "ray://head:10001"], "is not the address of a job server"),
     ],
 )
 def test_what_cannot_be_scheduled_is_one_sentence(
@@ -219,6 +276,37 @@ def test_what_cannot_be_scheduled_is_one_sentence(
     assert (code, out) == (2, "")
     assert sentence in err
     assert err.count("\n") == 1
+    assert "hunter2" not in err
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("checkpoint = '/weights/sam.pth'", ("--weights-claim", "our.weights-2")),
+        ("checkpoint = 'https://host/sam.pth'", ()),
+        ("model = 'vit_t'", ()),
+        ("device = 'cuda'", ("--gpus", "1")),
+    ],
+)
+def test_what_a_pod_can_have_is_scheduled(
+    capsys: pytest.CaptureFixture[str], job: Path, text: str, options: tuple[str, ...]
+) -> None:
+    for target in ("kubernetes", "rayjob"):
+        text_for(capsys, _with(job, f"{text}\n{JOB}"), target, *options)
+
+
+@pytest.mark.parametrize(
+    "name", ["label-photos-of-the-warehouse-europe-west.toml", "фото.toml", "фото-east.toml", "$$.toml"]
+)
+def test_a_file_whose_name_makes_no_name_of_its_own_needs_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / name
+    file.write_text(JOB)
+    words = ("--cron", "@daily", "--target", "slurm", "--var", "REGION=eu")
+    code, _, err = schedule(capsys, file, *words)
+    assert (code, err.count("\n"), "; give --name" in err) == (2, 1, True)
+    assert schedule(capsys, file, *words, "--name", "nightly")[0] == 0
 
 
 def test_a_preset_or_no_file_is_not_scheduled(capsys: pytest.CaptureFixture[str]) -> None:

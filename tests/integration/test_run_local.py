@@ -1,7 +1,4 @@
-"""Whole runs over folders, with real Ray and a stand-in for the model. Each run ends valid.
-
-A run costs seconds, so several tests look at one, `whole`.
-"""
+"""Whole runs over folders, with real Ray and a stand-in for the model, each valid; some tests share one."""
 
 import json
 import os

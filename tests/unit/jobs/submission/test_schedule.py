@@ -13,12 +13,11 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from scheduling import JOB, schedule
 
-from jobs.cli import main
 from jobs.submission.runtime_environment import STOPS_IN_ORDER
 
 REGION = """e u'"#$x $(id) %h \\n {{ ds }}"""
-JOB = 'input = "s3://photos/${DATE-1d}"\noutput = "s3://masks/${REGION}"\n'
 
 
 @pytest.fixture
@@ -29,14 +28,6 @@ def job(tmp_path: Path) -> Path:
     file = folder / "Nightly $(id) %n.toml"
     file.write_text(JOB)
     return file
-
-
-def schedule(capsys: pytest.CaptureFixture[str], job: Path | str, *options: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main(["schedule", str(job), *options])
-    written = capsys.readouterr()
-    assert isinstance(end.value.code, int)
-    return end.value.code, written.out, written.err
 
 
 def text_for(capsys: pytest.CaptureFixture[str], job: Path, target: str, *options: str) -> str:
@@ -116,13 +107,9 @@ def test_pods_have_the_weights_of_a_claim_and_a_deadline(
     for pod in pods:
         assert claim in pod["volumes"]
         assert {"name": "weights", "mountPath": "/weights"} in pod["containers"][0]["volumeMounts"]
-    without = by_kind(text_for(capsys, _with(job, JOB), target))["CronJob"]
+    job.write_text(JOB)
+    without = by_kind(text_for(capsys, job, target))["CronJob"]
     assert without["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 24 * 3600
-
-
-def _with(job: Path, text: str) -> Path:
-    job.write_text(text)
-    return job
 
 
 def test_systemd_takes_the_units(capsys: pytest.CaptureFixture[str], job: Path, tmp_path: Path) -> None:
@@ -228,91 +215,6 @@ def test_airflow_tries_again_what_can_mend(
             outcomes[code] = type(fault).__name__
     final, again = "AirflowFailException", "AirflowException"
     assert outcomes == {0: "done", 1: again, 2: final, 3: final, 4: final, 5: again, 130: again}
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "sentence"),
-    [
-        (JOB, ["--target", "cron"], "--target is 'cron': give one of kubernetes"),
-        (JOB, ["--target", "kubernets"], "did you mean kubernetes?"),
-        (JOB, ["--cron", "0 2 * *"], "has 4 fields"),
-        (JOB, ["--name", "Nightly"], "--name is 'Nightly'"),
-        (JOB, ["--target", "systemd", "--image", "x"], "--image says nothing to --target systemd"),
-        (JOB, ["--target", "slurm", "--address", "x"], "--address says nothing to --target slurm"),
-        (JOB.replace("REGION", "REGIO"), [], "names ${REGIO}, which is not set; did you mean REGION?"),
-        (JOB.replace("s3://photos", "photos"), [], "a path that means nothing to a scheduler"),
-        ('input = "s3://photos"\n', ["--var", ""], "give NAME=VALUE"),
-        ('output = "s3://${REGION}"\n', [], "input in "),
-        (JOB + "worker = 1\n", [], "did you mean workers?"),
-        (JOB + "workers = 0\n", [], "greater than or equal to 1"),
-        (JOB + "password = 'a'\n", [], "looks like a secret by its name"),
-        (JOB + "overwrite = true\n", [], "overwrite is on"),
-        (JOB + "device = 'cuda'\n", ["--target", "slurm"], "asks for no GPU; give --gpus"),
-        (JOB + "device = 'cuda'\n", ["--target", "rayjob", "--gpus", "0"], "give --gpus"),
-        (JOB + "model = 'vit_h'\n", ["--target", "kubernetes"], "give --weights-claim"),
-        (JOB + "model = 'vit_h'\n", ["--target", "rayjob"], "'vit_h', whose weights no pod has"),
-        (JOB, ["--target", "rayjob", "--weights-claim", "My_Claim"], "--weights-claim is 'My_Claim'"),
-        (JOB, ["--weights-claim", "w"], "--weights-claim says nothing to --target systemd"),
-        (JOB, ["--deadline", "1"], "--deadline says nothing to --target systemd"),
-        (JOB, ["--target", "rayjob", "--deadline", "0"], "--deadline"),
-        (JOB.replace("s3://masks", "/masks"), ["--target", "kubernetes"], "output is '/masks/eu', on a disk"),
-        (JOB.replace("s3://photos", "file:///p"), ["--target", "rayjob"], "input is 'file:///p/"),
-        (JOB + "checkpoint = '/sam.pth'\n", ["--target", "rayjob"], "checkpoint is '/sam.pth', on a disk"),
-        (
-            JOB + "checkpoint = 'https://host/sam.pth'\n",
-            ["--target", "rayjob", "--weights-claim", "w"],
-            "cannot be fetched into the claim",
-        ),
-        (JOB, ["--target", "airflow", "--address", "http://u:hunter2@head:8265"], "http://***head:8265 is"),
-        (JOB, ["--target", "airflow", "--address", "ray://head:10001"], "is not the address of a job server"),
-    ],
-)
-def test_what_cannot_be_scheduled_is_one_sentence(
-    capsys: pytest.CaptureFixture[str], job: Path, text: str, options: list[str], sentence: str
-) -> None:
-    job.write_text(text)
-    first = ["--cron", "0 2 * * *", "--target", "systemd", "--var", "REGION=eu"]
-    code, out, err = schedule(capsys, job, *first, *options)
-    assert (code, out) == (2, "")
-    assert sentence in err
-    assert err.count("\n") == 1
-    assert "hunter2" not in err
-
-
-@pytest.mark.parametrize(
-    ("text", "options"),
-    [
-        ("checkpoint = '/weights/sam.pth'", ("--weights-claim", "our.weights-2")),
-        ("checkpoint = 'https://host/sam.pth'", ()),
-        ("model = 'vit_t'", ()),
-        ("device = 'cuda'", ("--gpus", "1")),
-    ],
-)
-def test_what_a_pod_can_have_is_scheduled(
-    capsys: pytest.CaptureFixture[str], job: Path, text: str, options: tuple[str, ...]
-) -> None:
-    for target in ("kubernetes", "rayjob"):
-        text_for(capsys, _with(job, f"{text}\n{JOB}"), target, *options)
-
-
-@pytest.mark.parametrize(
-    "name", ["label-photos-of-the-warehouse-europe-west.toml", "фото.toml", "фото-east.toml", "$$.toml"]
-)
-def test_a_file_whose_name_makes_no_name_of_its_own_needs_one(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
-) -> None:
-    file = tmp_path / name
-    file.write_text(JOB)
-    words = ("--cron", "@daily", "--target", "slurm", "--var", "REGION=eu")
-    code, _, err = schedule(capsys, file, *words)
-    assert (code, err.count("\n"), "; give --name" in err) == (2, 1, True)
-    assert schedule(capsys, file, *words, "--name", "nightly")[0] == 0
-
-
-def test_a_preset_or_no_file_is_not_scheduled(capsys: pytest.CaptureFixture[str]) -> None:
-    for name, sentence in (("quick", "is a preset"), ("nope.toml", "no job file nope.toml")):
-        code, _, err = schedule(capsys, name, "--cron", "@daily", "--target", "slurm")
-        assert (code, sentence in err) == (2, True)
 
 
 def _systemd_words(text: str) -> list[str]:

@@ -15,7 +15,8 @@ from pipeline.errors import Interrupted, TooManyFailures
 from pipeline.shutdown import in_the_time_left
 
 if TYPE_CHECKING:
-    from pipeline.run import RunProgress, RunSummary
+    from pipeline.run import RunProgress
+    from pipeline.summary import RunSummary
 
 SUMMARY_S = 3.0  # of the 30 s that an interrupted run has (pipeline/shutdown.py)
 DryRun = Annotated[
@@ -49,7 +50,7 @@ def run(config: RunConfig, dry_run: DryRun = False, json_: Json = False) -> int:
 def _label(config: RunConfig, json_: bool) -> None:
     """Runs, and prints the summary; after an early end too, before the error is raised again."""
     from pipeline.run import run as labelled  # torch and ray load only once the options are right
-    from pipeline.run import summary_so_far
+    from pipeline.summary import summary_so_far
 
     started_s, has_begun = time.monotonic(), False
     try:

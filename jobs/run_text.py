@@ -8,7 +8,7 @@ from jobs.wording import by_reason, counted, duration, size
 if TYPE_CHECKING:
     from pipeline.plan import RunPlan
     from pipeline.rates.forecast import Forecast
-    from pipeline.run import RunSummary
+    from pipeline.summary import RunSummary
 
 _DEVICES = {"cpu": "the CPU, as a Xeon of 2023 does it", "cuda": "GPUs, as an H100 does it"}
 
@@ -56,12 +56,16 @@ def _expected(expected: "Forecast") -> list[str]:
 
 def summary_text(summary: "RunSummary", output: str) -> str:
     """What a run did, up to its end or until it was stopped."""
+    if summary.empty_input and not summary.total:
+        return _empty_input(summary)
     ended = summary.labelled + summary.failed
     lines = ["no image labelled" if _rest(summary) else "nothing to do"]
     if ended:
         labelled = f"{counted(summary.labelled, 'image')} labelled, {counted(summary.masks, 'mask')}"
         speed = f"{ended / max(summary.elapsed_s, 1e-3):.2f} images/s"
         lines = [f"{labelled}, in {duration(summary.elapsed_s)} ({speed})"]
+    if summary.empty_input:
+        lines = [_empty_input(summary)]
     if summary.skipped_done:
         lines.append(f"{counted(summary.skipped_done, 'image')} done before")
     if summary.failed:
@@ -84,6 +88,10 @@ def summary_text(summary: "RunSummary", output: str) -> str:
     lines.append(f"dataset: {output}")
     lines.append(f"next: {_next(summary, output)}")
     return "\n".join(lines)
+
+
+def _empty_input(summary: "RunSummary") -> str:
+    return f"nothing to do: no image was found in {summary.empty_input}"
 
 
 def _links_left_out(links: int) -> str:

@@ -10,6 +10,7 @@ from jobs.options.job_file import is_preset, job_file, job_values
 from jobs.submission.command_words import refuse_relative
 from jobs.submission.cron import Cron
 from jobs.submission.parsed import job_file_config
+from jobs.submission.refusals import PODS, WITH_GPUS, Asked, refuse_what_cannot_run
 from jobs.submission.schedule import (
     Schedule,
     airflow_dag,
@@ -40,6 +41,23 @@ Gpus = Annotated[
     int | None,
     typer.Option("--gpus", min=0, help="GPUs a node, for kubernetes, rayjob and slurm. Default: 0."),
 ]
+Deadline = Annotated[
+    int | None,
+    typer.Option(
+        "--deadline",
+        metavar="HOURS",
+        min=1,
+        help="Hours after which a run is ended, for kubernetes and rayjob. Default: 24.",
+    ),
+]
+WeightsClaim = Annotated[
+    str | None,
+    typer.Option(
+        "--weights-claim",
+        metavar="NAME",
+        help="PersistentVolumeClaim with weights other than the bundled ones, for kubernetes and rayjob.",
+    ),
+]
 Address = Annotated[
     str | None,
     typer.Option(
@@ -57,6 +75,8 @@ def schedule(
     image: Image = None,
     nodes: Nodes = None,
     gpus: Gpus = None,
+    deadline: Deadline = None,
+    weights_claim: WeightsClaim = None,
     address: Address = None,
 ) -> int:
     """Print what makes a scheduler run the job file; its first comment says how to apply it.
@@ -71,9 +91,11 @@ def schedule(
     _refuse_unused_settings(
         target,
         [
-            ("--image", image, ("kubernetes", "rayjob")),
+            ("--image", image, PODS),
             ("--nodes", nodes, ("rayjob", "slurm")),
-            ("--gpus", gpus, ("kubernetes", "rayjob", "slurm")),
+            ("--gpus", gpus, WITH_GPUS),
+            ("--deadline", deadline, PODS),
+            ("--weights-claim", weights_claim, PODS),
             ("--address", address, ("airflow",)),
         ],
     )
@@ -82,6 +104,7 @@ def schedule(
     file = job_file(job).absolute()
     config = job_file_config(file, RunConfig, var or ())
     refuse_relative(config.model_dump(), "to a scheduler")
+    refuse_what_cannot_run(Asked(config, target, gpus or 0, weights_claim))
     values = job_values(str(file), RunConfig)
     planned = Schedule(
         name=checked_name(name, file),
@@ -92,10 +115,18 @@ def schedule(
         own_image=image,
         nodes=nodes or 1,
         gpus=gpus or 0,
-        address=address,
+        deadline_h=deadline or 24,
+        weights_claim=weights_claim,
+        address=address and _checked(address),
     )
     print(_text(target, planned), end="")
     return 0
+
+
+def _checked(address: str) -> str:
+    from pipeline.cluster.job_server import job_server_url  # Ray loads only for this
+
+    return job_server_url(address)
 
 
 def _text(target: str, planned: Schedule) -> str:

@@ -3,6 +3,9 @@
 import json
 import shlex
 import sys
+import threading
+import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +16,8 @@ from jobs.submission.command_words import refuse_relative, run_words
 from jobs.submission.parsed import config_of
 from jobs.submission.runtime_environment import runtime_environment
 from pipeline.config import RunConfig
-from pipeline.errors import Interrupted, SamLabelError
+from pipeline.errors import Interrupted, SamLabelError, UsageError
+from pipeline.signals import sigterm_noted
 from pipeline.store.uri import redacted
 from sam_core import __version__
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 STOPPED = 130  # as a run that SIGTERM ended
 NOT_FOUND = 127  # of a shell, for a command that is not there
+STOP_AGAIN_S = 2.0  # after a server that did not answer, until the follower ends
 
 submitted = typer.Typer(help="List, follow and stop what was submitted to a cluster.", no_args_is_help=True)
 
@@ -41,6 +46,13 @@ Address = Annotated[
     ),
 ]
 Follow = Annotated[bool, typer.Option("--follow", help="Show its log, and end with its exit code.")]
+StopOnTerm = Annotated[
+    bool,
+    typer.Option(
+        "--stop-on-term",
+        help="With --follow: SIGTERM ends the job as `jobs stop` does, and its end is waited for.",
+    ),
+]
 Image = Annotated[
     str | None, typer.Option("--image", help="Container image that the nodes run it in, instead of a wheel.")
 ]
@@ -57,6 +69,7 @@ def submit(
     options: RunOptions = None,
     var: Var = None,
     follow: Follow = False,
+    stop_on_term: StopOnTerm = False,
     image: Image = None,
     preinstalled: Preinstalled = False,
 ) -> int:
@@ -65,20 +78,25 @@ def submit(
     Variables are filled in and options are checked here, before anything is sent. The cluster installs the
     sam-label of this machine, unless --image or --preinstalled says otherwise.
     """
+    if stop_on_term and not follow:
+        raise UsageError("--stop-on-term is for --follow, without which nothing waits for the job; give both")
     assignments = [word for assignment in var or () for word in ("--var", assignment)]
     config = config_of(RunConfig, ["--config", job, *assignments, *(options or ())])
     refuse_relative(config.model_dump(), "on a cluster")
     words = run_words(config)
     server = _server(address, config.allow_unauthenticated_cluster)
     metadata = {"sam_label": __version__, "output": redacted(config.output)}
-    with runtime_environment(image, preinstalled) as environment:
-        job_id = server.submit(shlex.join(words), environment, metadata)
-    if not follow:
-        print(job_id)
-        print(f"next: sam-label jobs logs {job_id} --address {server.url} --follow", file=sys.stderr)
-        return 0
-    print(f"job {job_id}", file=sys.stderr)
-    return _followed(server, job_id)
+    with sigterm_noted() if stop_on_term else nullcontext() as term:
+        with runtime_environment(image, preinstalled) as environment:
+            job_id = server.submit(shlex.join(words), environment, metadata)
+        if not follow:
+            print(job_id)
+            print(f"next: sam-label jobs logs {job_id} --address {server.url} --follow", file=sys.stderr)
+            return 0
+        print(f"job {job_id}", file=sys.stderr)
+        if term is not None:
+            threading.Thread(target=_stop_at, args=(term, server, job_id), daemon=True).start()
+        return _followed(server, job_id)
 
 
 @submitted.command("list")
@@ -132,6 +150,22 @@ def _server(address: str, allow_unauthenticated: bool = True) -> "JobServer":
     from pipeline.cluster.job_server import JobServer
 
     return JobServer(address, allow_unauthenticated)
+
+
+def _stop_at(term: threading.Event, server: "JobServer", job_id: str) -> None:
+    """Waits for the signal, then asks the job to stop, until the server has heard it."""
+    term.wait()
+    while True:
+        try:
+            server.stop(job_id)
+        except UsageError:  # it is not known any more
+            return
+        except SamLabelError as fault:
+            print(f"sam-label: {fault}; asking again", file=sys.stderr)
+            time.sleep(STOP_AGAIN_S)
+        else:
+            print(f"job {job_id} is asked to stop", file=sys.stderr)
+            return
 
 
 def _followed(server: "JobServer", job_id: str) -> int:

@@ -109,6 +109,10 @@ class RunConfig(BaseModel):
     refresh: bool = Field(
         default=False, description="List the input again: add new images, relabel changed ones."
     )
+    allow_empty: bool = Field(
+        default=False,
+        description="An INPUT without an image, or that is not there, is no mistake: nothing is done.",
+    )
     overwrite: bool = Field(default=False, description="Delete the dataset at the output first.")
     max_failures: str | None = Field(
         default=None,

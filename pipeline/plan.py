@@ -6,6 +6,7 @@ from itertools import islice
 
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
+from pipeline.inputs.files import NoImages
 from pipeline.inputs.sample import sampled
 from pipeline.inputs.source import Source
 from pipeline.output.dataset import Dataset
@@ -37,6 +38,15 @@ class RunPlan:
 
 def plan(config: RunConfig) -> RunPlan:
     """The plan of a run. Raises: what `run` would raise before its first image."""
+    try:
+        return _plan(config)
+    except NoImages:
+        if not may_be_empty(config):
+            raise
+        return RunPlan(0, 0, 0)
+
+
+def _plan(config: RunConfig) -> RunPlan:
     weights = weights_of(config)
     source, store = Source.of(config), Store.at(config.output, config.output_access)
     source.refuse_overlap(store.location)
@@ -51,6 +61,14 @@ def plan(config: RunConfig) -> RunPlan:
         planned = _planned(refreshed.pending(), None, config.limit, source)
         return replace(planned, images=refreshed.images)
     return _planned(rows_of(dataset.pending()), dataset.images, config.limit, source)
+
+
+def may_be_empty(config: RunConfig) -> bool:
+    """Whether an INPUT without an image is no mistake: it is allowed, and no dataset waits for its images."""
+    if not config.allow_empty:
+        return False
+    dataset = Dataset.in_store_or_none(Store.at(config.output, config.output_access))
+    return dataset is None or not dataset.left
 
 
 def refuse_other_listing(dataset: Dataset | None, source: Source, refresh: bool) -> None:

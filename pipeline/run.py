@@ -7,7 +7,7 @@ done, and the same command goes on from there.
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipeline.cluster.worker_log import logged_to
 from pipeline.config import RunConfig
 from pipeline.errors import Interrupted, SamLabelError
 from pipeline.images.fetch import FetchSettings
+from pipeline.inputs.files import NoImages
 from pipeline.inputs.source import Source
 from pipeline.labelling.fetch import fetched_block
 from pipeline.labelling.labeler import Labeler, LabelerSettings, LoadGenerator
@@ -31,16 +32,15 @@ from pipeline.labelling.sam_generator import sam_generator
 from pipeline.metrics.published import Published, RunMetrics
 from pipeline.metrics.report import RunReport
 from pipeline.metrics.webhook import announced
-from pipeline.output.commits import failed_by_reason
-from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
 from pipeline.output.pending import mean_size
 from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
-from pipeline.plan import refuse_other_listing
+from pipeline.plan import may_be_empty, refuse_other_listing
 from pipeline.program_log import logged_by
 from pipeline.signals import sigterm_interrupts
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
+from pipeline.summary import RunSummary, summary_of, summary_so_far
 from pipeline.weights.models import Weights, weights_of
 from sam_core.decoding.native import built
 
@@ -61,32 +61,6 @@ class RunProgress:
     total: int
 
 
-@dataclass(frozen=True)
-class RunSummary:
-    """What a run did, by its commits, and what was done before."""
-
-    labelled: int
-    failed: int
-    skipped_done: int
-    total: int  # images of the whole dataset
-    masks: int
-    failed_by_reason: dict[str, int] = field(default_factory=dict)
-    elapsed_s: float = 0.0
-    output: str = ""
-    run_id: str = ""
-    model: str = ""
-    device: str = ""  # "" if nothing was left to label
-    workers: int = 0
-    skipped_files: int = 0  # of the input, that are no images by name or content; 0 if it was not listed
-    skipped_links: int = 0  # of the input, that lead out of it; 0 if it was not listed
-    repeated: int = 0  # lines of a list that name an image again; 0 if it was not listed
-    duplicates: int = 0  # images of the dataset's input that others of equal bytes stand for
-    skipped_parts: int = 0  # of archives, that are no images; tables without images
-    damages: int = 0  # places in archives and tables where images may be lost
-    deep: int = 0  # images of this run with more than 8 bits a sample
-    narrow: int = 0  # of these, the ones that use a tenth of their scale or less
-
-
 def run(
     config: RunConfig,
     progress: Callable[[RunProgress], None] | None = None,
@@ -98,7 +72,14 @@ def run(
     """
     report = RunReport(redacted(config.output))
     with announced(config.webhook, report), logged_by(report.log):
-        return _run(config, progress or (lambda _: None), load, report)
+        try:
+            return _run(config, progress or (lambda _: None), load, report)
+        except NoImages as none:
+            if not may_be_empty(config):
+                raise
+            _log.info("%s", none)
+            so_far = summary_so_far(config, has_begun=False, elapsed_s=report.elapsed_s)
+            return replace(so_far, empty_input=redacted(config.input))
 
 
 def _run(
@@ -117,7 +98,7 @@ def _run(
             _log.warning("a list does not say which images have changed: only new ones join the dataset")
         source.require_images()
     elif dataset.is_complete:
-        return _summary(dataset, "", None, time.monotonic() - started)
+        return summary_of(dataset, "", None, time.monotonic() - started)
     pool = None
     refuse_what_does_not_fit(config)
     try:
@@ -145,7 +126,7 @@ def _run(
                     labelling.label_the_rest(progress)
     except KeyboardInterrupt:
         raise Interrupted(INTERRUPTED) from None
-    summary = _summary(output.dataset.again(), output.run, pool, time.monotonic() - started)
+    summary = summary_of(output.dataset.again(), output.run, pool, time.monotonic() - started)
     return replace(
         summary,
         skipped_files=source.skipped_files,
@@ -258,41 +239,3 @@ def _ledger(labelers: int) -> LedgerHandle:
     # If it alone is killed it starts anew, empty, and an image that kills labelers is tried a few times more.
     lasting = {"max_restarts": -1, "max_task_retries": -1}
     return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here, **lasting).remote(labelers)
-
-
-def summary_so_far(config: RunConfig, has_begun: bool, elapsed_s: float) -> RunSummary:
-    """What a run that ended early has done; `has_begun`: whether it reported any progress."""
-    store = Store.at(config.output, config.output_access)
-    dataset = Dataset.in_store_or_none(store)
-    if dataset is None:
-        return RunSummary(0, 0, 0, 0, 0, elapsed_s=elapsed_s, output=store.url)
-    if not has_begun:
-        return _summary(dataset, "", None, elapsed_s)
-    report = (dataset.record.ended or {}).get("report") or {}
-    return replace(
-        _summary(dataset, dataset.record.run, None, elapsed_s),
-        device=report.get("device", ""),
-        workers=report.get("labelers", 0),
-    )
-
-
-def _summary(dataset: Dataset, run: str, pool: LabelerPool | None, elapsed_s: float) -> RunSummary:
-    own = dataset.own_commits if run else []
-    rows, failed = sum(commit.rows for commit in own), failed_by_reason(own)
-    return RunSummary(
-        labelled=rows - sum(failed.values()),
-        failed=sum(failed.values()),
-        skipped_done=dataset.rows - rows,
-        duplicates=dataset.record.duplicate_images,
-        total=dataset.images,
-        masks=sum(commit.masks for commit in own),
-        deep=sum(commit.deep for commit in own),
-        narrow=sum(commit.narrow for commit in own),
-        failed_by_reason=failed,
-        elapsed_s=elapsed_s,
-        output=dataset.store.url,
-        run_id=run,
-        model=dataset.identity.model_type,
-        device=pool.device if pool else "",
-        workers=pool.workers if pool else 0,
-    )

@@ -21,6 +21,20 @@ def sigterm_interrupts() -> Iterator[None]:
 
 
 @contextmanager
+def sigterm_noted() -> Iterator[threading.Event]:
+    """SIGTERM sets the event and does nothing else; Ctrl-C stays as it is."""
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: noted.set())
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def signals_noted() -> Iterator[threading.Event]:
     """Ctrl-C and SIGTERM set the event; a second one of either ends the process as usual."""
     noted = threading.Event()

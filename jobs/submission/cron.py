@@ -74,11 +74,7 @@ class Cron:
                 "month, month, day of the week, as in '0 2 * * *' for every night at 2:00 UTC"
             )
         cron = cls(*(_values(field, word, line) for field, word in zip(FIELDS, words, strict=True)))
-        if cron.days and cron.weekdays and "*" in words[2] + words[4]:
-            raise UsageError(
-                f"--cron is {line!r}, which cron and Kubernetes read differently: days of the month and of "
-                "the week together take lists and ranges, without *"
-            )
+        cron._refuse_days_that_differ(line, words[2], words[4])
         if cron._never_comes():
             raise UsageError(f"--cron is {line!r}, a day that no month has; correct the day or the month")
         return cron
@@ -102,6 +98,20 @@ class Cron:
     @property
     def _all(self) -> tuple[tuple[int, ...] | None, ...]:
         return (self.minutes, self.hours, self.days, self.months, self.weekdays)
+
+    def _refuse_days_that_differ(self, line: str, day: str, weekday: str) -> None:
+        """Raises UsageError for days that not every scheduler takes as `days` and `weekdays` have them."""
+        if self.days and self.weekdays and "*" in day + weekday:
+            raise UsageError(
+                f"--cron is {line!r}, which cron and Kubernetes read differently: days of the month and of "
+                "the week together take lists and ranges, without *"
+            )
+        for word, values, other in (day, self.days, self.weekdays), (weekday, self.weekdays, self.days):
+            if values is None and other and "*" not in word:
+                raise UsageError(
+                    f"--cron is {line!r}, by which cron starts a run every day, since {word!r} is all of "
+                    "them; write * in its place for the other field's days alone"
+                )
 
     def _never_comes(self) -> bool:
         if self.days is None or self.weekdays is not None:

@@ -21,6 +21,7 @@ def cron_job(schedule: Schedule) -> str:
     run["image"] = schedule.image
     run["args"] = ["run", "--config", JOB_FILE, *map(_argument, schedule.options)]
     _with_gpus(pod, schedule.gpus)
+    _with_weights(pod, schedule)
     return _manifest(schedule, [_job_file(schedule), *_account(schedule), job])
 
 
@@ -30,6 +31,7 @@ def scheduled_ray_job(schedule: Schedule) -> str:
     (job,) = _documents("rayjob-schedule.yaml")
     ray_job["metadata"]["name"] = schedule.name
     ray_job["spec"]["suspend"] = True
+    ray_job["spec"]["activeDeadlineSeconds"] = 3600 * schedule.deadline_h
     ray_job["spec"]["entrypoint"] = shlex.join(
         ["sam-label", "run", "--config", JOB_FILE, "--address", "auto", *schedule.options]
     )
@@ -42,6 +44,7 @@ def scheduled_ray_job(schedule: Schedule) -> str:
         ray_job["spec"]["submitterPodTemplate"],
     ]
     for pod in pods:
+        _with_weights(pod["spec"], schedule)
         pod["spec"]["serviceAccountName"] = _account_name(schedule)
         for container in pod["spec"]["containers"]:
             container["image"] = schedule.image
@@ -61,6 +64,7 @@ def _scheduled(job: dict[str, Any], schedule: Schedule) -> dict[str, Any]:
     job["metadata"]["name"] = schedule.name
     spec: dict[str, Any] = job["spec"]
     spec["schedule"] = str(schedule.cron)
+    spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] = 3600 * schedule.deadline_h
     pod = spec["jobTemplate"]["spec"]["template"]["spec"]
     pod["serviceAccountName"] = _account_name(schedule)
     for volume in pod.get("volumes", ()):
@@ -101,6 +105,14 @@ def _with_gpus(pod: dict[str, Any], gpus: int) -> None:
         amounts = {"cpu": str(6 * gpus), "memory": f"{24 * gpus}Gi", GPU: str(gpus)}
         pod["containers"][0]["resources"] = {"requests": amounts, "limits": dict(amounts)}
         pod["tolerations"] = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
+
+
+def _with_weights(pod: dict[str, Any], schedule: Schedule) -> None:
+    """Mounts the claim as infra/kubernetes/components/weights does, where the pod has room for weights."""
+    for volume in pod["volumes"]:
+        if schedule.weights_claim and volume["name"] == "weights":
+            del volume["emptyDir"]
+            volume["persistentVolumeClaim"] = {"claimName": schedule.weights_claim, "readOnly": True}
 
 
 def _job_file_name(schedule: Schedule) -> str:

@@ -1,6 +1,7 @@
 """A job file on a schedule, and its text for the scheduler that it is for."""
 
 import getpass
+import os
 import re
 import shlex
 import sys
@@ -29,6 +30,8 @@ class Schedule:
     own_image: str | None = None
     nodes: int = 1
     gpus: int = 0  # a node
+    deadline_h: int = 24  # hours after which a run is ended
+    weights_claim: str | None = None  # a PersistentVolumeClaim with weights
     address: str | None = None  # the job server of a cluster that is up already
 
     @property
@@ -56,7 +59,13 @@ def checked_name(name: str | None, job_file: Path) -> str:
     """The name of the schedule, else one made of the job file's. Raises: UsageError."""
     if name is None:
         stem = re.sub(r"[^a-z0-9]+", "-", job_file.stem.lower()).strip("-")
-        return f"sam-label-{stem}"[:MOST_OF_A_NAME].rstrip("-")
+        made = f"sam-label-{stem}"
+        if not stem or not job_file.stem.isascii() or len(made) > MOST_OF_A_NAME:
+            raise UsageError(
+                f"{job_file.name} is too long for the name of a schedule, or holds letters that none takes, "
+                "and another file's name could come to the same; give --name"
+            )
+        return made
     if len(name) > MOST_OF_A_NAME or not _NAME.fullmatch(name):
         raise UsageError(
             f"--name is {name!r}: give at most {MOST_OF_A_NAME} small letters, digits and hyphens, as every "
@@ -94,6 +103,7 @@ def slurm_script(schedule: Schedule) -> str:
         "slurm.sbatch",
         APPLY=apply,
         NAME=schedule.name,
+        ENVIRONMENT=_slurm_environment(),
         NODES=str(schedule.nodes),
         GPUS=f"#SBATCH --gpus-per-node={schedule.gpus}\n" if schedule.gpus else "",
         JOB_FILE=shlex.quote(str(schedule.job_file)),
@@ -104,7 +114,7 @@ def slurm_script(schedule: Schedule) -> str:
 def airflow_dag(schedule: Schedule) -> str:
     """A module with a DAG of one task, which runs the command, or submits it if there is an address."""
     job = str(schedule.job_file)
-    submit = ["sam-label", "submit", job, "--follow", "--address", schedule.address or ""]
+    submit = ["sam-label", "submit", job, "--follow", "--stop-on-term", "--address", schedule.address or ""]
     command = submit if schedule.address else ["sam-label", "run", "--config", job]
     apply = (
         f"# Apply: save this as {schedule.name}.py in the DAG folder of Airflow 2.9 or newer, whose workers "
@@ -118,6 +128,14 @@ def airflow_dag(schedule: Schedule) -> str:
         DATED=str(schedule.is_dated),
         COMMAND=repr([*command, *schedule.options]),
     )
+
+
+def _slurm_environment() -> str:
+    """What a batch job has to be told that cron starts: where this sam-label and its weights are."""
+    lines = [f"export PATH={shlex.quote(str(Path(sys.prefix) / 'bin'))}:$PATH"]
+    if cache := os.environ.get("SAM_LABEL_CACHE"):
+        lines.append(f"export SAM_LABEL_CACHE={shlex.quote(str(Path(cache).expanduser().absolute()))}")
+    return "\n".join(lines)
 
 
 def _filled(template: str, **values: str) -> str:

@@ -63,7 +63,7 @@ class JobServer:
     def __init__(self, address: str, allow_unauthenticated: bool = False) -> None:
         for name in CLIENT_LOGGERS:
             logging.getLogger(name).setLevel(logging.ERROR)
-        self.url = _url(address)
+        self.url = job_server_url(address)
         _refuse_unsafe(self.url, allow_unauthenticated)
         with environment({"RAY_API_SERVER_ADDRESS": self.url}):
             self._client = self._bounded(lambda: JobSubmissionClient(self.url))
@@ -176,8 +176,8 @@ class JobServer:
             raise SamLabelError(f"the job server at {self.url} refused: {_first_line(fault)}") from fault
 
 
-def _url(address: str) -> str:
-    """The address with its scheme."""
+def job_server_url(address: str) -> str:
+    """The address with its scheme. Raises: UsageError for what is none, and for one with a password."""
     url = address if "://" in address else f"http://{address}"
     try:
         parts = urlsplit(url)

@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 from typing import Protocol
 
+from pipeline.errors import UsageError
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location
+
+
+class NoImages(UsageError):
+    """An input of which no image is taken, or that is not there though its disk or bucket is."""
 
 
 class Files(Protocol):

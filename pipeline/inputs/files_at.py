@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline.errors import UsageError
 from pipeline.inputs.braces import has_braces
-from pipeline.inputs.files import Files
+from pipeline.inputs.files import Files, NoImages
 from pipeline.inputs.folder import Folder
 from pipeline.inputs.kinds import lance_folder
 from pipeline.inputs.matches import Matches
@@ -37,7 +37,7 @@ def files_at(url: str, access: Access) -> Files:
         return Folder(store)
     if may_be_pattern:
         return _matches(whole, f"{name}/**" if url.endswith("/") else name)
-    raise UsageError(f"there is no file or folder {redacted(url)}; name one that holds images")
+    raise NoImages(f"there is no file or folder {redacted(url)}; name one that holds images")
 
 
 def _matches(whole: Store, pattern: str) -> Files:
@@ -46,7 +46,7 @@ def _matches(whole: Store, pattern: str) -> Files:
     matches = Matches.of(whole, pattern)
     folder = matches.store.location.root or "/"
     if whole.is_local and not Path(folder).is_dir():
-        raise UsageError(
+        raise NoImages(
             f"there is no folder {redacted(folder)}, in which the pattern looks; name one that holds images"
         )
     return matches

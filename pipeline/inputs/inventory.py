@@ -17,10 +17,11 @@ from pipeline.images.fetch import FetchSettings, fetched
 from pipeline.images.frame import without_frame
 from pipeline.images.header import stored_size
 from pipeline.images.image_format import image_format
+from pipeline.inputs.files import NoImages
 from pipeline.inputs.same_bytes import MOST_PIXELS, Repeats, SameBytes
 from pipeline.inputs.sampled import sampled
 from pipeline.inputs.skipped import Skipped, Why
-from pipeline.inputs.source import NoImages, Source
+from pipeline.inputs.source import Source
 from pipeline.output.format.manifest import ManifestRow
 
 INSPECTED = 200  # images whose pixels are looked at

@@ -17,7 +17,7 @@ from functools import cached_property, partial
 from pipeline.config import RunConfig
 from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.images.names import instead_of, says_other
-from pipeline.inputs.files import Files
+from pipeline.inputs.files import Files, NoImages
 from pipeline.inputs.files_at import files_at
 from pipeline.inputs.kinds import LeftOut, is_container, rows_of_file
 from pipeline.inputs.lists.given import (
@@ -43,10 +43,6 @@ from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
 
 PEEKS_AT_ONCE = 32  # they wait on the network, not for a core
-
-
-class NoImages(UsageError):
-    """An input that exists, and of which no image is taken."""
 
 
 @dataclass

@@ -85,6 +85,8 @@ def _pool(config: RunConfig) -> LabelerPool:
 
 def _megapixels(config: RunConfig, rows: Sequence[ManifestRow]) -> list[float]:
     """Of those images of the sample whose header can be read."""
+    if not rows:
+        return []
     settings = FetchSettings(Source.of(config).root, config.access, config.max_image_pixels)
 
     def megapixels(row: ManifestRow) -> float | None:

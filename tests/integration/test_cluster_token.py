@@ -73,7 +73,7 @@ def test_a_cluster_is_joined_by_a_token_file_and_takes_jobs(tmp_path: Path) -> N
     assert joined.split()[-2:] == ["1", "False"]
     assert "Ray 2.59.0 and Python 3.12.1, and here are Ray" in refused
 
-    followed, listed, unknown, stopped, after_stop, other_token = (words.strip() for words in commands)
+    followed, listed, unknown, stopped, after_stop, ended, other_token = (words.strip() for words in commands)
     assert followed.startswith("2 ")
     assert "photos of 2026-11-01 $(date); name one that holds images" in followed, "resolved, and quoted"
     jobs = json.loads(listed.partition(" ")[2])
@@ -82,5 +82,10 @@ def test_a_cluster_is_joined_by_a_token_file_and_takes_jobs(tmp_path: Path) -> N
     assert stopped.startswith("0 asked to stop")
     assert after_stop.startswith("130 ")
     assert "ended in order" in after_stop
+    assert ended.startswith("130 job ")
+    assert "is asked to stop" in ended
+    assert ended.count("interrupted; the same command goes on") == 2, (
+        "the job's own words, and the follower's"
+    )
     assert other_token.startswith("2 ")
     assert "RAY_AUTH_TOKEN" in other_token

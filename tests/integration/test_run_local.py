@@ -1,7 +1,4 @@
-"""Whole runs over folders, with real Ray and a stand-in for the model. Each run ends valid.
-
-A run costs seconds, so several tests look at one, `whole`.
-"""
+"""Whole runs over folders, with real Ray and a stand-in for the model, each valid; some tests share one."""
 
 import json
 import os
@@ -34,8 +31,9 @@ from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
 from pipeline.plan import plan
-from pipeline.run import RunProgress, RunSummary, run, summary_so_far
+from pipeline.run import RunProgress, run
 from pipeline.store.storage import Store
+from pipeline.summary import RunSummary, summary_so_far
 from pipeline.weights.models import weights_of
 from sam_core.decoding.native import sources
 from sam_core.decoding.native.built import NOT_BUILT

@@ -157,3 +157,33 @@ def test_without_any_credentials(user: None, tmp_path: Path, monkeypatch: pytest
     ]
     settings = FetchSettings(None, Access(anonymous=True), max_pixels=1 << 20)
     assert fetched(rows[-1]._asdict(), settings).data == b"not an image"
+
+
+@pytest.mark.parametrize(
+    ("place", "is_admin", "code", "sentence"),
+    [
+        ("s3://photos/2026-11-02", True, 0, "no image was found in s3://photos/2026-11-02"),
+        ("s3://photos/2026-11-02/*.jpg", True, 0, "no image was found in"),
+        ("s3://photoss/2026-11-02", True, 2, "name one that exists at the endpoint"),
+        ("s3://photos/2026-11-02", False, 1, "Forbidden"),
+    ],
+)
+def test_only_a_prefix_without_photos_may_be_empty(
+    user: None,
+    endpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+    is_admin: bool,
+    code: int,
+    sentence: str,
+) -> None:
+    if is_admin:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", login_at(endpoint)["AWS_ACCESS_KEY_ID"])
+        s3.client.cache_clear()
+    with pytest.raises(SystemExit) as end:
+        main(["run", place, "s3://labels/empty", "--allow-empty"])
+    written = capsys.readouterr()
+    assert end.value.code == code, written.err
+    assert sentence in written.out + written.err
+    assert list(Store.at("s3://labels/empty").list()) == []

@@ -49,6 +49,7 @@ class RayClusterSpec(Fields):
 class RayJobSpec(Fields):
     entrypoint: str
     entrypointNumCpus: float
+    runtimeEnvYAML: str
     submissionMode: Literal["K8sJobMode"]
     suspend: bool
     shutdownAfterJobFinishes: bool

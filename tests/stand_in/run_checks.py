@@ -12,7 +12,7 @@ from pipeline.metrics.published import Published, show_gpu
 from pipeline.metrics.work import Stage
 from pipeline.output.commands.gc import collect
 from pipeline.output.dataset import Dataset
-from pipeline.run import RunSummary
+from pipeline.summary import RunSummary
 
 
 def the_metrics_are_those_of(summary: RunSummary) -> None:

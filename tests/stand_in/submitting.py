@@ -3,7 +3,12 @@
 import io
 import os
 import secrets
+import signal
+import socket
+import tempfile
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from threading import Thread
 
 from jobs.cli import main
 from jobs.submission.runtime_environment import runtime_environment
@@ -24,11 +29,27 @@ def everything(address: str, job_file: str) -> None:
     _printed("jobs", "status", "nope", *at)
     _printed("jobs", "stop", long_one, *at)
     _printed("jobs", "logs", long_one, "--follow", *at)
+    _followed_until_sigterm(*at)
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     forget_token()
     _printed("jobs", "list", *at)
     del os.environ["RAY_AUTH_TOKEN"]
     forget_token()
+
+
+def _followed_until_sigterm(*at: str) -> None:
+    """A run that waits for a store which never answers; SIGTERM comes to its follower once it does."""
+    with socket.create_server(("127.0.0.1", 0)) as store, tempfile.TemporaryDirectory() as folder:
+
+        def end_when_asked() -> None:
+            store.accept()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        Thread(target=end_when_asked, daemon=True).start()
+        job = Path(folder, "job.toml")
+        endpoint = f"[storage]\nendpoint_url = 'http://127.0.0.1:{store.getsockname()[1]}'\n"
+        job.write_text(f"input = 's3://photos'\noutput = '{folder}/masks'\nanonymous = true\n{endpoint}")
+        _printed("submit", str(job), "--preinstalled", "--follow", "--stop-on-term", *at)
 
 
 def _printed(*words: str) -> None:

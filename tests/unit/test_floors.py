@@ -37,7 +37,7 @@ FLOORS = {
         {"config", "export_config", "output/format", "metrics"},
         {"cluster", "images", "weights", "output"},
         {"inputs"},
-        {"labelling", "plan", "output/commands", "export", "reading", "doctor"},
+        {"labelling", "plan", "summary", "output/commands", "export", "reading", "doctor"},
         {"run", "rates", "report", "similarity", "statistics"},
     ],
     "jobs": [

@@ -13,7 +13,8 @@ from pipeline.output.lock import Holder
 from pipeline.output.process_identity import ProcessIdentity
 from pipeline.plan import RunPlan
 from pipeline.rates.forecast import Forecast
-from pipeline.run import RunProgress, RunSummary
+from pipeline.run import RunProgress
+from pipeline.summary import RunSummary
 
 
 def test_off_a_terminal_progress_is_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +101,16 @@ def test_a_finished_dataset_has_nothing_to_do_and_a_limited_one_goes_on() -> Non
     assert summary_text(RunSummary(0, 0, 2, 6, 0), "out").startswith(
         "no image labelled\n2 images done before"
     )
+
+
+def test_a_finished_dataset_whose_input_is_empty_by_now_says_both() -> None:
+    summary = RunSummary(0, 0, 6, 6, 0, empty_input="s3://photos/today")
+    assert summary_text(summary, "out").splitlines() == [
+        "nothing to do: no image was found in s3://photos/today",
+        "6 images done before",
+        "dataset: out",
+        "next: sam-label validate out",
+    ]
 
 
 def test_a_plan_counts_images_and_bytes() -> None:

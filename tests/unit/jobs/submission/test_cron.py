@@ -36,6 +36,8 @@ def is_due(cron: Cron, moment: datetime) -> bool:
         ("0 0 13 nov 5", "0 0 13 11 5", 4),  # the 13th is a Friday
         ("0 0 31 * *", "0 0 31 * *", 0),
         ("0 0 * * sun-sat", "0 0 * * *", 30),
+        ("0 0 1-31 * 0-7", "0 0 * * *", 30),
+        ("0 2 */1 * mon", "0 2 * * 1", 5),
         ("0 0 * 1-12/2 *", "0 0 * */2 *", 30),
     ],
 )
@@ -92,6 +94,8 @@ def test_systemd_reads_the_calendars(line: str) -> None:
         ("٣ * * * *", "whose minute has"),
         ("0 0 30 2 *", "a day that no month has"),
         ("0 0 */2 * 1", "read differently"),
+        ("0 2 1-31 * mon", "by which cron starts a run every day, since '1-31' is all of them"),
+        ("0 2 13 * sun-sat", "since 'sun-sat' is all of them; write \\* in its place"),
     ],
 )
 def test_a_wrong_line_is_one_sentence(line: str, sentence: str) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from scheduling import JOB, schedule
 
-from jobs.cli import main
+from jobs.submission.runtime_environment import STOPS_IN_ORDER
 
 REGION = """e u'"#$x $(id) %h \\n {{ ds }}"""
-JOB = 'input = "s3://photos/${DATE-1d}"\noutput = "s3://masks/${REGION}"\n'
 
 
 @pytest.fixture
@@ -28,14 +28,6 @@ def job(tmp_path: Path) -> Path:
     file = folder / "Nightly $(id) %n.toml"
     file.write_text(JOB)
     return file
-
-
-def schedule(capsys: pytest.CaptureFixture[str], job: Path | str, *options: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main(["schedule", str(job), *options])
-    written = capsys.readouterr()
-    assert isinstance(end.value.code, int)
-    return end.value.code, written.out, written.err
 
 
 def text_for(capsys: pytest.CaptureFixture[str], job: Path, target: str, *options: str) -> str:
@@ -81,6 +73,7 @@ def test_a_ray_job_is_copied_by_a_cron_job(capsys: pytest.CaptureFixture[str], j
     kinds = by_kind(text)
     spec = kinds["RayJob"]["spec"]
     assert spec["suspend"] is True, "the template itself never runs"
+    assert yaml.safe_load(spec["runtimeEnvYAML"]) == STOPS_IN_ORDER
     assert shlex.split(spec["entrypoint"])[-1] == f"REGION={REGION}"
     (workers,) = spec["rayClusterSpec"]["workerGroupSpecs"]
     assert [workers[name] for name in ("replicas", "minReplicas", "maxReplicas")] == [3, 3, 3]
@@ -93,6 +86,30 @@ def test_a_ray_job_is_copied_by_a_cron_job(capsys: pytest.CaptureFixture[str], j
     assert binding["roleRef"]["name"] == kinds["Role"]["metadata"]["name"] == "nightly-schedule"
     mounted = spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["volumes"]
     assert {"name": "job", "configMap": {"name": kinds["ConfigMap"]["metadata"]["name"]}} in mounted
+
+
+@pytest.mark.parametrize("target", ["kubernetes", "rayjob"])
+def test_pods_have_the_weights_of_a_claim_and_a_deadline(
+    capsys: pytest.CaptureFixture[str], job: Path, target: str
+) -> None:
+    job.write_text(f'model = "vit_h"\n{JOB}')
+    kinds = by_kind(text_for(capsys, job, target, "--weights-claim", "our-weights", "--deadline", "30"))
+    job_template = kinds["CronJob"]["spec"]["jobTemplate"]["spec"]
+    asked = [job_template["activeDeadlineSeconds"]]
+    pods = [job_template["template"]["spec"]]
+    if target == "rayjob":
+        spec = kinds["RayJob"]["spec"]
+        asked.append(spec["activeDeadlineSeconds"])
+        [workers] = spec["rayClusterSpec"]["workerGroupSpecs"]
+        pods = [group["template"]["spec"] for group in (spec["rayClusterSpec"]["headGroupSpec"], workers)]
+    assert set(asked) == {30 * 3600}
+    claim = {"name": "weights", "persistentVolumeClaim": {"claimName": "our-weights", "readOnly": True}}
+    for pod in pods:
+        assert claim in pod["volumes"]
+        assert {"name": "weights", "mountPath": "/weights"} in pod["containers"][0]["volumeMounts"]
+    job.write_text(JOB)
+    without = by_kind(text_for(capsys, job, target))["CronJob"]
+    assert without["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 24 * 3600
 
 
 def test_systemd_takes_the_units(capsys: pytest.CaptureFixture[str], job: Path, tmp_path: Path) -> None:
@@ -115,8 +132,14 @@ def test_systemd_takes_the_units(capsys: pytest.CaptureFixture[str], job: Path, 
     assert "OnCalendar=Mon,Tue,Wed,Thu,Fri *-*-* 02:30:00 UTC" in timer.read_text()
 
 
-def test_bash_takes_the_slurm_script(capsys: pytest.CaptureFixture[str], job: Path, tmp_path: Path) -> None:
-    """Run for real, with commands in place of Slurm's that note their words."""
+def test_bash_takes_the_slurm_script(
+    capsys: pytest.CaptureFixture[str], job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run for real, with commands in place of Slurm's that note their words, and with cron's PATH."""
+    commands = tmp_path / "my 'venv'$x" / "bin"
+    commands.mkdir(parents=True)
+    monkeypatch.setattr(sys, "prefix", str(commands.parent))
+    monkeypatch.setenv("SAM_LABEL_CACHE", str(tmp_path / "a 'cache'"))
     text = text_for(capsys, job, "slurm", "--nodes", "2", "--gpus", "4")
     assert "\n#SBATCH --dependency=singleton\n" in text
     assert "\n#SBATCH --nodes=2\n" in text
@@ -125,14 +148,14 @@ def test_bash_takes_the_slurm_script(capsys: pytest.CaptureFixture[str], job: Pa
     assert text.splitlines()[1].endswith(r"--var DATE=$(date -u +\%FT\%H)")
     script = tmp_path / "job.sbatch"
     script.write_text(text)
-    commands = tmp_path / "bin"
-    commands.mkdir()
     for name in ("srun", "python", "sam-label", "scontrol"):
         command = commands / name
         note = (
             f'import json, sys; open({str(tmp_path / name)!r}, "a").write(json.dumps(sys.argv[1:]) + "\\n")'
         )
         code = "sys.exit(int(open(sys.argv[0] + '.code').read()))" if name == "sam-label" else ""
+        if name == "srun":
+            note = f'import os; open({str(tmp_path / "cache")!r}, "w").write(os.environ["SAM_LABEL_CACHE"])'
         command.write_text(f"#!{sys.executable} -IS\n{note}\n{code}\n")
         command.chmod(0o755)
     ended = {}
@@ -141,7 +164,7 @@ def test_bash_takes_the_slurm_script(capsys: pytest.CaptureFixture[str], job: Pa
         ended[code] = subprocess.run(
             [shutil.which("bash") or "bash", str(script), "--var", "DATE=2026-11-01"],
             env={
-                "PATH": f"{commands}:/usr/bin:/bin",
+                "PATH": "/usr/bin:/bin",
                 "SLURM_JOB_NUM_NODES": "2",
                 "SLURM_JOB_ID": "7",
                 "SLURMD_NODENAME": "n1",
@@ -150,6 +173,7 @@ def test_bash_takes_the_slurm_script(capsys: pytest.CaptureFixture[str], job: Pa
             text=True,
         ).returncode
     assert ended == {0: 0, 1: 1, 2: 2}
+    assert (tmp_path / "cache").read_text() == str(tmp_path / "a 'cache'")
     assert (tmp_path / "scontrol").read_text() == '["requeue", "7"]\n', "after 1 alone"
     words = json.loads((tmp_path / "sam-label").read_text().splitlines()[0])
     assert words[:3] == ["run", "--config", str(job)]
@@ -172,7 +196,8 @@ def test_airflow_tries_again_what_can_mend(
     seen: dict[str, Any] = {}
     _stand_in_airflow(monkeypatch, seen)
     exec(compile(ast.parse(text), "dag.py", "exec"), namespace := {})  # noqa: S102
-    assert namespace["COMMAND"][1:6] == ["submit", str(job), "--follow", "--address", "http://ray:8265"]
+    words = ["submit", str(job), "--follow", "--stop-on-term", "--address", "http://ray:8265"]
+    assert namespace["COMMAND"][1:7] == words
     assert namespace["COMMAND"][-1] == f"REGION={REGION}"
     assert (seen["dag"]["max_active_runs"], seen["dag"]["catchup"]) == (1, False)
     assert seen["dag"]["schedule"] == "30 2 * * 1,2,3,4,5"
@@ -190,41 +215,6 @@ def test_airflow_tries_again_what_can_mend(
             outcomes[code] = type(fault).__name__
     final, again = "AirflowFailException", "AirflowException"
     assert outcomes == {0: "done", 1: again, 2: final, 3: final, 4: final, 5: again, 130: again}
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "sentence"),
-    [
-        (JOB, ["--target", "cron"], "--target is 'cron': give one of kubernetes"),
-        (JOB, ["--target", "kubernets"], "did you mean kubernetes?"),
-        (JOB, ["--cron", "0 2 * *"], "has 4 fields"),
-        (JOB, ["--name", "Nightly"], "--name is 'Nightly'"),
-        (JOB, ["--target", "systemd", "--image", "x"], "--image says nothing to --target systemd"),
-        (JOB, ["--target", "slurm", "--address", "x"], "--address says nothing to --target slurm"),
-        (JOB.replace("REGION", "REGIO"), [], "names ${REGIO}, which is not set; did you mean REGION?"),
-        (JOB.replace("s3://photos", "photos"), [], "a path that means nothing to a scheduler"),
-        ('input = "s3://photos"\n', ["--var", ""], "give NAME=VALUE"),
-        ('output = "s3://${REGION}"\n', [], "input in "),
-        (JOB + "worker = 1\n", [], "did you mean workers?"),
-        (JOB + "workers = 0\n", [], "greater than or equal to 1"),
-        (JOB + "password = 'a'\n", [], "looks like a secret by its name"),
-    ],
-)
-def test_what_cannot_be_scheduled_is_one_sentence(
-    capsys: pytest.CaptureFixture[str], job: Path, text: str, options: list[str], sentence: str
-) -> None:
-    job.write_text(text)
-    first = ["--cron", "0 2 * * *", "--target", "systemd", "--var", "REGION=eu"]
-    code, out, err = schedule(capsys, job, *first, *options)
-    assert (code, out) == (2, "")
-    assert sentence in err
-    assert err.count("\n") == 1
-
-
-def test_a_preset_or_no_file_is_not_scheduled(capsys: pytest.CaptureFixture[str]) -> None:
-    for name, sentence in (("quick", "is a preset"), ("nope.toml", "no job file nope.toml")):
-        code, _, err = schedule(capsys, name, "--cron", "@daily", "--target", "slurm")
-        assert (code, sentence in err) == (2, True)
 
 
 def _systemd_words(text: str) -> list[str]:

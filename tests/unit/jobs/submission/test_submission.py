@@ -89,6 +89,7 @@ def test_a_wrong_job_is_refused_before_the_cluster_is_asked(
     nowhere = ("--address", "http://127.0.0.1:1")
     for words, sentence in (
         (("--", "--limt", "3"), "--limit"),
+        (("--stop-on-term",), "--stop-on-term is for --follow"),
         (("--", "--workers", "0"), "--workers is '0'"),
         (("--var", "REGION=eu"), "--var sets REGION"),
         (

@@ -177,9 +177,15 @@ class _Labelling:
             on_tick,
         )
         left_over = self.output.dataset.again().left - (self.output.dataset.left - self.images)
-        if left_over:  # no known fault does this; an unknown one must not pass for success
+        # no known fault does this; an unknown one must not pass for success
+        if left_over > 0:
             raise SamLabelError(
                 f"{left_over} images have no row, although nothing failed; run again to label them"
+            )
+        if left_over < 0:
+            raise SamLabelError(
+                f"there are {-left_over} more rows than images; `sam-label validate` names them, and "
+                "--overwrite begins anew"
             )
 
     def label_images(self, ledger: LedgerHandle) -> None:

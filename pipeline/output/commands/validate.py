@@ -49,8 +49,8 @@ class Validation:
 def validate(output: str) -> Validation:
     """Every broken promise of the dataset. Raises: UsageError if there is no dataset, StoreError."""
     store = Store.at(output)
-    writer = current_writer(store)  # before the dataset is looked at: what it commits meanwhile is not in it
     dataset = Dataset.in_store(store, may_lack_commits=True)
+    writer = current_writer(store)  # at once: what it commits from now on is not looked at
     validation = Validation(store.url, dataset.images, dataset.labelled, dataset.failed, dataset.masks)
     _add_all(validation, _dataset_json_faults(dataset))
     with id_ranges(max(dataset.images, dataset.rows)) as ranges:

@@ -87,11 +87,10 @@ def _serves_device(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 class FusedDecoder:
-    """The transformer of a model that `serves` says can be served."""
+    """The transformer of a model that `serves` says can be served, with the maps of its tokens."""
 
-    def __init__(self, sam: Sam) -> None:
-        self._decoder = sam.mask_decoder
-        self._maps = TokenMaps.of(sam)
+    def __init__(self, sam: Sam, maps: TokenMaps) -> None:
+        self._decoder, self._maps = sam.mask_decoder, maps
 
     @torch.inference_mode()
     def decoded(self, side: FusedSide, start: PromptStart) -> FusedPrompts:

@@ -23,7 +23,7 @@ from sam_core.decoding.triton.crop_masks import (
     queued_masks,
 )
 from sam_core.decoding.triton.device_taps import DeviceTaps
-from sam_core.decoding.triton.fused_decoder import serves
+from sam_core.decoding.triton.fused_decoder import FusedDecoder, serves
 from sam_core.decoding.triton.fused_model import FusedModel
 from sam_core.decoding.triton.image_side_maps import FusedSide
 from sam_core.decoding.triton.upscale import drawn
@@ -104,7 +104,9 @@ class KernelDecoder(DeviceDecoder):
         """As DeviceDecoder's; the logits are a view of whole positions."""
         if (fused := self._fused) is None:
             return super().drawn(coords_B2)
-        prompts = fused.decoder.decoded(self._fused_side, fused.start(coords_B2))
+        prompts = FusedDecoder(self._sam, fused.token_maps).decoded(
+            self._fused_side, fused.start(self._sam, coords_B2)
+        )
         predicted_iou_BM = prompts.predicted_iou_N.view(len(coords_B2), -1)
         rows, columns = positions = shown_positions(self._frame.shown)
         logits_BMLM = torch.empty(
@@ -117,4 +119,4 @@ class KernelDecoder(DeviceDecoder):
     @cached_property
     def _fused_side(self) -> FusedSide:
         assert self._fused is not None  # noqa: S101  asked for by `drawn` alone
-        return self._fused.maps.of(self._features_1Chw[0].flatten(1).T)
+        return self._fused.side_maps.of(self._features_1Chw[0].flatten(1).T)

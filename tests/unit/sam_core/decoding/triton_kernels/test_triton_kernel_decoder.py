@@ -1,5 +1,7 @@
 """A crop's masks by kernels beside plain torch's, and the look at a first crop that decides between them."""
 
+import gc
+import weakref
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,6 +129,26 @@ def masks_of_no_point(decoder: KernelDecoder, place: Any) -> ImageMasks:
     points_N2, crop_xyxy, image_size = place
     nothing = decoder.candidates(points_N2[:0])
     return masks_of_crop(nothing, points_N2, crop_xyxy, image_size, MaskOptions())
+
+
+def test_a_model_that_nobody_holds_is_freed(
+    features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever has been made of it; a caller may hang other things on a model, which go with it."""
+    monkeypatch.setattr(device_kernels, "may_have_kernels", lambda device: True)
+    monkeypatch.setattr(agreement, "disagreement", lambda *_: None)
+    sam = bundled_sam(GRID)
+    decoder = device_kernels.kernel_decoder(sam, features_1Chw, FRAME, MaskOptions(precision="float16"))
+    assert decoder is not None
+    assert decoder._fused is not None
+    decoder.drawn(FRAME.input_points(POINTS).astype(np.float32))
+    kept = len(device_kernels._found._made)
+    freed = weakref.ref(sam)
+    del sam, decoder
+    gc.collect()
+    assert freed() is None
+    assert len(device_kernels._found._made) == kept - 1
+    assert caplog.messages == []
 
 
 def test_features_that_are_not_finite_say_nothing_about_the_kernels(

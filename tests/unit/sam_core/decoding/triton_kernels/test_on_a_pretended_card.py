@@ -51,6 +51,7 @@ def test_kernels_wait_for_what_they_read_and_for_nothing_else(
     # interpreted, each program takes milliseconds
     monkeypatch.setattr(kernel_decoder, "queued_masks", partial(crop_masks.queued_masks, capacity=4))
     monkeypatch.setattr(agreement, "POINTS_PER_SIDE", 1)
+    monkeypatch.setattr(agreement, "PROGRAMS", 2)
     sam, images = sam_with_kernels(), photos(2, side=8)
     plain = SamAutomaticMaskGenerator(sam, 1, **LOOSE).generate_batch(images)
     with pretended_card() as card:

@@ -15,6 +15,7 @@ from sam_core.masks.candidates import Candidates
 from sam_core.masks.crops import XYXY
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.selection import masks_of_crop
+from sam_core.model.ambient import ambient_state_aside
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
 
@@ -38,6 +39,7 @@ class SelectingDecoder(Protocol):
         ...
 
 
+@ambient_state_aside()
 def crop_masks(
     decoder: CropDecoder,
     points_N2: npt.NDArray[np.float64],
@@ -51,6 +53,7 @@ def crop_masks(
     return masks_of_crop(decoder.candidates(points_N2), points_N2, crop_xyxy, image_size, options)
 
 
+@ambient_state_aside()
 def crop_decoder(
     sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions
 ) -> CropDecoder:

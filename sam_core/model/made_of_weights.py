@@ -13,7 +13,10 @@ Version = tuple[tuple[int, int], ...]
 
 
 class MadeOfWeights(Generic[Made]):
-    """Things made of modules, one for each key. Threads that ask at once get the same one."""
+    """Things made of modules, one for each key. Threads that ask at once get the same one.
+
+    They last as long as their module, and must not refer to it: what is kept here would then keep the module.
+    """
 
     def __init__(self) -> None:
         self._made: WeakKeyDictionary[nn.Module, dict[Hashable, tuple[Version, Made]]] = WeakKeyDictionary()

@@ -8,6 +8,8 @@ one's events, however they happened to take turns; `synchronize` is known to all
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +112,20 @@ class CardWork:
     @stream.setter
     def stream(self, stream: Stream) -> None:
         self._thread.stream = stream
+
+    @property
+    def device(self) -> torch.device:
+        """The thread's current one, on which kernels are started."""
+        return getattr(self._thread, "device", torch.device("cuda", 0))
+
+    @contextmanager
+    def made_current(self, device: torch.device) -> Iterator[None]:
+        """The thread's current one is another."""
+        before, self._thread.device = self.device, device
+        try:
+            yield
+        finally:
+            self._thread.device = before
 
     def step(self, name: str) -> Step:
         """The next operation of the thread's stream."""

@@ -1,15 +1,16 @@
-"""A CUDA card that is not there. Its tensors lie in the CPU's memory, and say that they are on cuda:0.
+"""A CUDA card that is not there. Its tensors lie in the CPU's memory, and say that they are on cuda:1.
 
-What a card refuses is refused: operations on tensors of both sides, or a kernel that is given one of the
-CPU's. What it gets wrong without a word is noted (card_work.py): one stream's answer read by another that has
-not waited for it, memory freed while another stream uses it, pinned memory read before the copy has come.
+What a card refuses is refused: operations on tensors of both sides, a kernel that is given one of the CPU's,
+or that is started while another card is current. What it gets wrong without a word is noted (card_work.py):
+one stream's answer read by another that has not waited for it, memory freed while another stream uses it,
+pinned memory read before the copy has come.
 Triton's kernels are interpreted, so TRITON_INTERPRET has to be 1 before Triton is imported.
 
 Known are the calls of torch that this project makes, and only those.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from triton.runtime.interpreter import GridExecutor
 from sam_core import crop_streams
 from sam_core.model import device_encoder
 
-CARD = torch.device("cuda", 0)
+CARD = torch.device("cuda", 1)  # not the one that is current
 # Operations whose answer the host needs before it goes on
 WAITS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2"}
 
@@ -103,7 +104,7 @@ class PretendedCard:
         if func is torch.ops.aten.copy_.default and len(on_card) == 1:
             return self._copied(step, *args)
         if any(each.ndim for each in tensors if not isinstance(each, CardTensor)):
-            raise RuntimeError(f"{step.name} was given tensors on different devices, cuda:0 and cpu")
+            raise RuntimeError(f"{step.name} was given tensors on different devices, {CARD} and cpu")
         written = _written(func, args, kwargs)
         if not _is_view(func):
             for each in on_card:
@@ -153,6 +154,8 @@ class PretendedCard:
         tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
         if not all(isinstance(each, CardTensor) for each in tensors):
             raise RuntimeError(f"the kernel {step.name} was given a tensor of the CPU")
+        if self.work.device != CARD:
+            raise RuntimeError(f"the kernel {step.name} was started on {self.work.device}")
         before = [bytes_of(each.inner).clone() for each in tensors]
         inner_args, inner_kwargs = tree_map_only(CardTensor, lambda each: each.inner, (args, kwargs))
         launch(executor, *inner_args, **inner_kwargs)
@@ -212,7 +215,7 @@ def pretended_card(capability: tuple[int, int] = (9, 0)) -> Iterator[PretendedCa
     @contextmanager
     def entered(stream: Stream) -> Iterator[None]:
         before, card.work.stream = card.work.stream, stream
-        with _OnCard(card):
+        with _OnCard(card), card.work.made_current(CARD):
             yield
         card.work.stream = before
 
@@ -226,7 +229,7 @@ def pretended_card(capability: tuple[int, int] = (9, 0)) -> Iterator[PretendedCa
     patch.setattr(torch.cuda, "current_stream", lambda device=None: card.work.stream)
     patch.setattr(torch.cuda, "Stream", card.work.new_stream)
     patch.setattr(torch.cuda, "stream", entered)
-    patch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    patch.setattr(torch.cuda, "device", card.work.made_current)
     patch.setattr(torch.cuda, "empty_cache", lambda: None)
     patch.setattr(torch.cuda, "synchronize", lambda device=None: card.work.synchronize())
     kept_of_a_device = (crop_streams._free_streams, device_encoder.may_have_kernels)

@@ -1,18 +1,23 @@
 """Whether the kernels give on this card, for one crop, what plain torch gives.
 
-A few prompts are decoded both ways. Drawing in float16 differs by rounding; measures, selection and run
-lengths of the same logits may not differ, but where a pixel's logit lies within rounding of a threshold.
+A few prompts are decoded both ways, and by kernels once more as some of many: the number of prompts says how
+their work is split among programs (look.py), and each way is a program of its own. Drawing in float16 differs
+by rounding; measures, selection and run lengths of the same logits may not differ, but where a pixel's logit
+lies within rounding of a threshold.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pycocotools import mask as coco_mask
 
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.gpu_decoder import DeviceDecoder
 from sam_core.decoding.triton.kernel_decoder import KernelDecoder, Kernels
+from sam_core.decoding.triton.look import PROGRAMS
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.selection import masks_of_crop
 from sam_core.model.sam import Sam
@@ -52,15 +57,16 @@ def disagreement(
         exactly = DeviceDecoder(
             sam, features_1Chw, frame, options.model_copy(update={"precision": "float32"})
         )
+        decoder = KernelDecoder(sam, features_1Chw, frame, options, kernels)
         coords_N2 = frame.input_points(points_N2).astype(np.float32)
-        expected_iou, expected = exactly.drawn(coords_N2)
-        iou, logits = KernelDecoder(sam, features_1Chw, frame, options, kernels).drawn(coords_N2)
-        off = float((iou - expected_iou).abs().max())
-        if not off <= limits.predicted_iou:
-            return f"predicted IoU differs by {off:.4f}"
-        off = float((logits - expected).square().mean().sqrt() / expected.std())
-        if not off <= limits.logits:
-            return f"logits differ by {off:.4f} of their spread"
+        expected = exactly.drawn(coords_N2)
+        if (why_not := _different_logits(decoder.drawn(coords_N2), expected, limits)) is not None:
+            return why_not
+        iou, logits = decoder.drawn(as_many(coords_N2))
+        for start in range(0, len(iou), len(coords_N2)):
+            part = slice(start, start + len(coords_N2))
+            if (why_not := _different_logits((iou[part], logits[part]), expected, limits)) is not None:
+                return f"of {len(iou)} prompts at once: {why_not}"
     # drawn by torch in both, so that only what follows can differ
     everything = options.model_copy(
         update={"pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1}
@@ -69,6 +75,24 @@ def disagreement(
     ours = KernelDecoder(sam, features_1Chw, frame, everything, Kernels(None)).masks(*place)
     plain = DeviceDecoder(sam, features_1Chw, frame, everything).candidates(points_N2)
     return _different_masks(ours, masks_of_crop(plain, *place, everything))
+
+
+def as_many(coords_N2: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The points again and again, so many that each has a program of its own, as in a usual crop."""
+    return np.tile(coords_N2, (math.ceil(PROGRAMS / len(coords_N2)), 1))
+
+
+def _different_logits(
+    ours: tuple[torch.Tensor, torch.Tensor], expected: tuple[torch.Tensor, torch.Tensor], limits: Limits
+) -> str | None:
+    """Of predicted IoU [B, M] and logits [B, M, rows, columns]."""
+    off = float((ours[0] - expected[0]).abs().max())
+    if not off <= limits.predicted_iou:
+        return f"predicted IoU differs by {off:.4f}"
+    off = float((ours[1] - expected[1]).square().mean().sqrt() / expected[1].std())
+    if not off <= limits.logits:
+        return f"logits differ by {off:.4f} of their spread"
+    return None
 
 
 def _different_masks(ours: ImageMasks, expected: ImageMasks) -> str | None:

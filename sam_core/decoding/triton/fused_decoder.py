@@ -2,8 +2,8 @@
 
 Image tokens are never written out: a prompt has 128 factors a position and a scale (positions.py), and four
 passes over its positions make and read them: the looks of the tokens (first_look.py, look.py) and the image's
-attention to the tokens. What the tokens do among themselves is token_pass.py's, in torch's linear layers and
-in whatever torch's flags let these multiply.
+attention to the tokens. What the tokens do among themselves is token_pass.py's, in torch's linear layers
+and in full float32.
 
 The kernels are the same for float16 and for float32, whose products are near float32 (two_halves.py): the
 type of the side of the image and of the factors decides.
@@ -87,11 +87,10 @@ def _serves_device(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 class FusedDecoder:
-    """The transformer of a model that `serves` says can be served."""
+    """The transformer of a model that `serves` says can be served, with the maps of its tokens."""
 
-    def __init__(self, sam: Sam) -> None:
-        self._decoder = sam.mask_decoder
-        self._maps = TokenMaps.of(sam)
+    def __init__(self, sam: Sam, maps: TokenMaps) -> None:
+        self._decoder, self._maps = sam.mask_decoder, maps
 
     @torch.inference_mode()
     def decoded(self, side: FusedSide, start: PromptStart) -> FusedPrompts:

@@ -1,4 +1,7 @@
-"""What the fused decoder keeps of a model: its maps, and the starts of the grids of points that came last."""
+"""What the fused decoder keeps of a model: its maps, and the starts of the grids of points that came last.
+
+It does not refer to the model, which would keep the model for as long as the maps (made_of_weights.py).
+"""
 
 import threading
 from collections import OrderedDict
@@ -7,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sam_core.decoding.triton.fused_decoder import FusedDecoder
 from sam_core.decoding.triton.image_side_maps import ImageSideMaps
 from sam_core.decoding.triton.prompt_start import PromptStart, prompt_start
+from sam_core.decoding.triton.token_maps import TokenMaps
 from sam_core.model.host_copies import on_device
 from sam_core.model.sam import Sam
 
@@ -19,29 +22,28 @@ STARTS = 4
 
 
 class FusedModel:
-    """The decoder of a model with its weights as they are now, for products in float16 or float32."""
+    """The maps of a model with its weights as they are now, for products in float16 or float32."""
 
     def __init__(self, sam: Sam, dtype: torch.dtype) -> None:
-        self._sam = sam
-        self.maps = ImageSideMaps(sam, dtype)
-        self.decoder = FusedDecoder(sam)
+        self.side_maps = ImageSideMaps(sam, dtype)
+        self.token_maps = TokenMaps.of(sam)
         self._starts: dict[int, OrderedDict[bytes, PromptStart]] = {}
         self._lock = threading.Lock()
         if sam.device.type == "cuda":
             # made in this stream, and read in others
             torch.cuda.synchronize(sam.device)
 
-    def start(self, coords_B2: npt.NDArray[np.float32]) -> PromptStart:
-        """The start of points at x, y in pixels of the model's input.
+    def start(self, sam: Sam, coords_B2: npt.NDArray[np.float32]) -> PromptStart:
+        """The start of points at x, y in pixels of the input of the model, which is the one of the maps.
 
         A start is kept for the stream in which it was made: another one's work might not have come to it.
         """
-        device, key = self._sam.device, coords_B2.tobytes()
+        device, key = sam.device, coords_B2.tobytes()
         stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
         with self._lock:
             starts = self._starts.setdefault(stream, OrderedDict())
         if key not in starts:
-            starts[key] = prompt_start(self._sam, on_device(coords_B2, device))
+            starts[key] = prompt_start(sam, on_device(coords_B2, device))
             while len(starts) > STARTS:
                 starts.popitem(last=False)
         starts.move_to_end(key)

@@ -109,10 +109,7 @@ class ImageSideMaps:
 
     @torch.inference_mode()
     def of(self, features_PC: torch.Tensor) -> FusedSide:
-        """The side of an image with these features, float32 [P, C].
-
-        The products are taken as torch's flags say: in float32, unless the caller allows tf32.
-        """
+        """The side of an image with these features, float32 [P, C]."""
         parts, P = len(PARTS), len(features_PC)
         every_nPD = torch.baddbmm(self._constant_nPD, features_PC.expand(parts, P, -1), self._weight_nCD)
         part = dict(zip(PARTS, every_nPD.to(self._dtype).unbind(), strict=True))

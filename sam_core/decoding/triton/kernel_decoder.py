@@ -4,6 +4,8 @@ In float16 and float32 the masks are drawn by kernels too, the prompts of a crop
 draws them in bfloat16, of models of other sizes, and on cards that fused_decoder.CAPABILITIES does not name.
 """
 
+import logging
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,7 +25,7 @@ from sam_core.decoding.triton.crop_masks import (
     queued_masks,
 )
 from sam_core.decoding.triton.device_taps import DeviceTaps
-from sam_core.decoding.triton.fused_decoder import serves
+from sam_core.decoding.triton.fused_decoder import FusedDecoder, serves
 from sam_core.decoding.triton.fused_model import FusedModel
 from sam_core.decoding.triton.image_side_maps import FusedSide
 from sam_core.decoding.triton.upscale import drawn
@@ -31,8 +33,11 @@ from sam_core.decoding.upscaling import shown_positions
 from sam_core.masks.crops import XYXY
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.selection import masks_of_crop
+from sam_core.model.device_encoder import current_card
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,27 +78,37 @@ class KernelDecoder(DeviceDecoder):
         Raises: torch.OutOfMemoryError if not even one prompt fits.
         """
         masks = len(points_N2) * self._sam.mask_decoder.num_multimask_outputs
-        if not 0 < len(points_N2) <= GROUP_PROMPTS or not is_served(self._frame, image_size, masks):
-            candidates = self.candidates(points_N2)
-            return masks_of_crop(candidates, points_N2, crop_xyxy, image_size, self._options)
-        return finished(self.queued(points_N2, crop_xyxy, image_size), points_N2)
+        if len(points_N2) and is_served(self._frame, image_size, masks):
+            try:
+                with current_card(self._device):
+                    return finished(self.queued(points_N2, crop_xyxy, image_size), points_N2)
+            except torch.OutOfMemoryError:
+                pass
+            log.warning("out of device memory: the masks of %d points are selected in groups", len(points_N2))
+            torch.cuda.empty_cache()  # not in the except clause, whose traceback keeps the logits alive
+        candidates = self.candidates(points_N2)
+        return masks_of_crop(candidates, points_N2, crop_xyxy, image_size, self._options)
 
     @torch.inference_mode()
     def queued(
         self, points_N2: npt.NDArray[np.float64], crop_xyxy: XYXY, image_size: tuple[int, int]
     ) -> QueuedMasks:
         """All work on points of a crop that `masks` does not hand to torch, queued without a wait."""
-        # a crop of few points is one batch of just these
-        self._batch_size = min(self._batch_size, len(points_N2))
-        batches = self._batches(self._coords(points_N2), lambda coords, _: self._drawn_as_a_batch(coords))
-        ious, logits = ([batch[part] for batch in batches] for part in (0, 1))
-        logits_NLM = (logits[0] if len(logits) == 1 else torch.cat(logits)).flatten(0, 1)
-        indices = torch.arange(len(points_N2), device=self._device)
+        count = len(points_N2)
+        # batches of one size, as few as there may be
+        batches = math.ceil(count / self._batch_size)
+        self._batch_size = math.ceil(count / batches)
+        logits_NMLM = self._room(count)
+        ious = self._batches(
+            self._coords(points_N2),
+            lambda coords, start: self._drawn_to(coords, logits_NMLM[start : start + len(coords)]),
+        )
+        indices = torch.arange(count, device=self._device)
         return queued_masks(
             DrawnMasks(
-                logits_NLM,
+                self._shown(logits_NMLM).flatten(0, 1),
                 torch.cat(ious).flatten(),
-                indices.repeat_interleave(len(logits_NLM) // len(points_N2)),
+                indices.repeat_interleave(logits_NMLM.shape[1]),
                 float(self._sam.mask_threshold),
             ),
             CropPlace(DeviceTaps.of(self._frame, self._device), crop_xyxy, image_size),
@@ -102,19 +117,36 @@ class KernelDecoder(DeviceDecoder):
 
     def drawn(self, coords_B2: npt.NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
         """As DeviceDecoder's; the logits are a view of whole positions."""
-        if (fused := self._fused) is None:
+        if self._fused is None:
             return super().drawn(coords_B2)
-        prompts = fused.decoder.decoded(self._fused_side, fused.start(coords_B2))
-        predicted_iou_BM = prompts.predicted_iou_N.view(len(coords_B2), -1)
-        rows, columns = positions = shown_positions(self._frame.shown)
-        logits_BMLM = torch.empty(
-            *predicted_iou_BM.shape, 4 * rows, 4 * columns, dtype=self._fused_side.dtype, device=self._device
-        )
-        drawn(self._fused_side, prompts, self._grid, positions, logits_BMLM)
+        logits_BMLM = self._room(len(coords_B2))
+        return self._drawn_to(coords_B2, logits_BMLM), self._shown(logits_BMLM)
+
+    def _drawn_to(self, coords_B2: npt.NDArray[np.float32], out_BMLM: torch.Tensor) -> torch.Tensor:
+        """Predicted IoU [B, M]; the logits are written to `out`, which `_room` has made."""
+        if (fused := self._fused) is None:
+            predicted_iou_BM, logits_BMLM = self._drawn_as_a_batch(coords_B2)
+            self._shown(out_BMLM).copy_(logits_BMLM)
+            return predicted_iou_BM
+        with current_card(self._device):
+            decoder = FusedDecoder(self._sam, fused.token_maps)
+            prompts = decoder.decoded(self._fused_side, fused.start(self._sam, coords_B2))
+            drawn(self._fused_side, prompts, self._grid, shown_positions(self._frame.shown), out_BMLM)
+        return prompts.predicted_iou_N.view(len(coords_B2), -1)
+
+    def _room(self, count: int) -> torch.Tensor:
+        """Memory for the logits of so many prompts, over whole positions."""
+        rows, columns = shown_positions(self._frame.shown)
+        masks = self._sam.mask_decoder.num_multimask_outputs
+        dtype = torch.float32 if self._fused is None else self._fused_side.dtype
+        return torch.empty(count, masks, 4 * rows, 4 * columns, dtype=dtype, device=self._device)
+
+    def _shown(self, logits_BMLM: torch.Tensor) -> torch.Tensor:
+        """What shows the crop of logits over whole positions."""
         rows, columns = self._frame.shown
-        return predicted_iou_BM, logits_BMLM[..., :rows, :columns]
+        return logits_BMLM[..., :rows, :columns]
 
     @cached_property
     def _fused_side(self) -> FusedSide:
         assert self._fused is not None  # noqa: S101  asked for by `drawn` alone
-        return self._fused.maps.of(self._features_1Chw[0].flatten(1).T)
+        return self._fused.side_maps.of(self._features_1Chw[0].flatten(1).T)

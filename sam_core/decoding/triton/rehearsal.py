@@ -20,7 +20,7 @@ import torch
 
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.precision import product_dtype
-from sam_core.decoding.triton.agreement import POINTS_PER_SIDE
+from sam_core.decoding.triton.agreement import POINTS_PER_SIDE, as_many
 from sam_core.decoding.triton.fused_decoder import CAPABILITIES
 from sam_core.decoding.triton.fused_model import FusedModel
 from sam_core.decoding.triton.kernel_decoder import KernelDecoder, Kernels
@@ -77,6 +77,8 @@ def rehearse(model_type: str, precision: str, capability: int, rehearsal: Rehear
             decoder = KernelDecoder(sam, features_1Chw, frame, each, kernels)
             points_N2 = point_grid(side) * np.array([WIDTH, HEIGHT])
             decoder.queued(points_N2, (0, 0, WIDTH, HEIGHT), (HEIGHT, WIDTH))
+            if draws and side == POINTS_PER_SIDE:
+                decoder.drawn(as_many(frame.input_points(points_N2).astype(np.float32)))
 
 
 def _encoded(sam: Sam, precision: str) -> torch.Tensor:

@@ -82,6 +82,15 @@ def deterministic() -> Iterator[None]:
         torch.set_deterministic_debug_mode("default")
 
 
+@contextmanager
+def products(precision: str) -> Iterator[None]:
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 STATES: dict[str, State] = {
     "autocast to bfloat16": lambda sam: torch.autocast("cpu", dtype=torch.bfloat16),
     "autocast to float16": lambda sam: torch.autocast("cpu", dtype=torch.float16),
@@ -95,6 +104,8 @@ STATES: dict[str, State] = {
     "gradients": lambda sam: torch.enable_grad(),
     "training": in_training,
     "deterministic": lambda sam: deterministic(),
+    "products in TF32": lambda sam: products("high"),
+    "products in bfloat16": lambda sam: products("medium"),
 }
 
 
@@ -109,6 +120,8 @@ def described(sam: Sam) -> tuple[Any, ...]:
         torch.is_inference_mode_enabled(),
         torch.are_deterministic_algorithms_enabled(),
         torch.get_num_threads(),
+        torch.get_float32_matmul_precision(),
+        torch.backends.cudnn.allow_tf32,
         sam.training,
         [parameter.requires_grad for parameter in sam.parameters()],
     )

@@ -9,12 +9,15 @@ import torch
 from pretended_card import pretended_card
 from small_sam import small_sam
 
+from sam_core.decoding.crop_decoder import SelectingDecoder, crop_decoder
+from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.triton import agreement, crop_masks, kernel_decoder
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.model.build import build_sam
 from sam_core.model.presets import SamPreset, VitPreset
 from sam_core.model.sam import Sam
+from sam_core.options import MaskOptions
 from sam_core.weights.registry import load_sam
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -51,6 +54,7 @@ def test_kernels_wait_for_what_they_read_and_for_nothing_else(
     # interpreted, each program takes milliseconds
     monkeypatch.setattr(kernel_decoder, "queued_masks", partial(crop_masks.queued_masks, capacity=4))
     monkeypatch.setattr(agreement, "POINTS_PER_SIDE", 1)
+    monkeypatch.setattr(agreement, "PROGRAMS", 2)
     sam, images = sam_with_kernels(), photos(2, side=8)
     plain = SamAutomaticMaskGenerator(sam, 1, **LOOSE).generate_batch(images)
     with pretended_card() as card:
@@ -63,6 +67,27 @@ def test_kernels_wait_for_what_they_read_and_for_nothing_else(
     assert card.work.faults == []
     assert card.work.waits == [ANSWERS, FINITE]
     assert_near([first, second], plain, predicted_iou=1e-3)
+
+
+def test_a_crop_is_decoded_on_its_own_card(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a generator, whose streams make the card current."""
+    monkeypatch.setattr(kernel_decoder, "queued_masks", partial(crop_masks.queued_masks, capacity=4))
+    monkeypatch.setattr(agreement, "POINTS_PER_SIDE", 1)
+    monkeypatch.setattr(agreement, "PROGRAMS", 1)
+    sam, (image,), options = sam_with_kernels(), photos(1, side=8), MaskOptions(**LOOSE)
+    height, width, _ = image.shape
+    with pretended_card() as card:
+        card.moved(sam)
+        features_1Chw = sam.encode(image).features_1Chw
+        frame = CropFrame(height, width, sam.image_encoder.img_size, 4 * features_1Chw.shape[2])
+        decoder = crop_decoder(sam, features_1Chw, frame, options)
+        assert isinstance(decoder, SelectingDecoder)
+        masks = decoder.masks(np.array([[4.0, 4.0]]), (0, 0, width, height), (height, width))
+        assert len(decoder.candidates(np.array([[4.0, 4.0]]))) == len(masks) == 3
+    assert caplog.messages == []
+    assert card.work.faults == []
 
 
 def test_a_card_that_is_full_for_a_moment_costs_no_mask() -> None:

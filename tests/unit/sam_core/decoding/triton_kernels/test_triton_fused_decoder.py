@@ -16,6 +16,7 @@ from sam_core.decoding.triton import fused_decoder
 from sam_core.decoding.triton.fused_decoder import FusedDecoder, FusedPrompts, serves
 from sam_core.decoding.triton.image_side_maps import FusedSide, ImageSideMaps
 from sam_core.decoding.triton.prompt_start import PromptStart, prompt_start
+from sam_core.decoding.triton.token_maps import TokenMaps
 from sam_core.decoding.triton.upscale import drawn
 from sam_core.decoding.upscaling import low_res_logits, mask_weights
 from sam_core.model.sam import Sam
@@ -40,6 +41,10 @@ class Scene:
     weights_BMc: torch.Tensor
     fused: dict[torch.dtype, FusedSide]
     prompts: dict[torch.dtype, FusedPrompts]
+
+    @property
+    def decoder(self) -> FusedDecoder:
+        return FusedDecoder(self.sam, TokenMaps.of(self.sam))
 
     @torch.inference_mode()
     def logits(self, positions: tuple[int, int]) -> torch.Tensor:
@@ -70,7 +75,9 @@ def scene() -> Scene:
         fused = {dtype: ImageSideMaps(sam, dtype).of(features_PC) for dtype in (HALF, FULL)}
         start = prompt_start(sam, coords_B2)
         weights_BMc = mask_weights(decoder, decoded.mask_tokens_BMC)
-        prompts = {dtype: FusedDecoder(sam).decoded(fused[dtype], start) for dtype in (HALF, FULL)}
+        prompts = {
+            dtype: FusedDecoder(sam, TokenMaps.of(sam)).decoded(fused[dtype], start) for dtype in (HALF, FULL)
+        }
     return Scene(sam, side, start, decoded, weights_BMc, fused, prompts)
 
 
@@ -123,7 +130,7 @@ def test_a_prompt_whose_numbers_leave_the_range_has_no_predicted_iou(
         return numbers
 
     monkeypatch.setattr(fused_decoder, name, huge)
-    prompts = FusedDecoder(scene.sam).decoded(scene.fused[dtype], scene.start)
+    prompts = scene.decoder.decoded(scene.fused[dtype], scene.start)
     assert torch.equal(prompts.predicted_iou_N[:3], scene.prompts[dtype].predicted_iou_N[:3])
     assert bool(prompts.predicted_iou_N[3:].isnan().all())
 
@@ -136,7 +143,7 @@ def test_an_image_whose_side_leaves_the_range_has_no_predicted_iou(scene: Scene,
     features_PC[3, 7] = 1e9
     assert not bool(maps.of(features_PC).is_held)
     side = replace(scene.fused[dtype], is_held=torch.tensor(False))
-    assert bool(FusedDecoder(scene.sam).decoded(side, scene.start).predicted_iou_N.isnan().all())
+    assert bool(scene.decoder.decoded(side, scene.start).predicted_iou_N.isnan().all())
 
 
 def test_fewer_masks_than_columns(scene: Scene) -> None:

@@ -1,5 +1,7 @@
 """Images through the encoder by kernels: taken while they agree with plain torch, and left with a word."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +14,7 @@ from sam_core.model.build import build_sam
 from sam_core.model.presets import SamPreset, VitPreset
 from sam_core.model.sam import Sam
 from sam_core.model.triton import half_encoder, resize
+from sam_core.weights.registry import load_sam
 
 ENCODER = VitPreset(
     32, depth=1, num_heads=1, global_attn_indexes=(), img_size=64, window_size=3, out_chans=32
@@ -47,6 +50,30 @@ def test_weights_that_change_are_taken_anew(sam: Sam, encoded: Callable[[torch.d
     with torch.no_grad():
         sam.image_encoder.neck[3].bias.add_(1)
     torch.testing.assert_close(encoded(torch.float16), before + 1)
+
+
+def test_an_encoder_that_nobody_holds_is_freed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(device_encoder, "may_have_kernels", lambda device: True)
+    sam = build_sam(SamPreset(ENCODER, decoder_num_heads=4, decoder_mlp_dim=48))
+    sam.encode(IMAGE, torch.float16)
+    kept = len(device_encoder._found._made)
+    freed = weakref.ref(sam.image_encoder)
+    del sam
+    gc.collect()
+    assert freed() is None
+    assert len(device_encoder._found._made) == kept - 1
+    assert caplog.messages == []
+
+
+def test_the_kernels_of_tiny_vit_do_not_hold_it() -> None:
+    encoder = load_sam().sam.image_encoder
+    freed, encode = weakref.ref(encoder), half_encoder.half_encoder(encoder, torch.float16)
+    del encoder
+    gc.collect()
+    assert freed() is None
+    assert callable(encode)
 
 
 def test_an_encoder_that_is_off_is_left(

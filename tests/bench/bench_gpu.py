@@ -12,8 +12,11 @@ cache, starts of processes included:
     parity                    20 s     original                       ViT-H 20 s, ViT-B 15 s
     first masks               35 s     in all                         235 s
 
+`--sweep` takes two more minutes. Peak memory is less what the bench alone keeps on the device. The weights in
+float32 are there in every precision, as in a run; float32's peak is right if it comes before the others.
+
 Without a GPU the command itself is tried by `--device cpu --points-per-side 2 --models vit_t --sizes photos
---precisions float32`.
+--precisions float32 --photos 1`, and the sweep's tunings are compiled by `--device cpu --only-sweep`.
 """
 
 import argparse
@@ -78,6 +81,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--sizes", nargs="+", default=["sa1b", "photos"], choices=["sa1b", "photos"])
     parser.add_argument("--points-per-side", type=int, default=32)
+    parser.add_argument("--photos", type=int, default=6, help="how many of the samples are timed")
     parser.add_argument("--skip", nargs="+", default=[], choices=PARTS)
     parser.add_argument("--sweep", action="store_true", help="other tunings of the largest kernels as well")
     parser.add_argument("--only-sweep", action="store_true", help="nothing but those")

@@ -166,7 +166,7 @@ class Model:
 
     def __init__(self, asked: argparse.Namespace, model: str) -> None:
         self._asked = asked
-        self._photos = {size: images(size) for size in SIZES if size in asked.sizes}
+        self._photos = {size: images(size)[: asked.photos] for size in SIZES if size in asked.sizes}
         every_photo = [photo for photos in self._photos.values() for photo in photos]
         self._timed = TimedSam(model, every_photo, asked.device)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 MARK = "= "  # begins a child's line with an answer, as libraries print too
-LAST_LINES = 8
+LAST_LINES = 12
 ENDS_WITHIN_S = 15.0  # a child that has answered all
 
 
@@ -119,6 +119,7 @@ def _read(stream: IO[str], answers: "queue.SimpleQueue[str | None]") -> None:
 
 def _keep(stream: IO[str], last_lines: "deque[str]", said: Callable[[str], None]) -> None:
     for line in stream:
-        last_lines.append(line.rstrip())
+        if line.strip(" ^~\n"):  # but for what only marks a place of the line above
+            last_lines.append(line.rstrip())
         said(line.rstrip())
         print(line, end="", file=sys.stderr, flush=True)

@@ -19,10 +19,13 @@ def table(figures: dict[str, Any]) -> Iterator[str]:
         asked_s = FIRST_TARGETS_S[case.split()[0]]
         found = answer if _is_fault(answer) else f"{answer} s, asked {asked_s}{_held(answer <= asked_s)}"
         yield f"first masks, {case.replace(' ', ' cache, ')}: {_shown(found)}"
-    yield from _columns([HEADS, *_rates(figures)])
+    if rates := list(_rates(figures)):
+        yield from _columns([HEADS, *rates])
     for name, piece in figures.items():
+        if name.startswith("model"):
+            yield from _listed(name, {case: answer for case, answer in piece.items() if "stages" in case})
         if name.startswith("sweep"):
-            yield from _sweep(name, piece)
+            yield from _listed(name, piece)
     for name, piece in figures.items():
         for case, answer in piece.items() if isinstance(piece, dict) else ():
             if _is_fault(answer):
@@ -81,7 +84,8 @@ def _rates(figures: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             )
 
 
-def _sweep(name: str, answers: dict[str, Any]) -> Iterator[str]:
+def _listed(name: str, answers: dict[str, Any]) -> Iterator[str]:
+    """A line an answer; of those with milliseconds the fastest first."""
     timed = {case: answer for case, answer in answers.items() if not _is_fault(answer)}
     for case, answer in sorted(timed.items(), key=lambda item: item[1].get("ms", 0.0)):
         yield f"{name}, {case}: " + ", ".join(f"{key} {value}" for key, value in answer.items())

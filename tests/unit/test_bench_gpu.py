@@ -115,6 +115,7 @@ def test_the_table_says_what_holds() -> None:
                 "model vit_h": {
                     "rate float32 sa1b": fault,
                     "rate float16 sa1b": {"images_a_second": 40.0, "peak_gb": 6.0},
+                    "stages float16 sa1b": {"one batch drawn": 12.0, "host queue": 2.0},
                     "busy float16 sa1b": {"share": 0.957},
                 },
                 "original vit_h": {"rate 3": {"images_a_second": 1.0}},
@@ -137,6 +138,7 @@ first masks, full cache, float16: failed
 model  size  precision  images/s  asked        peak GB  busy   original  times
 vit_h  sa1b  float32    failed                                 1.00
 vit_h  sa1b  float16    40.00     38, then 48  6.00     95.7%  1.00      40.0
+model vit_h, stages float16 sa1b: one batch drawn 12.0, host queue 2.0
 sweep look, timed tile=64: ms 1.0
 sweep look, timed tile=32: ms 2.0
 FAILED: first, full float16: its process ended with 1

@@ -232,7 +232,5 @@ def _usage(kernel: Any) -> str:
         return f"{kernel.n_regs} registers, {kernel.n_spills} spills, {shared}"
     folder = Path(__file__).parents[1] / "unit" / "sam_core" / "decoding" / "triton_kernels"
     sys.path.append(str(folder))
-    from test_triton_compile import usage
-
-    used = usage(kernel.asm["ptx"], CAPABILITY)
+    used = importlib.import_module("test_triton_compile").usage(kernel.asm["ptx"], CAPABILITY)
     return f"{used['registers']} registers, {used['spills']} bytes spilled, {shared}"

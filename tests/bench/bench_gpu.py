@@ -2,279 +2,161 @@
 
 No checkpoint of the large models is at hand. Their image encoders therefore run on random weights, for
 their time alone, and the bundled MobileSAM's embeddings are decoded, so that as many masks survive as on
-real photos. Standard output gets the figures for people, then one line of JSON. A part that fails is named,
-and the others go on. Without a GPU the command itself is tried by `--device cpu --points-per-side 2
---models vit_t --sizes photos --precisions float32 --skip parity`.
+real photos. Each figure is printed as it comes and written to a file of JSON; at the end there is a table.
+
+What may fail or hang runs in processes of its own (gpu_process.py): a case that does is named, with the last
+lines that its process wrote, and the others go on. By estimate, on an H100 with 16 cores and an empty kernel
+cache, starts of processes included:
+
+    machine and its kernels   25 s     rates, stages and busy share   ViT-H 45 s, ViT-B 40 s, MobileSAM 35 s
+    parity                    20 s     original                       ViT-H 20 s, ViT-B 15 s
+    first masks               35 s     in all                         235 s
+
+`--sweep` takes two more minutes. Peak memory is less what the bench alone keeps on the device. The weights in
+float32 are there in every precision, as in a run; float32's peak is right if it comes before the others.
+
+Without a GPU the command itself is tried by `--device cpu --points-per-side 2 --models vit_t --sizes photos
+--precisions float32 --photos 1`, and the sweep's tunings are compiled by `--device cpu --only-sweep`.
 """
 
 import argparse
 import json
-import os
-import subprocess
+import signal
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from agreement import agreement
-from gpu_stages import busy_share, stage_ms
-from PIL import Image
+from gpu_process import Fault, answered, run_cases
+from gpu_sweep import SWEPT
+from gpu_table import table
 
-sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
-sys.path.append(str(Path(__file__).parents[1] / "parity" / "stand_in"))  # torchvision, if there is none
+MODELS = ("vit_t", "vit_b", "vit_l", "vit_h")
+PARTS = ("parity", "first", "rates", "stages", "original")
 
-from recorded_masks import matches_of_recorded
 
-from sam_core.generator import SamAutomaticMaskGenerator
-from sam_core.masks.image_masks import ImageMasks
-from sam_core.model.build import build_sam
-from sam_core.model.presets import PRESETS
-from sam_core.model.sam import ImageEmbedding, Sam
-from sam_core.weights.registry import load_sam
+@dataclass(frozen=True)
+class Piece:
+    """Cases that one process answers, with the seconds that each may take."""
 
-PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
-SIZES = {"photos": None, "sa1b": (2250, 1500)}  # width and height that all photos are resized to
-SECONDS_A_RATE = 3.0
-FIRST_MASKS = """
-import sys, time
-import numpy as np
-from PIL import Image
-from sam_core.decoding.device_kernels import compile_kernels
-from sam_core.generator import SamAutomaticMaskGenerator
-from sam_core.weights.registry import load_sam
-loaded = load_sam(device=sys.argv[1])
-sam = loaded.sam
-photo = np.array(Image.open(sys.argv[2]).convert("RGB"))
-start = time.perf_counter()
-generator = SamAutomaticMaskGenerator(sam, int(sys.argv[4]), precision=sys.argv[3])
-compile_kernels(sam, loaded.model_type, generator.options)
-print(len(generator.generate_masks(photo)), time.perf_counter() - start)
-"""
-
-Images = Sequence[np.ndarray]
+    name: str
+    cases: dict[str, float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument(
-        "--models",
-        nargs="+",
-        default=["vit_t", "vit_b", "vit_h"],
-        choices=["vit_t", "vit_b", "vit_l", "vit_h"],
-    )
-    parser.add_argument("--precisions", nargs="+", default=["float32", "float16"])
-    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
-    parser.add_argument("--points-per-side", type=int, default=32)
-    parser.add_argument("--skip", nargs="+", default=[], choices=["parity", "first", "stages", "original"])
-    asked = parser.parse_args()
+    asked = parsed(sys.argv[1:])
+    if asked.piece:
+        answer_cases(asked)
+        return
+    import torch
+
     if asked.device == "cuda" and not torch.cuda.is_available():
         print("There is no CUDA device here: nothing was measured.")
         return
-    torch.set_grad_enabled(False)
-    figures: dict[str, Any] = {"machine": machine(asked.device)}
-    print(figures["machine"])
-    parts: dict[str, Callable[[argparse.Namespace], Any]] = {
-        "parity": parity,
-        "rates": rates,
-        "stages": stages,
-        "original": original,
-        "first": first_masks,
-    }
-    for name, part in parts.items():
-        if name not in asked.skip:
-            start = time.perf_counter()
-            try:
-                figures[name] = part(asked)
-            except Exception as fault:  # noqa: BLE001  # the minutes of a card that is lent are few
-                figures[name] = f"{type(fault).__name__}: {str(fault)[:500]}"
-            print(f"{name} ({time.perf_counter() - start:.0f} s): {json.dumps(figures[name])}", flush=True)
-    print(json.dumps(figures))
+    for name in (signal.SIGINT, signal.SIGTERM):  # which end the child, and leave what there is
+        signal.signal(name, signal.default_int_handler)
+    figures: dict[str, Any] = {"asked": vars(asked), "seconds": {}, "said": []}
+    began = time.monotonic()
+    try:
+        for piece in pieces(asked):
+            run_piece(piece, asked, figures, began + 60 * asked.minutes)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    print("\n".join(table(figures)))
+    print(f"{time.monotonic() - began:.0f} s; all figures are in {asked.json}")
 
 
-def machine(device: str) -> dict[str, str]:
-    """What the figures are of."""
-    versions = {"torch": torch.__version__, "device": device}
-    if device == "cuda":
-        import triton
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--models", nargs="+", default=["vit_h", "vit_b", "vit_t"], choices=MODELS)
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        default=["float32", "float16"],
+        help="stages are of the last; float32 first",
+    )
+    parser.add_argument("--sizes", nargs="+", default=["sa1b", "photos"], choices=["sa1b", "photos"])
+    parser.add_argument("--points-per-side", type=int, default=32)
+    parser.add_argument("--photos", type=int, default=6, help="how many of the samples are timed")
+    parser.add_argument("--skip", nargs="+", default=[], choices=PARTS)
+    parser.add_argument("--sweep", action="store_true", help="other tunings of the largest kernels as well")
+    parser.add_argument("--only-sweep", action="store_true", help="nothing but those")
+    parser.add_argument("--json", type=Path, default=Path("bench_gpu.json"), help="where the figures go")
+    parser.add_argument("--minutes", type=float, default=8.0, help="after which nothing new is begun")
+    parser.add_argument("--piece", help=argparse.SUPPRESS)
+    parser.add_argument("--cases", nargs="+", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
 
-        versions |= {"device": torch.cuda.get_device_name(), "triton": triton.__version__}
-    return versions
 
-
-def parity(asked: argparse.Namespace) -> dict[str, Any]:
-    """Beside the original's recorded masks, and of each lossy precision beside float32."""
-    sam, photos = load_sam(device=asked.device).sam, images("photos")
-    figures: dict[str, Any] = {}
-    masks: dict[str, list[ImageMasks]] = {}
-    for precision in asked.precisions:
-        masks[precision] = generator(sam, precision, asked).generate_batch(photos)
-        if asked.points_per_side == 32:
-            figures[f"recorded, {precision}"] = matches_of_recorded(sam, precision)
-        if precision != "float32" and "float32" in masks:
-            agreed = agreement(masks[precision], masks["float32"], 0.99)
-            figures[f"{precision} beside float32"] = asdict(agreed)
-    return figures
-
-
-def rates(asked: argparse.Namespace) -> dict[str, Any]:
-    """Images a second and peak memory of each model, precision and size of image."""
-    figures = {}
+def pieces(asked: argparse.Namespace) -> list[Piece]:
+    """All that is asked for, the most important first."""
+    found = [Piece("machine", {"machine": 60, "kernels": 120})]
+    swept = [Piece(f"sweep {name}", dict.fromkeys(cases, 60.0)) for name, cases in SWEPT.items()]
+    if asked.only_sweep:
+        return [*found, *swept]
+    lossy = [each for each in asked.precisions if each != "float32"]
+    last = asked.precisions[-1]
+    # the original's masks are those of its own grid
+    parity = [f"recorded {each}" for each in asked.precisions if asked.points_per_side == 32]
+    parity += [f"beside_float32 {each}" for each in lossy]
+    if "parity" not in asked.skip and parity:
+        found.append(Piece("parity", dict.fromkeys(parity, 60.0)))
+    if "first" not in asked.skip:
+        found.append(Piece("first", {f"empty {last}": 120, f"full {last}": 60}))
     for model in asked.models:
-        for precision in asked.precisions:
-            for size in asked.sizes:
-                photos = images(size)
-                ours = generator(timed_sam(model, precision, photos, asked.device), precision, asked)
-                ours.generate_batch(photos)
-                reset_peak(asked.device)
-                once_s, _ = seconds(
-                    lambda ours=ours, photos=photos: ours.generate_batch(photos), asked.device
-                )
-                repeats = max(1, round(SECONDS_A_RATE / once_s))
-                elapsed_s, _ = seconds(
-                    lambda ours=ours, photos=photos, n=repeats: ours.generate_batch(photos * n), asked.device
-                )
-                figures[f"{model} {precision} {size}"] = {
-                    "images_a_second": round(len(photos) * repeats / elapsed_s, 2),
-                    "peak_gb": round(peak_gb(asked.device), 2),
-                }
-    return figures
-
-
-def stages(asked: argparse.Namespace) -> dict[str, Any]:
-    """Milliseconds an image in each step, and how much of the time the device works."""
-    figures = {}
-    for size in asked.sizes:
-        photos = images(size)
-        for model in asked.models:
-            sam = timed_sam(model, "float16", photos, asked.device)
-            ours = generator(sam, "float16", asked)
-            figures[f"{model} {size}"] = stage_ms(ours, photos)
+        cases = dict[str, float]()
+        if "rates" not in asked.skip:
+            cases |= {f"rate {each} {size}": 60 for each in asked.precisions for size in asked.sizes}
+        if "stages" not in asked.skip:
+            cases |= {f"stages {last} {size}": 45 for size in asked.sizes}
             if asked.device == "cuda":
-                figures[f"{model} {size}"]["busy"] = busy_share(
-                    lambda ours=ours, p=photos: ours.generate_batch(p)
-                )
-    return figures
+                cases |= {f"busy {last} {size}": 45 for size in asked.sizes}
+        if cases:
+            found.append(Piece(f"model {model}", cases))
+    if "original" not in asked.skip:
+        for model in asked.models:
+            if model != "vit_t":  # which the original does not have
+                found.append(Piece(f"original {model}", {"rate 3": 90}))
+    return [*found, *swept] if asked.sweep else found
 
 
-def original(asked: argparse.Namespace) -> dict[str, float]:
-    """Images a second of segment-anything 1.0 in float32 as it comes; `encode` runs for its time alone."""
-    import segment_anything
+def run_piece(piece: Piece, asked: argparse.Namespace, figures: dict[str, Any], deadline: float) -> None:
+    """Adds a piece's answers to the figures, which are printed and written as they come."""
+    began = time.monotonic()
 
-    figures = {}
-    bundled, photos = load_sam(device=asked.device).sam, images("photos")
-    for model in (name for name in asked.models if name != "vit_t"):
-        theirs = segment_anything.sam_model_registry[model]()
-        theirs.prompt_encoder.load_state_dict(bundled.prompt_encoder.state_dict())
-        theirs.mask_decoder.load_state_dict(bundled.mask_decoder.state_dict())
-        theirs.image_encoder = _Both(theirs.image_encoder, bundled.image_encoder)
-        slow = segment_anything.SamAutomaticMaskGenerator(
-            theirs.to(asked.device).eval(), asked.points_per_side, output_mode="coco_rle"
-        )
-        slow.generate(photos[0])
-        elapsed_s, _ = seconds(lambda slow=slow: [slow.generate(photo) for photo in photos], asked.device)
-        figures[model] = round(len(photos) / elapsed_s, 2)
-    return figures
+    def took(case: str, answer: Any) -> None:
+        if isinstance(answer, Fault):
+            answer = {"fault": answer.why, "last_lines": answer.last_lines}
+        figures.setdefault(piece.name, {})[case] = answer
+        figures["seconds"][piece.name] = round(time.monotonic() - began, 1)
+        at = f"[{figures['seconds'][piece.name]:5.1f} s] {piece.name}, {case}"
+        print(f"{at}: {json.dumps(answer)}", flush=True)
+        asked.json.write_text(json.dumps(figures, indent=1, default=str))
 
+    def said(line: str) -> None:
+        if line not in figures["said"]:
+            figures["said"].append(line)
 
-def first_masks(asked: argparse.Namespace) -> dict[str, float]:
-    """Seconds from the loaded model to the first masks, with an empty kernel cache and with a full one."""
-    figures = {}
-    photo = str(sorted(PHOTOS.glob("*.jpg"))[0])
-    for precision in asked.precisions:
-        with tempfile.TemporaryDirectory() as cache:
-            for name in ("empty", "full"):
-                done = subprocess.run(
-                    [
-                        sys.executable,
-                        "-c",
-                        FIRST_MASKS,
-                        asked.device,
-                        photo,
-                        precision,
-                        str(asked.points_per_side),
-                    ],
-                    env={**os.environ, "TRITON_CACHE_DIR": cache},
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                )
-                figures[f"{precision}, {name} cache"] = round(float(done.stdout.split()[1]), 2)
-    return figures
+    # a CPU is for trying the command, however long it takes
+    cases = {case: most_s * (1 if asked.device == "cuda" else 6) for case, most_s in piece.cases.items()}
+    command = [sys.executable, __file__, *sys.argv[1:], "--piece", piece.name, "--cases"]
+    run_cases(command, cases, took, deadline, said)
 
 
-class _Both(torch.nn.Module):
-    """An encoder that is run for its time alone, and another whose answer is used."""
+def answer_cases(asked: argparse.Namespace) -> None:
+    """In a child: one case after the other. A fault ends the process, as it may have spoilt the device."""
+    import torch
+    from gpu_parts import part
 
-    def __init__(self, timed: torch.nn.Module, answering: Any) -> None:
-        super().__init__()
-        self.img_size = answering.img_size
-        self.timed, self.answering = timed, answering
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        self.timed(images)
-        answer: torch.Tensor = self.answering(images)
-        return answer
-
-
-def timed_sam(model: str, precision: str, photos: Images, device: str) -> Sam:
-    """The bundled model; if another is timed, that one encodes, and known embeddings are the answer."""
-    sam = load_sam(device=device).sam
-    if model == "vit_t":
-        return sam
-    large = build_sam(PRESETS[model]).to(device)
-    for name, value in large.image_encoder.named_parameters():
-        # positions start at zero, for which there is no work
-        if "rel_pos" in name or "pos_embed" in name:
-            torch.nn.init.normal_(value, std=0.1)
-    known = {id(photo): sam.encode(photo) for photo in photos}
-
-    def encode_batch(pixels: Images, dtype: torch.dtype) -> list[ImageEmbedding]:
-        large.encode_batch(pixels, dtype)
-        return [known[id(one if one.base is None else one.base)] for one in pixels]
-
-    sam.encode_batch = encode_batch  # type: ignore[assignment]
-    return sam
-
-
-def generator(sam: Sam, precision: str, asked: argparse.Namespace) -> SamAutomaticMaskGenerator:
-    return SamAutomaticMaskGenerator(sam, asked.points_per_side, points_per_batch=256, precision=precision)
-
-
-def images(size: str) -> list[np.ndarray]:
-    """The sample photos, as they are or at one size."""
-    photos = [Image.open(path).convert("RGB") for path in sorted(PHOTOS.glob("*.jpg"))]
-    wanted = SIZES[size]
-    return [np.array(photo.resize(wanted, Image.Resampling.BICUBIC) if wanted else photo) for photo in photos]
-
-
-def seconds(call: Callable[[], Any], device: str) -> tuple[float, Any]:
-    """How long the call took, to the device's last answer, and what it gave."""
-    wait(device)
-    start = time.perf_counter()
-    answer = call()
-    wait(device)
-    return time.perf_counter() - start, answer
-
-
-def wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def reset_peak(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-
-
-def peak_gb(device: str) -> float:
-    return torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else 0.0
+    torch.set_grad_enabled(False)
+    answering = part(asked.piece, asked)
+    for case in asked.cases:
+        method, *arguments = case.split()
+        answered(case, getattr(answering, method)(*arguments))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where an image's time on a GPU goes, step by step, and the share of the time that the device works."""
+"""Where an image's time on a GPU goes, step by step, and the host's part of it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,63 +17,89 @@ from sam_core.model.device_encoder import resized_inputs
 REPEATS = 5
 
 
+class _Crop:
+    """A photo as one crop, and its decoder."""
+
+    def __init__(self, generator: SamAutomaticMaskGenerator, photo: np.ndarray) -> None:
+        self.sam, self.photo, self._options = generator.model, photo, generator.options
+        self.dtype = product_dtype(self._options)
+        height, width, _ = photo.shape
+        (embedding,) = self.sam.encode_batch([photo], self.dtype)
+        self._features = embedding.features_1Chw
+        size = self.sam.image_encoder.img_size
+        self.frame = CropFrame(height, width, size, 4 * self._features.shape[2])
+        points_N2 = generator.point_grids[0] * np.array([width, height])
+        self.whole = (points_N2, (0, 0, width, height), (height, width))
+
+    def decoder(self) -> Any:
+        """A new one, which knows nothing of the image yet."""
+        return crop_decoder(self.sam, self._features, self.frame, self._options)
+
+
 def stage_ms(generator: SamAutomaticMaskGenerator, photos: Sequence[np.ndarray]) -> dict[str, Any]:
     """Milliseconds an image, each step waited for; together they are slower than `generate_batch` is."""
-    sam, options, photo = generator.model, generator.options, photos[0]
-    height, width, _ = photo.shape
-    dtype = product_dtype(options)
-    (embedding,) = sam.encode_batch([photo], dtype)
-    features = embedding.features_1Chw
-    frame = CropFrame(height, width, sam.image_encoder.img_size, 4 * features.shape[2])
-    points_N2 = generator.point_grids[0] * np.array([width, height])
-    decoder: Any = crop_decoder(sam, features, frame, options)
-    whole = (points_N2, (0, 0, width, height), (height, width))
+    crop = _Crop(generator, photos[0])
+    sam, photo, dtype, device = crop.sam, crop.photo, crop.dtype, crop.sam.device
+    decoder = crop.decoder()
     found: dict[str, Any] = {
         "decoder": type(decoder).__name__,
-        "upload and resize": _ms(lambda: resized_inputs(sam, [photo]), sam.device),
-        "upload, resize, encode": _ms(lambda: sam.encode_batch([photo], dtype), sam.device),
-        "upload, resize, encode of 2": _ms(lambda: sam.encode_batch([photo, photo], dtype), sam.device) / 2,
+        "upload and resize": _ms(lambda: resized_inputs(sam, [photo]), device),
+        "upload, resize, encode": _ms(lambda: sam.encode_batch([photo], dtype), device),
+        "upload, resize, encode of 2": _ms(lambda: sam.encode_batch([photo, photo], dtype), device) / 2,
     }
     if isinstance(decoder, DeviceDecoder):
-        coords_N2 = frame.input_points(points_N2).astype(np.float32)[: decoder._batch_size]
-        found["one batch drawn"] = _ms(lambda: decoder.drawn(coords_N2), sam.device)
+        coords_N2 = crop.frame.input_points(crop.whole[0]).astype(np.float32)[: decoder._batch_size]
+        found["one batch drawn"] = _ms(lambda: decoder.drawn(coords_N2), device)
         found["prompts a batch"] = len(coords_N2)
     if hasattr(decoder, "masks"):
-        found["drawn, selected, encoded"] = _ms(lambda: decoder.masks(*whole), sam.device)
+        found["drawn, selected, encoded"] = _ms(lambda: crop.decoder().masks(*crop.whole), device)
     return found
 
 
-def busy_share(call: Callable[[], Any]) -> dict[str, Any]:
-    """How much of the call's time the device works, its kernels, and the dearest of them in milliseconds."""
-    from torch.profiler import ProfilerActivity, profile
+def host_ms(generator: SamAutomaticMaskGenerator, photos: Sequence[np.ndarray]) -> dict[str, float]:
+    """Milliseconds of the host alone: to queue the work of an image, and to make masks of what has come.
 
-    torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
-        start = time.perf_counter()
-        call()
-        torch.cuda.synchronize()
-        elapsed_ms = (time.perf_counter() - start) * 1e3
-    events = [
-        (event.self_device_time_total / 1e3, event.count, event.key) for event in profiled.key_averages()
-    ]
-    dearest = sorted((event for event in events if event[0] > 0), reverse=True)[:15]
-    return {
-        "share": round(sum(event[0] for event in events) / elapsed_ms, 3),
-        "kernels": sum(event[1] for event in events if event[0] > 0),
-        "dearest": {f"{name[:60]} x {count}": round(ms, 2) for ms, count, name in dearest},
-    }
+    Near the device's milliseconds they say that the device waits for the host, or the host for room in its
+    queue.
+    """
+    crop = _Crop(generator, photos[0])
+    pair, device = [crop.photo, crop.photo], crop.sam.device
+    found = {"host encode": _host_ms(lambda: crop.sam.encode_batch(pair, crop.dtype), device) / 2}
+    if hasattr(crop.decoder(), "queued"):
+        from sam_core.decoding.triton.crop_masks import finished
+
+        def queued() -> Any:
+            return crop.decoder().queued(*crop.whole)
+
+        finish = torch.inference_mode()(lambda one: finished(one, crop.whole[0]))
+        found["host queue"] = _host_ms(queued, device)
+        found["host finish"] = _host_ms(finish, device, queued)
+    return found
 
 
 def _ms(call: Callable[[], Any], device: torch.device) -> float:
-    call()
-    spans = []
-    for _ in range(REPEATS):
-        _wait(device)
-        start = time.perf_counter()
+    """With the wait for the device."""
+
+    def waited() -> None:
         call()
         _wait(device)
+
+    return _host_ms(waited, device)
+
+
+def _host_ms(
+    call: Callable[..., Any], device: torch.device, before: Callable[[], Any] | None = None
+) -> float:
+    """The median of some calls while the device has nothing else to do; of what `before` gives, untimed."""
+    spans = []
+    for _ in range(1 + REPEATS):
+        given = () if before is None else (before(),)
+        _wait(device)
+        start = time.perf_counter()
+        call(*given)
         spans.append((time.perf_counter() - start) * 1e3)
-    return round(float(np.median(spans)), 3)
+    _wait(device)
+    return round(float(np.median(spans[1:])), 3)
 
 
 def _wait(device: torch.device) -> None:

@@ -135,15 +135,13 @@ class Destination:
         side_by_side(self.store.delete, [name for name in listed if name not in kept])
 
     def forget(self, claim: Claim) -> None:
-        """Removes the memory of an export that has written nothing else, and the folders made for it."""
+        """Removes the memory of an export that has written nothing else."""
         self.tidy(claim)
         self.store.delete(self.state("done.json"))
         self.store.delete(self.state("export.json"))  # the last: what it names is not to be gone on with
         if self.store.is_local:
-            root = Path(self.store.location.root or "/")
-            for folder in (root / self.state("").rstrip("/"), *(() if self.file else (root,))):
-                with suppress(OSError):  # it holds something else
-                    folder.rmdir()
+            with suppress(OSError):  # it holds something else
+                (Path(self.store.location.root or "/") / self.state("").rstrip("/")).rmdir()
 
     def _half_written(self, claim: Claim) -> Iterator[Path]:
         root = Path(self.store.location.root or "/")

@@ -127,15 +127,15 @@ class DecodePool:
         for _ in range(MOST_ATTEMPTS):
             try:
                 decoder = decoder or self._fresh()
-                if decoder.is_started():
-                    return decoder
-                why = (
-                    f"try `{sys.executable} -m {self._program} {self._limits.memory_bytes}` there to see why"
-                )
-            except OSError as fault:  # the system has no room for a process
-                why = str(fault)
-            decoder = None
-        raise NoDecoder(f"a decoder did not start on {os.uname().nodename}: {why}")
+                decoder.await_start()
+            except (DecoderDiedError, OSError) as fault:  # OSError: the system has no room for a process
+                decoder, why = None, str(fault)
+            else:
+                return decoder
+        raise NoDecoder(
+            f"a decoder did not start on {os.uname().nodename} ({why}); `{sys.executable} -m {self._program} "
+            f"{self._limits.memory_bytes} < /dev/null` there may say more"
+        )
 
     def _fresh(self) -> "_Decoder":
         return _Decoder(self._program, self._limits)
@@ -208,17 +208,20 @@ class _Decoder:
         self._poll.register(self._answers, select.POLLIN)
         self._is_ready = False
 
-    def is_started(self) -> bool:
-        """Waits until the child can decode; False, and the child is ended, if it does not come to that."""
+    def await_start(self) -> None:
+        """Returns when the child can decode. Raises: DecoderDiedError if it does not come to that."""
         if self._is_ready:
-            return True
-        if not self._poll.poll(START_S * 1000) or os.read(self._answers.fileno(), len(READY)) != READY:
+            return
+        if not self._poll.poll(START_S * 1000):
             self.kill()
-            return False
+            raise DecoderDiedError(f"not ready after {START_S:g} s")
+        if os.read(self._answers.fileno(), len(READY)) != READY:
+            why = self._cause_of_death()
+            self.kill()
+            raise DecoderDiedError(why)
         self._is_ready = True
         with contextlib.suppress(OSError, AttributeError):  # faster where the system allows it
             fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        return True
 
     def decode(self, data: bytes, frame: int | None, reading: PixelReading) -> DecodedImage:
         """By a child that has started."""

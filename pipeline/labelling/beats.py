@@ -65,7 +65,10 @@ class Beats:
         self._since_s, self._finished = now_s, 0
 
     def end_labeler(self, why: str) -> NoReturn:
-        """Ends this process, which could begin no image any more."""
+        """Ends this process, which could begin no image any more.
+
+        What it has begun counts as an attempt, or an image at which this always happens would never end.
+        """
         self.tell()
         die_with_warning(self._ledger, why)
 

@@ -83,7 +83,7 @@ def test_what_no_image_is_at_fault_for_reaches_all_who_wait(
 
 
 @pytest.mark.parametrize("where", ["before the generator", "in the generator"])  # there, of a window
-def test_a_labeler_without_decoders_ends_and_blames_no_image(
+def test_a_labeler_without_decoders_ends_and_fails_no_image(
     ledger: Any, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     class Ended(BaseException):

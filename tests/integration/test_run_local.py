@@ -246,7 +246,7 @@ def test_faults_of_the_labeler_are_the_images_own(tmp_path: Path) -> None:
 
 def test_decoders_that_start_nowhere_end_the_run_with_their_sentence(tmp_path: Path) -> None:
     with pytest.raises(
-        SamLabelError, match=r"^a decoder did not start on .*: try `.* -m no_such_program .*`"
+        SamLabelError, match=r"^a decoder did not start on .* \(exit code 1\); `.* -m no_such_program .*`"
     ):
         labelled(photos(tmp_path / "in", 2), tmp_path / "out", load=stand_in(decoder="no_such_program"))
 

@@ -16,7 +16,7 @@ from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import rows_of_batch
 from pipeline.output.id_ranges import id_ranges
 from pipeline.output.ids import packed_ids
-from pipeline.output.lock import current_writer
+from pipeline.output.lock import Holder, current_writer
 from pipeline.output.shards import read_shard, shard_metadata
 from pipeline.output.sweep import orphans
 from pipeline.store.storage import Store
@@ -59,10 +59,19 @@ def validate(output: str) -> Validation:
             _add_all(validation, _shard_faults(dataset, commit, ids))
         _add_all(validation, ids.faults(writer))
     _add_all(validation, _leftovers(dataset))
-    later = current_record(store)
-    if not validation.is_valid and later and later.run != dataset.record.run:
-        raise SamLabelError(f"{store.url} was changed by run {later.run} meanwhile; validate it again")
+    if not validation.is_valid:
+        _refuse_if_changed(dataset, writer)
     return validation
+
+
+def _refuse_if_changed(dataset: Dataset, writer: Holder | None) -> None:
+    """Raises SamLabelError if the problems may be those of a dataset that another run has changed since."""
+    url, later = dataset.store.url, current_record(dataset.store)
+    if later and later.run != dataset.record.run:
+        raise SamLabelError(f"{url} was changed by run {later.run} meanwhile; validate it again")
+    now = Dataset.in_store(dataset.store, dataset.commits, may_lack_commits=True)
+    if writer is None and now.rows != dataset.rows:
+        raise SamLabelError(f"{url} was written to meanwhile; validate it again")
 
 
 def _add_all(validation: Validation, problems: Iterator[str]) -> None:

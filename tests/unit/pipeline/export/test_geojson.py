@@ -111,7 +111,7 @@ def test_images_without_a_place_are_an_error_that_leaves_nothing(
     assert (ended.value.code, out) == (2, "")
     assert "no image to export has a transform and an EPSG code, as GeoTIFFs have them" in err
     assert "next:" not in err
-    assert list(labelled.folder.iterdir()) == []
+    assert [path for path in labelled.folder.rglob("*") if path.name != dest] == []
 
 
 def test_a_file_is_a_feature_collection(tmp_path: Path) -> None:

@@ -68,7 +68,12 @@ def test_ranks_of_a_group_share_an_epoch_also_if_their_workers_are_not_forked(
         subprocess.Popen([*program, str(rank), "2", str(tmp_path / "met"), small.url], stdout=subprocess.PIPE)
         for rank in range(2)
     ]
-    for first, second in zip(*(json.loads(rank.communicate(timeout=60)[0]) for rank in ranks), strict=True):
+    try:
+        given = [json.loads(rank.communicate(timeout=240)[0]) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    for first, second in zip(*given, strict=True):
         assert sorted(first + second) == sorted(labelled)
         assert abs(len(first) - len(second)) <= 1
 

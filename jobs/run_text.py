@@ -15,6 +15,9 @@ _DEVICES = {"cpu": "the CPU, as a Xeon of 2023 does it", "cuda": "GPUs, as an H1
 
 def plan_text(plan: "RunPlan", expected: "Forecast", output: str) -> str:
     """What a run would do, and about how long it would take."""
+    if plan.empty_input:
+        sentence = _empty_input(plan.empty_input)
+        return f"{sentence}\n{_done_before(plan.images)}\ndataset: {output}" if plan.images else sentence
     others = plan.images - plan.pending
     parts = [
         counted(plan.images, "image"),
@@ -57,7 +60,7 @@ def _expected(expected: "Forecast") -> list[str]:
 def summary_text(summary: "RunSummary", output: str) -> str:
     """What a run did, up to its end or until it was stopped."""
     if summary.empty_input and not summary.total:
-        return _empty_input(summary)
+        return _empty_input(summary.empty_input)
     ended = summary.labelled + summary.failed
     lines = ["no image labelled" if _rest(summary) else "nothing to do"]
     if ended:
@@ -65,9 +68,9 @@ def summary_text(summary: "RunSummary", output: str) -> str:
         speed = f"{ended / max(summary.elapsed_s, 1e-3):.2f} images/s"
         lines = [f"{labelled}, in {duration(summary.elapsed_s)} ({speed})"]
     if summary.empty_input:
-        lines = [_empty_input(summary)]
+        lines = [_empty_input(summary.empty_input)]
     if summary.skipped_done:
-        lines.append(f"{counted(summary.skipped_done, 'image')} done before")
+        lines.append(_done_before(summary.skipped_done))
     if summary.failed:
         lines.append(f"{counted(summary.failed, 'image')} failed: {by_reason(summary.failed_by_reason)}")
     if summary.narrow * 2 > summary.deep:
@@ -90,8 +93,12 @@ def summary_text(summary: "RunSummary", output: str) -> str:
     return "\n".join(lines)
 
 
-def _empty_input(summary: "RunSummary") -> str:
-    return f"nothing to do: no image was found in {summary.empty_input}"
+def _empty_input(place: str) -> str:
+    return f"nothing to do: no image was found in {place}"
+
+
+def _done_before(images: int) -> str:
+    return f"{counted(images, 'image')} done before"
 
 
 def _links_left_out(links: int) -> str:

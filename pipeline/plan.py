@@ -7,14 +7,16 @@ from itertools import islice
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.inputs.files import NoImages
+from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.sample import sampled
-from pipeline.inputs.source import Source
+from pipeline.inputs.source import Source, place_of
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows
 from pipeline.output.refresh import Refreshed
 from pipeline.output.writer import dataset_to_resume
 from pipeline.store.storage import Store
+from pipeline.store.uri import Location, redacted
 from pipeline.weights.models import weights_of
 
 SAMPLE = 32  # images whose sizes stand for all
@@ -33,6 +35,7 @@ class RunPlan:
     unknown_sizes: int = 0  # images to label that a list names, which are in no sum of bytes
     skipped_parts: int = 0  # of archives, that are no images; tables without images
     damages: int = 0  # places in archives and tables where images may be lost
+    empty_input: str = ""  # INPUT, if no image was found in it and --allow-empty lets that pass
     sample: tuple[ManifestRow, ...] = ()  # of the pending ones
 
 
@@ -40,10 +43,9 @@ def plan(config: RunConfig) -> RunPlan:
     """The plan of a run. Raises: what `run` would raise before its first image."""
     try:
         return _plan(config)
-    except NoImages:
-        if not may_be_empty(config):
-            raise
-        return RunPlan(0, 0, 0)
+    except NoImages as none:
+        dataset = finished_dataset(config, none)
+        return RunPlan(dataset.images if dataset else 0, 0, 0, empty_input=redacted(config.input))
 
 
 def _plan(config: RunConfig) -> RunPlan:
@@ -51,8 +53,7 @@ def _plan(config: RunConfig) -> RunPlan:
     source, store = Source.of(config), Store.at(config.output, config.output_access)
     source.refuse_overlap(store.location)
     identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
-    dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
-    refuse_other_listing(dataset, source, config.refresh)
+    dataset = dataset_to_go_on_with(config, store, identity, source.location)
     if dataset is None:
         return _planned(source.unique_rows(), None, config.limit, source)
     if config.refresh:
@@ -63,19 +64,44 @@ def _plan(config: RunConfig) -> RunPlan:
     return _planned(rows_of(dataset.pending()), dataset.images, config.limit, source)
 
 
-def may_be_empty(config: RunConfig) -> bool:
-    """Whether an INPUT without an image is no mistake: it is allowed, and no dataset waits for its images."""
+def dataset_to_go_on_with(
+    config: RunConfig, store: Store, identity: Identity, source: Location
+) -> Dataset | None:
+    """The dataset that a run of the input at `source` goes on with, None if it begins one.
+
+    Raises: UsageError if the output holds something else, or an input listed with other options.
+    """
+    dataset = dataset_to_resume(store, identity, str(source), config.overwrite)
+    refuse_other_listing(dataset, SourceOptions.of(config), config.refresh)
+    return dataset
+
+
+def finished_dataset(config: RunConfig, none: NoImages) -> Dataset | None:
+    """The complete dataset of an INPUT without an image, None if none was begun.
+
+    Raises: `none` if that is not allowed or images are waited for; UsageError as a run does for an output of
+        something else, and for a dataset that --overwrite would delete.
+    """
     if not config.allow_empty:
-        return False
-    dataset = Dataset.in_store_or_none(Store.at(config.output, config.output_access))
-    return dataset is None or not dataset.left
+        raise none
+    weights, store = weights_of(config), Store.at(config.output, config.output_access)
+    identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
+    dataset = dataset_to_go_on_with(config, store, identity, place_of(config.input))
+    if config.overwrite and Dataset.in_store_or_none(store):
+        raise UsageError(
+            f"no image was found in {redacted(config.input)}, so the dataset in {store.url} was not deleted; "
+            "leave --overwrite out, or name an input with images"
+        )
+    if dataset and dataset.left:
+        raise none
+    return dataset
 
 
-def refuse_other_listing(dataset: Dataset | None, source: Source, refresh: bool) -> None:
+def refuse_other_listing(dataset: Dataset | None, options: SourceOptions, refresh: bool) -> None:
     """Raises UsageError if a run goes on with a listing that was made with other options of the input."""
     if dataset is None:
         return
-    then, now = dataset.record.listed_with, source.options.of_listing()
+    then, now = dataset.record.listed_with, options.of_listing()
     if refresh:
         _refuse_other_ids(dataset, then.get("id_column"), now.get("id_column"))
         return
@@ -127,5 +153,5 @@ def _planned(rows: Iterable[ManifestRow], images: int | None, limit: int | None,
         pending.unknown_sizes,
         source.left_out.others,
         source.left_out.damages,
-        tuple(pending.rows),
+        sample=tuple(pending.rows),
     )

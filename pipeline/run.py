@@ -34,13 +34,13 @@ from pipeline.metrics.report import RunReport
 from pipeline.metrics.webhook import announced
 from pipeline.output.format.identity import Identity
 from pipeline.output.pending import mean_size
-from pipeline.output.writer import OutputRun, dataset_to_resume, open_output
-from pipeline.plan import may_be_empty, refuse_other_listing
+from pipeline.output.writer import OutputRun, open_output
+from pipeline.plan import dataset_to_go_on_with, finished_dataset
 from pipeline.program_log import logged_by
 from pipeline.signals import sigterm_interrupts
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
-from pipeline.summary import RunSummary, summary_of, summary_so_far
+from pipeline.summary import RunSummary, summary_of
 from pipeline.weights.models import Weights, weights_of
 from sam_core.decoding.native import built
 
@@ -75,11 +75,13 @@ def run(
         try:
             return _run(config, progress or (lambda _: None), load, report)
         except NoImages as none:
-            if not may_be_empty(config):
-                raise
+            dataset = finished_dataset(config, none)
             _log.info("%s", none)
-            so_far = summary_so_far(config, has_begun=False, elapsed_s=report.elapsed_s)
-            return replace(so_far, empty_input=redacted(config.input))
+            if dataset is None:
+                summary = RunSummary(0, 0, 0, 0, 0, output=Store.at(config.output, config.output_access).url)
+            else:
+                summary = summary_of(dataset, "", None, 0)
+            return replace(summary, elapsed_s=report.elapsed_s, empty_input=redacted(config.input))
 
 
 def _run(
@@ -91,8 +93,7 @@ def _run(
     source, store = Source.of(config), Store.at(config.output, config.output_access)
     source.refuse_overlap(store.location)
     report.output = store.url
-    dataset = dataset_to_resume(store, identity, str(source.location), config.overwrite)
-    refuse_other_listing(dataset, source, config.refresh)
+    dataset = dataset_to_go_on_with(config, store, identity, source.location)
     if dataset is None or config.refresh:
         if config.refresh and source.image_list is not None:
             _log.warning("a list does not say which images have changed: only new ones join the dataset")

@@ -1,5 +1,6 @@
 """What a schedule refuses: a job file that would fail, or lose its work, each time that it runs."""
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def _faults(asked: Asked) -> Iterator[tuple[tuple[str, ...], bool, str]]:
     )
     yield (
         PODS,
-        _is_on_a_disk(weights) and not (claim and str(weights).startswith(f"{WEIGHTS}/")),
+        _is_on_a_disk(weights) and not (claim and _is_below_weights(str(weights))),
         f"checkpoint is {weights!r}, on a disk that no pod has; give its URL, or a path below {WEIGHTS} and "
         "--weights-claim with a PersistentVolumeClaim that holds it",
     )
@@ -80,6 +81,10 @@ def _faults(asked: Asked) -> Iterator[tuple[tuple[str, ...], bool, str]]:
         "checkpoint is a URL, which cannot be fetched into the claim of --weights-claim, mounted to be read; "
         f"leave one of them out, or name a path below {WEIGHTS}",
     )
+
+
+def _is_below_weights(path: str) -> bool:
+    return posixpath.normpath(path).startswith(f"{WEIGHTS}/")
 
 
 def _is_on_a_disk(place: str | None) -> bool:

@@ -4,6 +4,7 @@ import getpass
 import os
 import re
 import shlex
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from sam_core import __version__
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_OF_A_NAME = 38  # of a RayJob 47, and each run's adds nine for its minute
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_PREFIX = "sam-label-"
+_OF_A_FILE = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)\.toml")  # no two names of files give one
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,14 @@ class Schedule:
 def checked_name(name: str | None, job_file: Path) -> str:
     """The name of the schedule, else one made of the job file's. Raises: UsageError."""
     if name is None:
-        stem = re.sub(r"[^a-z0-9]+", "-", job_file.stem.lower()).strip("-")
-        made = f"sam-label-{stem}"
-        if not stem or not job_file.stem.isascii() or len(made) > MOST_OF_A_NAME:
+        own = _OF_A_FILE.fullmatch(job_file.name)
+        most = MOST_OF_A_NAME - len(_PREFIX)
+        if own is None or len(own[1]) > most:
             raise UsageError(
-                f"{job_file.name} is too long for the name of a schedule, or holds letters that none takes, "
-                "and another file's name could come to the same; give --name"
+                f"{job_file.name!r} names no schedule, which takes a file's name of at most {most} small "
+                "letters, digits and single hyphens before .toml; give --name"
             )
-        return made
+        return _PREFIX + own[1]
     if len(name) > MOST_OF_A_NAME or not _NAME.fullmatch(name):
         raise UsageError(
             f"--name is {name!r}: give at most {MOST_OF_A_NAME} small letters, digits and hyphens, as every "
@@ -81,7 +84,7 @@ def systemd_units(schedule: Schedule) -> str:
         f"# Apply: save this as {name}.units, then: sudo awk '/^# file: /{{file=$3}} file{{print > file}}' "
         f"{name}.units && sudo systemctl daemon-reload && sudo systemctl enable --now {name}.timer"
     )
-    command = [str(Path(sys.executable).with_name("sam-label")), "run", "--config", str(schedule.job_file)]
+    command = [str(_own_command()), "run", "--config", str(schedule.job_file)]
     return _filled(
         "systemd.units",
         APPLY=apply,
@@ -130,9 +133,22 @@ def airflow_dag(schedule: Schedule) -> str:
     )
 
 
+def _own_command() -> Path:
+    """The `sam-label` beside this Python; else the one that was started, as of `pip install --user`."""
+    beside = _own_python_folder() / "sam-label"
+    is_started = Path(sys.argv[0]).name == beside.name
+    started = shutil.which(sys.argv[0] if is_started else beside.name)
+    return Path(started).absolute() if started and not beside.exists() else beside
+
+
+def _own_python_folder() -> Path:
+    return Path(sys.prefix) / "bin"
+
+
 def _slurm_environment() -> str:
     """What a batch job has to be told that cron starts: where this sam-label and its weights are."""
-    lines = [f"export PATH={shlex.quote(str(Path(sys.prefix) / 'bin'))}:$PATH"]
+    folders = dict.fromkeys([_own_python_folder(), _own_command().parent])
+    lines = [f"export PATH={shlex.quote(':'.join(map(str, folders)))}:$PATH"]
     if cache := os.environ.get("SAM_LABEL_CACHE"):
         lines.append(f"export SAM_LABEL_CACHE={shlex.quote(str(Path(cache).expanduser().absolute()))}")
     return "\n".join(lines)

@@ -31,7 +31,7 @@ from pipeline.inputs.lists.image_list import ImageList
 from pipeline.inputs.matches import Matches
 from pipeline.inputs.one_file import OneFile
 from pipeline.inputs.options import DEFAULT, SourceOptions
-from pipeline.inputs.pattern import is_pattern
+from pipeline.inputs.pattern import has_glob, is_pattern
 from pipeline.inputs.same_bytes import SameBytes
 from pipeline.inputs.selection import Selection
 from pipeline.inputs.skipped import Skipped, Why
@@ -223,6 +223,13 @@ class Source:
             f"no image was found in {redacted(self.url)} (other files: {self.skipped_files:,}, "
             f"links out of it: {self.skipped_links:,}); {hint}"
         )
+
+
+def place_of(url: str) -> Location:
+    """The place that an input names as `Source.location` has it, of an input too that is not there."""
+    if url == STANDARD_INPUT:
+        return STANDARD_INPUT_PLACE
+    return location(f"{url}**" if url.endswith("/") and has_glob(url) else url)
 
 
 def _refuse_other_kinds(file: Entry, url: str) -> None:

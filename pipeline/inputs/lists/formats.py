@@ -6,6 +6,7 @@ from typing import cast
 
 from pipeline.config import InputFormat
 from pipeline.errors import UsageError
+from pipeline.inputs.files import NoImages
 from pipeline.inputs.lists.lines import GZIP
 
 # The columns that are looked for if none is named: the first, or the only one that there is of the others.
@@ -36,9 +37,12 @@ def format_of_name(name: str) -> InputFormat | None:
 
 
 def refuse_other_content(place: str, format_: InputFormat, head: bytes) -> None:
-    """Raises UsageError if a file that begins with `head`, unpacked, is no list of that format."""
+    """Raises UsageError if a file that begins with `head`, unpacked, is no list of that format.
+
+    That is NoImages if it is empty.
+    """
     if not head.strip():
-        raise UsageError(f"{place} is empty; a list names one image a line or more")
+        raise NoImages(f"{place} is empty; a list names one image a line or more")
     if found := _found_instead(format_, head):
         what, other = found
         hint = f"pass --input-format {other}" if other else "save it as UTF-8 text or as Parquet"

@@ -13,6 +13,7 @@ from typing import IO
 
 from pipeline.config import InputFormat
 from pipeline.errors import UsageError
+from pipeline.inputs.files import NoImages
 from pipeline.inputs.lists.columns import Columns, id_text
 from pipeline.inputs.lists.formats import HEAD_BYTES, refuse_other_content
 from pipeline.inputs.lists.lines import head_of
@@ -142,13 +143,13 @@ class _BadRows:
             self.first.append(row)
 
     def refuse(self) -> None:
-        """Raises UsageError if there is one, or no row at all."""
+        """Raises UsageError if there is one, NoImages if there is no row at all."""
         if self.count:
             shown = "; ".join(f"{self.unit} {row.number:,} names no image ({row.why})" for row in self.first)
             more = f" and {self.count - len(self.first):,} more" if self.count > len(self.first) else ""
             raise UsageError(f"{self.name}: {shown}{more}; mend the list, nothing was started")
         if not self.images:
-            raise UsageError(f"{self.name} names no image")
+            raise NoImages(f"{self.name} names no image; a list names one image a line or more")
 
 
 def _made(folder: Path) -> Path:

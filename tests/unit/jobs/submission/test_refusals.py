@@ -44,6 +44,11 @@ def job(tmp_path: Path) -> Path:
         (JOB.replace("s3://photos", "file:///p"), ["--target", "rayjob"], "input is 'file:///p/"),
         (JOB + "checkpoint = '/sam.pth'\n", ["--target", "rayjob"], "checkpoint is '/sam.pth', on a disk"),
         (
+            JOB + "checkpoint = '/weights/../etc/sam.pth'\n",
+            ["--target", "rayjob", "--weights-claim", "w"],
+            "checkpoint is '/weights/../etc/sam.pth', on a disk",
+        ),
+        (
             JOB + "checkpoint = 'https://host/sam.pth'\n",
             ["--target", "rayjob", "--weights-claim", "w"],
             "cannot be fetched into the claim",
@@ -68,6 +73,7 @@ def test_what_cannot_be_scheduled_is_one_sentence(
     ("text", "options"),
     [
         ("checkpoint = '/weights/sam.pth'", ("--weights-claim", "our.weights-2")),
+        ("checkpoint = '/weights/new/../sam.pth'", ("--weights-claim", "w")),
         ("checkpoint = 'https://host/sam.pth'", ()),
         ("model = 'vit_t'", ()),
         ("device = 'cuda'", ("--gpus", "1")),
@@ -83,7 +89,21 @@ def test_what_a_pod_can_have_is_scheduled(
 
 
 @pytest.mark.parametrize(
-    "name", ["label-photos-of-the-warehouse-europe-west.toml", "фото.toml", "фото-east.toml", "$$.toml"]
+    "name",
+    [
+        "a2345678901234567890123456789.toml",  # 29 letters
+        *(
+            "фото.toml",
+            "фото-east.toml",
+            "$$.toml",
+            "a_b.toml",
+            "A-b.toml",
+            "a--b.toml",
+            "-a.toml",
+            "a-.toml",
+        ),
+        *("my job.v2.toml", "my-job.v2.toml", "a.tml", "a"),
+    ],
 )
 def test_a_file_whose_name_makes_no_name_of_its_own_needs_one(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
@@ -94,6 +114,16 @@ def test_a_file_whose_name_makes_no_name_of_its_own_needs_one(
     code, _, err = schedule(capsys, file, *words)
     assert (code, err.count("\n"), "; give --name" in err) == (2, 1, True)
     assert schedule(capsys, file, *words, "--name", "nightly")[0] == 0
+
+
+@pytest.mark.parametrize("stem", ["a", "2", "my-job-v2", "a234567890123456789012345678"])
+def test_other_files_name_their_schedule(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, stem: str
+) -> None:
+    file = tmp_path / f"{stem}.toml"
+    file.write_text(JOB)
+    code, out, err = schedule(capsys, file, "--cron", "@daily", "--target", "slurm", *WITH_REGION)
+    assert (code, err, f"#SBATCH --job-name=sam-label-{stem}\n" in out) == (0, "", True)
 
 
 def test_a_preset_or_no_file_is_not_scheduled(capsys: pytest.CaptureFixture[str]) -> None:

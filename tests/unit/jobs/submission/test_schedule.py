@@ -31,7 +31,8 @@ def job(tmp_path: Path) -> Path:
 
 
 def text_for(capsys: pytest.CaptureFixture[str], job: Path, target: str, *options: str) -> str:
-    always = ("--cron", "30 2 * * mon-fri", "--target", target, "--var", f"REGION={REGION}")
+    always = ("--cron", "30 2 * * mon-fri", "--name", "labels", "--var", f"REGION={REGION}")
+    always = (*always, "--target", target)
     code, out, err = schedule(capsys, job, *always, *options)
     assert (code, err) == (0, "")
     assert out.startswith(("# Apply: ", "#!/usr/bin/env bash\n# Apply: "))
@@ -178,6 +179,26 @@ def test_bash_takes_the_slurm_script(
     words = json.loads((tmp_path / "sam-label").read_text().splitlines()[0])
     assert words[:3] == ["run", "--config", str(job)]
     assert words[5:] == ["--var", f"REGION={REGION}", "--var", "DATE=2026-11-01"]
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_command_apart_from_its_python_is_found(
+    capsys: pytest.CaptureFixture[str],
+    job: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_named: bool,
+) -> None:
+    """As `pip install --user` leaves them: started by its path, or by another program that has it on PATH."""
+    command = tmp_path / "local" / "bin" / "sam-label"
+    command.parent.mkdir(parents=True)
+    command.touch(0o755)
+    monkeypatch.setattr(sys, "prefix", "/usr/no-venv")
+    monkeypatch.setattr(sys, "argv", [str(command) if is_named else "pytest"])
+    monkeypatch.setenv("PATH", f"{command.parent if not is_named else tmp_path}:/usr/bin:/bin")
+    path = f"\nexport PATH=/usr/no-venv/bin:{command.parent}:$PATH\n"
+    assert path in text_for(capsys, job, "slurm")
+    assert f'ExecStart="{command}" ' in text_for(capsys, job, "systemd")
 
 
 def test_the_slurm_script_does_what_the_one_in_infra_does() -> None:

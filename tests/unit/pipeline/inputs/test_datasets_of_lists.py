@@ -102,10 +102,10 @@ def test_a_dataset_keeps_to_its_ids(labelled: Labelled, tmp_path: Path) -> None:
     dataset = Snapshot.at(labelled("masks", LIST))
     path = str(tmp_path / "list.csv")
     with pytest.raises(UsageError, match="from a listing with --id-column key; list them so again"):
-        refuse_other_listing(dataset, Source.at(path), refresh=True)
+        refuse_other_listing(dataset, Source.at(path).options, refresh=True)
     with pytest.raises(UsageError, match="was listed with --id-column key; give it to go on"):
-        refuse_other_listing(dataset, Source.at(path), refresh=False)
-    refuse_other_listing(dataset, Source.at(path, WITH_IDS), refresh=False)
+        refuse_other_listing(dataset, Source.at(path).options, refresh=False)
+    refuse_other_listing(dataset, WITH_IDS, refresh=False)
 
 
 def test_a_plan_says_what_it_does_not_know(tmp_path: Path) -> None:

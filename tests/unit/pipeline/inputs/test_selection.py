@@ -136,7 +136,7 @@ def test_duplicates_stand_beside_the_dataset(photos: Path, tmp_path: Path, rehea
     reader = Reader.open(output)
     assert record_named(reader, f"{photos}/c.jpg").uri == f"file://{photos}/a.png"
     with pytest.raises(UsageError, match="was listed with --deduplicate; give it"):
-        refuse_other_listing(Dataset.at(output), Source.at(str(photos)), refresh=False)
+        refuse_other_listing(Dataset.at(output), Source.at(str(photos)).options, refresh=False)
     # a refresh without the option lists the duplicates as images of their own
     run.source, plain = str(source.location), Source.at(str(photos))
     with open_output(

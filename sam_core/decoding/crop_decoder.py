@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sam_core.decoding.calling_decoder import CallingDecoder
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.device_kernels import kernel_decoder
 from sam_core.decoding.gpu_decoder import DeviceDecoder
@@ -16,6 +17,7 @@ from sam_core.masks.crops import XYXY
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.selection import masks_of_crop
 from sam_core.model.ambient import ambient_state_aside
+from sam_core.model.own_modules import are_own
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
 
@@ -57,7 +59,12 @@ def crop_masks(
 def crop_decoder(
     sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions
 ) -> CropDecoder:
-    """The fastest decoder for the device and the precision; all of them give the same masks."""
+    """The fastest decoder for the device and the precision; all of them give the same masks.
+
+    Modules that are not SAM's own, or have hooks, are called as they are: the others read their weights.
+    """
+    if not (are_own(sam.mask_decoder) and are_own(sam.prompt_encoder)):
+        return CallingDecoder(sam, features_1Chw, frame, options)
     if features_1Chw.device.type != "cpu":
         with_kernels = kernel_decoder(sam, features_1Chw, frame, options)
         return with_kernels or DeviceDecoder(sam, features_1Chw, frame, options)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_core.model.own_modules import is_own
 from sam_core.model.windows import window_merge, window_partition
 
 HEAD_SIZE_MULTIPLE = 8  # fused GPU kernels need rows of 16 bytes: 8 numbers of bfloat16
@@ -66,12 +67,7 @@ class ViTAttention(nn.Module):
     def forward(self, x_BHWC: Tensor) -> Tensor:
         _, H, W, C = x_BHWC.shape
         h, w = (self.window_size, self.window_size) if self.window_size else (H, W)
-        # The bias is added after the windows are filled up with zeros: that is exactly what SAM computes for
-        # padding tokens, without their products (a sixth of all at 64 x 64).
-        qkv = F.linear(x_BHWC, self.qkv.weight)
-        if self.window_size:
-            qkv = window_partition(qkv, self.window_size)
-        qkv = qkv.view(-1, h, w, 3 * C) + self.qkv.bias.to(qkv.dtype)
+        qkv = self._qkv(x_BHWC)
         q, k, v = qkv.view(-1, h, w, 3, self.num_heads, C // self.num_heads).permute(3, 0, 4, 1, 2, 5)
         if self.use_rel_pos:
             rel_h, rel_w = relative_positions(h, self.rel_pos_h), relative_positions(w, self.rel_pos_w)
@@ -82,3 +78,18 @@ class ViTAttention(nn.Module):
         out = window_merge(out, self.window_size, H, W) if self.window_size else out.view(-1, H, W, C)
         projected: Tensor = self.proj(out)
         return projected
+
+    def _qkv(self, x_BHWC: Tensor) -> Tensor:
+        """The layer's answers for each window, or for the whole map."""
+        if not is_own(self.qkv):  # an adapter, or a hook
+            of_windows: Tensor = self.qkv(self._windows(x_BHWC))
+            return of_windows
+        # The bias is added after the windows are filled up with zeros: that is exactly what SAM computes for
+        # padding tokens, without their products (a sixth of all at 64 x 64).
+        products = self._windows(F.linear(x_BHWC, self.qkv.weight))
+        return products + self.qkv.bias.to(products.dtype)
+
+    def _windows(self, x_BHWC: Tensor) -> Tensor:
+        """[windows, h, w, C], or the map itself."""
+        size = self.window_size
+        return window_partition(x_BHWC, size).view(-1, size, size, x_BHWC.shape[-1]) if size else x_BHWC

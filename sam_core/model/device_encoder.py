@@ -20,6 +20,7 @@ from torch import Tensor
 
 from sam_core.model.host_copies import on_device
 from sam_core.model.made_of_weights import MadeOfWeights
+from sam_core.model.own_modules import are_own
 
 if TYPE_CHECKING:
     from sam_core.model.sam import Sam
@@ -88,6 +89,9 @@ def _resizes_as_pillow(sam: "Sam") -> bool:
 def half_encoder_of(sam: "Sam", dtype: torch.dtype, inputs: Tensor) -> Encode | None:
     """The encoder with float16 products, tried on these inputs; None if the model's own module is used."""
     if dtype != torch.float16 or not may_have_kernels(sam.device):
+        return None
+    # asked each time: a hook that comes later changes no weight
+    if not are_own(sam.image_encoder):
         return None
     key = (dtype, sam.device)
     return _found.get(sam.image_encoder, key, lambda: _Found(_tried(sam, dtype, inputs))).encode

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from sam_core.model.bands import run_in_bands, run_in_chunks
 from sam_core.model.image_encoder import neck
+from sam_core.model.own_modules import is_own
 from sam_core.model.presets import TinyVitPreset
 from sam_core.model.windows import window_merge, window_partition
 
@@ -30,6 +31,9 @@ class Conv2d_BN(nn.Module):  # noqa: N801  TinyViT's own name
         self.bn = nn.BatchNorm2d(out_chans)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        if not (is_own(self.c) and is_own(self.bn)):  # an adapter, or a hook
+            normal: Tensor = self.bn(self.c(x_BCHW))
+            return normal
         variance, mean = self.bn.running_var, self.bn.running_mean
         assert variance is not None  # noqa: S101  BatchNorm2d tracks its statistics unless it is switched off
         assert mean is not None  # noqa: S101

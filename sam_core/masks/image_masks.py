@@ -85,11 +85,11 @@ class ImageMasks:
             {
                 "segmentation": self._segmentation(index, output_mode),
                 "area": int(self.area[index]),
-                "bbox": self.bbox_xywh[index].tolist(),
+                "bbox": self.bbox_xywh[index].astype(int).tolist(),
                 "predicted_iou": float(self.predicted_iou[index]),
                 "point_coords": [self.point_coords[index].tolist()],
                 "stability_score": float(self.stability_score[index]),
-                "crop_box": self.crop_box_xywh[index].tolist(),
+                "crop_box": self.crop_box_xywh[index].astype(int).tolist(),
             }
             for index in range(len(self))
         ]

@@ -28,7 +28,7 @@ def is_own(module: nn.Module) -> bool:
 
 
 def are_own(module: nn.Module) -> bool:
-    """Whether the module and all inside it are: 50 us for a mask decoder, so that it may be asked a crop."""
+    """Whether the module and all inside it are: 30 us for a mask decoder, so that it may be asked a crop."""
     left: list[nn.Module | None] = [module]
     while left:
         inner = left.pop()

@@ -100,7 +100,8 @@ class SamPredictor:
         if not isinstance(transformed_image, Tensor) or len(shape) != 4 or shape[:2] != (1, 3):
             raise ValueError(
                 f"set_torch_image takes a tensor [1, 3, h, w], got {type(transformed_image).__name__} "
-                f"{list(shape)}; set_image takes arrays [h, w, 3]"
+                f"{list(shape)}; set_image takes arrays [h, w, 3], and sam.image_encoder(sam.preprocess(x)) "
+                "a batch"
             )
         if max(shape[2:]) != side:
             raise ValueError(
@@ -182,6 +183,11 @@ class SamPredictor:
 
 def not_a_model(model: object, taker: str) -> ValueError:
     """The error for what is no model, which `taker` got."""
+    if hasattr(model, "_orig_mod"):  # torch's
+        return ValueError(
+            f"{taker} takes no model that torch.compile has wrapped; compile its encoder: "
+            "sam.image_encoder = torch.compile(sam.image_encoder)"
+        )
     kind = f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("builtins.")
     return ValueError(
         f"{taker} takes a model from sam_core.sam_model_registry, got {kind}; "

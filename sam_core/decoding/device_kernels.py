@@ -44,7 +44,7 @@ def kernel_decoder(
         return None
     try:
         found = _found.get(
-            sam.mask_decoder,
+            [sam.mask_decoder, sam.prompt_encoder],
             (options.precision, sam.device),
             lambda: _Found(_tried(sam, features_1Chw, frame, options)),
         )

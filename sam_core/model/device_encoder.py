@@ -94,7 +94,7 @@ def half_encoder_of(sam: "Sam", dtype: torch.dtype, inputs: Tensor) -> Encode | 
     if not are_own(sam.image_encoder):
         return None
     key = (dtype, sam.device)
-    return _found.get(sam.image_encoder, key, lambda: _Found(_tried(sam, dtype, inputs))).encode
+    return _found.get([sam.image_encoder], key, lambda: _Found(_tried(sam, dtype, inputs))).encode
 
 
 def _tried(sam: "Sam", dtype: torch.dtype, inputs: Tensor) -> Encode | None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from sam_core.weights.error import CheckpointError
+from sam_core.weights.error import CheckpointError, NoCheckpoint
 
 WHOLE_MODEL = ("model.safetensors", "pytorch_model.bin")  # by preference; an index is named for the file
 CHUNK_BYTES = 4 << 20
@@ -25,9 +25,7 @@ def checkpoint_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise CheckpointError(
-            f"there is no checkpoint file at {path}; check the path, or leave it out for the bundled weights"
-        )
+        raise NoCheckpoint(f"there is no checkpoint file at {path}; check the path")
     for name in WHOLE_MODEL:
         index = path / f"{name}.index.json"
         if (path / name).is_file():

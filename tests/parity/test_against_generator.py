@@ -103,6 +103,7 @@ def assert_same_record(record: dict[str, Any], other: dict[str, Any]) -> None:
     assert record.keys() == other.keys()
     assert record["point_coords"] == pytest.approx(np.array(other["point_coords"]), abs=1e-4)
     assert record["crop_box"] == other["crop_box"]
+    assert {type(number) for key in ("bbox", "crop_box") for number in record[key]} == {int}  # they slice
     assert record["bbox"] == pytest.approx(other["bbox"], abs=1)
     assert record["predicted_iou"] == pytest.approx(other["predicted_iou"], rel=1e-4, abs=1e-4)
     assert record["stability_score"] == pytest.approx(other["stability_score"], abs=1e-3)

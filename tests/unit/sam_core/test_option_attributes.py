@@ -188,3 +188,8 @@ def test_a_copy_is_a_generator_of_its_own(sam: Sam) -> None:
         assert twin.options == MaskOptions(points_per_side=2, **LOOSE | {"pred_iou_thresh": 1000})
         assert generator.pred_iou_thresh == 0
         assert twin.generate(IMAGE) == []
+
+
+def test_a_compiled_model_is_told_what_to_compile() -> None:
+    with pytest.raises(ValueError, match=r"compile its encoder: sam.image_encoder = torch.compile\("):
+        SamAutomaticMaskGenerator(torch.compile(small_sam()), 1)  # type: ignore[arg-type]

@@ -217,3 +217,8 @@ def test_a_file_that_cannot_be_read_is_told_in_one_sentence() -> None:
     unreadable = Path("/proc/self/mem")  # a file even for root, and its first bytes are nobody's
     with pytest.raises(CheckpointError, match=r"/proc/self/mem cannot be read \(Input/output error\); check"):
         read_checkpoint(unreadable)
+
+
+def test_a_file_that_is_not_there_is_what_open_says(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"^there is no checkpoint file at .*; check the path$"):
+        sam_model_registry["vit_b"](tmp_path / "none.pth")

@@ -42,6 +42,13 @@ def sam_with_kernels() -> Sam:
     return sam
 
 
+def with_few_programs(monkeypatch: pytest.MonkeyPatch, of_trial: int) -> None:
+    """Interpreted, each program takes milliseconds."""
+    monkeypatch.setattr(kernel_decoder, "queued_masks", partial(crop_masks.queued_masks, capacity=4))
+    monkeypatch.setattr(agreement, "POINTS_PER_SIDE", 1)
+    monkeypatch.setattr(agreement, "PROGRAMS", of_trial)
+
+
 def assert_near(ours: list[ImageMasks], plain: list[ImageMasks], predicted_iou: float) -> None:
     assert [len(masks) for masks in ours] == [len(masks) for masks in plain]
     for masks, expected in zip(ours, plain, strict=True):
@@ -51,10 +58,7 @@ def assert_near(ours: list[ImageMasks], plain: list[ImageMasks], predicted_iou: 
 def test_kernels_wait_for_what_they_read_and_for_nothing_else(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # interpreted, each program takes milliseconds
-    monkeypatch.setattr(kernel_decoder, "queued_masks", partial(crop_masks.queued_masks, capacity=4))
-    monkeypatch.setattr(agreement, "POINTS_PER_SIDE", 1)
-    monkeypatch.setattr(agreement, "PROGRAMS", 2)
+    with_few_programs(monkeypatch, of_trial=2)
     sam, images = sam_with_kernels(), photos(2, side=8)
     plain = SamAutomaticMaskGenerator(sam, 1, **LOOSE).generate_batch(images)
     with pretended_card() as card:
@@ -73,9 +77,7 @@ def test_a_crop_is_decoded_on_its_own_card(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without a generator, whose streams make the card current."""
-    monkeypatch.setattr(kernel_decoder, "queued_masks", partial(crop_masks.queued_masks, capacity=4))
-    monkeypatch.setattr(agreement, "POINTS_PER_SIDE", 1)
-    monkeypatch.setattr(agreement, "PROGRAMS", 1)
+    with_few_programs(monkeypatch, of_trial=1)
     sam, (image,), options = sam_with_kernels(), photos(1, side=8), MaskOptions(**LOOSE)
     height, width, _ = image.shape
     with pretended_card() as card:

@@ -76,6 +76,16 @@ def test_the_kernels_of_tiny_vit_do_not_hold_it() -> None:
     assert callable(encode)
 
 
+def test_a_hook_is_called_though_kernels_were_taken_before(
+    sam: Sam, encoded: Callable[[torch.dtype], Tensor]
+) -> None:
+    before = encoded(torch.float16)
+    handle = sam.image_encoder.neck.register_forward_hook(lambda _, __, features: features + 1)
+    torch.testing.assert_close(encoded(torch.float16), before + 1, atol=0.02, rtol=0.02)
+    handle.remove()
+    torch.testing.assert_close(encoded(torch.float16), before)
+
+
 def test_an_encoder_that_is_off_is_left(
     encoded: Callable[[torch.dtype], Tensor],
     monkeypatch: pytest.MonkeyPatch,

@@ -18,6 +18,7 @@ DECODING = "sam_core.decoding.triton"
 SWEPT = {
     "look": (
         "timed tile=32,warps=4,stages=2",
+        "timed tile=32,warps=4,stages=1",
         "timed tile=32,warps=4,stages=3",
         "timed tile=32,warps=8,stages=2",
         "timed tile=64,warps=4,stages=2",
@@ -25,6 +26,7 @@ SWEPT = {
     ),
     "positions": (
         "timed tile=64,tiles=4,warps=4,stages_first=2,stages_second=1",
+        "timed tile=64,tiles=8,warps=4,stages_first=2,stages_second=1",
         "timed tile=64,tiles=4,warps=8,stages_first=2,stages_second=1",
         "timed tile=64,tiles=4,warps=4,stages_first=3,stages_second=2",
         "timed tile=128,tiles=2,warps=8,stages_first=2,stages_second=1",

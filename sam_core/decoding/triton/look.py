@@ -52,7 +52,7 @@ def look_kernel(  # type: ignore[no-untyped-def]
     key_PD,
     key_constant_PD,
     value_PD,
-    query_BTD,  # float32, of the tokens
+    query_BTD,  # of the tokens, times SCORE_SCALE
     mix_BRF,  # [B, 64, F]
     factors_BPF,
     scale_BP,  # float32
@@ -60,7 +60,6 @@ def look_kernel(  # type: ignore[no-untyped-def]
     total_BSR,  # out: likewise, the weights' sum
     mixed_BSRF,  # out: float32 [B, splits, 64, F], the sum of A
     shared_BSRd,  # out: float32 [B, splits, 64, 16], the sum of s (x W)
-    score_scale,
     P: tl.constexpr,
     STEPS: tl.constexpr,  # tiles of a split
     F: tl.constexpr,
@@ -71,7 +70,7 @@ def look_kernel(  # type: ignore[no-untyped-def]
     r = tl.arange(0, 64)
     f = tl.arange(0, F)
     j = tl.arange(0, 128)
-    query = (block_diagonal(query_BTD, b, 0, 128) * score_scale).to(key_PD.dtype.element_ty)
+    query = block_diagonal(query_BTD, b, 0, 128)
     mix = tl.load(mix_BRF + b * (64 * F) + r[:, None] * F + f[None, :])
     most = tl.full((64,), -1e30, tl.float32)
     total = tl.zeros((64,), tl.float32)
@@ -117,9 +116,12 @@ def look(
     most_BSR, total_BSR = scale_BP.new_empty(2, B, splits, ROWS)
     mixed_BSRF = scale_BP.new_empty(B, splits, ROWS, F)
     shared_BSRd = scale_BP.new_empty(B, splits, ROWS, HEAD_DIM)
+    # scaled and rounded before the launch: what a program only loads stays in shared memory for its products,
+    # what it computes is read into registers anew for each
+    query_BTD = (query_BTD * SCORE_SCALE).to(factors_BPF.dtype)
     look_kernel[(splits, B)](
         side.key_PD, side.key_constant_PD, side.value_PD, query_BTD, mix_BRF, factors_BPF, scale_BP,
-        most_BSR, total_BSR, mixed_BSRF, shared_BSRd, SCORE_SCALE,
+        most_BSR, total_BSR, mixed_BSRF, shared_BSRd,
         P=P, STEPS=P // tuning.tile // splits, F=F, TILE=tuning.tile,
         num_warps=tuning.warps, num_stages=tuning.stages,
     )  # fmt: skip

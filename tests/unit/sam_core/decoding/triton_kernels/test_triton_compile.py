@@ -47,6 +47,7 @@ def compiled(
 
     def take(name: str, kernel: Any) -> None:
         used = usage(kernel.asm["ptx"], capability)
+        used["reads"] = kernel.asm["ptx"].count("ldmatrix")
         found.append({"kernel": name, "is_half": rehearsal.is_half, "shared": kernel.metadata.shared, **used})
 
     rehearsal = OneEach(take)
@@ -132,6 +133,15 @@ def test_the_largest_kernels_fit_the_smaller_cards(done: Any) -> None:
     for kernel in done["tuned"]:
         assert kernel["shared"] <= MOST_SHARED_OF_SMALL, kernel
         assert kernel["spills"] <= 64, kernel
+
+
+def test_looks_read_no_operand_into_registers(done: Any) -> None:
+    """In float16: a query that a program computes, and not only loads, was read 16 times a tile."""
+    (look,) = (
+        kernel for kernel in done["compiled"] if kernel["kernel"] == "look_kernel" and kernel["is_half"]
+    )
+    assert look["reads"] == 0
+    assert look["registers"] < 200
 
 
 def test_a_cache_is_filled_once(done: Any) -> None:

@@ -36,6 +36,7 @@ from pipeline.shutdown import exit_process
 from pipeline.signals import sigterm_interrupts
 from sam_core import __version__
 
+OWN_PACKAGES = ("jobs", "pipeline", "sam_core", "sam_label")
 INTERRUPTED = 130  # what shells give a process that SIGINT ended
 
 app = typer.Typer(
@@ -113,6 +114,16 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
         is_missing = isinstance(fault, FileNotFoundError)
         advice = "check the path" if is_missing else "check its permissions and the room on its disk"
         return _fail(f"{fault.filename}: {why}; {advice}", 1, debug)
+    except ImportError as missing:
+        if (missing.name or "").partition(".")[0] in OWN_PACKAGES:
+            return _fail_unexpectedly(missing, debug)
+        # it is not there, or two packages do not go together, which the second one says
+        return _fail(
+            f"a package that sam-label needs cannot be imported ({_last_line(missing)}); install sam-label "
+            "again, best into a fresh virtual environment",
+            1,
+            debug,
+        )
     except Exception as unexpected:  # noqa: BLE001  # no caller is left that could make it a sentence
         return _fail_unexpectedly(unexpected, debug)
 
@@ -140,13 +151,17 @@ def _is_of_environment(command: typer.Context, option: str) -> bool:
 
 
 def _fail_unexpectedly(unexpected: Exception, debug: bool) -> int:
-    last_line = str(unexpected).strip().rpartition("\n")[2]  # Ray puts whole tracebacks into messages
     return _fail(
-        f"{type(unexpected).__name__}: {last_line} (this is a fault of sam-label: please report it with "
-        "what the same command prints under --debug)",
+        f"{type(unexpected).__name__}: {_last_line(unexpected)} (this is a fault of sam-label: please report "
+        "it with what the same command prints under --debug)",
         1,
         debug,
     )
+
+
+def _last_line(error: Exception) -> str:
+    """Ray puts whole tracebacks into messages."""
+    return str(error).strip().rpartition("\n")[2]
 
 
 def _fail(sentence: str, exit_code: int, debug: bool) -> int:

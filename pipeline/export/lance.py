@@ -18,13 +18,14 @@ from pipeline.export.destination import Claim, Destination
 from pipeline.export.form import ExportedImage, Part
 from pipeline.export.record import Record
 from pipeline.export_config import ImagesAs
-from pipeline.output.format.schema import mask_columns
+from pipeline.output.format.schema import VECTOR, mask_columns
 
 
 def lance_schema(dataset: pa.Schema) -> pa.Schema:
     """The columns: those of the dataset's masks, and its vectors if it has them."""
     masks = [name for name in dataset.names if name == "num_masks" or name.startswith("mask_")]
-    vectors = [name for name in dataset.names if name == "image_embedding"]
+    # of a fixed size, as Lance's search by vector asks for
+    vectors = [pa.field(name, VECTOR) for name in dataset.names if name == "image_embedding"]
     return pa.schema(
         [
             pa.field("image_id", pa.string()),
@@ -34,7 +35,8 @@ def lance_schema(dataset: pa.Schema) -> pa.Schema:
             pa.field("width", pa.int32()),
             pa.field("height", pa.int32()),
             pa.field("image", pa.large_binary()),  # the image file, upright; null if it is only referred to
-            *(dataset.field(name) for name in (*masks, *vectors)),
+            *map(dataset.field, masks),
+            *vectors,
         ]
     )
 

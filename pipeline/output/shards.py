@@ -51,6 +51,10 @@ def read_shard(
     whole = columns is None and groups is None
     file = store.read(commit.shard) if whole else RangeFile(store, commit.shard, commit.bytes)
     table = parquet_table(file, store.uri(commit.shard), columns, groups, may_lack=ADDED_LATER)
+    for place, field in enumerate(table.schema):
+        if pa.types.is_fixed_size_list(field.type):  # of the first shards: see schema.py
+            now = SCHEMA_WITH_VECTORS.field(field.name)
+            table = table.set_column(place, now, table[field.name].cast(now.type))
     return _in_order(table) if columns is None else table
 
 

@@ -25,7 +25,7 @@ class ShardVectors:
 def shard_vectors(column: pa.ChunkedArray) -> ShardVectors:
     """The vectors of mask_embedding or image_embedding; a row without any has none."""
     whole = column.combine_chunks()
-    if pa.types.is_fixed_size_list(whole.type):
+    if not pa.types.is_nested(whole.type.value_type):
         rows = np.flatnonzero(whole.is_valid().to_numpy(zero_copy_only=False))
         return ShardVectors(_array(whole), rows, np.zeros_like(rows))
     counts = pc.list_value_length(whole).fill_null(0).to_numpy().astype(np.int64)
@@ -50,6 +50,6 @@ def cosines(vectors_NC: Vectors, query_C: NDArray[np.float16]) -> NDArray[np.flo
     return np.clip(cosine_N, -1, 1)
 
 
-def _array(lists: pa.FixedSizeListArray) -> Vectors:
+def _array(lists: pa.ListArray | pa.FixedSizeListArray) -> Vectors:
     flat: Vectors = lists.flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(-1, VECTOR_SIZE)

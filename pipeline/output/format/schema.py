@@ -2,6 +2,9 @@
 
 Parallel lists read everywhere (a list of structs loses columns in Ray and Arrow) and compress as well. A
 failed image is a row too: its mask columns are null, which no reader mistakes for an image without masks.
+
+A column that may be null is no list of a fixed size: pyarrow before 26 cannot read such a null in Parquet,
+and with it neither pandas nor Hugging Face's datasets. Within lists, where nothing is null, they read it.
 """
 
 import json
@@ -50,7 +53,7 @@ SCHEMA: pa.Schema = pa.schema(
         # Of TIFFs whose bands were chosen, as "4,3,2".
         pa.field("bands", pa.string()),
         # Of GeoTIFFs: six numbers in GDAL's order, and "EPSG:32633".
-        pa.field("geo_transform", pa.list_(pa.float64(), 6)),
+        pa.field("geo_transform", pa.list_(pa.float64())),
         pa.field("crs", pa.string()),
         # Of images that a list names: their id there, and the columns of it that are kept, as a JSON object.
         pa.field("source_id", pa.string()),
@@ -61,13 +64,13 @@ _LATER = ("pixel_scale", "pixel_range", "bands", "geo_transform", "crs", "source
 # Shards of earlier releases lack them; a reader takes them for null.
 ADDED_LATER = [SCHEMA.field(name) for name in _LATER]
 VECTOR_SIZE = 256  # features of every SAM's image encoder
-_VECTOR = pa.list_(pa.float16(), VECTOR_SIZE)
+VECTOR = pa.list_(pa.float16(), VECTOR_SIZE)
 # Only in datasets that are labelled with the option mask_embeddings.
 SCHEMA_WITH_VECTORS: pa.Schema = pa.schema(
     [
         *SCHEMA,
-        pa.field("mask_embedding", pa.list_(_VECTOR)),
-        pa.field("image_embedding", _VECTOR),
+        pa.field("mask_embedding", pa.list_(VECTOR)),
+        pa.field("image_embedding", pa.list_(pa.float16())),
     ]
 )
 VECTORS = ("mask_embedding", "image_embedding")

@@ -125,6 +125,23 @@ def test_help_loads_neither_torch_nor_ray() -> None:
         assert done.stderr == "set()\n", arguments
 
 
+@pytest.mark.parametrize(
+    ("package", "sentence"),
+    [
+        ("torch", "a package that sam-label needs cannot be imported ("),
+        ("pipeline.doctor", "a fault of sam-label"),
+    ],
+)
+def test_a_package_that_is_missing_is_named(package: str, sentence: str) -> None:
+    """Also to the doctor, whose checks import what they look at."""
+    code = f"import sys; import jobs.cli; sys.modules[{package!r}] = None; jobs.cli.main(['doctor'])"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    assert sentence in process.stderr
+    assert package in process.stderr
+    assert "Traceback" not in process.stderr
+
+
 def test_what_is_wrong_with_a_file_of_the_machine_is_no_fault_of_ours(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

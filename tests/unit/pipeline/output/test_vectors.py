@@ -54,7 +54,7 @@ def test_the_columns_are_there_only_if_asked_for(tmp_path: Path, photos, rehears
     assert schemas["with"].names == [*SCHEMA.names, "mask_embedding", "image_embedding"]
     vector = pa.list_(pa.float16(), 256)
     assert schemas["with"].field("mask_embedding").type == pa.list_(vector)
-    assert schemas["with"].field("image_embedding").type == vector
+    assert schemas["with"].field("image_embedding").type == pa.list_(pa.float16())
 
 
 def test_the_metadata_names_them(tmp_path: Path, photos) -> None:
@@ -62,7 +62,29 @@ def test_the_metadata_names_them(tmp_path: Path, photos) -> None:
     (images,) = json.loads(croissant_text(Dataset.at(str(tmp_path))))["recordSet"]
     fields = {field["name"]: (field["dataType"], field.get("arrayShape")) for field in images["field"]}
     assert fields["mask_embedding"] == ("cr:Float16", "-1,256")
-    assert fields["image_embedding"] == ("cr:Float16", "256")
+    assert fields["image_embedding"] == ("cr:Float16", "-1")
+
+
+def test_shards_whose_lists_have_a_fixed_size_are_read_as_the_others(tmp_path: Path, photos) -> None:
+    """The first shards with these columns have them."""
+    photos.run(Store.at(str(tmp_path)))
+    before = rows_of(tmp_path)
+    sizes = {"geo_transform": 6, "image_embedding": 256}
+    for shard in sorted(tmp_path.glob("data/*.parquet"))[:2]:
+        table = pq.read_table(shard)
+        for name, size in sizes.items():
+            old = pa.field(name, pa.list_(table.schema.field(name).type.value_type, size))
+            column = pa.array(table[name].to_pylist(), old.type)
+            table = table.set_column(table.schema.names.index(name), old, column)
+        pq.write_table(table, shard)
+        commit = tmp_path / "_commits" / f"{shard.stem}.json"
+        commit.write_text(json.dumps({**json.loads(commit.read_text()), "bytes": shard.stat().st_size}))
+    assert rows_of(tmp_path) == before
+    assert validate(str(tmp_path)).problems == []
+    compact(str(tmp_path))
+    assert rows_of(tmp_path) == before
+    (shard,) = (tmp_path / "data").iterdir()
+    assert pq.read_schema(shard).field("geo_transform").type == pa.list_(pa.float64())
 
 
 @pytest.mark.parametrize("begun_with", [True, False])

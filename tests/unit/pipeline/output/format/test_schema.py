@@ -10,6 +10,7 @@ from pipeline.errors import Reason
 from pipeline.output.format.manifest import manifest_row
 from pipeline.output.format.schema import (
     SCHEMA,
+    SCHEMA_WITH_VECTORS,
     conformed,
     deep_and_narrow,
     failed_row,
@@ -31,6 +32,12 @@ def test_the_columns_are_those_of_version_1() -> None:
     assert SCHEMA.names == NAMES_OF_V1 + ADDED
     assert SCHEMA.field("mask_bbox").type == pa.list_(pa.list_(pa.float32(), 4))
     assert SCHEMA.field("mask_counts").type == pa.list_(pa.string())
+
+
+def test_no_column_that_may_be_null_is_a_list_of_a_fixed_size() -> None:
+    """pyarrow before 26 writes such a null, and cannot read it."""
+    for field in SCHEMA_WITH_VECTORS:
+        assert not (field.nullable and pa.types.is_fixed_size_list(field.type)), field
 
 
 def test_a_failed_row_has_no_masks_rather_than_zero_masks() -> None:

@@ -113,7 +113,7 @@ def masks_of(seed: np.ndarray, count: int) -> ImageMasks:
     return ImageMasks(
         height=SIDE,
         width=SIDE,
-        counts=[compressed_counts(run, SIDE, SIDE) for run in runs],
+        counts=[compressed_counts(run) for run in runs],
         area=np.array([area_of_runs(run) for run in runs], np.int64),
         bbox_xywh=boxes,
         predicted_iou=np.full(count, 0.9, np.float32),

@@ -8,6 +8,7 @@ from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
 from pipeline.reading.record import Record
+from sam_core.masks.coco_masks import coco_masks
 
 SAME_IOU = 0.95  # rounding on another device moves an edge by a pixel here and there
 MATCH_IOU = 0.5  # below it they are two masks
@@ -20,6 +21,7 @@ def matched(before: Record, after: Record) -> tuple[list[list[Any]], list[list[A
 
     Pairs are chosen so that the IoUs of all add up to the most; those below MATCH_IOU are none. Two images
     of unequal sizes have no mask in common.
+    Raises: ValueError for masks that are none of their image's size.
     """
     of_before = [[ALONE, -1, 0.0] for _ in range(len(before))]
     of_after = [[ALONE, -1, 0.0] for _ in range(len(after))]
@@ -33,11 +35,11 @@ def matched(before: Record, after: Record) -> tuple[list[list[Any]], list[list[A
 def _pairs(before: Record, after: Record) -> list[tuple[int, int, float]]:
     if not (len(before) and len(after)) or (before.height, before.width) != (after.height, after.width):
         return []
-    ious_NM: NDArray[np.float64] = coco_mask.iou(_rles(before), _rles(after), [0] * len(after))
+    ious_NM: NDArray[np.float64] = coco_mask.iou(_masks(before), _masks(after), [0] * len(after))
     chosen = zip(*linear_sum_assignment(ious_NM, maximize=True), strict=True)
     pairs = [(int(one), int(other), float(ious_NM[one, other])) for one, other in chosen]
     return [pair for pair in pairs if pair[2] >= MATCH_IOU]
 
 
-def _rles(record: Record) -> list[dict[str, Any]]:
-    return [{"size": [record.height, record.width], "counts": counts} for counts in record.counts]
+def _masks(record: Record) -> list[dict[str, Any]]:
+    return coco_masks(record.counts, record.height, record.width)

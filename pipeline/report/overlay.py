@@ -144,7 +144,7 @@ def _counts(mask: object, height: int, width: int) -> bytes:
             f"a mask is an array of {segmentation.dtype}; it takes bool, or uint8 of 0 and 1: pass mask > 0 "
             "or another threshold"
         )
-    return compressed_counts(runs_of_mask(segmentation.astype(bool)), height, width)
+    return compressed_counts(runs_of_mask(segmentation.astype(bool)))
 
 
 def _counts_of_rle(rle: Mapping[str, Any], height: int, width: int) -> bytes:
@@ -157,13 +157,13 @@ def _counts_of_rle(rle: Mapping[str, Any], height: int, width: int) -> bytes:
     runs = np.asarray(counts)
     if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs < 0).any() or runs.sum() != height * width:
         raise _no_mask(counts, height, width)
-    return compressed_counts(runs.astype(np.uint32), height, width)
+    return compressed_counts(runs.astype(np.uint32))
 
 
 def _runs(counts: bytes, height: int, width: int) -> NDArray[np.uint32]:
     try:
         runs = compressed_counts_runs(counts)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise _no_mask(counts, height, width) from None
     if runs.sum(dtype=np.int64) != height * width:
         raise _no_mask(counts, height, width)

@@ -40,7 +40,7 @@ def mask_runs(
     L, M = mask.logits_LM.shape
     rows_HL, columns_WM = rows_HL[:, mask.row : mask.row + L], columns_WM[:, mask.column : mask.column + M]
     touched = np.flatnonzero(columns_WM.any(axis=1))
-    if L == 0 or M == 0:
+    if L == 0 or M == 0 or not len(touched):
         return np.array([H * W], dtype=np.uint32)
     tall_MH = mask.logits_LM.T @ rows_HL.T
     columns_a_block = max(1, BLOCK_PIXELS // H)

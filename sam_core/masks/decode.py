@@ -67,6 +67,8 @@ def reduced_masks(
     rows, columns = whole_numbers(size, 2, "the size")
     if not (1 <= rows <= MOST_CELLS and 1 <= columns <= MOST_CELLS):
         raise ValueError(f"the size is {rows} x {columns}; each side takes 1 to {MOST_CELLS:,} cells")
+    if -(-height // rows) * -(-width // columns) >= 1 << 32:
+        raise ValueError(f"a cell of {rows} x {columns} would have 2^32 pixels or more")
     if rows > height or columns > width:
         return _enlarged(counts, height, width, (rows, columns), out_NHW)
     masks_NHW = _zeros((len(counts), rows, columns), out_NHW)
@@ -175,6 +177,21 @@ def _zeros(shape: tuple[int, int, int], out_NHW: Masks | None) -> Masks:
         )
     out_NHW[:] = 0
     return out_NHW
+
+
+def refuse_unsound_counts(counts: Counts, height: int, width: int) -> None:
+    """Raises: ValueError if counts do not describe a mask of the image's size."""
+    kernel = library()
+    if kernel is None:
+        for one in counts:
+            if (pixels := int(compressed_counts_runs(one).sum(dtype=np.int64))) != height * width:
+                raise ValueError(f"the counts {one[:40]!r} cover {pixels} pixels, not {height} x {width}")
+        return
+    packed, offsets = packed_counts(counts)
+    unsound = kernel.rle_unsound(
+        packed, _address(offsets), ctypes.c_int64(len(counts)), ctypes.c_int64(height * width)
+    )
+    refuse_unsound(unsound, counts, height, width)
 
 
 def packed_counts(counts: Counts) -> tuple[bytes, npt.NDArray[np.int64]]:

@@ -27,7 +27,7 @@ def counts_of_edges(
     kernel, pixels, masks = library(), height * width, len(ends_K)
     if kernel is None:
         return [
-            compressed_counts(np.diff(edges, prepend=0, append=pixels).astype(np.uint32), height, width)
+            compressed_counts(np.diff(edges, prepend=0, append=pixels).astype(np.uint32))
             for edges in np.split(edges_E, ends_K[:-1])[:masks]
         ]
     edges_E, ends_K = np.ascontiguousarray(edges_E, np.int32), np.ascontiguousarray(ends_K, np.int64)

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from sam_core.masks.coco_masks import coco_masks
+
 Indices = npt.NDArray[np.int64]
 # IoU of one item with each of some others
 IouWithOthers = Callable[[int, Indices], npt.NDArray[np.float64]]
@@ -43,8 +45,8 @@ def box_iou(box_xyxy_N4: npt.NDArray[Any]) -> IouWithOthers:
 
 
 def mask_iou(counts: Sequence[bytes], height: int, width: int) -> IouWithOthers:
-    """IoU of masks given as COCO's compressed counts."""
-    masks = [{"size": [height, width], "counts": mask_counts} for mask_counts in counts]
+    """IoU of masks given as COCO's compressed counts. Raises: ValueError if some are none of the size."""
+    masks = coco_masks(counts, height, width)
 
     def iou_of_one(one: int, others: Indices) -> npt.NDArray[np.float64]:
         if not len(others):

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from sam_core.masks.coco_masks import coco_masks
 from sam_core.masks.rle import compressed_counts_runs
 
 NESTED = 0.95  # of a mask's pixels in one larger mask: edges are not drawn to the pixel
@@ -25,7 +26,7 @@ class Overlap:
 def overlap(counts: Sequence[bytes], area: npt.NDArray[np.int64], height: int, width: int) -> Overlap:
     """The overlap of masks that are given as COCO's compressed counts, with their areas in pixels.
 
-    Raises: ValueError or OverflowError if counts do not describe a mask of the image's size.
+    Raises: ValueError if counts do not describe a mask of the image's size.
     """
     if not counts:
         return Overlap(0, 0, 0)
@@ -51,7 +52,7 @@ def _are_nested(
     counts: Sequence[bytes], area: npt.NDArray[np.int64], height: int, width: int
 ) -> Iterator[npt.NDArray[np.bool_]]:
     """For each mask whether it lies in a larger one, or in an equally large one before it; in parts."""
-    rles = [{"size": [height, width], "counts": one} for one in counts]
+    rles = coco_masks(counts, height, width)
     rank = np.empty(len(counts), np.int64)
     rank[np.argsort(-area, kind="stable")] = np.arange(len(counts))
     for start in range(0, len(counts), _AT_ONCE):

@@ -1,15 +1,15 @@
 """Run-length encoding of masks as COCO has it: column-major, the first run counts zeros.
 
-Inside they are uint32 arrays, in records and datasets compressed counts (bytes), which pycocotools makes.
+Inside they are uint32 arrays, in records and datasets compressed counts (bytes). pycocotools neither makes
+nor reads these here: it writes beyond its memory where most runs are longer than 2^24 pixels, and reads
+beyond it where counts are cut off.
 """
-
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
 _MOST_BITS = 50  # of a run length in compressed counts: ten groups of five
+_GROUPS = np.arange(7)  # of five bits: as many as the difference of two run lengths takes
 
 
 def runs_of_mask(mask_HW: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
@@ -71,17 +71,24 @@ def _runs_of_pieces(
     return (runs if runs[-1] else runs[:-1]).astype(np.uint32)
 
 
-def compressed_counts(runs: npt.NDArray[np.uint32], height: int, width: int) -> bytes:
-    """COCO's compressed counts of run lengths."""
-    encoded = coco_mask.frPyObjects({"size": [height, width], "counts": runs.tolist()}, height, width)
-    return cast(bytes, encoded["counts"])
+def compressed_counts(runs: npt.NDArray[np.uint32]) -> bytes:
+    """COCO's compressed counts of run lengths: groups of six bits, from the fourth on of a difference.
+
+    Source: cocoapi, rleToString in common/maskApi.c, commit 8c9bcc3.
+    """
+    values = runs.astype(np.int64)
+    values[3:] -= values[1:-2].copy()
+    # a group's highest bit is the sign, if it is the last
+    sizes = 1 + np.searchsorted(1 << (5 * _GROUPS + 4), np.where(values < 0, ~values, values), side="right")
+    groups = values[:, None] >> 5 * _GROUPS & 0x1F
+    groups |= np.where(sizes[:, None] - 1 > _GROUPS, 0x20, 0)
+    return (groups[sizes[:, None] > _GROUPS] + 48).astype(np.uint8).tobytes()
 
 
 def compressed_counts_runs(counts: bytes) -> npt.NDArray[np.uint32]:
     """The run lengths of COCO's compressed counts: groups of six bits, from the fourth on as a difference.
 
-    Raises: ValueError if the counts are cut off or hold another character, OverflowError if a run is negative
-        or too long.
+    Raises: ValueError if the counts are cut off or hold another character, or a run is negative or too long.
     Source: cocoapi, rleFrString in common/maskApi.c, commit 8c9bcc3.
     """
     groups = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
@@ -93,14 +100,14 @@ def compressed_counts_runs(counts: bytes) -> npt.NDArray[np.uint32]:
     starts = np.concatenate([[0], ends[:-1] + 1])
     bits = 5 * (ends - starts + 1)  # of each value
     if bits.max() > _MOST_BITS:
-        raise OverflowError("a run length has more digits than any image has pixels")
+        raise ValueError("a run length has more digits than any image has pixels")
     shifts = 5 * (np.arange(len(groups)) - np.repeat(starts, bits // 5))
     values = np.add.reduceat((groups & 0x1F) << shifts, starts)
     values -= np.where(groups[ends] & 0x10, np.int64(1) << bits, 0)
     # from the fourth on each is the difference to the one two before it
     values[1::2], values[2::2] = np.cumsum(values[1::2]), np.cumsum(values[2::2])
     if values.min() < 0 or values.max() > np.iinfo(np.uint32).max:
-        raise OverflowError("a run length is negative or exceeds 32 bits")
+        raise ValueError("a run length is negative or exceeds 32 bits")
     return values.astype(np.uint32)
 
 

@@ -34,7 +34,7 @@ int32_t rle_sources(void) { return RLE_SOURCES; }
 static int64_t next_run(Counts *counts) {
     int64_t value = 0;
     for (int shift = 0;;) {
-        if (counts->next == counts->end || shift > 50) return -1;
+        if (counts->next == counts->end || shift >= 50) return -1;
         const unsigned group = (unsigned)*counts->next++ - 48u;
         if (group > 63) return -1;
         value |= (int64_t)(group & 31) << shift;
@@ -62,6 +62,18 @@ static int next_piece(Counts *counts, int64_t total, int64_t *line, int64_t *sta
         if (ones) return 1;
     }
     return *line == total ? 0 : -1;
+}
+
+/* The first mask whose counts do not describe `pixels` pixels, -1 where all do. */
+int64_t rle_unsound(const uint8_t *counts, const int64_t *offsets, int64_t masks, int64_t pixels) {
+    for (int64_t mask = 0; mask < masks; mask++) {
+        Counts runs = {counts + offsets[mask], counts + offsets[mask + 1], 0, 0, 0};
+        int64_t line = 0, start = 0, stop = 0;
+        int sound = 1;
+        while ((sound = next_piece(&runs, pixels, &line, &start, &stop)) == 1) {}
+        if (sound < 0) return mask;
+    }
+    return -1;
 }
 
 static void write_pixels(Band *band, const Window *window, uint8_t *out, int64_t row_step) {
@@ -196,10 +208,10 @@ int64_t rle_reduced(const uint8_t *counts, const int64_t *offsets, int64_t masks
             }
         }
         for (int64_t i = first; i <= last; i++) {
-            const uint32_t columns = (uint32_t)(cells->first_column[i + 1] - cells->first_column[i]);
+            const int64_t columns = cells->first_column[i + 1] - cells->first_column[i];
             for (int64_t j = 0; j < rows; j++) {
-                const uint32_t size = columns * (uint32_t)(cells->first_row[j + 1] - cells->first_row[j]);
-                out[mask * mask_step + j * row_step + i] = 2 * (uint64_t)pixels[i * rows + j] >= size;
+                const int64_t size = columns * (cells->first_row[j + 1] - cells->first_row[j]);
+                out[mask * mask_step + j * row_step + i] = 2 * (int64_t)pixels[i * rows + j] >= size;
             }
         }
         if (first <= last) memset(pixels + first * rows, 0, (size_t)((last - first + 1) * rows) * sizeof *pixels);
@@ -222,6 +234,7 @@ static double most(double one, double other) { return one > other ? one : other;
 static void cover_piece(const Grid *grid, float *cells, int64_t x, int64_t y, int64_t y_end) {
     const double left = (double)x * grid->cells_a_column, right = (double)(x + 1) * grid->cells_a_column;
     const double top = (double)y * grid->cells_a_row, bottom = (double)y_end * grid->cells_a_row;
+    if (left >= grid->cell_columns || top >= grid->cell_rows) return;
     for (int32_t j = (int32_t)left; j < grid->cell_columns && j < right; j++) {
         const double across = least(right, j + 1) - most(left, j);
         for (int32_t i = (int32_t)top; i < grid->cell_rows && i < bottom; i++)

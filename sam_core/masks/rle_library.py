@@ -60,6 +60,6 @@ def library() -> ctypes.CDLL | None:
         return None
     if not is_current:
         return None
-    for name in ("rle_masks", "rle_labels", "rle_reduced", "rle_covered"):
+    for name in ("rle_unsound", "rle_masks", "rle_labels", "rle_reduced", "rle_covered"):
         getattr(loaded, name).restype = ctypes.c_int64
     return loaded

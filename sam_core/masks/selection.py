@@ -108,7 +108,7 @@ def encoded_masks(
     for crop_runs in candidates.runs(order_N):
         runs = placed_runs(crop_runs, crop_xyxy, height, width)
         left, top, right, bottom = box_of_runs(runs, height)
-        counts.append(compressed_counts(runs, height, width))
+        counts.append(compressed_counts(runs))
         area.append(area_of_runs(runs))
         bbox_xywh.append((left, top, right - left, bottom - top))
     points_N2 = points_N2[candidates.point_index_N[order_N]] + np.array([x0, y0])

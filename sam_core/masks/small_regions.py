@@ -37,7 +37,7 @@ def masks_without_small_regions(masks: ImageMasks, options: MaskOptions) -> Imag
         if is_changed_N[index]:
             runs = placed_runs(runs_of_mask(cleaned), window, masks.height, masks.width)
             left, top, right, bottom = box_of_runs(runs, masks.height)
-            counts[index] = compressed_counts(runs, masks.height, masks.width)
+            counts[index] = compressed_counts(runs)
             area[index] = area_of_runs(runs)
             bbox_xywh[index] = (left, top, right - left, bottom - top)
     masks = replace(masks, counts=counts, area=area, bbox_xywh=bbox_xywh)

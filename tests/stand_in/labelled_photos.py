@@ -91,7 +91,7 @@ def image_masks(masks: list[np.ndarray], height: int, width: int) -> ImageMasks:
     return ImageMasks(
         height=height,
         width=width,
-        counts=[compressed_counts(run, height, width) for run in runs],
+        counts=[compressed_counts(run) for run in runs],
         area=np.array([area_of_runs(run) for run in runs], np.int64),
         bbox_xywh=boxes,
         predicted_iou=scores,

@@ -67,7 +67,7 @@ class StandInGenerator:
         return ImageMasks(
             height=height,
             width=width,
-            counts=[compressed_counts(one, height, width) for one in runs],
+            counts=[compressed_counts(one) for one in runs],
             area=np.array([area_of_runs(one) for one in runs], np.int64),
             bbox_xywh=boxes_xyxy,
             predicted_iou=np.linspace(0.9, 1, MASKS, dtype=np.float32),

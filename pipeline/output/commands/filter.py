@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config import FilterConfig
-from pipeline.errors import UsageError
+from pipeline.errors import DamagedFile, UsageError
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.duplicates import duplicates_of
 from pipeline.output.format.manifest import rows_of
@@ -71,15 +71,21 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
         metadata = file_metadata(identity.described(), output.run)
         for number, table in rows_left(output.dataset, [before]):
             output.check()
-            rows = list(_filtered_rows(table, made_with, options))
+            rows = list(_filtered_rows(before.store.url, table, made_with, options))
             write_shards(store, labelled(output.run, number), table_of(rows, identity.schema), metadata)
     after = output.dataset.again()
     return Filtered(after.rows, before.masks, after.masks, store.url)
 
 
-def _filtered_rows(table: pa.Table, made_with: MaskOptions, options: MaskOptions) -> Iterator[dict[str, Any]]:
+def _filtered_rows(
+    url: str, table: pa.Table, made_with: MaskOptions, options: MaskOptions
+) -> Iterator[dict[str, Any]]:
+    """The rows of a table of the dataset at `url`. Raises: DamagedFile."""
     for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
         for row in rows_of_batch(batch):
             if row["status"] == "ok":
-                row |= mask_columns(refiltered_masks(masks_of_row(row), made_with, options))
+                try:
+                    row |= mask_columns(refiltered_masks(masks_of_row(row), made_with, options))
+                except ValueError as fault:  # masks that are none
+                    raise DamagedFile(f"the row of {row['uri']} in {url}", str(fault)) from fault
             yield row

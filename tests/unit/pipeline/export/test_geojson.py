@@ -28,7 +28,7 @@ def record_of(masks_NHW: np.ndarray, transform: tuple[float, ...], crs: str) -> 
     masks = ImageMasks(
         height,
         width,
-        [compressed_counts(runs_of_mask(mask_HW), height, width) for mask_HW in masks_NHW],
+        [compressed_counts(runs_of_mask(mask_HW)) for mask_HW in masks_NHW],
         masks_NHW.sum((1, 2)),
         np.array(boxes, np.float32),
         np.full(count, 0.9, np.float32),

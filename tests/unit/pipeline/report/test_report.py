@@ -5,6 +5,7 @@ import re
 import shutil
 import tomllib
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from labelled_photos import blobs, image_masks
 from PIL import Image
 
 from jobs.cli import main
+from pipeline.errors import DamagedFile
 from pipeline.output.commands.gc import collect
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
@@ -184,6 +186,20 @@ def test_two_hundred_images_in_one_page(rehearsal, tmp_path: Path) -> None:
     assert (report.images, report.images_of) == (200, 210)
     assert (tmp_path / "report.html").stat().st_size == report.bytes < 15_000_000
     assert "200 of 210 images are shown" in (tmp_path / "report.html").read_text()
+
+
+def test_masks_that_are_none_are_damage() -> None:
+    masks = image_masks(blobs(0, 3, 20, 30), 20, 30)
+    damaged = record_of(replace(masks, counts=[*masks.counts[:2], b"54"]), "file:///a.png")
+    sentence = (
+        r"the row of file:///a.png is damaged \(the counts b'54' of mask 2 are no mask of 20 x 30 pixels"
+    )
+    with pytest.raises(DamagedFile, match=sentence):
+        shown_image(Seen(damaged, ["random"]), Photos(), "file:///", 10_000, False)
+    with pytest.raises(DamagedFile, match=sentence):
+        shown_image(
+            Seen(record_of(masks, "file:///b.png"), ["random"], damaged), Photos(), "file:///", 10_000, True
+        )
 
 
 def test_a_photo_keeps_within_its_room() -> None:

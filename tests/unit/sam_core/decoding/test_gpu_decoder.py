@@ -70,6 +70,17 @@ def test_masks_are_those_of_the_plain_decoder(
     assert_same(ours, plain)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1)])
+@pytest.mark.parametrize("seed", range(4))
+def test_images_of_a_pixel_or_two(sam: Sam, size: tuple[int, int], seed: int) -> None:
+    """The logits that are inside may all lie beside the image."""
+    features_1Chw = torch.randn(1, 32, 4, 4, generator=torch.Generator().manual_seed(seed))
+    frame = CropFrame(*size, image_size=64, low_res_size=16)
+    points_N2 = np.random.default_rng(seed).random((9, 2)) * size[::-1]
+    plain = TorchDecoder(sam, features_1Chw, frame, KEEP_ALL).candidates(points_N2)
+    assert_same(DeviceDecoder(sam, features_1Chw, frame, KEEP_ALL).candidates(points_N2), plain)
+
+
 def test_thresholds_are_those_of_the_plain_decoder(sam: Sam, features_1Chw: torch.Tensor) -> None:
     everything = DeviceDecoder(sam, features_1Chw, FRAME, KEEP_ALL).candidates(points(12))
     options = MaskOptions(

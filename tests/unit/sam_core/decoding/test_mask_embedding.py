@@ -99,7 +99,7 @@ def test_a_mask_of_one_pixel_has_its_cells_features_and_one_of_none_has_zeros(sa
     masks = masks_of(sam, image)
     pixel = np.zeros((64, 64), bool)
     pixel[9, 40] = True
-    counts = [compressed_counts(runs_of_mask(mask), 64, 64) for mask in (pixel, np.zeros_like(pixel))]
+    counts = [compressed_counts(runs_of_mask(mask)) for mask in (pixel, np.zeros_like(pixel))]
     masks = replace(masks.select(np.arange(2)), counts=counts)
     embedding = sam.encode(image)
     described = with_embeddings(masks, View((0, 0, 64, 64), embedding, 64))

@@ -12,6 +12,8 @@ from rle_ways import by_library_and_by_numpy
 
 from sam_core.masks import cells
 from sam_core.masks.cells import CellGrid, covered_cells
+from sam_core.masks.rle import compressed_counts
+from sam_core.masks.rle_library import library
 
 _each_way = by_library_and_by_numpy(cells)
 
@@ -53,6 +55,17 @@ def test_a_cell_is_covered_by_the_area_of_the_pixels_in_it(
     np.testing.assert_allclose(
         covered_cells([encoded(whole)], *image_HW.shape, grid)[0], grid.shown(), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("pixel", [(0, 2**26 - 1), (2**26 - 1, 0)])
+def test_a_mask_far_beyond_the_grid_covers_no_cell(pixel: tuple[int, int]) -> None:
+    """Its place in cells does not fit 32 bits."""
+    height, width = (1, 2**26) if pixel[1] else (2**26, 1)
+    before = max(pixel)
+    counts = compressed_counts(np.array([before, 1], np.uint32))
+    grid = CellGrid((0, 0, 1, 1), 1, 1, 64.0, 64.0)
+    if library() is not None:
+        assert not covered_cells([counts], height, width, grid).any()
 
 
 def test_counts_that_are_no_mask_of_the_image_are_refused() -> None:

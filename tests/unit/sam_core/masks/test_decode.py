@@ -11,7 +11,8 @@ from pycocotools import mask as coco
 from rle_ways import by_library_and_by_numpy
 
 from sam_core.masks import decode
-from sam_core.masks.decode import decoded_masks, drawn_labels, reduced_masks
+from sam_core.masks.decode import decoded_masks, drawn_labels, reduced_masks, refuse_unsound_counts
+from sam_core.masks.nms import mask_iou
 
 _each_way = by_library_and_by_numpy(decode)
 
@@ -121,16 +122,24 @@ def test_counts_that_are_no_mask_of_this_size_are_refused_by_name(counts: bytes)
     try:
         runs = decode.compressed_counts_runs(counts)
         is_sound = int(runs.sum(dtype=np.int64)) == 20
-    except (ValueError, OverflowError, IndexError):
+    except ValueError:
         is_sound = False
     if not is_sound:
         for decoded in (
             lambda: decoded_masks([sound, counts], 4, 5),
             lambda: reduced_masks([sound, counts], 4, 5, (2, 2)),
             lambda: drawn_labels([sound, counts], np.arange(2), 4, 5),
+            lambda: refuse_unsound_counts([sound, counts], 4, 5),
+            lambda: mask_iou([sound, counts], 4, 5),
         ):
-            with pytest.raises((ValueError, OverflowError)):
+            with pytest.raises(ValueError, match=r"4 x 5|cut off|run length"):
                 decoded()
+
+
+def test_a_cell_of_more_pixels_than_can_be_counted_is_refused() -> None:
+    with pytest.raises(ValueError, match="a cell of 1 x 1 would have 2"):
+        reduced_masks([], 2**16, 2**16, (1, 1))
+    assert reduced_masks([], 2**16, 2**16, (2, 1)).shape == (0, 2, 1)
 
 
 @pytest.mark.parametrize("window", [(0, 0, 6, 4), (-1, 0, 5, 4), (2, 0, 2, 4), (0, 3, 5, 2)])

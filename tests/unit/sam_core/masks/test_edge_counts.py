@@ -22,14 +22,14 @@ def test_masks_of_any_pixels(seed: int) -> None:
     masks_NHW[0], masks_NHW[1], masks_NHW[2, 0, 0] = False, True, True
     runs = [runs_of_mask(mask_HW) for mask_HW in masks_NHW]
     edges = [np.cumsum(run)[:-1] for run in runs]
-    assert counted(edges, 9, 11) == [compressed_counts(run, 9, 11) for run in runs]
+    assert counted(edges, 9, 11) == [compressed_counts(run) for run in runs]
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_runs_of_any_length(order: int) -> None:
     edges = [np.cumsum(STEPS[::order]), np.zeros(0), np.cumsum(STEPS[::order])[:3]]
     runs = [np.diff(each, prepend=0, append=HEIGHT * WIDTH).astype(np.uint32) for each in edges]
-    assert counted(edges, HEIGHT, WIDTH) == [compressed_counts(run, HEIGHT, WIDTH) for run in runs]
+    assert counted(edges, HEIGHT, WIDTH) == [compressed_counts(run) for run in runs]
 
 
 def test_no_mask() -> None:

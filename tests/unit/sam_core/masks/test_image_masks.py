@@ -20,7 +20,7 @@ def masks(pixels: np.ndarray) -> ImageMasks:
     return ImageMasks(
         6,
         9,
-        [compressed_counts(runs_of_mask(mask), 6, 9) for mask in pixels],
+        [compressed_counts(runs_of_mask(mask)) for mask in pixels],
         pixels.sum((1, 2)),
         np.array([[0, 0, 8, 5], [1, 0, 6, 5], [0, 1, 8, 3]], dtype=np.float32),
         np.array([0.99, 0.95, 0.9], dtype=np.float32),

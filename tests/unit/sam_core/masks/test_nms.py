@@ -34,7 +34,7 @@ def test_nothing_gives_nothing() -> None:
 
 def test_masks_in_one_box_stay_apart() -> None:
     upper = np.triu(np.ones((20, 20), dtype=bool))
-    counts = [compressed_counts(runs_of_mask(mask), 20, 20) for mask in (upper, ~upper, upper)]
+    counts = [compressed_counts(runs_of_mask(mask)) for mask in (upper, ~upper, upper)]
     order = np.arange(3)
     assert kept_by_nms(order, mask_iou(counts, 20, 20), 0.5).tolist() == [0, 1]
     assert kept_by_nms(order, box_iou(np.tile([0, 0, 19, 19], (3, 1))), 0.5).tolist() == [0]

@@ -14,7 +14,7 @@ several_masks = arrays.arrays(bool, st.tuples(st.integers(0, 6), st.integers(1, 
 
 def overlap_of(masks_NHW: np.ndarray) -> Overlap:
     _, height, width = masks_NHW.shape
-    counts = [compressed_counts(runs_of_mask(mask_HW), height, width) for mask_HW in masks_NHW]
+    counts = [compressed_counts(runs_of_mask(mask_HW)) for mask_HW in masks_NHW]
     return overlap(counts, masks_NHW.sum(axis=(1, 2)), height, width)
 
 

@@ -48,7 +48,7 @@ def image_masks(masks: list[np.ndarray], predicted_iou: list[float]) -> ImageMas
     return ImageMasks(
         height,
         width,
-        [compressed_counts(mask_runs, height, width) for mask_runs in runs],
+        [compressed_counts(mask_runs) for mask_runs in runs],
         np.array([area_of_runs(mask_runs) for mask_runs in runs]),
         np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float32),
         np.array(predicted_iou, dtype=np.float32),

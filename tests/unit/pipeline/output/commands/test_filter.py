@@ -1,12 +1,15 @@
 """Filtering once more, after its input or its output has changed: one set of rows, or a refusal."""
 
+import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.cli import main
 from pipeline.config import FilterConfig
-from pipeline.errors import UsageError
+from pipeline.errors import DamagedFile, UsageError
 from pipeline.output.commands.filter import filtered_dataset
 from pipeline.output.commands.gc import collect
 from pipeline.output.commands.retry import retry
@@ -50,6 +53,24 @@ class Loose:
 @pytest.fixture
 def loose(tmp_path: Path, rehearsal) -> Loose:
     return Loose(tmp_path, rehearsal(NAMES))
+
+
+def test_masks_that_are_none_are_damage_and_not_waited_for(loose: Loose) -> None:
+    """pycocotools compares masks of different numbers of pixels without an end."""
+    loose.run(shards=1)
+    (shard,) = Path(loose.path, "data").iterdir()
+    table = pq.read_table(shard)
+    counts = [list(one) if one else one for one in table["mask_counts"].to_pylist()]
+    damaged = next(number for number, one in enumerate(counts) if one and len(one) > 1)
+    counts[damaged][0] = "54"
+    place = table.schema.names.index("mask_counts")
+    field = table.schema.field(place)
+    pq.write_table(table.set_column(place, field, pa.array(counts, field.type)), shard)
+    commit = Path(loose.path, "_commits", f"{shard.stem}.json")
+    commit.write_text(json.dumps({**json.loads(commit.read_text()), "bytes": shard.stat().st_size}))
+    mask = MaskOptions(nms_overlap="mask", box_nms_thresh=0.7)
+    with pytest.raises(DamagedFile, match=r"the row of file:///\S+ in \S+ is damaged \(the counts b'54'"):
+        filtered_dataset(FilterConfig(input=loose.path, output=loose.filtered, mask=mask))
 
 
 def test_more_rows_of_the_input_are_filtered_too(loose: Loose) -> None:

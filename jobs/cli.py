@@ -5,6 +5,7 @@ never a traceback; so is an unexpected exception, whose traceback --debug shows.
 torch only when it has work for them, so that --help answers at once.
 """
 
+import errno
 import io
 import logging
 import sys
@@ -66,6 +67,9 @@ COMMANDS = (
     doctor,
     bench,
 )
+# They leave nothing that could be gone on with.
+READ_ONLY = {"status", "stats", "preview", "draw", "similar", "validate", "plan", "doctor", "bench"}
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 TAKE_PATTERNS = {"run", "plan", "bench", "doctor"}
 for command in COMMANDS:
     app.command()(command)
@@ -98,7 +102,9 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
             raise KeyboardInterrupt
         return code
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command goes on from here", INTERRUPTED, debug)
+        goes_on = not READ_ONLY.intersection(arguments[:1])
+        sentence = "interrupted; the same command goes on from here" if goes_on else "interrupted"
+        return _fail(sentence, INTERRUPTED, debug)
     except SamLabelError as error:
         return _fail(str(error), error.exit_code, debug)
     except typer.TyperException as mistake:
@@ -107,6 +113,12 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
         sys.stderr.close()
         return 1
     except OSError as fault:
+        if fault.filename is None and fault.errno in FULL:
+            return _fail(
+                f"standard output could not be written: {fault.strerror}; check the room where it goes",
+                1,
+                debug,
+            )
         if fault.filename is None:
             return _fail_unexpectedly(fault, debug)
         # A file of this machine: a job file, the cache of weights, temporary files.

@@ -125,6 +125,30 @@ def test_help_loads_neither_torch_nor_ray() -> None:
         assert done.stderr == "set()\n", arguments
 
 
+def test_a_full_standard_output_is_no_fault_of_ours() -> None:
+    code = "import jobs.cli; jobs.cli.main(['models', 'list'])"
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert process.returncode == 1
+    assert process.stderr == (
+        "sam-label: standard output could not be written: No space left on device; check the room where it "
+        "goes\n"
+    )
+
+
+@pytest.mark.parametrize(("name", "goes_on"), [("stats", False), ("export", True)])
+def test_an_interrupted_command_goes_on_if_it_can(name: str, goes_on: bool) -> None:
+    code = (
+        "import os, signal, jobs.cli as cli; cli.app = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT); "
+        f"cli.main([{name!r}, 'masks'])"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.returncode == 130
+    assert ("goes on from here" in process.stderr) == goes_on
+
+
 @pytest.mark.parametrize(
     ("package", "sentence"),
     [

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from pipeline.report.destination import MARKER
 from pipeline.report.summary import HEIGHT, WIDTH, Summary, percent
 
-STYLES = ("look.css", "summary.css", "sliders.css", "gallery.css")
+STYLES = ("look.css", "summary.css", "sliders.css", "gallery.css", "print.css")
 # In the order in which they build on each other.
 PROGRAM = (
     "elements.js",

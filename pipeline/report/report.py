@@ -19,7 +19,7 @@ from pipeline.report.page import page
 from pipeline.report.palette import css_colours
 from pipeline.report.sample import Sample, sampled
 from pipeline.report.shown import Photos, Seen, shown_image
-from pipeline.report.sliders import as_json, commands, sliders
+from pipeline.report.sliders import as_json, folder_of, sliders
 from pipeline.report.summary import summary
 
 # The page as it is sent by mail and opened on a phone: images share this, whatever is in them.
@@ -74,7 +74,7 @@ def written_report(asked: Preview, progress: Progress = lambda done, whole: None
         "names": names,
         "colours": css_colours(max(side["masks"] for image in images for side in image["sides"])),
         "sliders": as_json(sliders(dataset.identity.mask_options)),
-        "commands": commands(dataset.store),
+        "folder": folder_of(dataset.store),
         "images": images,
     }
     about = summary(dataset, other, names, sample, asked.seed)

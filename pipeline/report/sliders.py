@@ -1,6 +1,5 @@
 """The page's three sliders: where each begins, and whether `sam-label filter` can do what it shows."""
 
-import shlex
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,17 +26,13 @@ def sliders(made_with: MaskOptions) -> list[Slider]:
     return [
         _slider(made_with, "iou", "pred_iou_thresh", top_iou),
         _slider(made_with, "stability", "stability_score_thresh", 1.0),
-        _slider(made_with, "area", "max_mask_area", 1e-4),
+        _slider(made_with, "area", "max_mask_area", min(1e-4, made_with.max_mask_area)),
     ]
 
 
-def commands(store: Store) -> dict[str, Any]:
-    """How the commands begin that give the masks which the sliders leave, in whatever folder they are run."""
-    folder = store.location.root or "/" if store.is_local else store.url
-    return {
-        "filter": shlex.join(["sam-label", "filter", folder, f"{folder}-filtered"]),
-        "export": shlex.join(["sam-label", "export", folder, f"{folder}-export", "--where"]),
-    }
+def folder_of(store: Store) -> str:
+    """How the page's commands name the dataset, in whatever folder they are run."""
+    return store.location.root or "/" if store.is_local else store.url
 
 
 def _slider(made_with: MaskOptions, key: str, option: str, end: float) -> Slider:
@@ -47,7 +42,7 @@ def _slider(made_with: MaskOptions, key: str, option: str, end: float) -> Slider
     try:
         check_refilter(made_with, tighter)
     except ValueError as why:
-        refused = str(why)
+        refused = str(why).partition(";")[0]  # then comes to label again, and an export does without
     return Slider(key, f"--{option.replace('_', '-')}", start, end, refused)
 
 

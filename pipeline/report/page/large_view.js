@@ -27,15 +27,19 @@ class LargeView {
   fill(card) {
     const { image, page } = card;
     const readout = element("p", { class: "readout", "aria-hidden": "true" });
-    const told = (text) => (readout.textContent = text || "Point at a mask, tap it, or step through them with the arrow keys.");
+    let without = "";
+    const told = (text) => (readout.textContent = text || without);
     this.stages = stagesOf(card, told);
     for (const [place, stage] of this.stages.entries()) {
+      stage.isLarge = true;
       stage.element.classList.add("is-large");
       stage.element.style.aspectRatio = `${image.width} / ${image.height}`;
       stage.element.style.maxWidth = `calc(72vh * ${image.width / image.height})`;
       stage.shown = card.stages[place].shown;
       stage.draw();
     }
+    without = "Point at a mask, tap it, or step through them with the arrow keys.";
+    if (!this.stages.some(hasShown)) without = card.count.all ? "No masks at these thresholds." : "No masks.";
     told("");
     const close = element("button", { type: "button", class: "plain" }, "Close");
     close.addEventListener("click", () => this.dialog.close());
@@ -57,12 +61,13 @@ class LargeView {
       element("div", { class: "buttons" }, turn("Previous", -1), turn("Next", 1), close),
     );
     const pair = element("div", { class: "stages" }, ...framed(this.stages, page.names));
-    const table = this.table(this.stages.at(-1), card);
+    const last = this.stages.at(-1);
+    const table = hasShown(last) ? this.table(last) : null;
     const body = element("div", { class: "large-body" }, element("div", { class: "large-picture" }, pair, readout), table);
     this.dialog.replaceChildren(head, body);
   }
 
-  table(stage, card) {
+  table(stage) {
     const { masks } = stage;
     const body = element("tbody");
     for (let mask = 0; mask < masks.count; mask += 1) {
@@ -83,3 +88,5 @@ class LargeView {
     return element("div", { class: "scrolled large-table", tabindex: 0, role: "group", "aria-label": "Masks as a table" }, table);
   }
 }
+
+const hasShown = (stage) => stage.shown.some((isShown) => isShown);

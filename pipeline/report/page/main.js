@@ -10,6 +10,7 @@ const GROUPS = {
 };
 const ANNOUNCED_AFTER_MS = 500; // a screen reader hears where a slider stops, not each step
 
+byId("not-run").remove();
 const data = JSON.parse(byId("data").textContent);
 const page = { names: data.names, colours: data.colours, cards: [], enlarge: (card) => largeView.open(card) };
 const largeView = new LargeView(byId("large"), page);
@@ -33,9 +34,10 @@ function outcome() {
   const all = counts.reduce((sum, count) => sum + count.all, 0);
   const shown = counts.reduce((sum, count) => sum + count.shown, 0);
   const images = counts.filter((count) => count.all > 0).length;
+  const left = counts.filter((count) => count.shown > 0).length;
   const part = shown === all ? counted(all, "mask") : `${whole(shown)} of ${counted(all, "mask")}`;
   const share = shown === all || all === 0 ? "" : ` (${percent(shown / all)})`;
-  return `${part}${share} in ${counted(images, "image")}`;
+  return `${part}${share} in ${left === images ? "" : `${whole(left)} of `}${counted(images, "image")}`;
 }
 
 function update() {
@@ -45,7 +47,7 @@ function update() {
   const isChanged = thresholds.some((threshold) => threshold.isChanged);
   byId("reset").hidden = !isChanged;
   byId("command-box").hidden = !isChanged;
-  const command = commandOf(thresholds, data.commands);
+  const command = commandOf(thresholds, data.folder);
   byId("command").textContent = command.text;
   byId("command-why").textContent = command.why;
   byId("command-why").hidden = !command.why;

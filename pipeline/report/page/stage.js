@@ -18,6 +18,7 @@ class Stage {
     this.shown = new Uint8Array(masks.count).fill(1);
     this.chosen = -1;
     this.isPinned = false;
+    this.isLarge = false;
     this.partner = null;
     this.onEnter = null;
     this.canvas = element("canvas", { class: "masks" });
@@ -112,9 +113,10 @@ class Stage {
   cellAt(event) {
     const { width, height } = this.masks;
     const box = this.canvas.getBoundingClientRect();
-    const scale = Math.min(box.width / width, box.height / height);
-    const x = Math.floor((event.clientX - box.left - (box.width - width * scale) / 2) / scale);
-    const y = Math.floor((event.clientY - box.top - (box.height - height * scale) / 2) / scale);
+    let [across, down] = [box.width / width, box.height / height];
+    if (!this.isLarge) across = down = Math.min(across, down); // there the frame has the image's own shape
+    const x = Math.floor((event.clientX - box.left - (box.width - width * across) / 2) / across);
+    const y = Math.floor((event.clientY - box.top - (box.height - height * down) / 2) / down);
     return x >= 0 && x < width && y >= 0 && y < height ? y * width + x : -1;
   }
 

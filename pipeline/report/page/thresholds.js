@@ -2,9 +2,9 @@
 
 const SLIDER_STEPS = 100; // an arrow key moves by one, and each is another value
 const WORDS = {
-  iou: { name: "Predicted IoU", sign: "above", column: "predicted_iou >" },
-  stability: { name: "Stability", sign: "at least", column: "stability_score >=" },
-  area: { name: "Area", sign: "at most", column: "area_share <=" },
+  iou: { name: "Predicted IoU", short: "iou", sign: "above", column: "predicted_iou >" },
+  stability: { name: "Stability", short: "stab", sign: "at least", column: "stability_score >=" },
+  area: { name: "Area", short: "area", sign: "at most", column: "area_share <=" },
 };
 
 class Threshold {
@@ -22,8 +22,9 @@ class Threshold {
   at(place) {
     if (place <= 0) return this.start;
     const way = place / SLIDER_STEPS;
-    if (this.key !== "area") return Number((this.start + way * (this.end - this.start)).toFixed(4));
-    return Number((this.start * (this.end / this.start) ** way).toPrecision(2));
+    // rounded, a value may not be looser than the first
+    if (this.key === "area") return Math.min(this.start, Number((this.start * (this.end / this.start) ** way).toPrecision(2)));
+    return Math.max(this.start, Number((this.start + way * (this.end - this.start)).toFixed(4)));
   }
 
   get text() {
@@ -50,18 +51,29 @@ function shownMasks(masks, thresholds) {
   return shown;
 }
 
-/** The command, and a sentence if it is not `sam-label filter`, its first words saying the most. */
-function commandOf(thresholds, commands) {
+/** A word of a command as a shell takes it, as Python's shlex.quote gives it. */
+function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+}
+
+/**
+ * The command, and a sentence if it is not `sam-label filter`. Its output is named by the values, so that each
+ * choice has one of its own.
+ */
+function commandOf(thresholds, folder) {
   const changed = thresholds.filter((threshold) => threshold.isChanged);
+  if (changed.length === 0) return { text: "", why: "" };
   const refused = changed.find((threshold) => threshold.refused);
+  const values = changed.map((threshold) => `-${threshold.words.short}${threshold.value}`).join("");
   if (!refused) {
-    const options = changed.map((threshold) => `${threshold.option} ${threshold.value}`);
-    return { text: [commands.filter, ...options].join(" "), why: "" };
+    const options = changed.flatMap((threshold) => [threshold.option, String(threshold.value)]);
+    return { text: ["sam-label", "filter", folder, folder + values, ...options].map(quoted).join(" "), why: "" };
   }
   const conditions = changed.map((threshold) => `${threshold.words.column} ${threshold.value}`);
+  const words = ["sam-label", "export", folder, `${folder}-export${values}`, "--where", conditions.join(" and ")];
   return {
-    text: `${commands.export} '${conditions.join(" and ")}'`,
-    why: `An export gives these masks; sam-label filter cannot: ${refused.refused}.`,
+    text: words.map(quoted).join(" "),
+    why: `An export gives these masks, filter cannot: ${refused.refused}.`,
   };
 }
 

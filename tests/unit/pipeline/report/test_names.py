@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.report.names import names_of
 from pipeline.report.report import Preview, written_report
-from pipeline.report.sliders import commands
+from pipeline.report.sliders import folder_of
 from pipeline.store.storage import Store
 
 
@@ -36,12 +36,8 @@ def test_names_are_as_long_as_it_takes_to_tell_two_apart(places: list[str], name
 
 
 def test_commands_work_from_another_folder() -> None:
-    assert commands(Store.at("s3://labels/2026/"))["filter"] == (
-        "sam-label filter s3://labels/2026 s3://labels/2026-filtered"
-    )
-    assert commands(Store.at("/my masks"))["export"] == (
-        "sam-label export '/my masks' '/my masks-export' --where"
-    )
+    assert folder_of(Store.at("s3://labels/2026/")) == "s3://labels/2026"
+    assert folder_of(Store.at("/my masks")) == "/my masks"
 
 
 def test_a_dataset_may_be_named_by_a_dot(labelled, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,5 +46,5 @@ def test_a_dataset_may_be_named_by_a_dot(labelled, monkeypatch: pytest.MonkeyPat
     written_report(Preview("."))
     page = Path("report.html").read_text()
     assert "<h1>masks</h1>" in page
-    (said,) = re.findall(r'"commands":(\{[^}]*\})', page)
-    assert json.loads(said)["filter"] == f"sam-label filter {masks} {masks}-filtered"
+    (said,) = re.findall(r'"folder":("[^"]*")', page)
+    assert json.loads(said) == str(masks)

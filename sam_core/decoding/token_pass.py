@@ -7,6 +7,7 @@ image, and the image to them, is an `ImageAttention`'s: in factors for torch (pr
 Legend: B prompts, T tokens of a prompt, C channels, h heads, d channels of a head.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,8 @@ import torch
 
 from sam_core.model.mask_decoder import MaskDecoder
 from sam_core.model.transformer import TwoWayAttentionBlock
+
+MLP = Callable[[torch.Tensor], torch.Tensor]
 
 
 class ImageAttention(Protocol):
@@ -69,19 +72,23 @@ def started_tokens(decoder: MaskDecoder, sparse_BTC: torch.Tensor) -> StartedTok
     return StartedTokens(encoding, block0.norm1(block0.self_attn(encoding, encoding, encoding)))
 
 
-def tokens_decoded_from(decoder: MaskDecoder, image: ImageAttention, start: StartedTokens) -> DecodedTokens:
+def tokens_decoded_from(
+    decoder: MaskDecoder, image: ImageAttention, start: StartedTokens, mlps: tuple[MLP, MLP] | None = None
+) -> DecodedTokens:
     """The answer to prompts from their start on.
 
+    mlps: what stands in place of the two blocks' own MLPs.
     Source: TwoWayTransformer and MaskDecoder of segment-anything, commit dca509f.
     """
     transformer = decoder.transformer
     block0, block1 = transformer.blocks()
+    mlp0, mlp1 = mlps or (block0.mlp, block1.mlp)
     encoding, tokens = start.encoding_BTC, start.tokens_BTC
-    tokens0 = _after_attention(block0, tokens, image.in_block0(tokens + encoding))
+    tokens0 = _after_attention(block0, mlp0, tokens, image.in_block0(tokens + encoding))
 
     query = tokens0 + encoding
     tokens = block1.norm1(tokens0 + block1.self_attn(query, query, tokens0))
-    tokens1 = _after_attention(block1, tokens, image.in_block1(query, tokens0, tokens + encoding))
+    tokens1 = _after_attention(block1, mlp1, tokens, image.in_block1(query, tokens0, tokens + encoding))
 
     query = tokens1 + encoding
     final = transformer.final_attn_token_to_image
@@ -93,12 +100,12 @@ def tokens_decoded_from(decoder: MaskDecoder, image: ImageAttention, start: Star
 
 
 def _after_attention(
-    block: TwoWayAttentionBlock, tokens_BTC: torch.Tensor, attended_BhTd: torch.Tensor
+    block: TwoWayAttentionBlock, mlp: MLP, tokens_BTC: torch.Tensor, attended_BhTd: torch.Tensor
 ) -> torch.Tensor:
-    """A block's tokens after their attention to the image, and its MLP."""
+    """A block's tokens after their attention to the image, and the MLP."""
     attended_BTC = block.cross_attn_token_to_image.out_proj(merged(attended_BhTd))
     tokens_BTC = block.norm2(tokens_BTC + attended_BTC)
-    after: torch.Tensor = block.norm3(tokens_BTC + block.mlp(tokens_BTC))
+    after: torch.Tensor = block.norm3(tokens_BTC + mlp(tokens_BTC))
     return after
 
 

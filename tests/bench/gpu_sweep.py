@@ -32,6 +32,15 @@ SWEPT = {
         "timed tile=128,tiles=2,warps=8,stages_first=2,stages_second=1",
         "timed tile=128,tiles=1,warps=8,stages_first=1,stages_second=1",
     ),
+    "token_mlp": (
+        "timed rows=64,columns=128,inner=32,warps=4,stages=3",
+        "timed rows=64,columns=128,inner=32,warps=4,stages=4",
+        "timed rows=64,columns=128,inner=64,warps=4,stages=2",
+        "timed rows=64,columns=128,inner=64,warps=4,stages=3",
+        "timed rows=64,columns=256,inner=32,warps=4,stages=3",
+        "timed rows=128,columns=128,inner=64,warps=8,stages=2",
+        "timed rows=128,columns=128,inner=64,warps=8,stages=3",
+    ),
     "upscale": (
         "timed tile=128,warps=8,registers=128",
         "timed tile=128,warps=8,registers=168",
@@ -46,10 +55,16 @@ SWEPT = {
 STARTED = {
     "look": ("fused_decoder", ("look",)),
     "positions": ("fused_decoder", ("positions_after_first", "positions_after_second")),
+    "token_mlp": ("token_mlp", ("linear",)),
     "upscale": ("kernel_decoder", ("drawn",)),
     "token_products": ("fused_decoder", ("gram", "mix", "seen_values", "upscaling_values")),
 }
-TUNINGS = {"look": "LookTuning", "positions": "PositionsTuning", "upscale": "UpscaleTuning"}
+TUNINGS = {
+    "look": "LookTuning",
+    "positions": "PositionsTuning",
+    "token_mlp": "MLPTuning",
+    "upscale": "UpscaleTuning",
+}
 CAPABILITY = 90
 
 
@@ -97,7 +112,7 @@ class Sweep:
             return
         tuning = getattr(self._module, TUNINGS[self._kernel])(**values)
         for key in self._module.TUNING:
-            if torch.float16 in (key, *(key if isinstance(key, tuple) else ())):
+            if torch.float32 not in (key, *(key if isinstance(key, tuple) else ())):
                 self._module.TUNING[key] = tuning
 
 

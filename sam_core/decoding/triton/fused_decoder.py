@@ -1,9 +1,9 @@
-"""The decoder's transformer for a GPU: tokens among themselves in torch, all that meets the image in Triton.
+"""The decoder's transformer for a GPU: all that meets the image in Triton, tokens among themselves in torch.
 
 Image tokens are never written out: a prompt has 128 factors a position and a scale (positions.py), and four
 passes over its positions make and read them: the looks of the tokens (first_look.py, look.py) and the image's
 attention to the tokens. What the tokens do among themselves is token_pass.py's, in torch's linear layers
-and in full float32.
+and in full float32, but for their MLPs (token_mlp.py).
 
 The kernels are the same for float16 and for float32, whose products are near float32 (two_halves.py): the
 type of the side of the image and of the factors decides.
@@ -24,6 +24,7 @@ from sam_core.decoding.triton.look import look
 from sam_core.decoding.triton.positions import positions_after_first, positions_after_second
 from sam_core.decoding.triton.prompt_start import PromptStart
 from sam_core.decoding.triton.token_maps import TokenMaps
+from sam_core.decoding.triton.token_mlp import divides
 from sam_core.decoding.triton.token_products import AddedValues, gram, mix, seen_values, upscaling_values
 from sam_core.decoding.triton.two_halves import is_held
 from sam_core.decoding.triton.upscaling_weights import mask_blocks
@@ -71,6 +72,7 @@ def serves(sam: Sam, dtype: torch.dtype) -> bool:
         and all(attention.num_heads == HEADS for attention in crossed)
         and all(attention.q_proj.out_features == INNER_DIM for attention in crossed)
         and decoder.transformer_dim == CHANNELS
+        and all(divides(block.mlp) for block in blocks)
         and (tokens, decoder.num_multimask_outputs) == (TOKENS, MASKS)
         and rows * columns % POSITIONS_MULTIPLE == 0
         and all(weight.dtype == torch.float32 for weight in decoder.parameters())
@@ -97,7 +99,7 @@ class FusedDecoder:
         """The answers to prompts on the image of this side."""
         image = _FusedImage(self._decoder.transformer, self._maps, side, start)
         started = StartedTokens(start.encoding_BTC, start.tokens_BTC)
-        answer = tokens_decoded_from(self._decoder, image, started)
+        answer = tokens_decoded_from(self._decoder, image, started, self._maps.mlps)
         values_BFN = upscaling_values(image.added, self._maps, side.dtype)
         hyper_BDK = mask_blocks(mask_weights(self._decoder, answer.mask_tokens_BMC)).to(side.dtype)
         is_held_B = side.is_held & image.is_held_B

@@ -7,6 +7,8 @@ float64, once.
 
 After block 1 the rows of block 0 are V (O g), centred again, and one row is added that all prompts share:
 what block 1 adds everywhere, the shift. It stands in row 7, the padding of head 0.
+
+Beside the maps stand the weights of the blocks' MLPs, as their kernel reads them (token_mlp.py).
 """
 
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from sam_core.decoding.image_side import ImageSide, centred, crop_side
+from sam_core.decoding.triton.token_mlp import TokenMLP
 from sam_core.model.sam import Sam
 
 
@@ -28,7 +31,7 @@ class TokenMap:
 
 @dataclass(frozen=True)
 class TokenMaps:
-    """All maps of a model, and what the image tokens' bias makes of them."""
+    """All maps of a model, what the image tokens' bias makes of them, and the blocks' MLPs."""
 
     gram0_DD: torch.Tensor
     key1: TokenMap
@@ -47,6 +50,7 @@ class TokenMaps:
     value1_constant_D: torch.Tensor
     value2_constant_D: torch.Tensor
     upscaling_constant_N: torch.Tensor
+    mlps: tuple[TokenMLP, TokenMLP]
 
     @classmethod
     @torch.inference_mode()
@@ -58,7 +62,8 @@ class TokenMaps:
 
     @classmethod
     def _of(cls, sam: Sam, side: ImageSide) -> "TokenMaps":
-        outs = [block.cross_attn_image_to_token.out_proj for block in sam.mask_decoder.transformer.blocks()]
+        block0, block1 = sam.mask_decoder.transformer.blocks()
+        outs = [block.cross_attn_image_to_token.out_proj for block in (block0, block1)]
         out0_DC, out1_DC = (centred(out.weight.T.double()) for out in outs)
         before_DC = centred(out0_DC * side.gain0_C)
         shift_C = side.shift1_C.double()
@@ -89,6 +94,7 @@ class TokenMaps:
             value1_constant_D=side.value1.constant_hdP.flatten(),
             value2_constant_D=side.value2.constant_hdP.flatten(),
             upscaling_constant_N=side.upscaling.constant_hdP.flatten(),
+            mlps=(TokenMLP.of(block0.mlp), TokenMLP.of(block1.mlp)),
         )
 
 

@@ -85,7 +85,9 @@ def filled_and_compiled(cache: str) -> dict[str, Any]:
         "after": sorted(map(str, Path(cache).iterdir())),
         "asked_for": asked_for,
         "compiled": compiled(90, ONE_EACH, all_variants=False),
-        "tuned": compiled(86, [("vit_t", "float16")], all_variants=True, only="positions|look|gram|upscale"),
+        "tuned": compiled(
+            86, [("vit_t", "float16")], all_variants=True, only="positions|look|gram|upscale|linear"
+        ),
     }
 
 

@@ -128,3 +128,18 @@ def test_the_encoder_in_float16(preset: VitPreset, caplog: pytest.LogCaptureFixt
     exact, half = (sam.encode(photo(), dtype).features_1Chw for dtype in (torch.float32, torch.float16))
     assert (half - exact).square().mean().sqrt() < 0.01 * exact.square().mean().sqrt()
     assert caplog.messages == []
+
+
+@torch.inference_mode()
+def test_the_tokens_mlp_keeps_what_is_no_number(sam: Sam) -> None:
+    """Compiled, Triton's maximum makes 0 of NaN; interpreted it does not."""
+    from sam_core.decoding.triton.token_mlp import TokenMLP
+
+    own = sam.mask_decoder.transformer.blocks()[0].mlp
+    kernel, x_BTC = TokenMLP.of(own), torch.randn(20, 7, 256, device="cuda")
+    expected_BTC = own(x_BTC)
+    assert (kernel(x_BTC) - expected_BTC).abs().max() < 1e-5 * expected_BTC.abs().max()
+    x_BTC[1, 3, 100] = 7e4
+    is_number_BT = kernel(x_BTC).isfinite().all(2)
+    assert not is_number_BT[1, 3]
+    assert is_number_BT.sum() == 20 * 7 - 1

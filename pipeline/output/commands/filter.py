@@ -25,6 +25,7 @@ from pipeline.output.writer import open_output
 from pipeline.store.settings import access_options
 from pipeline.store.storage import Store
 from pipeline.store.uri import refuse_overlap
+from sam_core.masks.decode import refuse_unsound_counts
 from sam_core.masks.refilter import check_refilter, refiltered_masks
 from sam_core.options import MaskOptions
 
@@ -84,8 +85,10 @@ def _filtered_rows(
     for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
         for row in rows_of_batch(batch):
             if row["status"] == "ok":
+                masks = masks_of_row(row)
                 try:
-                    row |= mask_columns(refiltered_masks(masks_of_row(row), made_with, options))
-                except ValueError as fault:  # masks that are none
+                    refuse_unsound_counts(masks.counts, masks.height, masks.width)
+                except ValueError as fault:
                     raise DamagedFile(f"the row of {row['uri']} in {url}", str(fault)) from fault
+                row |= mask_columns(refiltered_masks(masks, made_with, options))
             yield row

@@ -68,9 +68,10 @@ def test_masks_that_are_none_are_damage_and_not_waited_for(loose: Loose) -> None
     pq.write_table(table.set_column(place, field, pa.array(counts, field.type)), shard)
     commit = Path(loose.path, "_commits", f"{shard.stem}.json")
     commit.write_text(json.dumps({**json.loads(commit.read_text()), "bytes": shard.stat().st_size}))
-    mask = MaskOptions(nms_overlap="mask", box_nms_thresh=0.7)
-    with pytest.raises(DamagedFile, match=r"the row of file:///\S+ in \S+ is damaged \(the counts b'54'"):
-        filtered_dataset(FilterConfig(input=loose.path, output=loose.filtered, mask=mask))
+    for mask in (MaskOptions(nms_overlap="mask", box_nms_thresh=0.7), MaskOptions(pred_iou_thresh=0.7)):
+        config = FilterConfig(input=loose.path, output=loose.filtered, overwrite=True, mask=mask)
+        with pytest.raises(DamagedFile, match=r"the row of file:///\S+ in \S+ is damaged \(the counts b'54'"):
+            filtered_dataset(config)
 
 
 def test_more_rows_of_the_input_are_filtered_too(loose: Loose) -> None:

@@ -67,9 +67,9 @@ COMMANDS = (
     doctor,
     bench,
 )
-# They leave nothing that could be gone on with.
+# an interrupted one begins anew
 READ_ONLY = {"status", "stats", "preview", "draw", "similar", "validate", "plan", "doctor", "bench"}
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 TAKE_PATTERNS = {"run", "plan", "bench", "doctor"}
 for command in COMMANDS:
     app.command()(command)
@@ -113,12 +113,9 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
         sys.stderr.close()
         return 1
     except OSError as fault:
-        if fault.filename is None and fault.errno in FULL:
-            return _fail(
-                f"standard output could not be written: {fault.strerror}; check the room where it goes",
-                1,
-                debug,
-            )
+        if fault.filename is None and fault.errno in FULL:  # a write does not say to which file
+            where = "where standard output goes, or in the folder for temporary files"
+            return _fail(f"{fault.strerror}: make room {where}", 1, debug)
         if fault.filename is None:
             return _fail_unexpectedly(fault, debug)
         # A file of this machine: a job file, the cache of weights, temporary files.
@@ -172,7 +169,7 @@ def _fail_unexpectedly(unexpected: Exception, debug: bool) -> int:
 
 
 def _last_line(error: Exception) -> str:
-    """Ray puts whole tracebacks into messages."""
+    """The end of its message, into which Ray puts whole tracebacks."""
     return str(error).strip().rpartition("\n")[2]
 
 

@@ -63,7 +63,6 @@ def _samples(body: bytes, mode: str, size: tuple[int, int]) -> Samples:
     if name not in _BANDS:
         raise UnknownModeError(f"pixel mode {mode} has no conversion to RGB")
     width, height = size
-    # a copy: the bytes are libheif's, which lets go of them with the file
-    values_HWC = np.frombuffer(body, np.uint16).reshape(height, width, _BANDS[name]).copy()
+    values_HWC = np.frombuffer(body, np.uint16).reshape(height, width, _BANDS[name])
     colours = values_HWC[:, :, :3] if _BANDS[name] > 2 else values_HWC[:, :, 0]
     return Samples(colours, (0, 2 ** int(bits) - 1))

@@ -1,11 +1,13 @@
-"""From a row of the dataset back to the masks of `sam_core`."""
+"""From a row of the dataset back to the masks of `sam_core`, and whether they are sound."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from pipeline.errors import DamagedFile
 from pipeline.output.format.schema import VECTOR_SIZE
+from sam_core.masks.decode import refuse_unsound_counts
 from sam_core.masks.image_masks import ImageMasks
 
 
@@ -28,3 +30,11 @@ def masks_of_row(row: Mapping[str, Any]) -> ImageMasks:
         embedding=None if of_masks is None else np.asarray(of_masks, np.float16).reshape(-1, VECTOR_SIZE),
         image_embedding=None if of_image is None else np.asarray(of_image, np.float16),
     )
+
+
+def refuse_damaged_masks(row: str, counts: Sequence[bytes], height: int, width: int) -> None:
+    """Raises: DamagedFile, which calls the row by this name, if some of its masks are none of its image."""
+    try:
+        refuse_unsound_counts(counts, height, width)
+    except ValueError as fault:
+        raise DamagedFile(row, str(fault)) from fault

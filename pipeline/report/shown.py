@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import DamagedFile, ImageError, Reason
+from pipeline.errors import ImageError, Reason
+from pipeline.output.row_masks import refuse_damaged_masks
 from pipeline.reading.record import Record
 from pipeline.report.matching import matched
 from pipeline.report.packed_masks import fitting, packed_masks
 from pipeline.report.photo import photo_uri
 from pipeline.store.uri import redacted
-from sam_core.masks.decode import refuse_unsound_counts
 
 # After so many images that their store did not give in time the others are not asked for.
 MOST_UNAVAILABLE = 3
@@ -70,7 +70,7 @@ def shown_image(
     of_side = room // (2 * len(rows))
     for row in rows:
         if row is not None and row.is_ok:
-            _refuse_damaged(row)
+            refuse_damaged_masks(f"the row of {row.uri}", row.counts, row.height, row.width)
     sides = [fitting(row, of_side) if row is not None and row.is_ok else row for row in rows]
     labelled = [side for side in sides if side is not None and side.is_ok]
     shown["sides"] = [_side(side, of_side) for side in sides]
@@ -83,13 +83,6 @@ def shown_image(
         room -= sum(side.pop("text_bytes", 0) for side in shown["sides"])
         shown |= _photo(labelled[-1], photos, room)
     return shown
-
-
-def _refuse_damaged(record: Record) -> None:
-    try:
-        refuse_unsound_counts(record.counts, record.height, record.width)
-    except ValueError as fault:
-        raise DamagedFile(f"the row of {record.uri}", str(fault)) from fault
 
 
 def _side(record: Record | None, most_bytes: int) -> dict[str, Any]:

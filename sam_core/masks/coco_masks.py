@@ -1,7 +1,7 @@
-"""Masks as pycocotools takes them, after their counts have been looked at.
+"""Masks as pycocotools takes them, with their counts checked.
 
-It looks at nothing itself: it reads beyond its memory where counts are cut off, and comes to no end where
-those of two masks cover different numbers of pixels. Counts may be a stranger's.
+pycocotools checks nothing: it reads beyond its memory where counts are cut off, and never ends where two
+masks cover different numbers of pixels. A dataset may come from a stranger.
 """
 
 from collections.abc import Sequence

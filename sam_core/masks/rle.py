@@ -1,8 +1,8 @@
 """Run-length encoding of masks as COCO has it: column-major, the first run counts zeros.
 
-Inside they are uint32 arrays, in records and datasets compressed counts (bytes). pycocotools neither makes
-nor reads these here: it writes beyond its memory where most runs are longer than 2^24 pixels, and reads
-beyond it where counts are cut off.
+Inside they are uint32 arrays, in records and datasets compressed counts (bytes). Both directions are written
+here, as pycocotools writes beyond its memory where most runs are longer than 2^24 pixels, and reads beyond it
+where counts are cut off.
 """
 
 import numpy as np

@@ -12,20 +12,19 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config import FilterConfig
-from pipeline.errors import DamagedFile, UsageError
+from pipeline.errors import UsageError
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.duplicates import duplicates_of
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.names import labelled
 from pipeline.output.format.schema import file_metadata, mask_columns, rows_of_batch, table_of
-from pipeline.output.row_masks import masks_of_row
+from pipeline.output.row_masks import masks_of_row, refuse_damaged_masks
 from pipeline.output.row_search import rows_left
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import open_output
 from pipeline.store.settings import access_options
 from pipeline.store.storage import Store
 from pipeline.store.uri import refuse_overlap
-from sam_core.masks.decode import refuse_unsound_counts
 from sam_core.masks.refilter import check_refilter, refiltered_masks
 from sam_core.options import MaskOptions
 
@@ -86,9 +85,7 @@ def _filtered_rows(
         for row in rows_of_batch(batch):
             if row["status"] == "ok":
                 masks = masks_of_row(row)
-                try:
-                    refuse_unsound_counts(masks.counts, masks.height, masks.width)
-                except ValueError as fault:
-                    raise DamagedFile(f"the row of {row['uri']} in {url}", str(fault)) from fault
+                named = f"the row of {row['uri']} in {url}"
+                refuse_damaged_masks(named, masks.counts, masks.height, masks.width)
                 row |= mask_columns(refiltered_masks(masks, made_with, options))
             yield row

@@ -24,7 +24,7 @@ from sam_core.decoding.triton.look import look
 from sam_core.decoding.triton.positions import positions_after_first, positions_after_second
 from sam_core.decoding.triton.prompt_start import PromptStart
 from sam_core.decoding.triton.token_maps import TokenMaps
-from sam_core.decoding.triton.token_mlp import divides
+from sam_core.decoding.triton.token_mlp import serves_mlp
 from sam_core.decoding.triton.token_products import AddedValues, gram, mix, seen_values, upscaling_values
 from sam_core.decoding.triton.two_halves import is_held
 from sam_core.decoding.triton.upscaling_weights import mask_blocks
@@ -72,7 +72,7 @@ def serves(sam: Sam, dtype: torch.dtype) -> bool:
         and all(attention.num_heads == HEADS for attention in crossed)
         and all(attention.q_proj.out_features == INNER_DIM for attention in crossed)
         and decoder.transformer_dim == CHANNELS
-        and all(divides(block.mlp) for block in blocks)
+        and all(serves_mlp(block.mlp) for block in blocks)
         and (tokens, decoder.num_multimask_outputs) == (TOKENS, MASKS)
         and rows * columns % POSITIONS_MULTIPLE == 0
         and all(weight.dtype == torch.float32 for weight in decoder.parameters())

@@ -95,16 +95,16 @@ class TokenMLP:
 
     @classmethod
     def of(cls, mlp: TransformerMLP) -> "TokenMLP":
-        """The weights of an MLP that `divides` says can be served, as they are now."""
+        """The weights of an MLP that `serves_mlp` says can be served, as they are now."""
         return cls(HalvedLinear.of(mlp.lin1), HalvedLinear.of(mlp.lin2))
 
     def __call__(self, x_BTC: torch.Tensor) -> torch.Tensor:
-        """The MLP of float32 [B, T, C], likewise."""
+        """What the MLP makes of B prompts' T tokens; both float32 [B, T, C]."""
         hidden_RN = linear(x_BTC.flatten(0, 1).contiguous(), self.lin1, is_rectified=True)
         return linear(hidden_RN, self.lin2, is_rectified=False).view(x_BTC.shape)
 
 
-def divides(mlp: TransformerMLP) -> bool:
+def serves_mlp(mlp: TransformerMLP) -> bool:
     """Whether the tiles divide the sizes of the MLP's layers, and its activation is ReLU."""
     sizes = (*mlp.lin1.weight.shape, *mlp.lin2.weight.shape)
     steps = {step for tuning in TUNING.values() for step in (tuning.columns, tuning.inner)}

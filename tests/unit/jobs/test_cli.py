@@ -133,8 +133,8 @@ def test_a_full_standard_output_is_no_fault_of_ours() -> None:
         )
     assert process.returncode == 1
     assert process.stderr == (
-        "sam-label: standard output could not be written: No space left on device; check the room where it "
-        "goes\n"
+        "sam-label: No space left on device: make room where standard output goes, or in the folder for "
+        "temporary files\n"
     )
 
 

@@ -13,7 +13,6 @@ from rle_ways import by_library_and_by_numpy
 from sam_core.masks import cells
 from sam_core.masks.cells import CellGrid, covered_cells
 from sam_core.masks.rle import compressed_counts
-from sam_core.masks.rle_library import library
 
 _each_way = by_library_and_by_numpy(cells)
 
@@ -64,8 +63,7 @@ def test_a_mask_far_beyond_the_grid_covers_no_cell(pixel: tuple[int, int]) -> No
     before = max(pixel)
     counts = compressed_counts(np.array([before, 1], np.uint32))
     grid = CellGrid((0, 0, 1, 1), 1, 1, 64.0, 64.0)
-    if library() is not None:
-        assert not covered_cells([counts], height, width, grid).any()
+    assert not covered_cells([counts], height, width, grid).any()
 
 
 def test_counts_that_are_no_mask_of_the_image_are_refused() -> None:

@@ -6,7 +6,7 @@ from small_sam import bundled_sam
 
 from sam_core.decoding.triton.fused_decoder import serves
 from sam_core.decoding.triton.token_maps import TokenMaps
-from sam_core.decoding.triton.token_mlp import TUNING, HalvedLinear, TokenMLP, divides, linear
+from sam_core.decoding.triton.token_mlp import TUNING, HalvedLinear, TokenMLP, linear, serves_mlp
 from sam_core.model.layers import TransformerMLP
 from sam_core.model.sam import Sam
 from sam_core.model.triton.device import kind_of
@@ -115,7 +115,7 @@ def test_it_does_not_keep_the_model() -> None:
 )
 def test_which_mlps_are_served(hidden: int, activation: type[torch.nn.Module], is_served: bool) -> None:
     mlp = TransformerMLP(C, hidden, activation)
-    assert divides(mlp) == is_served
+    assert serves_mlp(mlp) == is_served
     sam = bundled_sam(GRID)
     sam.mask_decoder.transformer.blocks()[1].mlp = mlp
     assert serves(sam, torch.float16) == is_served

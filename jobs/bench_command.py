@@ -9,15 +9,17 @@ from jobs.bench_text import bench_figures, bench_text
 from jobs.options.command_options import configured_by
 from pipeline.config import RunConfig
 
-Images = Annotated[int, typer.Option("--images", min=1, max=1000, help="How many images to try.")]
+Images = Annotated[
+    int, typer.Option("--images", metavar="N", min=1, max=1000, help="How many images to try.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")]
 
 
 @configured_by(RunConfig)
 def bench(config: RunConfig, images: Images = 8, json_: Json = False) -> int:
-    """Label a few images of INPUT without writing any, and estimate the run into OUTPUT from them.
+    """Label a few images of INPUT without writing any, and estimate a run from them.
 
-    Takes the options of `run`, so that the figures are those of the run they stand for.
+    Accepts the options of `run`, and estimates the run that they would start.
     """
     from pipeline.rates.estimate import estimate
 

@@ -22,6 +22,7 @@ from jobs.draw_command import draw
 from jobs.export_command import export
 from jobs.filter_command import filter_masks
 from jobs.models_command import models
+from jobs.options.short_help import ShortHelp, ShortHelpGroup
 from jobs.plan_command import plan
 from jobs.preview_command import preview
 from jobs.rewrite_commands import compact, merge
@@ -42,41 +43,31 @@ INTERRUPTED = 130  # what shells give a process that SIGINT ended
 
 app = typer.Typer(
     name="sam-label",
+    cls=ShortHelpGroup,
     help="Point it at images, get a dataset of masks.",
     epilog="Exit codes: 0 done, 1 fatal, 2 usage, 3 too many failed images, 4 validation failed, "
     "5 output locked by another run, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order of --help.
-COMMANDS = (
-    run,
-    plan,
-    status,
-    stats,
-    preview,
-    draw,
-    similar,
-    export,
-    validate,
-    retry,
-    gc,
-    compact,
-    merge,
-    submit,
-    schedule,
-    doctor,
-    bench,
-)
+COMMANDS = {
+    "Label": (run, plan, bench, doctor),
+    "Look": (status, stats, preview, draw, similar),
+    "Use": (export, filter_masks),
+    "Maintain": (validate, retry, gc, compact, merge),
+    "Clusters and schedules": (submit, schedule),
+}
+NAMES = {filter_masks: "filter"}  # where a command cannot be called as its function is
 # an interrupted one begins anew
 READ_ONLY = {"status", "stats", "preview", "draw", "similar", "validate", "plan", "doctor", "bench"}
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TAKE_PATTERNS = {"run", "plan", "bench", "doctor"}
-for command in COMMANDS:
-    app.command()(command)
-app.command("filter")(filter_masks)
-app.add_typer(models, name="models")
-app.add_typer(config, name="config")
-app.add_typer(submitted, name="jobs")
+for topic, commands in COMMANDS.items():
+    for command in commands:
+        app.command(NAMES.get(command), cls=ShortHelp, rich_help_panel=topic)(command)
+app.add_typer(submitted, name="jobs", rich_help_panel="Clusters and schedules")
+app.add_typer(models, name="models", rich_help_panel="Set-up")
+app.add_typer(config, name="config", rich_help_panel="Set-up")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -197,24 +188,22 @@ def options(
     debug: Annotated[
         bool,
         typer.Option(
-            "--debug", help="Log everything, Ray's notices too, and print the traceback of an error."
+            "--debug", help="Log everything, also Ray's notices, and print the traceback of an error."
         ),
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Log what is tried again and what is refreshed.")
-    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log retries and other details.")] = False,
     log_level: Annotated[
         str,
         typer.Option(
             "--log-level",
             metavar="LEVEL",
-            help="What to log on stderr: debug, info, warning or error. These may stand anywhere.",
+            help="Lowest level to log: debug, info, warning or error. Logging options may stand anywhere.",
         ),
     ] = "warning",
     log_json: Annotated[
         bool,
         typer.Option(
-            "--log-json", help="Write log, progress and errors to stderr as JSON, one object a line."
+            "--log-json", help="Write log, progress and errors to stderr as JSON, one object per line."
         ),
     ] = False,
 ) -> None:

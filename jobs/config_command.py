@@ -12,19 +12,20 @@ from jobs.options.fields import ConfigField, config_fields
 from jobs.options.given import DEFAULT, Given
 from jobs.options.job_file import presets as known_presets
 from jobs.options.job_file_text import commented_job_file, job_file_of, job_file_schema
+from jobs.options.short_help import ShortHelp, ShortHelpGroup
 from jobs.options.variables import escaped
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.store.uri import has_secret, redacted
 
-config = typer.Typer(help="Show, check and begin job files.", no_args_is_help=True)
+config = typer.Typer(cls=ShortHelpGroup, help="Show, check and begin job files.", no_args_is_help=True)
 
 Origin = Annotated[bool, typer.Option("--origin", help="Say where each value came from.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 NewFile = Annotated[str, typer.Argument(metavar="[FILE]", help="The file to write; - is stdout.")]
 
 
-@config.command()
+@config.command(cls=ShortHelp)
 @given_options(RunConfig)
 def show(given: Given, origin: Origin = False, json_: Json = False) -> int:
     """The options that `run` would have from the same flags, variables and job file, as a job file.
@@ -50,14 +51,14 @@ def show(given: Given, origin: Origin = False, json_: Json = False) -> int:
     return 0
 
 
-@config.command()
+@config.command(cls=ShortHelp)
 def schema() -> int:
     """The JSON Schema of a job file, by which editors complete and check it."""
     print(json.dumps(job_file_schema(), indent=1))
     return 0
 
 
-@config.command()
+@config.command(cls=ShortHelp)
 def init(file: NewFile = "job.toml") -> int:
     """Write a job file that names every option with its default; a file that is there already stays."""
     if file == "-":
@@ -73,7 +74,7 @@ def init(file: NewFile = "job.toml") -> int:
     return 0
 
 
-@config.command()
+@config.command(cls=ShortHelp)
 def presets(json_: Json = False) -> int:
     """The presets that --config takes in place of a job file, and what each is for."""
     known = known_presets()

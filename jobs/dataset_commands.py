@@ -16,22 +16,24 @@ from pipeline.errors import DatasetInvalid, Interrupted, Reason, UsageError
 from pipeline.shutdown import exit_process
 from pipeline.suggestion import suggestion
 
-Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
+Output = Annotated[
+    str, typer.Argument(metavar="OUTPUT", help="Dataset that a run has written: a folder or a URL.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Watch = Annotated[
     bool,
-    typer.Option("--watch", help="Look again and again until the run ends; --json: an object a line."),
+    typer.Option(
+        "--watch", help="Show it again and again until the run ends; with --json one object per line."
+    ),
 ]
 Errors = Annotated[
     list[str] | None,
-    typer.Option(
-        "--error", metavar="CODE", help="Only images that failed with this reason; may be repeated."
-    ),
+    typer.Option("--error", metavar="CODE", help="Only images that failed with this reason; repeatable."),
 ]
 
 
 def status(output: Output, json_: Json = False, watch: Watch = False) -> int:
-    """What is done, what failed and why, what is left, and who is writing; also while a run goes on."""
+    """Show what is done, what failed and why, and what is left; also during a run."""
     if watch:
         return _watch(output, json_)
     from pipeline.output.commands.status import status as dataset_status
@@ -83,7 +85,7 @@ def validate(output: Output, json_: Json = False) -> int:
 
 
 def retry(output: Output, error: Errors = None) -> int:
-    """Queue failed images again: the next run labels them anew."""
+    """Queue failed images, so that the next run labels them again."""
     reasons = [_reason(code) for code in error or ()]
     from pipeline.output.commands.retry import retry as queue_failed
 
@@ -95,7 +97,10 @@ def retry(output: Output, error: Errors = None) -> int:
 
 
 def gc(output: Output) -> int:
-    """Remove what killed runs have left behind; what counts, is being written or is yours stays as it is."""
+    """Remove the files that killed runs have left behind.
+
+    Rows, files that a run is writing, and files of your own stay.
+    """
     from pipeline.output.commands.gc import collect
 
     swept = collect(output)

@@ -21,7 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the findings as one JS
 
 @given_options(RunConfig, only=(*OF_THE_PLACES, "address"))
 def doctor(given: Given, json_: Json = False) -> int:
-    """Look at this machine, and at a run's input, output and cluster; say what to do about each fault.
+    """Check this machine and a run's input, output and cluster, and say how to fix faults.
 
     INPUT is tried by reading an image, OUTPUT by a file that is removed again. Neither has to be named.
 

@@ -21,22 +21,25 @@ File = Annotated[
         "--out",
         "-o",
         metavar="FILE",
-        help="A new .png, .jpg or .webp, path or URL, or - for standard output; else NAME-masks.png.",
+        help="New .png, .jpg or .webp file or URL to write; - is standard output. Default: NAME-masks.png.",
     ),
 ]
 Where = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Only these masks, as for export: 'predicted_iou > 0.9'.")
+    str | None,
+    typer.Option(metavar="TEXT", help="Draw only masks for which this holds: 'predicted_iou > 0.9'."),
 ]
 Alpha = Annotated[
-    float, typer.Option(min=0, max=1, help="How much of the colours covers the photo; 0 leaves the outlines.")
+    float, typer.Option(metavar="X", min=0, max=1, help="Opacity of the colours; 0 leaves the outlines.")
 ]
 Outline = Annotated[
     int | None,
-    typer.Option(min=0, metavar="N", help="Pixels of the outlines; else a 300th of the longer side."),
+    typer.Option(
+        min=0, metavar="N", help="Width of the outlines in pixels. Default: a 300th of the longer side."
+    ),
 ]
 Size = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Pixels of the picture's longer side; else those of the image."),
+    typer.Option(min=1, metavar="N", help="Longer side of the picture in pixels. Default: as the image."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")]
 
@@ -51,9 +54,9 @@ def draw(
     size: Size = None,
     overwrite: Overwrite = False,
 ) -> int:
-    """Draw the masks of IMAGE over it: a colour and an outline for each, smaller ones on larger ones.
+    """Draw the masks of one image over it, each in its own colour with an outline.
 
-    The image is fetched as it was labelled; one that has changed since is refused.
+    Smaller masks lie on top of larger ones. An image that has changed since it was labelled is not drawn.
     """
     if out == "-" and sys.stdout.isatty():
         raise UsageError(

@@ -16,9 +16,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 
 @configured_by(ExportConfig)
 def export(config: ExportConfig, json_: Json = False) -> int:
-    """Write the dataset OUTPUT to DEST in the form that another tool reads; run again, it does what is left.
+    """Write the dataset OUTPUT to DEST in the format of another tool.
 
-    Failed images have no masks and are left out. The dataset itself is not changed.
+    Failed images are left out. The dataset is not changed. The same command continues an interrupted export.
     """
     from pipeline.export.export import exported
 

@@ -16,7 +16,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 # Without defaults: an option that is not given stays as it was.
 @configured_by(FilterConfig, show_defaults=False)
 def filter_masks(config: FilterConfig, json_: Json = False) -> int:
-    """Write to OUTPUT the masks of the dataset INPUT that a run with tighter options would have given.
+    """Write the masks of a dataset that a run with tighter options would give.
 
     Options that are not given stay as they were for INPUT. INPUT has to be labelled with loose thresholds and
     with --box-nms-thresh 1 and --crop-nms-thresh 1, unless only a higher --pred-iou-thresh is asked for.

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from jobs.options.short_help import ShortHelp, ShortHelpGroup
 from jobs.progress import bytes_progress
 from pipeline.errors import DatasetInvalid, UsageError
 from pipeline.suggestion import suggestion
 
-models = typer.Typer(help="List, fetch and check SAM's weights.", no_args_is_help=True)
+models = typer.Typer(cls=ShortHelpGroup, help="List, fetch and check SAM's weights.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="vit_h, vit_l or vit_b.")]
 From = Annotated[
@@ -22,7 +23,7 @@ From = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@models.command("list")
+@models.command("list", cls=ShortHelp)
 def list_models(json_: Json = False) -> int:
     """The known weights: architecture, size, licence and where they are on this machine."""
     from pipeline.weights.models import known_models
@@ -49,7 +50,7 @@ def list_models(json_: Json = False) -> int:
     return 0
 
 
-@models.command()
+@models.command(cls=ShortHelp)
 def pull(name: Name, source: From = None) -> int:
     """Fetch a model's official weights into the cache and check their sha256."""
     from pipeline.weights.models import known_models
@@ -67,7 +68,7 @@ def pull(name: Name, source: From = None) -> int:
     return 0
 
 
-@models.command()
+@models.command(cls=ShortHelp)
 def verify() -> int:
     """Compare the sha256 of the weights on this machine with the known ones; exit code 4 if one differs."""
     from pipeline.weights.models import known_models

@@ -42,7 +42,10 @@ def plan(
     hidden: Hidden = False,
     json_: Json = False,
 ) -> int:
-    """List what of INPUT would be labelled and what is left out; needs no model or Ray, writes nothing."""
+    """List the images of INPUT that a run would label, and the files that it would leave out.
+
+    Needs neither a model nor Ray, and writes nothing.
+    """
     has_output = given.has("output")
     config = given.config(RunConfig, may_lack=("output",))
     from pipeline.inputs.inventory import inventory

@@ -29,13 +29,13 @@ Compare = Annotated[
     typer.Option(
         "--compare",
         metavar="OTHER",
-        help="A dataset of the same images from before: which masks appear, vanish and change.",
+        help="Earlier dataset of the same images; the page shows which masks appear, vanish or change.",
     ),
 ]
 Images = Annotated[
-    int, typer.Option("--images", min=1, max=MOST_IMAGES, help="Show at most this many images.")
+    int, typer.Option("--images", metavar="N", min=1, max=MOST_IMAGES, help="Show at most this many images.")
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Another seed is another sample.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the sample.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
@@ -49,9 +49,9 @@ def preview(
     open_: Open = False,
     json_: Json = False,
 ) -> int:
-    """Write one page that shows the masks of a dataset: best, worst, random and failed images, with sliders.
+    """Write a page that shows the masks: of the best, worst, random and failed images.
 
-    It holds all it needs, opens from a disk and asks no network. Of a large dataset it shows a sample.
+    The page is one file that needs no network. Of a large dataset it shows a sample.
     """
     from pipeline.report.destination import Destination
     from pipeline.report.report import Preview, written_report

@@ -27,9 +27,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 
 @configured_by(RunConfig)
 def run(config: RunConfig, dry_run: DryRun = False, json_: Json = False) -> int:
-    """Label the images at INPUT into the dataset at OUTPUT; run again, it does what is left.
+    """Label the images at INPUT into the dataset at OUTPUT.
 
-    A flag wins over the environment (SAM_LABEL_WORKERS for --workers), the environment over the job file.
+    The same command continues a run that was interrupted; once all images are done, it does nothing.
+
+    A flag wins over the environment (SAM_LABEL_WORKERS for --workers), and the environment over the job file.
+    --no-refresh turns off what --refresh turns on; so does --no- before every other switch.
     """
     if dry_run:
         from pipeline.plan import plan

@@ -27,19 +27,32 @@ TARGETS: tuple[str, ...] = get_args(Target)
 
 JobFile = Annotated[str, typer.Argument(metavar="JOB", help="Job file (TOML) with input and output.")]
 CronLine = Annotated[
-    str, typer.Option("--cron", metavar="LINE", help="When, in UTC: five fields ('0 2 * * *'), or @daily.")
+    str,
+    typer.Option(
+        "--cron", metavar="LINE", help="Times of the runs in UTC: five fields ('0 2 * * *'), or @daily."
+    ),
 ]
-TargetName = Annotated[str, typer.Option("--target", metavar="|".join(TARGETS), help="For which scheduler.")]
+TargetName = Annotated[
+    str, typer.Option("--target", metavar="NAME", help=f"Scheduler: {', '.join(TARGETS)}.")
+]
 Name = Annotated[
-    str | None, typer.Option("--name", help="Name of the schedule; else made of the job file's.")
+    str | None,
+    typer.Option("--name", metavar="TEXT", help="Name of the schedule. Default: made from the job file's."),
 ]
-Image = Annotated[str | None, typer.Option("--image", help="Container image, for kubernetes and rayjob.")]
+Image = Annotated[
+    str | None, typer.Option("--image", metavar="TEXT", help="Container image, for kubernetes and rayjob.")
+]
 Nodes = Annotated[
-    int | None, typer.Option("--nodes", min=1, help="Nodes with labelers, for rayjob and slurm. Default: 1.")
+    int | None,
+    typer.Option(
+        "--nodes", metavar="N", min=1, help="Nodes with labelers, for rayjob and slurm. Default: 1."
+    ),
 ]
 Gpus = Annotated[
     int | None,
-    typer.Option("--gpus", min=0, help="GPUs a node, for kubernetes, rayjob and slurm. Default: 0."),
+    typer.Option(
+        "--gpus", metavar="N", min=0, help="GPUs per node, for kubernetes, rayjob and slurm. Default: 0."
+    ),
 ]
 Deadline = Annotated[
     int | None,
@@ -47,7 +60,7 @@ Deadline = Annotated[
         "--deadline",
         metavar="HOURS",
         min=1,
-        help="Hours after which a run is ended, for kubernetes and rayjob. Default: 24.",
+        help="Hours after which a run is stopped, for kubernetes and rayjob. Default: 24.",
     ),
 ]
 WeightsClaim = Annotated[
@@ -61,7 +74,9 @@ WeightsClaim = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(
-        "--address", metavar="URL", help="Cluster that airflow submits to; else its worker runs it."
+        "--address",
+        metavar="URL",
+        help="Cluster that airflow submits to. Without it: its worker runs the job.",
     ),
 ]
 
@@ -79,7 +94,9 @@ def schedule(
     weights_claim: WeightsClaim = None,
     address: Address = None,
 ) -> int:
-    """Print what makes a scheduler run the job file; its first comment says how to apply it.
+    """Print the file that makes a scheduler run a job file.
+
+    Its first comment says how to apply it.
 
     Two runs of a schedule never go on at once. One that lost a node or a store is tried again and goes on
     from the output; one whose options are wrong is not.

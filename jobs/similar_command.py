@@ -21,17 +21,17 @@ Image = Annotated[
 Mask = Annotated[
     int | None,
     typer.Option(
-        "--mask", metavar="N", help="Which of its masks, from 0 on; without it images are compared."
+        "--mask", metavar="N", help="Index of one of its masks, from 0. Without it, images are compared."
     ),
 ]
-Top = Annotated[int, typer.Option("--top", metavar="K", help="How many.")]
+Top = Annotated[int, typer.Option("--top", metavar="K", help="How many to show.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 def similar(output: Output, image: Image, mask: Mask = None, top: Top = 10, json_: Json = False) -> int:
-    """Show the masks that are most like one of IMAGE's, or the images most like IMAGE; nearest first.
+    """Show the masks most similar to one of IMAGE's, or the images most similar to it.
 
-    OUTPUT has to be labelled with --mask-embeddings. 1 is the likest there is.
+    OUTPUT has to be labelled with --mask-embeddings. The most similar come first; 1 is the highest score.
     """
     from pipeline.similarity.similar import similar as most_similar
 

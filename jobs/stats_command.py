@@ -15,17 +15,17 @@ Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has 
 Sampled = Annotated[
     int,
     typer.Option(
-        "--sample", metavar="N", min=0, help="Images of which coverage, overlap and nesting are computed."
+        "--sample", metavar="N", min=0, help="Images in the sample for coverage, overlap and nesting."
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Which images are sampled.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the sample.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 def stats(output: Output, sample: Sampled = 1000, seed: Seed = 0, json_: Json = False) -> int:
-    """Masks an image, areas, scores, coverage, overlap, duplicates, time and bytes; also during a run.
+    """Show figures of the masks: areas, scores, coverage, overlap, duplicates; also during a run.
 
-    All images count for what stands in columns; what has to be computed from masks is of a sample.
+    Figures that columns hold are of all images; those that need the masks themselves are of a sample.
     """
     from pipeline.output.commands.status import status
     from pipeline.statistics.statistics import statistics

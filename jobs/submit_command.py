@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.options.command_options import Var
+from jobs.options.short_help import ShortHelp, ShortHelpGroup
 from jobs.submission.command_words import refuse_relative, run_words
 from jobs.submission.parsed import config_of
 from jobs.submission.runtime_environment import runtime_environment
@@ -28,7 +29,9 @@ STOPPED = 130  # as a run that SIGTERM ended
 NOT_FOUND = 127  # of a shell, for a command that is not there
 STOP_AGAIN_S = 2.0  # after a server that did not answer, until the follower ends
 
-submitted = typer.Typer(help="List, follow and stop what was submitted to a cluster.", no_args_is_help=True)
+submitted = typer.Typer(
+    cls=ShortHelpGroup, help="List, follow and stop what was submitted to a cluster.", no_args_is_help=True
+)
 
 JobFile = Annotated[str, typer.Argument(metavar="JOB", help="Job file (TOML).")]
 RunOptions = Annotated[
@@ -42,15 +45,17 @@ Address = Annotated[
         metavar="URL",
         envvar="RAY_API_SERVER_ADDRESS",
         show_envvar=False,
-        help="The cluster's dashboard, as http://HOST:8265; else RAY_API_SERVER_ADDRESS.",
+        help="The cluster's dashboard, such as http://HOST:8265. Default: RAY_API_SERVER_ADDRESS.",
     ),
 ]
-Follow = Annotated[bool, typer.Option("--follow", help="Show its log, and end with its exit code.")]
+Follow = Annotated[
+    bool, typer.Option("--follow", help="Show its log until it ends, and end with its exit code.")
+]
 StopOnTerm = Annotated[
     bool,
     typer.Option(
         "--stop-on-term",
-        help="With --follow: SIGTERM ends the job as `jobs stop` does, and its end is waited for.",
+        help="With --follow: on SIGTERM, stop the job as `jobs stop` does and wait for its end.",
     ),
 ]
 Image = Annotated[
@@ -73,7 +78,7 @@ def submit(
     image: Image = None,
     preinstalled: Preinstalled = False,
 ) -> int:
-    """Run a job file on a Ray cluster, from a machine that is not part of it; prints the job's id.
+    """Run a job file on a Ray cluster, from any machine; prints the job's id.
 
     Variables are filled in and options are checked here, before anything is sent. The cluster installs the
     sam-label of this machine, unless --image or --preinstalled says otherwise.
@@ -99,7 +104,7 @@ def submit(
         return _followed(server, job_id)
 
 
-@submitted.command("list")
+@submitted.command("list", cls=ShortHelp)
 def list_jobs(address: Address, json_: Json = False) -> int:
     """The jobs that the cluster remembers, the newest first."""
     known = _server(address).jobs()
@@ -113,7 +118,7 @@ def list_jobs(address: Address, json_: Json = False) -> int:
     return 0
 
 
-@submitted.command()
+@submitted.command(cls=ShortHelp)
 def status(job_id: Id, address: Address, json_: Json = False) -> int:
     """How a job stands, its exit code and its command."""
     job = _server(address).job(job_id)
@@ -126,7 +131,7 @@ def status(job_id: Id, address: Address, json_: Json = False) -> int:
     return 0
 
 
-@submitted.command()
+@submitted.command(cls=ShortHelp)
 def logs(job_id: Id, address: Address, follow: Follow = False) -> int:
     """What a job has written; with --follow until it ends, and then its exit code."""
     server = _server(address)
@@ -136,7 +141,7 @@ def logs(job_id: Id, address: Address, follow: Follow = False) -> int:
     return 0
 
 
-@submitted.command()
+@submitted.command(cls=ShortHelp)
 def stop(job_id: Id, address: Address) -> int:
     """End a job in order: what it has done is committed, and the same job goes on from there."""
     was_running = _server(address).stop(job_id)

@@ -33,147 +33,153 @@ class RunConfig(BaseModel):
 
     input: str = Field(
         min_length=1,
-        description="Images: a folder, a file, a pattern, a tar or table of images, a list of them, a prefix "
-        "of file://, s3://, gs:// or az://, an https:// URL; - is a list on standard input.",
+        description="Images to label: a folder, file, pattern, tar, table or list; a prefix of file://, "
+        "s3://, gs:// or az://; an https:// URL. - reads a list from standard input.",
     )
     output: str = Field(min_length=1, description="Dataset to write or to continue: a folder or a URL.")
 
     model: ModelType | None = Field(
         default=None,
-        description="Architecture of SAM; without it the checkpoint's own, or the bundled vit_t.",
+        description="SAM's architecture. Without it: the checkpoint's own, or the bundled vit_t.",
     )
     checkpoint: str | None = Field(
         default=None,
         description="Weights: path or URL of a .safetensors or .pth file, or a Hugging Face folder.",
     )
     device: Device = Field(
-        default="auto", description="Where the model runs; auto takes GPUs if there are any."
+        default="auto", description="Where the model runs; auto uses GPUs if there are any."
     )
     mask: MaskOptions = Field(
         default=MaskOptions.model_validate({}), description="Options of the mask generator."
     )
 
     follow_links: bool = Field(
-        default=False, description="Follow links on a disk that lead out of INPUT; else they are left out."
+        default=False,
+        description="Follow links on a disk that lead out of INPUT. Without it they are skipped.",
     )
     anonymous: bool = Field(
         default=False, description="Read INPUT without credentials, as public buckets allow."
     )
     frames: str = Field(
         default="first",
-        description="Which pages of a TIFF and frames of an animation are labelled: first, all or 'every N'.",
+        description="Pages of a TIFF and frames of an animation to label: first, all or 'every N'.",
     )
     input_format: InputFormat | None = Field(
         default=None,
-        description="What INPUT is as a list of images; else its name says so, and standard input is txt.",
+        description="Format of INPUT if it is a list of images. Without it the name decides; standard input "
+        "is txt.",
     )
     uri_column: str | None = Field(
         default=None,
         min_length=1,
-        description="Column of a list that names the images; else uri, or the only one of url, path, "
-        "file_name and image.",
+        description="Column of a list that holds the images' paths or URLs. Without it: uri, or the only "
+        "one of url, path, file_name and image.",
     )
     id_column: str | None = Field(
         default=None,
         min_length=1,
-        description="Column of a list with ids of your own, which make the image ids.",
+        description="Column of a list with your own ids; the image ids are made from them.",
     )
     keep_columns: str | None = Field(
-        default=None, description="Columns of a list to keep in the output: 'split,caption'."
+        default=None, description="Columns of a list to copy to the output: 'split,caption'."
     )
     image_column: str | None = Field(
         default=None,
         min_length=1,
-        description="Column of a table with the images' bytes; else the only such column.",
+        description="Column of a table that holds the images' bytes. Without it: the only such column.",
     )
     include: tuple[str, ...] = Field(
         default=(),
-        description="Only images of such names, relative to INPUT: '*.png', '2026/**'; repeatable.",
+        description="Label only images whose name, relative to INPUT, matches: '*.png', '2026/**'; "
+        "repeatable.",
     )
     exclude: tuple[str, ...] = Field(
-        default=(), description="No images of such names, relative to INPUT: 'thumbs/'; repeatable."
+        default=(), description="Skip images whose name, relative to INPUT, matches: 'thumbs/'; repeatable."
     )
     sample: int | None = Field(
-        default=None, ge=1, description="Take this many images, the same on each machine for one --seed."
+        default=None,
+        ge=1,
+        description="Label a random sample of this many images, the same on every machine for one --seed.",
     )
-    seed: int = Field(
-        default=0, ge=0, description="Another seed is another --sample, and other images for bench."
-    )
+    seed: int = Field(default=0, ge=0, description="Seed of --sample, and of the images that bench picks.")
     shard: str | None = Field(
-        default=None, description="Take one part of the images, as 1/3, 2/3 or 3/3; merge joins the outputs."
+        default=None,
+        description="Label one part of the images, such as 1/3, 2/3 or 3/3; merge joins the outputs.",
     )
     deduplicate: bool = Field(
-        default=False, description="Label images of equal bytes once; reads what has no MD5 in its listing."
+        default=False,
+        description="Label identical files once. Reads each file whose MD5 is not in the listing.",
     )
     limit: int | None = Field(default=None, ge=1, description="Label at most this many images in this run.")
     refresh: bool = Field(
-        default=False, description="List the input again: add new images, relabel changed ones."
+        default=False, description="List INPUT again: label new images, relabel changed ones."
     )
     allow_empty: bool = Field(
         default=False,
-        description="An INPUT without an image, or that is not there, is no mistake: nothing is done.",
+        description="Succeed without doing anything if INPUT is missing or holds no image.",
     )
-    overwrite: bool = Field(default=False, description="Delete the dataset at the output first.")
+    overwrite: bool = Field(default=False, description="Delete the dataset at OUTPUT first.")
     max_failures: str | None = Field(
         default=None,
-        description="Stop when more images than this fail: a number, or a share of the run as 5%.",
+        description="Stop when more images than this fail: a number, or a share of the run such as 5%.",
     )
 
     workers: int | None = Field(
         default=None,
         ge=1,
-        description="Labelers side by side (on a cluster: at most); else one a GPU, or what fits the CPUs.",
+        description="Number of labelers (on a cluster: at most). Without it: one per GPU, or what fits the "
+        "CPUs.",
     )
     images_per_block: int | None = Field(
         default=None,
         ge=1,
         le=256,
-        description="Images that travel together, and that a dying worker has to do again; else 8, and up to "
-        "64 on the GPUs of a large run, of large images fewer.",
+        description="Images that a labeler gets at a time, and that are labelled again if it dies. Without "
+        "it: 8, up to 64 in a large run on GPUs, fewer if images are large.",
     )
     max_image_pixels: int = Field(
         default=178_956_970,  # at which Pillow itself refuses; 512 MiB as RGB
         ge=1,
-        description="Images with more pixels are not decoded but recorded as TOO_LARGE.",
+        description="Larger images are not decoded; they fail with TOO_LARGE.",
     )
     scale: str = Field(
         default="full",
-        description="Samples of more than 8 bits that become black and white: full (the type's range), auto "
-        "(the image's own), percentile (its 2nd and 98th; or percentile:1:99) or LO:HI, as 0:4095.",
+        description="Range of samples of more than 8 bits that becomes black to white: full (the type's), "
+        "auto (the image's own), percentile (2nd to 98th; or percentile:1:99) or LO:HI, such as 0:4095.",
     )
     bands: str | None = Field(
         default=None,
-        description="Bands of TIFFs that are shown as red, green and blue, as 4,3,2; one, as 1, is grey.",
+        description="TIFF bands to show as red, green and blue, such as 4,3,2; a single one, such as 1, is "
+        "grey.",
     )
     nodata: float | None = Field(
         default=None,
         allow_inf_nan=False,
-        description="Sample value that is no sample: black, and outside each range; besides the file's own.",
+        description="Sample value that means no data, besides the file's own: black, and in no range.",
     )
     decode_timeout_s: float = Field(
         default=20.0,
         gt=0,
         le=600,
-        description="Seconds an image may take to decode; then it is DECODE_TIMEOUT.",
+        description="Seconds that decoding an image may take; then it fails with DECODE_TIMEOUT.",
     )
 
     address: str | None = Field(
         default=None,
-        description="Ray cluster to run on; without it RAY_ADDRESS, or a local Ray for this run.",
+        description="Ray cluster to run on. Without it: RAY_ADDRESS, or a local Ray for this run.",
     )
     cluster_wait_s: float = Field(
         default=60.0,
         ge=0,
-        description="Seconds to wait for a cluster to answer, and again until it is large enough for one "
-        "labeler.",
+        description="Seconds to wait for a cluster to answer, and again for room for one labeler.",
     )
     allow_unauthenticated_cluster: bool = Field(
-        default=False, description="Use a remote Ray cluster although it has no token authentication."
+        default=False, description="Use a remote Ray cluster that has no token authentication."
     )
 
     webhook: str | None = Field(
         default=None,
-        description="URL that gets one POST when the run ends, with how it ended and its counts.",
+        description="URL that gets one POST when the run ends, with the outcome and counts.",
     )
     storage: StorageConfig = Field(default=StorageConfig(), description="How stores are reached.")
 

@@ -18,25 +18,29 @@ class ExportConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    output: str = Field(min_length=1, description="Dataset that a run has written: a folder or a URL.")
+    output: str = Field(
+        min_length=1, description="Dataset to export, as a run has written it: a folder or a URL."
+    )
     dest: str = Field(
         min_length=1,
-        description="Where to: a new folder or URL, or a new file: .json for COCO, .gpkg for a GeoPackage.",
+        description="New folder or URL to write to, or a new file: .json for COCO, .gpkg for a GeoPackage.",
     )
-    format: ExportFormat = Field(default="coco", description="Which form.")
+    format: ExportFormat = Field(default="coco", description="Format to write.")
     images: ImagesAs | None = Field(
         default=None,
-        description="Copy the images, link to them on a disk, or refer to them; else as the form needs it.",
+        description="Copy the images, link to them on a disk, or refer to them. Without it: what the format "
+        "needs.",
     )
     where: str | None = Field(
         default=None,
         max_length=1000,
-        description="Only these masks: 'predicted_iou > 0.9 and area_share < 0.5'.",
+        description="Export only masks for which this holds: 'predicted_iou > 0.9 and area_share < 0.5'.",
     )
     split: str | None = Field(
-        default=None, description="Shares of train, val and test by image id: '0.9,0.1' or '0.8,0.1,0.1'."
+        default=None,
+        description="Shares of train, val and test, drawn by image id: '0.9,0.1' or '0.8,0.1,0.1'.",
     )
-    seed: int = Field(default=0, ge=0, description="Another seed is another split.")
+    seed: int = Field(default=0, ge=0, description="Seed of the split.")
 
     @field_validator("split")
     @classmethod

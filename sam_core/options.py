@@ -39,7 +39,7 @@ class MaskOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     points_per_side: int = Field(
-        32, ge=1, le=1024, description="Points along one side of the grid of prompts; 32 gives 1024 prompts."
+        32, ge=1, le=1024, description="Prompt points along each side of the grid; 32 gives 1024 prompts."
     )
     points_per_batch: int = Field(
         64, ge=1, description="Prompts decoded at a time. Changes memory and speed, never the masks."
@@ -47,22 +47,22 @@ class MaskOptions(BaseModel):
     pred_iou_thresh: float = Field(
         0.88,
         ge=0,
-        description="Keep masks whose quality, predicted by the model, is above this. 0 keeps all.",
+        description="Keep masks whose quality, as the model predicts it, is above this. 0 keeps all.",
     )
     stability_score_thresh: float = Field(
         0.95, ge=0, le=1, description="Keep masks whose stability score is at least this. 0 keeps all."
     )
     stability_score_offset: float = Field(
-        1.0, ge=0, description="Shift of the logit threshold, up and down, that the stability score compares."
+        1.0, ge=0, description="How far the logit threshold moves up and down for the stability score."
     )
     box_nms_thresh: float = Field(
         0.7,
         ge=0,
         le=1,
-        description="Of two masks of one crop, one is dropped if the IoU of their boxes is above this.",
+        description="Drop the worse of two masks of one crop if the IoU of their boxes is above this.",
     )
     crop_n_layers: int = Field(
-        0, ge=0, le=6, description="Layers of crops labelled after the whole image; layer i has 4**i crops."
+        0, ge=0, le=6, description="Layers of crops to label besides the whole image; layer i has 4**i crops."
     )
     crop_nms_thresh: float = Field(
         0.7, ge=0, le=1, description="As --box-nms-thresh, between masks of different crops."
@@ -71,7 +71,8 @@ class MaskOptions(BaseModel):
         512 / 1500,
         ge=0,
         lt=1,
-        description="What first-layer crops share, a fraction of the shorter side; of tiles, 0.75 at most.",
+        description="Overlap of first-layer crops, or of tiles (at most 0.75 there), as a share of the "
+        "shorter side.",
     )
     crop_n_points_downscale_factor: int = Field(
         1, ge=1, description="The grid of crop layer i has points_per_side / factor**i points a side."
@@ -79,16 +80,16 @@ class MaskOptions(BaseModel):
     min_mask_region_area: int = Field(
         0,
         ge=0,
-        description="Fill holes and remove islands of a mask that have fewer pixels. 0 changes nothing.",
+        description="Fill holes and remove islands of masks that have fewer pixels. 0 changes nothing.",
     )
     max_mask_area: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="Drop masks that cover more than this fraction of the image (background).",
+        description="Drop masks that cover more than this share of the image, such as backgrounds.",
     )
     nms_overlap: Literal["box", "mask"] = Field(
-        "box", description="What NMS takes the IoU of: boxes, as SA does, or the masks themselves."
+        "box", description="What NMS computes the IoU of: boxes, as SA does, or the masks themselves."
     )
     tile_size: int = Field(
         0,
@@ -97,7 +98,8 @@ class MaskOptions(BaseModel):
     )
     precision: Literal["float32", "float16", "bfloat16"] = Field(
         "float32",
-        description="What the encoder and the upscaling multiply in. 16 bits are for GPUs, and lossy.",
+        description="Number type of products in the encoder and the upscaling. 16 bits are for GPUs, and "
+        "lossy.",
     )
     reference: bool = Field(
         False,
@@ -105,7 +107,7 @@ class MaskOptions(BaseModel):
     )
     mask_embeddings: bool = Field(
         False,
-        description="Keep a vector for each mask and one for the image: the encoder's features, averaged.",
+        description="Store a vector for each mask and one for the image: the encoder's features, averaged.",
     )
 
     @classmethod

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from jobs.options.fields import ENVIRONMENT_PREFIX, ConfigField, config_fields
 from jobs.options.given import Given
 from jobs.options.job_file import job_values, presets
+from jobs.options.topics import topic_of
 from jobs.options.variables import Variables
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
@@ -97,7 +98,7 @@ def given_options(
             _keyword("job_file", _job_file_annotation(model), None),
             _keyword("variables", Var, None),
             *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
-            *(_parameter(field, show_defaults) for field in fields),
+            *(_parameter(field, topic_of(field, model), show_defaults) for field in fields),
         ]
         with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -111,9 +112,10 @@ def _given(value: object) -> object:
     return None if value == [] else value
 
 
-def _parameter(field: ConfigField, show_default: bool) -> inspect.Parameter:
+def _parameter(field: ConfigField, topic: str | None, show_default: bool) -> inspect.Parameter:
     """Its default is None, for which the model fills in its own default."""
-    shown = f" Default: {field.default}." if field.default and show_default else ""
+    shown = f" One of {', '.join(field.choices)}." if field.choices else ""
+    shown += f" Default: {field.default}." if field.default and show_default else ""
     common: dict[str, Any] = {
         "help": f"{field.info.description}{shown}",
         "envvar": field.variable,
@@ -122,10 +124,8 @@ def _parameter(field: ConfigField, show_default: bool) -> inspect.Parameter:
     if field.is_positional:
         how = typer.Argument(metavar=field.name.upper(), **common)
     else:
-        panel = f"{field.path[0].capitalize()} options" if len(field.path) > 1 else "Run options"
         common["hidden"] = len(field.path) > 2  # in docs/options.md; they would fill a screen
-        metavar = None if field.is_switch else field.value
-        how = typer.Option(field.flags, metavar=metavar, rich_help_panel=panel, **common)
+        how = typer.Option(field.flags, metavar=field.placeholder, rich_help_panel=topic, **common)
     kind = bool | None if field.is_switch else list[str] | None if field.is_list else str | None
     return _keyword(field.name, Annotated[kind, how], None)
 

@@ -63,10 +63,18 @@ class ConfigField:
         return any(get_origin(kind) is tuple for kind in self._types)
 
     @property
-    def value(self) -> str:
-        """The placeholder for a value in help texts: the choices, or N, X, TEXT."""
-        choices = [str(one) for kind in self._types if get_origin(kind) is Literal for one in get_args(kind)]
-        return "|".join(choices) or {int: "N", float: "X"}.get(self._types[0], "TEXT")
+    def choices(self) -> tuple[str, ...]:
+        """The values that it may have, if they can be listed."""
+        return tuple(
+            str(one) for kind in self._types if get_origin(kind) is Literal for one in get_args(kind)
+        )
+
+    @property
+    def placeholder(self) -> str | None:
+        """What stands for a value in help texts; None for a switch."""
+        if self.is_switch:
+            return None
+        return "NAME" if self.choices else {int: "N", float: "X"}.get(self._types[0], "TEXT")
 
     @property
     def default(self) -> str:

@@ -48,7 +48,7 @@ def commented_job_file(name: str) -> str:
     def lines(field: ConfigField) -> Iterator[str]:
         default = field.info.get_default(call_default_factory=True)
         value = EXAMPLES[field.key] if field.key in EXAMPLES else toml_value(default)
-        choices = f" ({field.value.replace('|', ', ')})" if "|" in field.value else ""
+        choices = f" ({', '.join(field.choices)})" if field.choices else ""
         yield f"# {field.info.description}{choices}"
         yield f"# {field.key} = {value}"
         yield ""

@@ -1,8 +1,9 @@
 """docs/options.md, made from the options: `python -m jobs.options.option_table > docs/options.md`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 
 from jobs.options.fields import ConfigField, config_fields
+from jobs.options.topics import TOPICS, topic_of
 from pipeline.config import RunConfig
 
 HEAD = """# Options of `sam-label run`
@@ -21,19 +22,29 @@ COLUMNS = "| flag | value | default | what it does |\n|---|---|---|---|"
 def option_page() -> str:
     """The whole page as Markdown."""
     fields = list(config_fields(RunConfig))
-    groups = dict.fromkeys(field.path[:-1] for field in fields)
-    tables = [_table(group, (field for field in fields if field.path[:-1] == group)) for group in groups]
-    return "\n".join([HEAD, *tables])
+    tables = dict.fromkeys(field.path[:-1] for field in fields)
+    return "\n".join([HEAD, *(_section(table, fields) for table in tables)])
 
 
-def _table(group: tuple[str, ...], fields: Iterator[ConfigField]) -> str:
-    place = f"In the table `[{'.'.join(group)}]` of a job file" if group else "At the top of a job file"
-    return "\n".join([f"## {place}\n", COLUMNS, *map(_row, fields), ""])
+def _section(table: tuple[str, ...], fields: Sequence[ConfigField]) -> str:
+    """The options of one table of a job file; those at its top by topic."""
+    own = [field for field in fields if field.path[:-1] == table]
+    if table:
+        return f"## In the table `[{'.'.join(table)}]` of a job file\n\n{_rows(own)}"
+    topics = (
+        f"### {topic}\n\n{_rows(field for field in own if topic_of(field, RunConfig) == topic)}"
+        for topic in TOPICS
+    )
+    return "## At the top of a job file\n\n" + "\n".join(topics)
+
+
+def _rows(fields: Iterable[ConfigField]) -> str:
+    return "\n".join([COLUMNS, *map(_row, fields), ""])
 
 
 def _row(field: ConfigField) -> str:
     name = field.name.upper() if field.is_positional else field.flag
-    value = "" if field.is_switch else field.value.replace("|", " or ")
+    value = " or ".join(field.choices) or field.placeholder or ""
     return f"| `{name}` | {value} | {field.default} | {field.info.description} |"
 
 

@@ -22,15 +22,15 @@ class PlaceSettings(BaseModel):
         default=None, description="URL of the store's server, if it is not the provider's own."
     )
     region: str | None = Field(default=None, description="Region of an S3 bucket.")
-    profile: str | None = Field(default=None, description="Profile of ~/.aws whose S3 credentials are used.")
+    profile: str | None = Field(default=None, description="Profile in ~/.aws with the S3 credentials to use.")
     ca_bundle: str | None = Field(
-        default=None, description="PEM file of further certificates to trust, there on every node."
+        default=None, description="PEM file with more certificates to trust; every node needs it."
     )
     requester_pays: bool | None = Field(
-        default=None, description="Read buckets of s3:// and gs:// whose reader pays for it."
+        default=None, description="Read s3:// and gs:// buckets that charge the reader."
     )
     addressing_style: Literal["path", "virtual"] | None = Field(
-        default=None, description="Whether S3's URLs hold the bucket in the path or in the host."
+        default=None, description="Put the bucket's name into the path or the host of S3's URLs."
     )
 
     @field_validator("endpoint_url")
@@ -55,7 +55,9 @@ class HttpsSettings(BaseModel):
         default=0.0, ge=0, le=3600, description="Seconds between two requests to one host, from each machine."
     )
     timeout_s: float = Field(default=60.0, gt=0, le=3600, description="Seconds that a request may take.")
-    max_bytes: int = Field(default=256 << 20, ge=1, description="A longer image is not read: TOO_LARGE.")
+    max_bytes: int = Field(
+        default=256 << 20, ge=1, description="Longer images are not read; they fail with TOO_LARGE."
+    )
     allow_http: bool = Field(
         default=False, description="Read http:// too, which anyone on the way can change."
     )

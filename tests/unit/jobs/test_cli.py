@@ -11,6 +11,7 @@ import pytest
 from jobs.cli import main
 from jobs.options.fields import config_fields
 from jobs.options.job_file import PRESETS, job_values
+from jobs.options.topics import TOPICS
 from pipeline.config import RunConfig
 from sam_core import __version__
 
@@ -43,6 +44,23 @@ def test_every_option_stands_in_the_help(
     assert missing[:2] == ["--input", "--output"], "these two are arguments"
     # 18 more would fill a screen: docs/options.md has them
     assert {flag.split("-")[2] for flag in missing[2:]} == {"storage"}
+
+
+def test_in_80_columns_the_help_leaves_room_for_sentences(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = command(capsys, "run", "--help")
+    assert "--no-" not in out.partition("Options")[2]
+    rows = [row for row in out.splitlines() if row.startswith("│ --")]
+    widest = max(row.index(re.split(r" {2,}", row.strip("│ "))[-1]) for row in rows)
+    assert widest <= 48
+    assert "no file or folder" in command(capsys, "plan", "nowhere", "--no-anonymous")[2], "still known"
+
+
+def test_every_option_of_a_run_has_one_topic() -> None:
+    names = [name for topic in TOPICS.values() for name in topic]
+    assert sorted(names) == sorted(field.name for field in config_fields(RunConfig) if len(field.path) == 1)
 
 
 def test_option_names_are_unique() -> None:

@@ -1,0 +1,36 @@
+"""Help that leaves its width to what options do: no column for `--no-` forms, none for the type of a switch.
+
+In a terminal of 80 columns the two would leave 17 to the sentences of `run`.
+"""
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+
+def _shorten(command: TyperCommand | TyperGroup, context: typer.Context) -> None:
+    """Changes the options for good: Typer makes them anew for each call."""
+    for option in command.get_params(context):
+        if isinstance(option, TyperOption):
+            option.secondary_opts = []
+            if option.is_flag:
+                option.metavar = ""
+
+
+class ShortHelp(TyperCommand):
+    """A command with such a help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help."""
+        _shorten(self, ctx)
+        super().format_help(ctx, formatter)
+
+
+class ShortHelpGroup(TyperGroup):
+    """A group of commands with such a help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help."""
+        _shorten(self, ctx)
+        super().format_help(ctx, formatter)

@@ -49,9 +49,10 @@ def plan(
     has_output = given.has("output")
     config = given.config(RunConfig, may_lack=("output",))
     from pipeline.inputs.inventory import inventory
+    from pipeline.inputs.options import SourceOptions
     from pipeline.inputs.source import Source
 
-    source = Source.of(config)
+    source = Source.of(config) if has_output else Source.at(config.input, SourceOptions.of(config))
     dataset = _dataset(source.refuse_overlap, config) if has_output else None
     source.sees_hidden = hidden
     found = inventory(

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from pipeline.program_log import for_stderr, is_stderr_json
 
 if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
     from pipeline.run import RunProgress
 
 SAME_LINE_EVERY_S = 60.0  # so that who follows a log can tell a slow run from one that hangs
@@ -23,7 +25,7 @@ LINE_EVERY_S = 10.0  # often enough to see life in a log, rare enough to keep it
 @contextmanager
 def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
     """A callback for a run, which shows its progress until the block is left."""
-    if not sys.stderr.isatty() or is_stderr_json():
+    if not _is_for_eyes():
         yield _Lines().show
         return
     from rich.console import Console
@@ -59,46 +61,40 @@ def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
 @contextmanager
 def images_progress() -> Iterator[Callable[[int, int], None]]:
     """A callback for work that goes through a dataset: it takes the images that are done and all of them."""
-    if not sys.stderr.isatty() or is_stderr_json():
-        yield _CountLines().show
+    if not _is_for_eyes():
+        yield _CountLines("images").show
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import MofNCompleteColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("images", total=None)
-        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+    with _counting_bar("images", MofNCompleteColumn()) as show:
+        yield show
 
 
 @contextmanager
 def bytes_progress(name: str) -> Iterator[Callable[[int, int], None]]:
     """A callback to give to a download: it takes the bytes that are here and in all, 0 if unknown."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    if not _is_for_eyes():
+        yield _CountLines(f"bytes of {name}").show
+        return
+    from rich.progress import DownloadColumn, TransferSpeedColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+    with _counting_bar(name, DownloadColumn(), TransferSpeedColumn()) as show:
+        yield show
+
+
+def _is_for_eyes() -> bool:
+    return sys.stderr.isatty() and not is_stderr_json()
+
+
+@contextmanager
+def _counting_bar(what: str, *figures: "ProgressColumn") -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), *figures, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda here, whole: bar.update(task, completed=here, total=whole or None)
+        task = bar.add_task(what, total=None)
+        yield lambda done, whole: bar.update(task, completed=done, total=whole or None)
 
 
 @contextmanager
@@ -146,7 +142,8 @@ class _Lines:
 class _CountLines:
     """One line of text every few seconds while there is something new, and at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self.what = what
         self.last = (-1, -1)
         self.last_s = time.monotonic()
 
@@ -154,4 +151,5 @@ class _CountLines:
         is_due = time.monotonic() - self.last_s >= LINE_EVERY_S or done == whole
         if is_due and (done, whole) != self.last:
             self.last, self.last_s = (done, whole), time.monotonic()
-            print(for_stderr(f"{done:,} of {whole:,} images", "sam_label.progress"), file=sys.stderr)
+            of_all = f" of {whole:,}" if whole else ""
+            print(for_stderr(f"{done:,}{of_all} {self.what}", "sam_label.progress"), file=sys.stderr)

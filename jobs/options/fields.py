@@ -42,7 +42,12 @@ class ConfigField:
     @property
     def flags(self) -> str:
         """The flag, with the one that turns a switch off, which a job file may have turned on."""
-        return f"{self.flag}/--no-{self.flag[2:]}" if self.is_switch else self.flag
+        return f"{self.flag}/{self.off}" if self.is_switch else self.flag
+
+    @property
+    def off(self) -> str:
+        """The flag that turns a switch off."""
+        return f"--no-{self.flag[2:]}"
 
     @property
     def variable(self) -> str:

@@ -4,7 +4,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
-from jobs.options.fields import config_fields
+from jobs.options.fields import ConfigField, config_fields
 from jobs.options.secret_values import kind_of_secret
 from jobs.options.variables import escaped
 from pipeline.config import RunConfig
@@ -30,8 +30,14 @@ def run_words(config: RunConfig) -> list[str]:
         if field.is_positional:
             places.append(escaped(str(value)))
         elif field.name not in OF_THIS_MACHINE and value != field.info.get_default(call_default_factory=True):
-            options.append(field.flag if value is True else f"{field.flag}={value}")
+            options += _option_words(field, value)
     return ["sam-label", "run", *options, "--", *places]
+
+
+def _option_words(field: ConfigField, value: Any) -> list[str]:
+    if field.is_switch:
+        return [field.flag if value else field.off]
+    return [f"{field.flag}={one}" for one in (value if field.is_list else [value])]
 
 
 def refuse_relative(values: dict[str, Any], where: str) -> None:

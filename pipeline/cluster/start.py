@@ -92,10 +92,8 @@ def ray_at(address: str) -> Iterator[None]:
 
     Raises: SamLabelError if it cannot be used, and whatever a signal raises meanwhile.
     """
-    starter = _Starter(address)
+    starter = _started(address)
     try:
-        with native_stderr_hushed():
-            starter.ready_in_time(START_S if address == "local" else JOIN_S)
         try:
             yield
         except ClusterLost:
@@ -118,6 +116,20 @@ def unusable(address: str, fault: BaseException) -> SamLabelError:
     return SamLabelError(f"Ray at {address} cannot be used: {why}")
 
 
+def _started(address: str) -> "_Starter":
+    limit_s = START_S if address == "local" else JOIN_S
+    began, starter = time.monotonic(), _Starter(address)
+    try:
+        starter.ready_in_time(limit_s)
+    except SamLabelError:
+        if SLOW not in str(starter.fault):
+            raise
+        _log.warning("this machine is too busy for Ray to start within its 30 s; starting it once more")
+        starter = _Starter(address)
+        starter.ready_in_time(limit_s - (time.monotonic() - began))
+    return starter
+
+
 class _Starter(Call[None]):
     """Starts Ray and stays until `is_over`; a Ray that comes up when that is set is ended again."""
 
@@ -128,28 +140,25 @@ class _Starter(Call[None]):
         self.is_over = threading.Event()
 
     def ready_in_time(self, limit_s: float) -> None:
-        self.start()
+        """Starts Ray and waits for it. Raises: SamLabelError if it fails or takes longer."""
         deadline = time.monotonic() + limit_s
         try:
-            while not self._is_ready.wait(0.1):  # looks up often, for a signal may reach another thread
-                if not self.is_alive():
-                    raise unusable(self._address, self.fault or RuntimeError()) from self.fault
-                if time.monotonic() > deadline:
-                    raise SamLabelError(
-                        f"Ray at {self._address} did not start within {limit_s:g} s; {TRY_AGAIN}"
-                    )
+            with native_stderr_hushed():
+                self.start()
+                while not self._is_ready.wait(0.1):  # looks up often, for a signal may reach another thread
+                    if not self.is_alive():
+                        raise unusable(self._address, self.fault or RuntimeError()) from self.fault
+                    if time.monotonic() > deadline:
+                        raise SamLabelError(
+                            f"Ray at {self._address} did not start within {limit_s:.3g} s; {TRY_AGAIN}"
+                        )
         except BaseException:
+            self.is_over.set()
             self.leave_behind()
             raise
 
     def _stay(self) -> None:
-        try:
-            _init(self._address)
-        except Exception as fault:
-            if SLOW not in str(fault) or self.is_over.is_set():
-                raise
-            _log.warning("this machine is too busy for Ray to start within its 30 s; starting it once more")
-            _init(self._address)
+        _init(self._address)
         if not self.is_over.is_set():
             self._is_ready.set()
             self.is_over.wait()

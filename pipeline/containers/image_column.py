@@ -7,6 +7,8 @@ import pyarrow as pa
 from pipeline.errors import ImageError, Reason, UsageError
 from pipeline.store.objects import Got
 
+CHOOSE = "choose one with --image-column"
+
 
 @dataclass(frozen=True)
 class ImageColumn:
@@ -28,14 +30,28 @@ class ImageColumn:
         return bytes_, path
 
 
-class NoImages(UsageError):
+class UnfitTable(UsageError):
+    """A table in which it cannot be told which column holds images."""
+
+    def __init__(self, says: str, advice: str = "") -> None:
+        super().__init__(f"{says}; {advice}" if advice else says)
+        self._says = says
+
+    @property
+    def of_a_row(self) -> ImageError:
+        """The same for one row, which a list may name without a look at the table."""
+        says = f"{self._says}; name a column of images, as in row=17&column=photo"
+        return ImageError(Reason.SOURCE_MISSING, says)
+
+
+class NoImageColumn(UnfitTable):
     """A table without a column of images."""
 
 
 def column_of_images(schema: pa.Schema, uri: str, wanted: str | None) -> ImageColumn:
     """The column `wanted`, or the only one of images: structs come before plain bytes.
 
-    Raises: NoImages if there is none, UsageError if it cannot be told or is no column of images.
+    Raises: NoImageColumn if there is none, UnfitTable if it cannot be told or is no column of images.
     """
     columns = image_columns(schema)
     if wanted is not None:
@@ -45,11 +61,9 @@ def column_of_images(schema: pa.Schema, uri: str, wanted: str | None) -> ImageCo
     likely = [column for column in columns if column.is_struct] or columns
     names = ", ".join(column.name for column in likely or schema)
     if not likely:
-        raise NoImages(f"{uri} has no column of image bytes (its columns: {names})")
+        raise NoImageColumn(f"{uri} has no column of image bytes (its columns: {names})")
     if len(likely) > 1:
-        raise UsageError(
-            f"{uri} has more than one column of images ({names}); choose one with --image-column"
-        )
+        raise UnfitTable(f"{uri} has more than one column of images ({names})", CHOOSE)
     return likely[0]
 
 
@@ -72,16 +86,21 @@ def image_of(bytes_: pa.Array, paths: pa.Array | None, place: int, etag: str) ->
     if bytes_[place].is_valid:
         return Got(bytes_[place].as_py(), etag)
     path = paths[place].as_py() if paths is not None else None
-    says = f"only the path {path!r}, which is not followed" if path else "nothing in its column of images"
+    return row_without_bytes(f"only the path {path!r}, which is not followed" if path else "")
+
+
+def row_without_bytes(has: str = "") -> ImageError:
+    """Why a row without an image's bytes is none; `has` says what stands there."""
+    says = has or "nothing in its column of images"
     return ImageError(Reason.SOURCE_MISSING, f"the row has no bytes but {says}")
 
 
 def _refused(schema: pa.Schema, uri: str, wanted: str) -> ImageColumn:
     if wanted in schema.names:
         kind = schema.field(wanted).type
-        raise UsageError(f"{uri} has no images in its column {wanted}, which is {kind}; name one of bytes")
+        raise UnfitTable(f"{uri} has no images in its column {wanted}, which is {kind}", "name one of bytes")
     names = ", ".join(schema.names)
-    raise UsageError(f"{uri} has no column {wanted} (its columns: {names}); choose one with --image-column")
+    raise UnfitTable(f"{uri} has no column {wanted} (its columns: {names})", CHOOSE)
 
 
 def _as_image_column(field: pa.Field) -> ImageColumn | None:

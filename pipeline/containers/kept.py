@@ -29,11 +29,13 @@ class Kept(Generic[K, V]):
                     return self._values[key]
             try:
                 value = make()
-            finally:
+            except BaseException:
                 with self._lock:
                     self._making.pop(key, None)
-            with self._lock:
+                raise
+            with self._lock:  # kept before its lock is gone: who asks next finds one or the other
                 self._values[key] = value
+                self._making.pop(key, None)
                 while sum(map(self._weight, self._values.values())) > self._most:
                     self._values.popitem(last=False)
             return value

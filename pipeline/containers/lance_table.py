@@ -8,7 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.containers.image_column import column_of_images, image_of, stated_column
+from pipeline.containers.image_column import (
+    UnfitTable,
+    column_of_images,
+    image_of,
+    row_without_bytes,
+    stated_column,
+)
 from pipeline.containers.kept import Kept
 from pipeline.containers.row_part import RowPart
 from pipeline.errors import ImageError, Reason, StoreError, UsageError
@@ -48,12 +54,14 @@ class LanceTable:
             yield from zip(wanted, self._taken(name, [part.row for part in wanted]), strict=True)
 
     def _taken(self, name: str | None, rows: list[int]) -> list[Got | ImageError]:
-        column = column_of_images(self._schema, self.uri, name)
         try:
+            column = column_of_images(self._schema, self.uri, name)
             if _is_blob(self.dataset.schema.field(column.name)):
                 blobs = self.dataset.take_blobs(column.name, indices=rows)
-                return [Got(blob.read(), self.etag) for blob in blobs]
+                return [Got(blob.read(), self.etag) if blob else row_without_bytes() for blob in blobs]
             taken = self.dataset.take(rows, columns=[column.name]).column(0).combine_chunks()
+        except UnfitTable as unfit:
+            return [unfit.of_a_row] * len(rows)
         except (OSError, ValueError) as fault:
             raise StoreError(Reason.SOURCE_UNAVAILABLE, f"cannot read {self.uri}: {_line(fault)}") from fault
         bytes_, paths = column.values(taken)

@@ -14,7 +14,13 @@ from itertools import accumulate
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.containers.image_column import ImageColumn, column_of_images, image_of, stated_column
+from pipeline.containers.image_column import (
+    ImageColumn,
+    UnfitTable,
+    column_of_images,
+    image_of,
+    stated_column,
+)
 from pipeline.containers.kept import Kept
 from pipeline.containers.row_part import RowPart
 from pipeline.containers.window_file import WindowFile
@@ -67,8 +73,12 @@ class ParquetTable:
                 yield part, ImageError(Reason.SOURCE_MISSING, f"the table has {self.metadata.num_rows} rows")
         for (name, group), members in groups.items():
             first = ends[group - 1] if group else 0
-            column = column_of_images(self.schema, self._uri, name)
-            yield from self._of_group(column, group, first, members)
+            try:
+                column = column_of_images(self.schema, self._uri, name)
+            except UnfitTable as unfit:
+                yield from ((part, unfit.of_a_row) for part in members)
+            else:
+                yield from self._of_group(column, group, first, members)
 
     def _of_group(
         self, column: ImageColumn, group: int, first: int, parts: Sequence[RowPart]

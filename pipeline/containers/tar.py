@@ -13,9 +13,10 @@ from typing import IO
 
 from pipeline.containers.kept import Kept
 from pipeline.containers.tar_members import Damage, Member, Unreadable, forward, members, unpacked
-from pipeline.containers.window_file import WindowFile, refuse_changed
-from pipeline.errors import ImageError, Reason
+from pipeline.containers.window_file import WindowFile
+from pipeline.errors import ImageError, Reason, StoreError
 from pipeline.store.objects import Entry, Got
+from pipeline.store.range_file import refuse_changed
 from pipeline.store.storage import Store
 
 IS_TAR = re.compile(r"\.(tar|tar\.gz|tgz)$", re.IGNORECASE)
@@ -140,7 +141,7 @@ def existing(store: Store, name: str) -> Entry:
     entry = store.info(name)
     if entry is None:
         store.read_range(name, 0, 1)  # raises, with the store's words
-        raise ImageError(Reason.SOURCE_MISSING, f"{store.uri(name)} is a folder")
+        raise StoreError(Reason.SOURCE_MISSING, f"{store.uri(name)} is a folder")
     return entry
 
 

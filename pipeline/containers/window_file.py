@@ -7,7 +7,7 @@ compared with the listed one, so that no two versions of a file are mixed.
 
 from pipeline.errors import Reason, StoreError
 from pipeline.store.objects import Entry
-from pipeline.store.range_file import SeekableFile
+from pipeline.store.range_file import SeekableFile, refuse_changed
 from pipeline.store.storage import Store, side_by_side
 
 PIECE = 1 << 20  # a request
@@ -69,12 +69,3 @@ class WindowFile(SeekableFile):
                 f"{self._file.size} when it was listed; run again with --refresh",
             )
         return got.data
-
-
-def refuse_changed(uri: str, listed: str, found: str) -> None:
-    """Raises StoreError with SOURCE_CHANGED if a file has another etag than when it was listed."""
-    if found != listed != "":
-        raise StoreError(
-            Reason.SOURCE_CHANGED,
-            f"the etag of {uri} is {found} and was {listed} when it was listed; run again with --refresh",
-        )

@@ -7,11 +7,11 @@ from pipeline.containers.parquet_table import DamagedTable, ParquetTable, parque
 from pipeline.containers.part import LANCE
 from pipeline.containers.row_part import RowPart, row_part
 from pipeline.containers.tar import IS_TAR, existing, is_compressed, members_bytes
-from pipeline.containers.window_file import refuse_changed
 from pipeline.errors import ImageError, Reason
 from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.images.names import says_image, says_other
 from pipeline.store.objects import Got
+from pipeline.store.range_file import refuse_changed
 from pipeline.store.storage import Store
 
 Parts = Iterator[tuple[str, Got | ImageError]]

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.containers.image_column import NoImages
+from pipeline.containers.image_column import NoImageColumn
 from pipeline.containers.lance_table import lance_table
 from pipeline.containers.parquet_table import DamagedTable, parquet_table
 from pipeline.containers.part import LANCE, part_uri
@@ -95,7 +95,7 @@ def _table_rows(
     except DamagedTable as fault:
         _damaged(left_out, uri, [str(fault)])
         return
-    except NoImages as fault:
+    except NoImageColumn as fault:
         left_out.others += 1
         left_out.why = left_out.why or str(fault)
         return

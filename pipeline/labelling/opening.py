@@ -54,7 +54,7 @@ class Opening:
                 Reason.SOURCE_CHANGED,
                 f"its etag is {entry.etag} and was {row['etag']} when listed; run again with --refresh",
             )
-        return self._scene(cast(BinaryIO, RangeFile(store, name, entry.size)), entry.size, frame)
+        return self._scene(cast(BinaryIO, RangeFile(store, name, entry.size, entry.etag)), entry.size, frame)
 
     def _scene(self, file: BinaryIO, size: int, frame: int | None) -> Scene:
         limits = self.limits

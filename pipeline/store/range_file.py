@@ -1,9 +1,14 @@
-"""A stored object as a file that fetches only the bytes it is asked for: one column costs one column."""
+"""A stored object as a file that fetches only the bytes it is asked for: one column costs one column.
+
+Every answer's etag is compared with the one that the object had when it was listed, so that no two versions
+of a file are mixed.
+"""
 
 import io
 from collections.abc import Iterable
 from typing import Any
 
+from pipeline.errors import Reason, StoreError
 from pipeline.store.storage import Store, side_by_side
 
 # Parquet readers start at the end: the footer of a shard fits into one request.
@@ -37,11 +42,14 @@ class SeekableFile(io.RawIOBase):
 
 
 class RangeFile(SeekableFile):
-    """A read-only, seekable view of an object of `size` bytes."""
+    """A read-only, seekable view of an object of `size` bytes, as it is at `etag`; of any version for "".
 
-    def __init__(self, store: Store, name: str, size: int) -> None:
+    What reads raises StoreError, SOURCE_CHANGED for another etag.
+    """
+
+    def __init__(self, store: Store, name: str, size: int, etag: str = "") -> None:
         super().__init__(size)
-        self._store, self._name = store, name
+        self._store, self._name, self._etag = store, name, etag
         self._tail_start = max(0, size - _TAIL)
         self._tail: bytes | None = None
         self._fetched: dict[int, bytes] = {}  # by the first byte's place
@@ -50,7 +58,7 @@ class RangeFile(SeekableFile):
         """Fetches the ranges side by side, near ones in one request, so that `read` finds them here."""
         before_the_tail = [one for one in ranges if one[0] < self._tail_start]
         wanted = _joined(before_the_tail)
-        data = side_by_side(lambda one: self._store.read_range(self._name, *one), wanted)
+        data = side_by_side(lambda one: self._stored(*one), wanted)
         self._fetched = {start: part for (start, _), part in zip(wanted, data, strict=True)}
 
     def readinto(self, buffer: Any) -> int:
@@ -72,10 +80,25 @@ class RangeFile(SeekableFile):
             if first <= start and end <= first + len(part):
                 return part[start - first : end - first]
         if start < self._tail_start:
-            return self._store.read_range(self._name, start, end)
+            return self._stored(start, end)
         if self._tail is None:
-            self._tail = self._store.read_range(self._name, self._tail_start, self._size)
+            self._tail = self._stored(self._tail_start, self._size)
         return self._tail[start - self._tail_start : end - self._tail_start]
+
+    def _stored(self, start: int, end: int) -> bytes:
+        got = self._store.get_range(self._name, start, end)
+        if end > start:  # else nothing was asked for
+            refuse_changed(self._store.uri(self._name), self._etag, got.etag)
+        return got.data
+
+
+def refuse_changed(uri: str, listed: str, found: str) -> None:
+    """Raises StoreError with SOURCE_CHANGED if a file has another etag than when it was listed."""
+    if found != listed != "":
+        raise StoreError(
+            Reason.SOURCE_CHANGED,
+            f"the etag of {uri} is {found} and was {listed} when it was listed; run again with --refresh",
+        )
 
 
 def _joined(ranges: Iterable[Range]) -> list[Range]:

@@ -24,9 +24,8 @@ from pipeline.errors import SamLabelError, UsageError
 from pipeline.store.hosts import is_this_machine, refuse_link_local
 from pipeline.store.range_file import RangeFile
 from pipeline.store.storage import Store
-from pipeline.store.uri import redacted
+from pipeline.store.uri import SCHEMES, redacted
 
-SCHEMES = ("file", "s3", "gs", "http", "https")
 CHUNK_BYTES = 4 << 20  # large enough that hashing takes the time, not the calls
 SILENCE_S = 60  # a server that sends nothing for so long is gone
 RANGE_NOT_SATISFIABLE = 416  # the partial file was whole already

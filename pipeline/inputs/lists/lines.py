@@ -24,9 +24,15 @@ class Line(NamedTuple):
 
 
 def head_of(store: Store, file: Entry, size: int) -> bytes:
-    """The first bytes of a list, unpacked. Raises: StoreError."""
+    """The first bytes of a list, unpacked. Raises: UsageError for a gzip that is broken, StoreError."""
     head = store.read_range(file.name, 0, size)
-    return zlib.decompressobj(wbits=31).decompress(head, size) if head.startswith(GZIP) else head
+    if not head.startswith(GZIP):
+        return head
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, size)
+    except zlib.error as fault:
+        place = redacted(store.uri(file.name))
+        raise UsageError(f"{place} cannot be unpacked ({fault}); copy the list again") from fault
 
 
 def lines_of(store: Store, file: Entry) -> Iterator[Line]:

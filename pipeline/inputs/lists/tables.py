@@ -118,7 +118,7 @@ def _delimited(lines: Iterable[Line], separator: str, place: str) -> Table:
 
 def _parquet(store: Store, file: Entry) -> Table:
     place = redacted(store.uri(file.name))
-    source = pa.PythonFile(RangeFile(store, file.name, file.size), mode="r")
+    source = pa.PythonFile(RangeFile(store, file.name, file.size, file.etag), mode="r")
     with _broken_reported(place):
         table = pq.ParquetFile(source, buffer_size=BUFFER_BYTES, pre_buffer=False)
 

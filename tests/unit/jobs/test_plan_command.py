@@ -49,6 +49,12 @@ def test_counts_types_sizes_and_what_is_left_out(photos: Path, capsys: pytest.Ca
     assert not err
 
 
+def test_without_an_output_no_image_lies_in_it(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos.parent / "list.txt").write_text("no OUTPUT/a.png\nin/a.png\n")
+    code, out, _ = plan(capsys, photos.parent / "list.txt")
+    assert (code, out[:8]) == (0, "2 images")
+
+
 def test_names_are_data_and_the_counts_are_not(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out, err = plan(capsys, photos, "--names", "left-out", "--exclude", "*a*.png", "--json")
     left_out = {one["uri"].rpartition("/")[2]: one["why"] for one in map(json.loads, out.splitlines())}

@@ -28,6 +28,13 @@ def test_off_a_terminal_progress_is_lines_on_stderr(capsys: pytest.CaptureFixtur
     assert last.startswith("3 of 3 images, 1 failed")
 
 
+def test_off_a_terminal_a_download_is_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with bytes_progress("vit_b") as progress:
+        progress(0, 0)
+        progress(10_000_000, 10_000_000)
+    assert capsys.readouterr() == ("", "0 bytes of vit_b\n10,000,000 of 10,000,000 bytes of vit_b\n")
+
+
 def test_a_line_without_news_comes_every_minute(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,7 +46,10 @@ def test_the_words_of_a_configuration_come_to_it_again() -> None:
             "workers": 3,
             "refresh": True,
             "max_failures": "5%",
+            "include": ["*.png", "2026/ö 1/**"],
+            "exclude": ["thumbs/"],
             "mask": {"points_per_side": 8, "pred_iou_thresh": 0.1},
+            "storage": {"requester_pays": True, "output": {"requester_pays": False}},
         }
     )
     words = run_words(config)

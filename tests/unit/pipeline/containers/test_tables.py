@@ -11,7 +11,7 @@ from boxes import SETTINGS, hf_images, images_of, png, table_into, together
 
 from pipeline.containers import parquet_table
 from pipeline.errors import ImageError, Reason, UsageError
-from pipeline.images.fetch import fetched
+from pipeline.images.fetch import fetched, fetched_together
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
 from pipeline.store.objects import UNKNOWN_SIZE
@@ -135,6 +135,17 @@ def test_a_damaged_row_group_is_its_rows_failure(tmp_path: Path) -> None:
     assert {results[f"row={row}"].reason for row in range(30, 60)} == {Reason.CORRUPT}
 
 
+def test_a_row_of_a_column_that_cannot_be_told_costs_no_other_row(tmp_path: Path) -> None:
+    path = table_into(tmp_path / "y.parquet", {"n": pa.array([1]), "a": [IMAGES[0]], "b": [IMAGES[1]]})
+    parts = ["row=0", "row=0&column=a", "row=0&column=n", "row=0&column=c", "row=0&column=b"]
+    rows = [{"uri": f"file://{path}#{part}", "etag": "", "size": 0, "image_id": ""} for part in parts]
+    open_, a, number, missing, b = fetched_together(rows, SETTINGS, threads=4)
+    assert (a.data, b.data) == (IMAGES[0], IMAGES[1])
+    for refused in (open_, number, missing):
+        assert refused.reason is Reason.SOURCE_MISSING
+    assert "more than one column of images (a, b); name a column of images, as in row=17" in str(open_)
+
+
 def test_tables_without_images(tmp_path: Path) -> None:
     table_into(tmp_path / "y.parquet", {"uri": pa.array(["s3://b/a.jpg"]), "n": pa.array([1])})
     with pytest.raises(UsageError, match=r"has no column of image bytes \(its columns: uri, n\)"):
@@ -188,3 +199,13 @@ def test_a_lance_dataset(tmp_path: Path, field: pa.Field) -> None:
     assert fetched(rows[3], SETTINGS).data == IMAGES[3], "the version that was listed is still there"
     assert reason_of({**rows[0], "etag": "9"}) is Reason.SOURCE_CHANGED
     assert reason_of({**rows[0], "uri": rows[0]["uri"].replace("z.", "a.")}) is Reason.SOURCE_MISSING
+
+
+@pytest.mark.parametrize("field", [pa.field("image", pa.binary()), BLOB], ids=str)
+def test_a_row_of_lance_without_bytes_costs_no_other_row(tmp_path: Path, field: pa.Field) -> None:
+    column = pa.array([IMAGES[0], None, IMAGES[2]], field.type)
+    path = tmp_path / "z.lance"
+    lance.write_dataset(pa.table([column], schema=pa.schema([field])), path)
+    results = together(path)
+    assert [results["row=0"].data, results["row=2"].data] == [IMAGES[0], IMAGES[2]]
+    assert results["row=1"].reason is Reason.SOURCE_MISSING

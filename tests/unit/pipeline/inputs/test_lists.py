@@ -155,6 +155,7 @@ WRONG = {
     "csv.jsonl": ("uri,n\na,1\n", "not a JSON object a line; pass --input-format csv"),
     "no.parquet": (b"uri\na", "it is no Parquet file"),
     "cut.parquet": (b"PAR1 and no footer", "cannot be read as Parquet"),
+    "broken.csv.gz": (b"\x1f\x8b" + b"junk" * 99, r"cannot be unpacked \(.*\); copy the list again"),
     "cut.txt.gz": (gzip.compress(np.random.default_rng(0).bytes(9000).hex().encode())[:8000], "be unpacked"),
 }
 

@@ -5,6 +5,8 @@ from random import Random
 
 import pytest
 
+from pipeline.errors import Reason, StoreError
+from pipeline.store.objects import Got
 from pipeline.store.range_file import RangeFile
 from pipeline.store.storage import Store
 
@@ -20,13 +22,13 @@ def data() -> bytes:
 def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """The ranges that are asked for, as they come."""
     asked: list[tuple[int, int]] = []
-    read_range = Store.read_range
+    get_range = Store.get_range
 
-    def seen(self: Store, name: str, start: int, end: int) -> bytes:
+    def seen(self: Store, name: str, start: int, end: int) -> Got:
         asked.append((start, end))
-        return read_range(self, name, start, end)
+        return get_range(self, name, start, end)
 
-    monkeypatch.setattr(Store, "read_range", seen)
+    monkeypatch.setattr(Store, "get_range", seen)
     return asked
 
 
@@ -55,3 +57,17 @@ def test_what_was_not_fetched_is_read_all_the_same(tmp_path: Path, data: bytes, 
         file.seek(start)
         assert file.read(end - start) == data[start:end]
     assert len(requests) == 4
+
+
+@pytest.mark.parametrize("is_fetched", [False, True])
+def test_two_versions_of_a_file_are_not_mixed(tmp_path: Path, data: bytes, is_fetched: bool) -> None:
+    store = Store.at(str(tmp_path))
+    store.publish("a", data)
+    entry = store.info("a")
+    assert entry
+    file = RangeFile(store, "a", entry.size, entry.etag)
+    assert file.read(KB) == data[:KB]
+    store.publish("a", data[::-1])
+    with pytest.raises(StoreError, match="run again with --refresh") as refused:
+        file.fetch([(KB, 2 * KB)]) if is_fetched else file.read(KB)
+    assert refused.value.reason is Reason.SOURCE_CHANGED

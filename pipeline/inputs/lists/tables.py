@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import InputFormat
-from pipeline.errors import UsageError
+from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.inputs.lists.lines import Line, lines_of
 from pipeline.inputs.table_schema import text_columns
 from pipeline.store.objects import Entry
@@ -137,6 +137,10 @@ def _parquet(store: Store, file: Entry) -> Table:
 def _broken_reported(place: str) -> Iterator[None]:
     try:
         yield
+    except StoreError as fault:
+        if fault.reason is not Reason.SOURCE_CHANGED:
+            raise
+        raise UsageError(f"{place} was changed while it was read; run again when it is whole") from fault
     except (OSError, ValueError, MemoryError, pa.ArrowException) as fault:
         why = " ".join(str(fault).split())
         raise UsageError(f"{place} cannot be read as Parquet ({why:.200}); write it again") from fault

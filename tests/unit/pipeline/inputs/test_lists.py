@@ -268,3 +268,16 @@ def test_an_image_called_like_a_list_is_an_image(tmp_path: Path) -> None:
     assert Source.at(str(tmp_path / "a.txt")).image_list is None
     (tmp_path / "photos").write_text("a.jpg\n")
     assert uris_of(str(tmp_path / "photos"), input_format="txt") == [f"file://{tmp_path}/a.jpg"]
+
+
+def test_a_table_that_is_replaced_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0)
+    uris = pa.array([f"s3://b/{numbers.bytes(20).hex()}.jpg" for _ in range(20_000)])
+    path = tmp_path / "l.parquet"
+    pq.write_table(pa.table({"uri": uris}), path, row_group_size=2000)
+    rows = Source.at(str(path)).rows()
+    next(rows)
+    pq.write_table(pa.table({"uri": uris[::-1]}), tmp_path / "new", row_group_size=2000)
+    (tmp_path / "new").replace(path)
+    with pytest.raises(UsageError, match="was changed while it was read"):
+        list(rows)

@@ -1,13 +1,17 @@
 """Work of the kernel in several threads, each of which has torch on one thread.
 
 torch.set_num_threads counts twice: for the thread that calls it, and for every thread that begins later. So
-each worker sets its own count, and the caller sets its count back as soon as all have.
+the threads are started once and stay. Each sets its own count, and the thread that started them sets the
+count for later threads back as soon as all have. A thread of another program that begins in between would
+have torch on one thread too; if the threads were started for each call, that would happen sooner or later.
 """
 
 import logging
+import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Semaphore
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from threading import Event, Lock, Semaphore
 
 import torch
 
@@ -15,38 +19,67 @@ log = logging.getLogger(__name__)
 
 
 def run_in_threads(work: Callable[[], None], count: int) -> None:
-    """Calls `work` in `count` threads and returns when all have ended; of fewer if no more can be started.
+    """Calls `work` in `count` threads and returns when all have ended; in fewer if no more can be started.
 
     Raises: what `work` raises; RuntimeError if not even one thread can be started.
     """
-    threads = torch.get_num_threads()
-    have_set = Semaphore(0)  # counts the workers that have set their own number; none waits for another
-
-    def run() -> None:
-        # Torch gives a thread the common count at its first question or product there, in place of what was
-        # set before. So it is asked first. Its own pool in each thread would fight over the cores.
-        torch.get_num_threads()
-        torch.set_num_threads(1)
-        have_set.release()
-        work()
-
+    with _lock:
+        team = _teams.get(count) or _Team.of(count)
+        if team.size == count:
+            _teams[count] = team
+    tasks = [team.pool.submit(work) for _ in range(team.size)]
     try:
-        with ThreadPoolExecutor(max(1, count)) as pool:
-            tasks = _submitted(pool, run, count)
-            for _ in tasks:
-                have_set.acquire()
-            torch.set_num_threads(threads)
-            for task in tasks:
-                task.result()
+        for task in tasks:
+            task.result()
     finally:
-        torch.set_num_threads(threads)
+        wait(tasks)
+        if team.size < count:  # more may start next time
+            team.pool.shutdown()
 
 
-def _submitted(pool: ThreadPoolExecutor, run: Callable[[], None], count: int) -> list[Future[None]]:
+@dataclass(frozen=True)
+class _Team:
+    """Threads that have begun and wait for work."""
+
+    pool: ThreadPoolExecutor
+    size: int
+
+    @classmethod
+    def of(cls, count: int) -> "_Team":
+        """A team of `count` threads, or of as many as can be started. Raises: RuntimeError for none."""
+        threads = torch.get_num_threads()
+        have_begun, all_have = Semaphore(0), Event()
+
+        def begin() -> None:
+            have_begun.release()
+            all_have.wait()  # so that no thread takes the beginning of two
+
+        pool = ThreadPoolExecutor(max(1, count), initializer=_use_one_torch_thread)
+        try:
+            tasks = _submitted(pool, begin, count)
+            for _ in tasks:
+                have_begun.acquire()
+        finally:
+            torch.set_num_threads(threads)
+            all_have.set()
+        if len(tasks) == count:
+            return cls(pool, count)
+        pool.shutdown()  # it would try to start the missing ones at every call
+        return cls.of(len(tasks))
+
+
+def _use_one_torch_thread() -> None:
+    # Torch gives a thread the common count at its first question or product there, in place of what was
+    # set before. So it is asked first. Its own pool in each thread would fight over the cores.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
+
+
+def _submitted(pool: ThreadPoolExecutor, begin: Callable[[], None], count: int) -> list[Future[None]]:
     tasks: list[Future[None]] = []
     for _ in range(count):
         try:
-            tasks.append(pool.submit(run))
+            tasks.append(pool.submit(begin))
         except RuntimeError as refused:
             if not tasks:
                 raise RuntimeError(
@@ -56,3 +89,17 @@ def _submitted(pool: ThreadPoolExecutor, run: Callable[[], None], count: int) ->
             log.warning("decoding in %d threads in place of %d: %s", len(tasks), count, refused)
             break
     return tasks
+
+
+_teams: dict[int, _Team] = {}
+_lock = Lock()
+
+
+def _forget() -> None:
+    """In a process that was forked there are no threads but its own."""
+    global _lock
+    _teams.clear()
+    _lock = Lock()
+
+
+os.register_at_fork(after_in_child=_forget)

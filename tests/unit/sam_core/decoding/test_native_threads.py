@@ -84,3 +84,25 @@ def test_each_thread_has_torch_on_one_thread() -> None:
     finally:
         torch.set_num_threads(usual)
     assert set(counts) == {1}
+
+
+def test_threads_that_begin_meanwhile_keep_torchs_count() -> None:
+    seen: list[int] = []
+
+    def request() -> None:
+        run_in_threads(lambda: None, 3)
+        seen.append(torch.get_num_threads())
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        run_in_threads(lambda: None, 3)  # the team starts here
+        for _ in range(50):
+            requests = [threading.Thread(target=request) for _ in range(4)]
+            for thread in requests:
+                thread.start()
+            for thread in requests:
+                thread.join()
+    finally:
+        torch.set_num_threads(usual)
+    assert seen == [3] * 200

@@ -24,7 +24,7 @@ class ImageColumn:
         """The images' bytes, and their paths if there are any."""
         if not self.is_struct:
             return column, None
-        bytes_, path = column.flatten()  # null where the struct is
+        bytes_, path = column.flatten()  # null where the struct is null
         return bytes_, path
 
 
@@ -35,7 +35,7 @@ class NoImages(UsageError):
 def column_of_images(schema: pa.Schema, uri: str, wanted: str | None) -> ImageColumn:
     """The column `wanted`, or the only one of images: structs come before plain bytes.
 
-    Raises: NoImages if there is none, UsageError if it cannot be told or is no column of images.
+    Raises: NoImages if there is none, UsageError if there are several or `wanted` is no column of images.
     """
     columns = image_columns(schema)
     if wanted is not None:
@@ -59,7 +59,7 @@ def image_columns(schema: pa.Schema) -> list[ImageColumn]:
 
 
 def stated_column(schema: pa.Schema, uri: str, wanted: str | None) -> str | None:
-    """The column as uris state it: not at all if it need not be chosen. Raises: as `column_of_images`."""
+    """The column to name in uris; None if it need not be chosen. Raises: as `column_of_images`."""
     column = column_of_images(schema, uri, wanted)
     try:
         return None if column == column_of_images(schema, uri, None) else wanted

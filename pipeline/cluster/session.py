@@ -113,7 +113,7 @@ def _refuse_other_versions(address: str) -> None:
     """
     theirs: tuple[str, str] | None = None
     if not _speaks_http_2(address):
-        return  # a call of Ray's client to it would not return
+        return  # Ray's client would hang in a call to it
     with suppress(SamLabelError), native_stderr_hushed():
         theirs = answer(lambda: versions_at(address), VERSIONS_S, address)
     mine = (ray.__version__, platform.python_version())

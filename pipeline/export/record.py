@@ -20,7 +20,7 @@ from pipeline.output.format.schema import rows_of_batch
 from pipeline.output.row_masks import masks_of_row
 from sam_core.masks.image_masks import ImageMasks
 
-# As Python values, the masks of a whole shard take much memory; images are fetched for as many rows at once.
+# Rows that are handled at once: as Python values they take much memory. Their images are fetched together.
 ROWS_AT_ONCE = 16
 ID_CHARACTERS = 12  # of an image's id, added where two images could have one name
 _LONGEST_NAME = 200  # bytes of one part of a name; file systems take 255, and suffixes are added

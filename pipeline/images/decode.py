@@ -108,7 +108,7 @@ def _ended(data: bytes, max_pixels: int) -> bytes:
 
 
 def _decoded(data: bytes, name: str, asked: Asked) -> DecodedImage:
-    # Pillow's limit covers the frames too. A TIFF's size is checked, and Pillow may see a wider page.
+    # Pillow's limit covers the frames too. A TIFF is measured before, and Pillow may get a wider page.
     limit = NONE if name == "TIFF" else asked.max_pixels
     with _fault_of_file(data, name), pillow_limit(limit):
         stored = _READERS[name](data, asked) if name in _READERS else _stored(data, name, asked)

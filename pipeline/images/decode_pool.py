@@ -230,7 +230,7 @@ class _Decoder:
         how = encoded_how(reading, frame)
         request = REQUEST.pack(self._number, len(data), limits.max_pixels, limits.timeout_s, how)
         try:
-            # The child reads the whole request before it decodes, so this write does not wait for that.
+            # The child reads the whole request before it decodes, so this write ends before decoding.
             self._requests.write(request + data)
             self._requests.flush()
             number, size = ANSWER.unpack(self._received(ANSWER.size, MOST_FACT_BYTES, deadline).data)

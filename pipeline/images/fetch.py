@@ -25,7 +25,7 @@ from pipeline.store.uri import redacted, split_uri
 
 # A file with more bytes is not fetched: an uncompressed 16-bit RGBA image within the pixel limit needs fewer.
 MOST_BYTES_A_PIXEL = 8
-# Files of up to 256 MB always are: only the first page or frame counts against the pixel limit.
+# Files of up to 256 MB are always fetched: only the first page or frame counts against the pixel limit.
 ALWAYS_FETCHED_BYTES = 256 << 20
 # A larger TIFF is not fetched whole if it is labelled in tiles: eight would fill the object store.
 FETCHED_SCENE_BYTES = 32 << 20

@@ -116,7 +116,7 @@ def _png_frames(file: BinaryIO) -> int:
 
 
 def _has_default_image(file: BinaryIO, place: int) -> bool:
-    """Whether a picture for viewers without animation is extra: here it counts as the first frame."""
+    """Whether there is an extra picture for viewers without animation: it counts as the first frame."""
     for _ in range(_MOST_PNG_CHUNKS):
         file.seek(place)
         size, name = struct.unpack(">I4s", file.read(8))

@@ -30,7 +30,7 @@ class Beats:
 
     def __init__(self, ledger: LedgerHandle) -> None:
         self._ledger = ledger
-        self._reasons: dict[str, str | None] = {}  # image -> why it failed; not yet told
+        self._reasons: dict[str, str | None] = {}  # why each finished image failed; not yet sent
         self._masks: dict[str, int] = {}
         # One by one in the first block. Images that begin together are suspected together: where labelers
         # were killed every few seconds, an innocent image was blamed for three deaths.
@@ -46,7 +46,7 @@ class Beats:
 
     def begin_alone(self, image_id: str) -> int | None:
         """Begins a suspect: how often it has been begun, this time included; None once the run stops."""
-        self.tell()  # or it would be lost if the labeler dies
+        self.tell()  # or what is finished would be lost if the labeler dies
         attempt: int | None = ray.get(self._ledger.begin_alone.remote(image_id))
         return attempt
 

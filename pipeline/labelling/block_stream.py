@@ -98,7 +98,7 @@ class BlockStream:
         self._decoders = ThreadPoolExecutor(opening.decoders.size)
 
     def labelled(self, images: pa.Table) -> Future[pa.Table]:
-        """A table to come with a row for each image, in their order; with fewer rows once the run stops.
+        """A future table with a row for each image, in their order; with fewer rows once the run stops.
 
         The future raises a fault that is not of a single image.
         """

@@ -1,4 +1,4 @@
-"""What a run is asked to do, each option stated once.
+"""The options of a run, each stated once.
 
 The command line, the job file and the documentation are generated from these fields: name, type, range,
 default and help text live here and nowhere else. The masks' own options are a nested `MaskOptions`, stated in
@@ -138,7 +138,7 @@ class RunConfig(BaseModel):
         "it: 8, up to 64 in a large run on GPUs, fewer if images are large.",
     )
     max_image_pixels: int = Field(
-        default=178_956_970,  # at which Pillow itself refuses; 512 MiB as RGB
+        default=178_956_970,  # Pillow itself refuses more; 512 MiB as RGB
         ge=1,
         description="Larger images are not decoded; they fail with TOO_LARGE.",
     )
@@ -252,7 +252,7 @@ class RunConfig(BaseModel):
 
     @property
     def access(self) -> Access:
-        """How INPUT is reached, and the images that it names."""
+        """How INPUT and the images that it names are reached."""
         return Access(self.anonymous, self.storage.of(self.storage.input), self.storage.https)
 
     @property
@@ -261,7 +261,7 @@ class RunConfig(BaseModel):
         return Access(False, self.storage.of(self.storage.output), self.storage.https)
 
     def recorded(self) -> dict[str, Any]:
-        """The options as JSON values, without the secrets of signed URLs: what the output may keep."""
+        """The options as JSON values without the secrets of signed URLs, to be stored in the output."""
         options = self.model_dump(mode="json")
         if self.webhook is not None:
             options["webhook"] = site_of(self.webhook)
@@ -277,7 +277,7 @@ class RunConfig(BaseModel):
 
 
 class FilterConfig(BaseModel):
-    """Which masks of a dataset to keep; a mask option that is not set stays as the dataset was made with."""
+    """Which masks of a dataset to keep; a mask option that is not set keeps the dataset's value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -15,10 +15,10 @@ class Reason(StrEnum):
     TRUNCATED = "TRUNCATED"  # an image that ends too early
     CORRUPT = "CORRUPT"  # an allowed format whose bytes are damaged
     NOT_AN_IMAGE = "NOT_AN_IMAGE"  # by content, whatever its name says
-    UNSUPPORTED = "UNSUPPORTED"  # an image, perhaps sound, in a format or layout that is not read
-    TOO_LARGE = "TOO_LARGE"  # more pixels than --max-image-pixels, by its header
+    UNSUPPORTED = "UNSUPPORTED"  # an image, perhaps intact, in a format or layout that we do not read
+    TOO_LARGE = "TOO_LARGE"  # more pixels than --max-image-pixels, or too many bytes or frames
     TOO_SMALL = "TOO_SMALL"  # too few pixels to label
-    OUTSIDE_ROOT = "OUTSIDE_ROOT"  # since it was listed, a link that leaves the input folder
+    OUTSIDE_ROOT = "OUTSIDE_ROOT"  # a link that, since it was listed, leads out of the input folder
     SOURCE_MISSING = "SOURCE_MISSING"  # listed, then gone
     SOURCE_CHANGED = "SOURCE_CHANGED"  # its ETag is no longer the manifest's
     SOURCE_UNAVAILABLE = "SOURCE_UNAVAILABLE"  # the store still failed after the last retry
@@ -46,13 +46,13 @@ class UsageError(SamLabelError):
 
 
 class TooManyFailures(SamLabelError):
-    """More images failed than --max-failures allows, or most for one cause; what is done is committed."""
+    """Too many images failed (--max-failures), or most of them for one cause; what is done is committed."""
 
     exit_code = 3
 
 
 class DatasetInvalid(SamLabelError):
-    """The output breaks one of its own promises."""
+    """The dataset is not consistent."""
 
     exit_code = 4
 
@@ -78,7 +78,7 @@ class OutputLocked(SamLabelError):
 
 
 class ClusterLost(SamLabelError):
-    """The cluster has no head any more: no call of Ray returns, not even the one that ends it."""
+    """The cluster has lost its head node: no call of Ray returns, not even `ray.shutdown`."""
 
 
 class Interrupted(SamLabelError):
@@ -88,7 +88,7 @@ class Interrupted(SamLabelError):
 
 
 class StoreError(SamLabelError):
-    """A disk or an object store failed for good: `reason` says how, for the row of an image."""
+    """A disk or an object store failed permanently; `reason` goes into the image's failed row."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)

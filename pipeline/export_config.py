@@ -1,20 +1,20 @@
-"""What an export is asked to do, each option stated once, as in pipeline/config.py."""
+"""The options of an export, each stated once, as in pipeline/config.py."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 ExportFormat = Literal["coco", "sa1b", "yolo", "png", "webdataset", "lance", "geojson", "geopackage"]
-# Forms that are one file, by how its name ends.
+# Forms that are one file, by the ending of its name.
 FILE_FORMATS: dict[str, ExportFormat] = {".json": "coco", ".gpkg": "geopackage"}
-# Forms of images with a place on earth; they refer to the images.
+# Forms for images with a place on earth; they only refer to the images.
 ON_EARTH: tuple[ExportFormat, ...] = ("geojson", "geopackage")
 ImagesAs = Literal["copy", "link", "reference"]
 SPLIT_NAMES = ("train", "val", "test")
 
 
 class ExportConfig(BaseModel):
-    """A dataset in the form that another tool reads: which masks, in which form, and what of the images."""
+    """Which masks of a dataset to export, in which tool's form, and what to do with the images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""The log lines of a run that its output keeps: the first and the last of them, at most MOST_BYTES."""
+"""The log lines of a run that are stored in its output: the first and the last, MOST_BYTES in all."""
 
 import json
 import logging
@@ -6,11 +6,11 @@ from collections import deque
 
 from pipeline.program_log import as_json
 
-MOST_BYTES = 1 << 20  # what goes wrong says so at its start and at its end
+MOST_BYTES = 1 << 20  # a fault shows at the start or at the end of a log
 
 
 class KeptLines(logging.Handler):
-    """A handler that keeps what is logged, a JSON object a line."""
+    """A handler that stores what is logged, a JSON object a line."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class KeptLines(logging.Handler):
         self._last: deque[str] = deque()
         self._first_bytes = self._last_bytes = 0
         self._dropped = 0
-        self.number = 0  # of lines logged, kept or not
+        self.number = 0  # of lines logged, including dropped ones
 
     def emit(self, record: logging.LogRecord) -> None:
         line = as_json(record)
@@ -35,7 +35,7 @@ class KeptLines(logging.Handler):
             self._dropped += 1
 
     def text(self) -> str:
-        """The lines; where some were dropped a line says how many."""
+        """The lines; where lines were dropped, one line says how many."""
         self.acquire()
         try:
             dropped = [json.dumps({"message": f"{self._dropped} lines left out"})] if self._dropped else []

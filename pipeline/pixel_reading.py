@@ -1,6 +1,6 @@
 """How the samples of a file become 8-bit RGB: the options of a run that decide it, in one value.
 
-It is a part of what a dataset is (output/format/identity.py), and travels to the decoders.
+It is part of a dataset's identity (output/format/identity.py), and is sent to the decoders.
 """
 
 import re
@@ -11,7 +11,7 @@ NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?"
 PIXEL_SCALE = re.compile(
     rf"full|auto|percentile(:(?P<first>{NUMBER}):(?P<last>{NUMBER}))?|(?P<low>{NUMBER}):(?P<high>{NUMBER})"
 )
-PERCENTILES = "percentile:2:98"  # of --scale percentile: what viewers of maps stretch by
+PERCENTILES = "percentile:2:98"  # what `--scale percentile` means; map viewers use the same
 _BANDS = re.compile(r"\d{1,5}(,\d{1,5},\d{1,5})?")
 
 
@@ -24,11 +24,11 @@ class PixelReading:
     nodata: float | None = None  # besides the value that the file names
 
     def with_range(self, low_and_high: str) -> "PixelReading":
-        """The same with the samples that become black and white named, as LO:HI."""
+        """A copy with LO:HI as its scale: the samples that become black and white."""
         return replace(self, scale=low_and_high)
 
     def as_json(self) -> dict[str, Any]:
-        """The values as JSON has them."""
+        """The fields as JSON values."""
         return asdict(self)
 
     @classmethod
@@ -41,7 +41,7 @@ AS_STORED = PixelReading()
 
 
 def one_text_a_scale(text: str) -> str:
-    """The scale as it is recorded: equal ranges have one text. Raises: ValueError for what is none."""
+    """The scale in the one spelling that is recorded. Raises: ValueError if the text is no scale."""
     match = PIXEL_SCALE.fullmatch(text)
     if match is None:
         raise ValueError(
@@ -61,7 +61,7 @@ def one_text_a_scale(text: str) -> str:
 
 
 def band_numbers(text: str) -> tuple[int, ...]:
-    """The bands of a text such as 4,3,2 or 1. Raises: ValueError for what is neither one band nor three."""
+    """The bands of a text such as 4,3,2 or 1. Raises: ValueError unless it has one band or three."""
     numbers = tuple(map(int, text.split(","))) if _BANDS.fullmatch(text) else ()
     if not numbers or min(numbers) < 1:
         raise ValueError(f"{text!r} is neither three bands as 4,3,2 nor one as 1; the first band is 1")

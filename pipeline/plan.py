@@ -29,13 +29,13 @@ class RunPlan:
     images: int
     pending: int
     size_bytes: int
-    skipped_files: int = 0  # of the input, that are no images; 0 if it was listed by an earlier run
-    skipped_links: int = 0  # of the input, that lead out of it; 0 if it was listed by an earlier run
+    skipped_files: int = 0  # files of the input that are no images; 0 if an earlier run listed it
+    skipped_links: int = 0  # links that lead out of the input; 0 if an earlier run listed it
     repeated: int = 0  # lines of a list that name an image again
-    unknown_sizes: int = 0  # images to label that a list names, which are in no sum of bytes
-    skipped_parts: int = 0  # of archives, that are no images; tables without images
+    unknown_sizes: int = 0  # images to label that a list names; their bytes are not counted
+    skipped_parts: int = 0  # members of archives that are no images, and tables without images
     damages: int = 0  # places in archives and tables where images may be lost
-    empty_input: str = ""  # INPUT, if no image was found in it and --allow-empty lets that pass
+    empty_input: str = ""  # INPUT, if no image was found in it and --allow-empty is given
     sample: tuple[ManifestRow, ...] = ()  # of the pending ones
 
 
@@ -67,9 +67,9 @@ def _plan(config: RunConfig) -> RunPlan:
 def dataset_to_go_on_with(
     config: RunConfig, store: Store, identity: Identity, source: Location
 ) -> Dataset | None:
-    """The dataset that a run of the input at `source` goes on with, None if it begins one.
+    """The dataset that a run of the input at `source` continues; None if the run begins one.
 
-    Raises: UsageError if the output holds something else, or an input listed with other options.
+    Raises: UsageError if the output holds something else, or its input was listed with other options.
     """
     dataset = dataset_to_resume(store, identity, str(source), config.overwrite)
     refuse_other_listing(dataset, SourceOptions.of(config), config.refresh)
@@ -77,10 +77,10 @@ def dataset_to_go_on_with(
 
 
 def finished_dataset(config: RunConfig, none: NoImages) -> Dataset | None:
-    """The complete dataset of an INPUT without an image, None if none was begun.
+    """The complete dataset of an INPUT without an image; None if none was begun.
 
-    Raises: `none` if that is not allowed or images are waited for; UsageError as a run does for an output of
-        something else, and for a dataset that --overwrite would delete.
+    Raises: `none` without --allow-empty, or if the dataset still lacks rows; UsageError if the output holds
+        something else, or a dataset that --overwrite would delete.
     """
     if not config.allow_empty:
         raise none
@@ -98,7 +98,7 @@ def finished_dataset(config: RunConfig, none: NoImages) -> Dataset | None:
 
 
 def refuse_other_listing(dataset: Dataset | None, options: SourceOptions, refresh: bool) -> None:
-    """Raises UsageError if a run goes on with a listing that was made with other options of the input."""
+    """Raises UsageError if a run would continue a listing that was made with other input options."""
     if dataset is None:
         return
     then, now = dataset.record.listed_with, options.of_listing()
@@ -117,7 +117,7 @@ def refuse_other_listing(dataset: Dataset | None, options: SourceOptions, refres
 
 
 def _refuse_other_ids(dataset: Dataset, then: str | None, now: str | None) -> None:
-    """Raises UsageError if a refresh would give the images other ids: each would be in the dataset twice."""
+    """Raises UsageError if a refresh would give images new ids: each would be in the dataset twice."""
     if then != now:
         how = f"with --id-column {then}" if then else "without --id-column"
         raise UsageError(
@@ -142,7 +142,7 @@ def _planned(rows: Iterable[ManifestRow], images: int | None, limit: int | None,
     every = counted()
     pending = sampled(islice(every, limit), SAMPLE, seed=0)
     for _ in every:
-        pass  # what the limit leaves out is counted too
+        pass  # images beyond the limit are counted too
     return RunPlan(
         listed if images is None else images,
         pending.images,

@@ -1,4 +1,4 @@
-"""The log of this program, handed to one handler; loggers of libraries stay as they are. Imports no Ray.
+"""Sends this program's log to one handler; loggers of libraries stay as they are. Imports no Ray.
 
 A record knows where it was logged and which image it is about. As JSON it is one object:
 time, level, logger, message, run, image_id, uri, node, worker.
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 LOGGERS = ("sam_label", "sam_core", "pipeline", "jobs")
-MOST_CHARACTERS = 10_000  # of a message as JSON; some libraries put pages into one
+MOST_CHARACTERS = 10_000  # of a message in JSON; some libraries log pages of text
 
 _image: ContextVar[tuple[str, str] | None] = ContextVar("_image", default=None)
 _run: str | None = None
@@ -35,7 +35,7 @@ class Origin:
 
     @classmethod
     def of(cls, record: logging.LogRecord, is_worker: bool = False) -> "Origin":
-        """The one that came along with a record, or that of this process and this moment."""
+        """The origin that the record carries; without one, this process and the record's time."""
         known: Origin | None = getattr(record, "origin", None)
         image_id, uri = _image.get() or (None, None)
         worker = os.getpid() if is_worker else None
@@ -44,7 +44,7 @@ class Origin:
 
 @contextmanager
 def logged_by(handler: logging.Handler, level: int | None = None) -> Iterator[None]:
-    """The handler gets what this program logs, at `level` or above if one is given, for the while."""
+    """Inside the block the handler gets this program's records, at `level` or above if one is given."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -60,7 +60,7 @@ def logged_by(handler: logging.Handler, level: int | None = None) -> Iterator[No
 
 @contextmanager
 def about_image(image_id: str, uri: str) -> Iterator[None]:
-    """What this thread logs meanwhile is about the image."""
+    """Inside the block, what this thread logs is marked as about the image."""
     token = _image.set((image_id, uri))
     try:
         yield
@@ -70,7 +70,7 @@ def about_image(image_id: str, uri: str) -> Iterator[None]:
 
 @contextmanager
 def about_run(run: str) -> Iterator[None]:
-    """What this process logs meanwhile is about the run."""
+    """Inside the block, what this process logs is marked as about the run."""
     global _run
     before, _run = _run, run
     try:
@@ -81,7 +81,7 @@ def about_run(run: str) -> Iterator[None]:
 
 @contextmanager
 def stderr_is_json(is_so: bool) -> Iterator[None]:
-    """Whether all that this program writes to stderr meanwhile is a JSON object a line."""
+    """Inside the block, if `is_so`, this program writes one JSON object a line to stderr."""
     global _is_json
     before, _is_json = _is_json, is_so
     try:
@@ -91,7 +91,7 @@ def stderr_is_json(is_so: bool) -> Iterator[None]:
 
 
 def for_stderr(sentence: str, logger: str, level: int = logging.INFO, **others: Any) -> str:
-    """The line for a sentence that is no record of the log: itself, or a JSON object with other fields."""
+    """The line for a sentence that is no log record: as it is, or as JSON with the `others` as fields."""
     if not _is_json:
         return sentence
     return as_json(logging.LogRecord(logger, level, "", 0, "%s", (sentence,), None), **others)
@@ -102,7 +102,7 @@ def is_stderr_json() -> bool:
 
 
 def as_json(record: logging.LogRecord, **others: Any) -> str:
-    """The record as one JSON object on one line, with fields of its own if there are others."""
+    """The record as a JSON object on one line, with the `others` as further fields."""
     origin = Origin.of(record)
     fields = {
         "time": datetime.fromtimestamp(origin.time_s, UTC).isoformat(timespec="milliseconds"),

@@ -1,7 +1,7 @@
-"""A run, whole: the input is listed once, and what is not done yet flows through one chain into the output.
+"""A whole run: lists the input once, and sends images without a row through one chain of Ray Data steps.
 
-A run that has nothing to do never starts Ray. One that ends early, however it ends, has committed what was
-done, and the same command goes on from there.
+A run that has nothing to do never starts Ray. A run that ends early, for whatever reason, has committed what
+was done, and the same command continues from there.
 """
 
 import logging
@@ -44,9 +44,9 @@ from pipeline.summary import RunSummary, summary_of
 from pipeline.weights.models import Weights, weights_of
 from sam_core.decoding.native import built
 
-# Of reading, fetching and writing tasks. They go to nodes without GPUs as long as these have room, which Ray
-# does by itself unless it is told to spread them. Each takes a CPU, although it waits on the network: with
-# less, more of their processes start than Ray keeps, and it ends and starts them over and over.
+# For reading, fetching and writing tasks. Ray's default strategy prefers nodes without GPUs while these have
+# room; the strategy SPREAD does not. Each task reserves a CPU, although it waits on the network: with less,
+# Ray starts more worker processes than it keeps, and ends and restarts them over and over.
 LIGHT: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "DEFAULT"}
 
 _log = logging.getLogger("sam_label.run")
@@ -54,7 +54,7 @@ _log = logging.getLogger("sam_label.run")
 
 @dataclass(frozen=True)
 class RunProgress:
-    """Images of this run so far; under faults an image done twice may be counted so until the end."""
+    """Images of this run so far; after faults, an image done twice may count twice until the end."""
 
     labelled: int
     failed: int
@@ -140,7 +140,7 @@ def _run(
 
 @dataclass(frozen=True)
 class _Labelling:
-    """What is left of an output, on its way."""
+    """The labelling of the images that have no row yet."""
 
     config: RunConfig
     output: OutputRun
@@ -152,12 +152,12 @@ class _Labelling:
 
     @property
     def images(self) -> int:
-        """How many this run labels."""
+        """How many images this run labels."""
         left = self.output.dataset.left
         return min(left, self.config.limit or left)
 
     def label_the_rest(self, progress: Callable[[RunProgress], None]) -> None:
-        """Labels the images, watched over, and sees that each has come to a row."""
+        """Labels the images under supervision, and checks that each has one row."""
         ledger = _ledger(self.pool.workers)
         self.report.images = self.images
         metrics = RunMetrics(self.report)
@@ -178,7 +178,7 @@ class _Labelling:
             on_tick,
         )
         left_over = self.output.dataset.again().left - (self.output.dataset.left - self.images)
-        # no known fault does this; an unknown one must not pass for success
+        # no known fault leads here; an unknown one must not look like success
         if left_over > 0:
             raise SamLabelError(
                 f"{left_over} images have no row, although nothing failed; run again to label them"
@@ -190,7 +190,7 @@ class _Labelling:
             )
 
     def label_images(self, ledger: LedgerHandle) -> None:
-        """The whole pipeline: the manifest, less what is done, fetched, labelled, into committed shards."""
+        """The whole pipeline: reads pending manifest rows, fetches, labels, and writes committed shards."""
         config, pool = self.config, self.pool
         settings = LabelerSettings.of(config, self.weights, pool)
         published = Published(self.report.output, self.report.run)
@@ -243,6 +243,6 @@ class _Labelling:
 def _ledger(labelers: int) -> LedgerHandle:
     """The run's attempt ledger, on the driver's machine, so that it ends with the run and not before."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    # If it alone is killed it starts anew, empty, and an image that kills labelers is tried a few times more.
+    # If only the ledger dies, Ray restarts it empty, and an image that kills labelers gets more attempts.
     lasting = {"max_restarts": -1, "max_task_retries": -1}
     return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here, **lasting).remote(labelers)

@@ -1,11 +1,11 @@
-"""The end of a run: waits that heed the signals that ask for it, and what a failed run still does.
+"""The end of a run: waits that a signal can end, and what a failed run still does.
 
-Schedulers leave 30 s between SIGTERM and SIGKILL. If the store and Ray hang too, these seconds go to the
-images at work (DRAIN_S and ABANDON_S, cluster/supervise.py), to Ray (RAY_END_S, cluster/session.py), to the
-output (CLOSE_S and RELEASE_S, output/), to the webhook (INTERRUPTED_S, metrics/webhook.py) and to the summary
-(SUMMARY_S, jobs/run_command.py). While a run ends no call is tried twice, and one that hangs is left behind;
-the process exits without waiting for it. A process that goes on, as that of a library's user, is as it was
-before: the end is over once nobody waits.
+Schedulers leave 30 s between SIGTERM and SIGKILL. Even if the store and Ray hang, a run ends in that time,
+which is shared out: images in progress (DRAIN_S and ABANDON_S, cluster/supervise.py), Ray (FAILED_END_S,
+cluster/start.py), output (CLOSE_S and RELEASE_S, output/), webhook (INTERRUPTED_S, metrics/webhook.py) and
+summary (SUMMARY_S, jobs/run_command.py). While a run ends no call is retried, and a call that hangs is left
+behind: the process exits without waiting for it. In a process that goes on, such as a program that uses the
+library, calls are retried again once no such wait is left.
 """
 
 import logging
@@ -32,7 +32,7 @@ _is_end_of_run = ContextVar("_is_end_of_run", default=False)
 
 
 class Call(threading.Thread, Generic[T]):
-    """A call in a thread of its own, which nobody has to wait for."""
+    """A call in its own thread, which nobody has to wait for."""
 
     def __init__(self, call: Callable[[], T], name: str) -> None:
         super().__init__(name=name, daemon=True)
@@ -47,21 +47,21 @@ class Call(threading.Thread, Generic[T]):
             self.fault = fault
 
     def wait(self, limit_s: float) -> None:
-        """Until it has ended or the limit is over; looks up often, for a signal may reach another thread."""
+        """Waits for the call, at most `limit_s`; polls, since a signal may reach another thread."""
         deadline = time.monotonic() + limit_s
         while self.is_alive() and (left_s := deadline - time.monotonic()) > 0:
             self.join(min(LOOK_UP_S, left_s))
 
     def leave_behind(self) -> None:
-        """Notes that nobody waits any more; `exit_process` then does not wait either."""
+        """Notes that nobody waits for this call any more; `exit_process` does not wait either."""
         _left_behind.append(self)
 
 
 def answer(call: Callable[[], T], limit_s: float, waited_for: str) -> T:
-    """What the call returns; a signal that raises ends the wait at once, and leaves the call behind.
+    """What the call returns; a signal handler that raises ends the wait, and the call is left behind.
 
-    For calls into other people's code, which know neither deadlines nor signals. Raises: SamLabelError after
-    `limit_s`, with `waited_for` as its subject; whatever the call raises.
+    For calls into libraries, which know neither deadlines nor signals. Raises: SamLabelError after `limit_s`,
+    with `waited_for` as its subject; whatever the call raises.
     """
     thread = Call(call, "sam-label call")
     thread.start()
@@ -80,8 +80,8 @@ def answer(call: Callable[[], T], limit_s: float, waited_for: str) -> T:
 def in_the_time_left(call: Callable[[], T], limit_s: float) -> T | None:
     """What the call returns; None if it fails, or does not return within `limit_s`.
 
-    Its fault is passed over: the one that ended the run is the one to report. A call that was left behind may
-    still do its work later, or half of it; it tries nothing twice.
+    Its fault is only logged: the fault that ended the run is the one to report. A call that was left behind
+    may still do its work later, or half of it; it retries nothing.
     """
     global _waiting
 
@@ -106,12 +106,12 @@ def in_the_time_left(call: Callable[[], T], limit_s: float) -> T | None:
 
 
 def is_ending() -> bool:
-    """Whether the end of a run waits for a call, or this is a call that it has left: none tries again."""
+    """Whether a run is ending and waits for a call, or this call was left behind: then nothing is retried."""
     return _waiting > 0 or _is_end_of_run.get()
 
 
 def exit_process(code: int) -> NoReturn:
-    """Ends the process; at once if a call was left behind, since Python would wait for its threads."""
+    """Ends the process; at once if a call left behind still runs, since Python would wait for its threads."""
     if any(thread.is_alive() for thread in _left_behind):
         sys.stdout.flush()
         sys.stderr.flush()

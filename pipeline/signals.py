@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do while a run heeds them; only in the main thread, which alone gets signals."""
+"""What Ctrl-C and SIGTERM do during a run. Handlers are set only in the main thread, as Python demands."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ from types import FrameType
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt for the while, as Ctrl-C does."""
+    """Inside the block SIGTERM raises KeyboardInterrupt, as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -5,9 +5,9 @@ from difflib import get_close_matches
 
 
 def suggestion(word: str, known: Iterable[str], least: float = 0.6) -> str:
-    """`; did you mean X?` with the nearest known word, empty if none is near; equal words have likeness 1.
+    """`; did you mean X?` with the nearest known word; empty if none is near.
 
-    `least` is the likeness from which a word counts as near.
+    `least` is the similarity, 0..1, from which a word counts as near.
     """
     matches = get_close_matches(word, list(known), n=1, cutoff=least)
     return f"; did you mean {matches[0]}?" if matches else ""

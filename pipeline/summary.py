@@ -1,4 +1,4 @@
-"""What a run did: counted from its commits at its end, also after one that was stopped early."""
+"""What a run did, counted from its commits at its end, also if it was stopped early."""
 
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +11,7 @@ from pipeline.store.storage import Store
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run did, by its commits, and what was done before."""
+    """What a run did, by its commits, and what earlier runs did."""
 
     labelled: int
     failed: int
@@ -25,15 +25,15 @@ class RunSummary:
     model: str = ""
     device: str = ""  # "" if nothing was left to label
     workers: int = 0
-    skipped_files: int = 0  # of the input, that are no images by name or content; 0 if it was not listed
-    skipped_links: int = 0  # of the input, that lead out of it; 0 if it was not listed
+    skipped_files: int = 0  # files of the input that are no images by name or content; 0 if it was not listed
+    skipped_links: int = 0  # links that lead out of the input; 0 if it was not listed
     repeated: int = 0  # lines of a list that name an image again; 0 if it was not listed
-    duplicates: int = 0  # images of the dataset's input that others of equal bytes stand for
-    skipped_parts: int = 0  # of archives, that are no images; tables without images
+    duplicates: int = 0  # images of the input without a row, since another one has the same bytes
+    skipped_parts: int = 0  # members of archives that are no images, and tables without images
     damages: int = 0  # places in archives and tables where images may be lost
     deep: int = 0  # images of this run with more than 8 bits a sample
     narrow: int = 0  # of these, the ones that use a tenth of their scale or less
-    empty_input: str = ""  # INPUT, if no image was found in it and --allow-empty lets that pass
+    empty_input: str = ""  # INPUT, if no image was found in it and --allow-empty is given
 
 
 def summary_so_far(config: RunConfig, has_begun: bool, elapsed_s: float) -> RunSummary:
@@ -53,7 +53,7 @@ def summary_so_far(config: RunConfig, has_begun: bool, elapsed_s: float) -> RunS
 
 
 def summary_of(dataset: Dataset, run: str, pool: LabelerPool | None, elapsed_s: float) -> RunSummary:
-    """What a run (its name; "": none began) has done to a dataset, with the labelers that it had."""
+    """What the run of this name ("": none began) has done to a dataset, with the labelers that it had."""
     own = dataset.own_commits if run else []
     rows, failed = sum(commit.rows for commit in own), failed_by_reason(own)
     return RunSummary(

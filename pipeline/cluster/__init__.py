@@ -1,1 +1,1 @@
-"""Ray: joined or started, kept quiet, watched over, and ended."""
+"""Starts or joins Ray, keeps it quiet, supervises a run on it, and ends it."""

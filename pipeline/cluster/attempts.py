@@ -1,10 +1,10 @@
-"""Which images are being labelled, kept outside the labelers so that it outlives them.
+"""A ledger of the images being labelled; it is outside the labelers, so that it outlives them.
 
-An image that kills its labeler is given to the next one, and would kill labelers for ever: Ray restarts and
-retries without end. So a labeler says which image it begins before it does; an image that was begun three
-times and never finished is set aside, and its neighbours are not. A fast labeler begins some images in one
-message, so that one ledger keeps up with many. The same actor carries progress and log lines to the driver,
-and the order to stop to the labelers.
+Ray restarts a dead labeler and retries its block without end, so an image that kills its labeler would kill
+labelers for ever. Therefore a labeler reports each image before it begins it. An image that was begun three
+times and never finished becomes a failed row; the other images of its block are labelled. A fast labeler
+begins several images in one message, so that one ledger can serve many labelers. The ledger also carries
+progress and log lines to the driver, and the order to stop to the labelers.
 """
 
 from collections import Counter, OrderedDict
@@ -19,12 +19,12 @@ from pipeline.metrics.work import Work
 from pipeline.program_log import Origin
 
 MOST_ATTEMPTS = 3
-# A labeler that dies after it finished its images, as when it puts their rows together, points to no image.
-# Until the next image is given up, a block is rightly done again 3 times, and oftener if labelers are killed.
+# A labeler that dies after it finished its images (while it builds the table of rows) points to no image.
+# A block may rightly be done 3 more times until its next image is given up, and more if labelers are killed.
 MOST_FINISHES = 50
 REMEMBERED = 100_000  # finished images, so that a block done again is not counted twice; 10 MB
 
-# A handle of this actor: Ray makes its remote methods at run time, so that no type has them.
+# A handle of this actor. Ray adds its remote methods at run time, so no type describes them.
 LedgerHandle: TypeAlias = Any
 
 
@@ -37,9 +37,9 @@ class Tally:
     failed_by_reason: dict[str, int] = field(default_factory=dict)
     masks: int = 0
     work: Work = field(default_factory=Work)
-    has_labelers: bool = False  # one of them has started
+    has_labelers: bool = False  # at least one has started
     gave_up: SamLabelError | None = None  # the fault of a worker, which ends the whole run
-    unavailable_in_a_row: int = 0  # of the last images finished; each was tried for 45 s
+    unavailable_in_a_row: int = 0  # images finished last, all of them unavailable; each was tried for 45 s
     log: tuple[LogLine, ...] = ()  # what workers have logged since the driver last asked
 
 
@@ -49,12 +49,12 @@ def add_work(ledger: LedgerHandle, work: Work) -> None:
 
 
 class AttemptLedger:
-    """One a run that begins with so many `labelers`, as a Ray actor."""
+    """A Ray actor, one for each run; the run begins with `labelers` labelers."""
 
     def __init__(self, labelers: int = 1) -> None:
         self._loads = Loads(labelers)
         self._attempts: dict[str, int] = {}
-        self._finished: OrderedDict[str, int] = OrderedDict()  # how often since an image was given up
+        self._finished: OrderedDict[str, int] = OrderedDict()  # how often, since an image was last given up
         self._reasons: Counter[str] = Counter()
         self._labelled = 0
         self._masks = 0
@@ -73,16 +73,16 @@ class AttemptLedger:
         self._loads.end(labeler)
 
     def fail_load(self, labeler: str, why: str) -> bool:
-        """Whether the run ends, since no labeler gets a model; else this one tries again."""
+        """Whether the run ends because no labeler can load its model; if not, this one tries again."""
         self._loads.fail(labeler)
         if self._loads.are_hopeless:
             self.give_up(SamLabelError(why))
         return self._is_stopping
 
     def begin(self, image_ids: Sequence[str]) -> set[str] | None:
-        """Begins the images, but not those that were begun before and not finished: these come back.
+        """Begins the images; returns those that were begun before and never finished, without beginning them.
 
-        They may have killed a labeler, and each has to `begin_alone`. None once the run stops.
+        These may have killed a labeler: call `begin_alone` for each. None once the run stops.
         """
         if self._is_stopping:
             return None
@@ -98,14 +98,14 @@ class AttemptLedger:
         return self._attempts[image_id]
 
     def finish(self, reasons: Mapping[str, str | None], masks: Mapping[str, int] | None = None) -> None:
-        """Notes that images have their rows; those that failed with their reason, the others with masks."""
+        """Notes that images have their rows, each with its reason if it failed, else its number of masks."""
         self._loads.goes_on()
         for image_id, reason in reasons.items():
             self._finish(image_id, reason, (masks or {}).get(image_id, 0))
 
     def _finish(self, image_id: str, reason: str | None, masks: int) -> None:
         is_given_up = self._attempts.get(image_id, 0) > MOST_ATTEMPTS
-        if not is_given_up:  # or it would begin again when another image of its block kills the labeler
+        if not is_given_up:  # else it would get new attempts when another image of its block kills a labeler
             self._attempts.pop(image_id, None)
         if image_id in self._finished:
             self._finish_again(image_id)
@@ -135,7 +135,7 @@ class AttemptLedger:
             )
 
     def add_work(self, work: Work) -> None:
-        """Adds what a worker has done since it last said so."""
+        """Adds what a worker has done since its last report."""
         self._work += work
 
     def tally(self, after: int = 0) -> Tally:
@@ -153,11 +153,11 @@ class AttemptLedger:
         )
 
     def log(self, logger: str, level: int, text: str, origin: Origin | None = None) -> None:
-        """Keeps a log line for the driver."""
+        """Stores a log line for the driver."""
         self._recent.add(logger, level, text, origin)
 
     def stop(self) -> None:
-        """From now on nothing begins."""
+        """From now on no image begins."""
         self._is_stopping = True
 
     def give_up(self, fault: SamLabelError) -> None:

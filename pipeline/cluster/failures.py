@@ -3,9 +3,9 @@
 from pipeline.cluster.attempts import Tally
 from pipeline.errors import Reason, StoreError, TooManyFailures
 
-FEWEST_TO_JUDGE = 20  # images; before that, one bad folder first in order could end a good run
-# Faults that are rarely an image's own: the store, the input folder as it is mounted here, the decoder's
-# surroundings, the labeler. If most images have one, all the rest would too.
+FEWEST_TO_JUDGE = 20  # images; with fewer, one bad folder at the start could end a good run
+# Causes that rarely lie in an image: the store, the mount of the input folder, the decoder's environment,
+# the labeler. If most images fail for one of these, the rest would fail too.
 COMMON_CAUSES = (
     Reason.FORBIDDEN,
     Reason.SOURCE_UNAVAILABLE,
@@ -21,7 +21,7 @@ COMMON_CAUSES = (
 def refuse_failures(tally: Tally, images: int, output: str, most_failures: int | None) -> None:
     """Raises TooManyFailures, or StoreError for a store that is gone; advice names `output`.
 
-    `images` is how many the whole run labels: fewer than FEWEST_TO_JUDGE are judged once all have ended.
+    `images` is how many the whole run labels; fewer than FEWEST_TO_JUDGE are judged when all are finished.
     """
     if most_failures is not None and tally.failed > most_failures:
         raise TooManyFailures(

@@ -1,7 +1,7 @@
 """Whether the head of the cluster still answers.
 
-Nodes go on for a while without it, and after a minute Ray ends every driver from inside, without a message.
-So the run looks itself, and ends with a sentence before that.
+Nodes keep running for a while without it. After a minute Ray ends every driver process without a message, so
+the run checks by itself, and ends with its own error before that.
 """
 
 import socket
@@ -24,7 +24,7 @@ class Head:
         self._answered = self._looked = time.monotonic()
 
     def check(self) -> None:
-        """Looks every LOOK_EVERY_S; raises ClusterLost if there has been no answer for GONE_AFTER_S."""
+        """Connects every LOOK_EVERY_S; raises ClusterLost if there was no answer for GONE_AFTER_S."""
         now = time.monotonic()
         if now - self._looked < LOOK_EVERY_S:
             return

@@ -1,8 +1,8 @@
-"""Jobs on a Ray cluster, over the HTTP of its dashboard, without being part of the cluster.
+"""Jobs on a Ray cluster, over its dashboard's HTTP, without joining the cluster.
 
-Every call has a limit, for Ray's own client has none. It is given the address that the user named, which it
-would overrule by RAY_ADDRESS. Whoever reaches a job server runs code on the cluster, so one without token
-authentication is refused unless it listens on this machine.
+Every call has a time limit, since Ray's client has none. The user's address is also set in the environment,
+since the client would prefer RAY_ADDRESS to it. Whoever reaches a job server can run code on the cluster, so
+a server without token authentication is refused unless it listens on this machine.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ from pipeline.shutdown import answer
 from pipeline.store.uri import redacted
 
 T = TypeVar("T")
-ANSWER_S = 30.0  # of a call that moves little
+ANSWER_S = 30.0  # for a call with little data
 UPLOAD_S = 600.0  # a wheel of 20 MB over a slow line
-SILENCE_S = 120.0  # of a log, after which its connection is made again: a machine that is gone says nothing
-LOST_S = 60.0  # without a server, before a follower gives up; the job does not notice
+SILENCE_S = 120.0  # without log output; then we connect again, since a dead machine sends nothing
+LOST_S = 60.0  # without a server before a follower gives up; the job itself goes on
 CONNECT_AGAIN_S = 2.0
 AGENT_S = 60.0  # for the first node's agent to come up
-NO_AGENT = "No available agent"  # as the server's answer says it
+NO_AGENT = "No available agent"  # part of the server's answer
 DASHBOARD_PORT = 8265
-AGENT_PORT = 52365  # Ray's own choice; an agent that cannot have it never offers itself
+AGENT_PORT = 52365  # Ray's default; an agent that cannot bind it never registers
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -74,7 +74,7 @@ class JobServer:
     def submit(self, command: str, runtime_env: Mapping[str, Any], metadata: Mapping[str, str]) -> str:
         """The id of a new job that runs the command in a shell on the cluster.
 
-        A cluster that has just started takes jobs some seconds later: they are offered again for AGENT_S.
+        A cluster that has just started accepts jobs only after some seconds: we retry for AGENT_S.
         """
         deadline = time.monotonic() + AGENT_S
         while True:
@@ -117,7 +117,7 @@ class JobServer:
     def follow(self, job_id: str, write: Callable[[str], object]) -> ClusterJob:
         """The job once it has ended; what it writes goes to `write` as it comes.
 
-        A connection that breaks is made again, and nothing is written twice.
+        A broken connection is made again, and nothing is written twice.
         """
         written = 0
         while True:
@@ -128,7 +128,7 @@ class JobServer:
                 return job
 
     async def _write_log(self, job_id: str, write: Callable[[str], object], written: int) -> int:
-        """How many characters are written when the job ends, or the connection breaks or seems to have."""
+        """The characters written until the job ended, or the connection broke or stayed silent."""
         seen, clock = 0, asyncio.get_running_loop().time
         try:
             async with asyncio.timeout_at(clock() + SILENCE_S) as silence:
@@ -138,7 +138,7 @@ class JobServer:
                     seen += len(text)
                     written += len(new)
                     write(new)
-        except (OSError, RuntimeError):  # aiohttp's are OSErrors; the job itself is asked next
+        except (OSError, RuntimeError):  # aiohttp's are OSErrors; the caller asks for the job next
             await asyncio.sleep(CONNECT_AGAIN_S)
         return written
 
@@ -163,7 +163,7 @@ class JobServer:
                 f"the Ray cluster at {self.url} asks for its token; set RAY_AUTH_MODE=token and "
                 "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's"
             ) from refused
-        except OSError as fault:  # every fault of the connection, that of `requests` too
+        except OSError as fault:  # every fault of the connection, including those of `requests`
             raise SamLabelError(
                 f"nothing that submits jobs answered at {self.url}; start the cluster, or correct --address: "
                 f"it is the dashboard's, as http://HOST:{DASHBOARD_PORT}"
@@ -177,7 +177,7 @@ class JobServer:
 
 
 def job_server_url(address: str) -> str:
-    """The address with its scheme. Raises: UsageError for what is none, and for one with a password."""
+    """The address with its scheme. Raises: UsageError if it is no such address or has a user name."""
     url = address if "://" in address else f"http://{address}"
     try:
         parts = urlsplit(url)
@@ -202,7 +202,7 @@ def _refuse_unsafe(url: str, allowed: bool) -> None:
 
 
 def _refuse_other_versions(url: str, ray: str, python: str) -> None:
-    """Raises UsageError for a cluster on which sam-label does not run, by what its package asks for."""
+    """Raises UsageError if sam-label's package does not support the cluster's versions."""
     package = metadata("sam-label")
     needs_ray = next(
         needed.specifier

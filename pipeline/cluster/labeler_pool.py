@@ -1,7 +1,7 @@
 """How many labelers run at once, and what each reserves.
 
-On one machine their number is settled before the start: with one too many, Ray would wait for ever. On a
-cluster it is what its nodes have room for; labelers on GPUs follow the cluster (infra/adr/0020).
+On one machine their number is fixed before the start: with one too many, Ray would wait for ever. On a
+cluster it is what the nodes have room for; on GPUs it grows and shrinks with the cluster (infra/adr/0020).
 """
 
 import os
@@ -14,15 +14,15 @@ from ray.data import ActorPoolStrategy
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 
-FEW, MANY = 8, 64  # images that travel together: a task's few milliseconds hide behind 8 images of a CPU
+FEW, MANY = 8, 64  # images in a block; a task's few milliseconds do not matter beside 8 images on a CPU
 BLOCKS_A_LABELER = 16  # at least, where there are many images, so that labelers finish together
 THREADS_A_LABELER = 2  # more images side by side scale better than more threads on one image
-# Their encoded bytes, at most. A gigabyte of Ray's object store holds 32 such blocks; labelers with room for
-# four to seven each waited for images (tests/bench/RESULTS.md).
+# Most encoded bytes in a block. A gigabyte of Ray's object store holds 32 such blocks; with room for only
+# four to seven blocks each, labelers waited for images (tests/bench/RESULTS.md).
 BLOCK_BYTES = 32 << 20
-CALLS_AT_ONCE = 2  # blocks that a labeler has: the images of one follow those of the other without a pause
-LEAST_DECODERS, MOST_DECODERS = 2, 4  # of a labeler on a GPU
-CPUS_FOR_TASKS = 1  # which labelers leave to fetching and writing
+CALLS_AT_ONCE = 2  # blocks that a labeler has at once, so that it goes from one to the next without a pause
+LEAST_DECODERS, MOST_DECODERS = 2, 4  # decoders of a labeler on a GPU
+CPUS_FOR_TASKS = 1  # that labelers leave free for fetching and writing
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class LabelerPool:
     threads: int
     gpus: int  # 0 or 1
     is_elastic: bool = False
-    most: int | None = None  # of an elastic pool, if there is a bound
-    cpus_a_gpu: int = 0  # that its node has
+    most: int | None = None  # labelers of an elastic pool; None without a bound
+    cpus_a_gpu: int = 0  # CPUs for each GPU of a node, where they are fewest
 
     @property
     def device(self) -> str:
@@ -42,13 +42,13 @@ class LabelerPool:
 
     @property
     def decoders(self) -> int:
-        """Processes that decode for a labeler: a GPU outruns one or two of them, a CPU never does."""
+        """Decoders of a labeler: a GPU is faster than one or two of them, a CPU never is."""
         return min(max(LEAST_DECODERS, self.cpus_a_gpu // 2), MOST_DECODERS) if self.gpus else 1
 
     def images_in_block(self, images: int, image_bytes: float = 0.0, are_frames: bool = False) -> int:
-        """How many of a run's images travel together: each block costs the driver, which many GPUs share.
+        """How many images a block has; each block costs time of the driver, which all GPUs share.
 
-        image_bytes: of an encoded image, on average. are_frames: many images may be in one file, which a
+        image_bytes: average size of an encoded image. are_frames: many images may be in one file, which a
             block fetches once.
         """
         share = images // (self.workers * BLOCKS_A_LABELER)
@@ -57,12 +57,12 @@ class LabelerPool:
 
     @property
     def cpus(self) -> int:
-        """What Ray reserves for each; none beside a GPU: a pool that grows could take all from the tasks."""
+        """CPUs that Ray reserves for each; 0 on a GPU, or a growing pool could take all from the tasks."""
         return 0 if self.gpus else self.threads
 
     @property
     def strategy(self) -> ActorPoolStrategy:
-        """What Ray Data makes of it."""
+        """The pool in Ray Data's terms."""
         return ActorPoolStrategy(
             min_size=self.workers,
             max_size=self.most if self.is_elastic else self.workers,
@@ -73,15 +73,15 @@ class LabelerPool:
 
     @property
     def needs(self) -> dict[str, float]:
-        """What Ray must have free for all of them."""
+        """What Ray must have free for all labelers and the tasks."""
         return {"CPU": self.workers * self.threads + CPUS_FOR_TASKS, "GPU": self.workers * self.gpus}
 
 
 def labeler_pool(config: RunConfig, resources: Mapping[str, float], cores: int | None = None) -> LabelerPool:
     """The labelers that one machine with `resources` (its CPU and GPU counts) should run.
 
-    `cores`: if its logical CPUs are more than these, labelers compute with no more threads than cores.
-    Raises: UsageError if what was asked for does not fit.
+    `cores`: the machine's CPU cores, if Ray counts more CPUs; labelers then use no more threads than cores.
+    Raises: UsageError if the labelers that were asked for do not fit.
     """
     cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
     on_gpus = _are_on_gpus(config, gpus)
@@ -110,7 +110,7 @@ def cluster_pool(config: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Lab
     """
     cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ("CPU", "GPU"))
     on_gpus = _are_on_gpus(config, sum(gpus))
-    # Nodes need not be equal: a labeler is on one of them, whatever the others have left.
+    # Nodes may differ, and a labeler runs on one node: the largest node limits its threads.
     most_cpus = max(cpus, default=0) if len(nodes) > 1 else sum(cpus) - CPUS_FOR_TASKS
     threads = 1 if on_gpus else max(1, min(THREADS_A_LABELER, most_cpus))
     room = sum(
@@ -127,7 +127,7 @@ def cluster_pool(config: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Lab
             "wait longer with --cluster-wait-s"
         )
     workers = min(room, config.workers or room)
-    # Labelers on CPUs that came later would take the CPUs that feed the others.
+    # Only pools on GPUs are elastic: CPU labelers added later would take the CPUs that feed the others.
     cpus_a_gpu = min(has // count for has, count in zip(cpus, gpus, strict=True) if count) if on_gpus else 0
     return LabelerPool(workers, threads, int(on_gpus), on_gpus, config.workers, cpus_a_gpu)
 
@@ -139,7 +139,7 @@ def _are_on_gpus(config: RunConfig, gpus: int) -> bool:
 
 
 def cores() -> int:
-    """The CPU cores that this process may use: its affinity, and its container's share."""
+    """The CPU cores that this process may use, by its affinity and its container's limit."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()

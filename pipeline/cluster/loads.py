@@ -1,19 +1,20 @@
 """Which labelers are loading their model, and on which nodes that fails.
 
-A node may have a broken driver or too little memory. Its labelers cost its share of the work, not the run:
-each tries again, later and later, wherever Ray finds room for it. If none loads anywhere, the run ends.
+A node may have a broken driver or too little memory. The run then goes on without that node: each of its
+labelers tries again after longer and longer pauses, wherever Ray finds room. If no labeler can load its model
+anywhere, the run ends.
 """
 
 from collections import defaultdict
 
 LONGEST_PAUSE_S = 30.0  # a labeler that waits here may be needed elsewhere
-# A run whose last labelers were lost may find room on broken nodes alone. With the pauses this is a quarter
-# of an hour without a single image.
+# A run that has lost its working labelers may find room only on broken nodes. With the pauses, this many
+# failures mean a quarter of an hour without a single image.
 MOST_IN_A_ROW = 30
 
 
 class Loads:
-    """Of one run, whose first labelers are `labelers`."""
+    """The loads of one run, which starts with `labelers` labelers."""
 
     def __init__(self, labelers: int = 1) -> None:
         self._labelers = labelers
@@ -24,7 +25,7 @@ class Loads:
         self._has_loaded = False
 
     def begin(self, labeler: str, node: str) -> float:
-        """Seconds to wait before loading; one that begins twice has died of it, as of too little memory."""
+        """Seconds to wait before loading; a labeler that begins twice has died while it was loading."""
         if labeler in self._loading:
             self.fail(labeler)
         self._loading[labeler] = node
@@ -38,13 +39,13 @@ class Loads:
         self._in_a_row = 0
 
     def fail(self, labeler: str) -> None:
-        """The labeler has none, and begins anew in another process."""
+        """The labeler has no model, and starts again in another process."""
         self._failed_on[self._loading.pop(labeler, "")] += 1
         self._failed.add(labeler)
         self._in_a_row += 1
 
     def goes_on(self) -> None:
-        """An image was labelled: not all is broken."""
+        """Notes that an image was labelled: not every node is broken."""
         self._in_a_row = 0
 
     @property

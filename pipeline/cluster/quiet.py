@@ -1,8 +1,8 @@
-"""Ray kept off the terminal: a person there sees the run's own progress, and stdout carries data alone.
+"""Keeps Ray off the terminal: a person sees the run's own progress, and stdout carries only data.
 
-Ray speaks through Python's logging, from C++ past it, and from a thread that prints to standard output.
-What ends a run becomes the run's own error. What that thread prints goes to the logger `sam_label.ray`, which
-`--debug` and `--verbose` show; the rest is in Ray's own logs. All is as it was when the block is left.
+Ray writes through Python's logging, directly from C++, and from a thread that prints to standard output. What
+that thread prints goes to the logger `sam_label.ray`, which `--debug` and `--verbose` show; the rest is in
+Ray's own logs. An error that ends a run becomes the run's own error. After the block all is as before.
 """
 
 import logging
@@ -22,9 +22,9 @@ from ray.data.context import AutoscalingConfig
 from pipeline.cluster.labeler_pool import CALLS_AT_ONCE
 from pipeline.cluster.ray_internals import PRINTING_THREAD
 
-NO_PROGRESS_S = 6 * 3600  # a block of large images with many crops takes a CPU hours, and spot GPUs come late
-# A labeler is added while those that are there have a block each, though they can have CALLS_AT_ONCE: Ray
-# Data's own figure would not be reached if some cannot start. One is let go when half of them have none.
+NO_PROGRESS_S = 6 * 3600  # large images with many crops can take a CPU hours, and spot GPUs may come late
+# Ray Data adds a labeler while those that it has hold one block each, though they can hold CALLS_AT_ONCE: its
+# own threshold would not be reached if some cannot start. It removes one when half of them have no block.
 FULL_FROM, EMPTY_FROM = 1 / CALLS_AT_ONCE, 0.5 / CALLS_AT_ONCE
 DATA_SETTINGS = {
     "autoscaling_config": AutoscalingConfig(
@@ -33,8 +33,8 @@ DATA_SETTINGS = {
     "enable_progress_bars": False,
     "print_on_execution_start": False,
     "execution_no_progress_timeout_s": NO_PROGRESS_S,
-    # A step's output is one block. If one of several was lost with its node, the step would be done again for
-    # that one, which is right only if both times each row fell into the same block.
+    # A step's output is one block. Of several, one could be lost with its node, and Ray would repeat the step
+    # for it; that is right only if each row falls into the same block both times.
     "target_max_block_size": None,
 }
 LOGGERS = ("ray", "ray.data", "ray.serve", "ray.tune")
@@ -45,13 +45,13 @@ _log = logging.getLogger("sam_label.ray")
 
 @contextmanager
 def quiet_ray() -> Iterator[None]:
-    """Ray is quiet for the while, and reports nothing to its makers; other code prints where it did."""
+    """Inside the block Ray is quiet and sends no usage report; other code prints as before."""
     context = ray.data.DataContext.get_current()
     settings = {name: getattr(context, name) for name in DATA_SETTINGS}
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
-    # For C++, which would announce the variable itself: see native_stderr_hushed.
+    # For Ray's C++ code, which prints that the variable is set: see native_stderr_hushed.
     level = os.environ.get("RAY_BACKEND_LOG_LEVEL", "fatal")
-    # On a cluster that reports its use to Ray's makers, Ray Data would add this run, by one more process.
+    # On a cluster that sends usage reports, Ray Data would report this run too, from one more process.
     reports_use = os.environ.get("RAY_USAGE_STATS_ENABLED", "0")
     try:
         for name, value in DATA_SETTINGS.items():
@@ -63,7 +63,7 @@ def quiet_ray() -> Iterator[None]:
             environment({"RAY_BACKEND_LOG_LEVEL": level, "RAY_USAGE_STATS_ENABLED": reports_use}),
             redirect_stdout(cast(TextIO, _WithoutRaysNotices(sys.stdout))),
         ):
-            # Where a task is placed has no other name yet.
+            # There is no other argument yet that says where a task runs.
             warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
             yield
     finally:
@@ -75,9 +75,9 @@ def quiet_ray() -> Iterator[None]:
 
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """These environment variables for the while; what Ray sets meanwhile for itself is gone at the end too.
+    """Sets environment variables inside the block; what Ray sets meanwhile is undone at the end too.
 
-    RAY_AUTH_MODE is among that: left behind, it would vouch for the next cluster that is joined.
+    Ray sets RAY_AUTH_MODE: if it stayed, the next cluster to be joined would pass as authenticated.
     """
     before = dict(os.environ)
     os.environ.update(values)
@@ -93,7 +93,7 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def native_stderr_hushed() -> Iterator[None]:
-    """Nothing reaches the stderr of the process for the while, not even from C++."""
+    """Inside the block nothing reaches the stderr of the process, not even from C++."""
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:
@@ -106,7 +106,7 @@ def native_stderr_hushed() -> Iterator[None]:
 
 
 class _WithoutRaysNotices:
-    """Standard output, except for what Ray's printing thread writes to it: that is logged."""
+    """Standard output, except that what Ray's printing thread writes is logged instead."""
 
     def __init__(self, stdout: TextIO) -> None:
         self._stdout = stdout

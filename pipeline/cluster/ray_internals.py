@@ -1,7 +1,7 @@
-"""All of Ray that is not its public interface and that a run needs, in one place.
+"""All private names of Ray that a run needs, in one place.
 
-Each name is looked up here and nowhere else. `require_internals` looks all of them up before any work, so
-that a Ray without one is refused in a sentence and not met in the middle of a run.
+No other module uses such names. `require_internals` looks all of them up before any work, so that a Ray
+without one is reported at once, and not in the middle of a run.
 """
 
 import threading
@@ -17,7 +17,7 @@ from ray.job_submission import JobSubmissionClient
 from pipeline.errors import SamLabelError
 
 TRIED_WITH = ("2.60.0",)  # versions of Ray
-# Ray's thread that prints notices of its cluster to standard output, on whatever the driver does.
+# Ray's thread that prints notices of its cluster to standard output, whatever the driver does.
 PRINTING_THREAD = "ray_listen_error_messages"
 
 _AUTO_CONNECT = "ray._private.auto_init_hook:enable_auto_connect"
@@ -29,7 +29,7 @@ _END_OF_EXECUTOR = f"{_EXECUTOR}.shutdown"
 _GCS = "ray._raylet:GcsClient"
 _METADATA = "ray._common.usage.usage_lib:get_cluster_metadata"
 _ON_THE_PATH = "ray.job_config:JobConfig._runtime_env_has_working_dir"
-# Of the client of a job server, which tells of each request and of the size of files.
+# Loggers of the job server's client, which report each request and the sizes of files.
 CLIENT_LOGGERS = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
@@ -55,9 +55,9 @@ def running_address() -> str:
 
 
 def versions_at(address: str) -> tuple[str, str] | None:
-    """Versions of Ray and Python of the cluster whose head is at HOST:PORT; None if it does not say.
+    """Versions of Ray and Python of the cluster whose head is at HOST:PORT; None if it does not answer.
 
-    A fault of the connection is for `ray.init` to report.
+    `ray.init` reports faults of the connection.
     """
     try:
         noted = _internal(_METADATA)(_internal(_GCS)(address=address))
@@ -67,7 +67,7 @@ def versions_at(address: str) -> tuple[str, str] | None:
 
 
 def versions_of_server(client: JobSubmissionClient) -> tuple[str, str] | None:
-    """The same of the cluster whose job server a client has reached."""
+    """The versions of Ray and Python of a job server's cluster; None if it does not tell."""
     try:
         noted = client._do_request("GET", "/api/v0/cluster_metadata").json()["data"]
         return noted["rayVersion"], noted["pythonVersion"]
@@ -76,13 +76,13 @@ def versions_of_server(client: JobSubmissionClient) -> tuple[str, str] | None:
 
 
 def forget_token() -> None:
-    """Lets Ray read its token from the environment or the token file again."""
+    """Makes Ray read its token from the environment or the token file again."""
     _internal(_TOKEN)().reset_cache()
 
 
 @contextmanager
 def no_new_ray() -> Iterator[None]:
-    """No call starts a Ray for the while, and for as long as an abandoned pipeline may still call it."""
+    """No call starts a Ray inside the block, nor later if an abandoned pipeline may still call Ray."""
     module, _, switch = _AUTO_CONNECT.partition(":")
     hook, before = import_module(module), _internal(_AUTO_CONNECT)
     setattr(hook, switch, False)
@@ -94,19 +94,19 @@ def no_new_ray() -> Iterator[None]:
 
 
 def executors() -> list[Any]:
-    """The threads of Ray Data that use Ray, those of other users of this process included."""
+    """Ray Data's executor threads in this process, whoever has started them."""
     return [thread for thread in threading.enumerate() if isinstance(thread, _internal(_EXECUTOR))]
 
 
 def end_executor(executor: Any) -> None:
-    """Ends such a thread, and the tasks and actors that it runs."""
+    """Ends an executor thread, and the tasks and actors that it runs."""
     executor.shutdown(force=True)
 
 
 class JobWithoutDriverPath(JobConfig):
-    """A job that adds neither the working directory nor the script's to the import path of its workers.
+    """A job that adds neither the working directory nor the script's folder to its workers' import path.
 
-    Ray adds both unless the workers get a `working_dir`, which would cost each a start through its agent.
+    Ray adds both unless the job has a `working_dir`; with a real one, each worker is started by an agent.
     """
 
     def _runtime_env_has_working_dir(self) -> bool:

@@ -1,7 +1,8 @@
-"""The Ray that a run uses, and the labelers that fit there, settled before any work.
+"""The Ray that a run uses, and how many labelers fit there; both are decided before any work.
 
 A local Ray is this run's own: reachable by token only, no dashboard, quiet. A cluster is joined by its
-address. One on the network without token authentication runs code for whoever reaches it, and is refused.
+address. A cluster on the network without token authentication is refused: it runs code for whoever reaches
+it.
 """
 
 import os
@@ -33,12 +34,12 @@ from pipeline.shutdown import answer
 GREETING_S = 1.0  # it comes with the connection
 HTTP_2_SETTINGS = b"\x04"  # kind of the first frame, after three bytes of its length
 HTTP_2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + HTTP_2_SETTINGS + bytes(5)  # RFC 9113
-VERSIONS_S = 3.0  # a head says them in milliseconds
-RESOURCES_S = 60.0  # in which the head counts its CPUs and GPUs, a matter of milliseconds
+VERSIONS_S = 3.0  # a head answers in milliseconds
+RESOURCES_S = 60.0  # for the head to count its CPUs and GPUs, which takes milliseconds
 
 
 def refuse_what_does_not_fit(config: RunConfig) -> None:
-    """Raises what would keep the run from beginning, before its output is locked; starts nothing.
+    """Raises, before the output is locked, what would stop the run from beginning; starts nothing.
 
     Raises: UsageError if a local Ray could not hold what is asked for, or the cluster's address is wrong or
         unsafe; SamLabelError if the cluster does not answer in time, or Ray lacks what a run needs.
@@ -79,9 +80,9 @@ def ray_session(config: RunConfig) -> Iterator[LabelerPool]:
 
 @contextmanager
 def _token_of_its_own() -> Iterator[None]:
-    """A new token, which a local Ray takes instead of writing one into the home folder; gone at the end.
+    """Inside the block a local Ray uses a new token, and writes none into the home folder.
 
-    A cluster that is joined next is met with the user's token again (RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token).
+    A cluster that is joined later gets the user's token again (RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token).
     """
     try:
         with environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)}):
@@ -92,7 +93,7 @@ def _token_of_its_own() -> Iterator[None]:
 
 
 def _pool_in_time(config: RunConfig) -> LabelerPool:
-    """The labelers that fit, once one does: nodes of a cluster come and go."""
+    """The labelers that fit, as soon as one fits: nodes of a cluster come and go."""
     deadline = time.monotonic() + config.cluster_wait_s
     while True:
         try:
@@ -100,19 +101,19 @@ def _pool_in_time(config: RunConfig) -> LabelerPool:
         except UsageError:
             if time.monotonic() > deadline:
                 raise
-        # A cluster that scales by itself starts from nothing. Ray Data's own request takes the place of this.
+        # An autoscaling cluster may have no nodes yet. Ray Data's own request later replaces this one.
         request_resources(bundles=[{"CPU": 1, "GPU": 1} if config.device == "cuda" else {"CPU": 2}])
         time.sleep(1)
 
 
 def _refuse_other_versions(address: str) -> None:
-    """Raises UsageError for a cluster of another Ray or Python, which Ray does not join.
+    """Raises UsageError for a cluster with another Ray or Python, which Ray does not join.
 
-    A head that does not say in time is joined all the same: Ray asks it again, and waits longer.
+    If the head does not answer in time, the run joins it all the same: Ray asks again, and waits longer.
     """
     theirs: tuple[str, str] | None = None
     if not _speaks_http_2(address):
-        return  # Ray's client would not come back from a call to it
+        return  # Ray's client would hang in a call to it
     with suppress(SamLabelError), native_stderr_hushed():
         theirs = answer(lambda: versions_at(address), VERSIONS_S, address)
     mine = (ray.__version__, platform.python_version())
@@ -124,7 +125,7 @@ def _refuse_other_versions(address: str) -> None:
 
 
 def _speaks_http_2(address: str) -> bool:
-    """Whether what listens at HOST:PORT greets as the head of a Ray cluster does: gRPC is HTTP/2."""
+    """Whether the server at HOST:PORT speaks HTTP/2, as the head of a Ray cluster does (gRPC)."""
     place = urlsplit(f"//{address}")
     with suppress(OSError), socket.create_connection((place.hostname, place.port), GREETING_S) as head:
         head.settimeout(GREETING_S)
@@ -146,7 +147,7 @@ def _nodes() -> list[Mapping[str, float]]:
 
 
 def _address(config: RunConfig) -> str:
-    """Where the Ray is that the run joins, "local" for one of its own; `auto` is looked up, as Ray does."""
+    """The address of the Ray to use, "local" for a new one; `auto` is looked up, as Ray does."""
     address = config.address or os.environ.get("RAY_ADDRESS") or "local"
     if address != "auto":
         return address

@@ -1,9 +1,9 @@
-"""Ray, started here or joined, until the end of a block; each wait has a limit and ends on a signal.
+"""Starts or joins Ray for the length of a block; each wait has a limit and ends on a signal.
 
-`ray.init` knows neither deadlines nor signals, and a call of it cannot be taken back. So it runs in a thread
-that is left behind if need be. In the main thread Ray would also put its own handler of SIGTERM in place,
-which exits at once. The thread lives as long as its Ray, since Linux ends processes together with the thread
-that has started them.
+`ray.init` knows neither deadlines nor signals, and cannot be cancelled. So it runs in a thread, which is left
+behind if it hangs. In the main thread Ray would also install its own SIGTERM handler, which exits at once.
+The thread lives as long as its Ray, since Linux ends Ray's processes together with the thread that started
+them.
 """
 
 import io
@@ -25,14 +25,14 @@ from pipeline.cluster.ray_internals import JobWithoutDriverPath, gpus_here, no_n
 from pipeline.errors import ClusterLost, SamLabelError, UsageError
 from pipeline.shutdown import TRY_AGAIN, Call, answer, in_the_time_left
 
-LEAST_LOCAL_CPUS = 4  # with fewer, actors can hold them all and the tasks that feed them wait for ever
+LEAST_LOCAL_CPUS = 4  # with fewer, actors can reserve all, and the tasks that feed them wait for ever
 SPARE_LOCAL_CPUS = 2  # logical ones for fetching and writing, which wait on the network rather than compute
-# Encoded images on their way to one GPU, or to all labelers on CPUs. Ray's default is a third of the memory,
-# nearly all of which would lie idle.
+# For the encoded images that wait for one GPU, or for all labelers on CPUs. Ray's default is a third of the
+# memory, nearly all of which would stay unused.
 OBJECT_STORE_BYTES = 1 << 30
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # Ray's object store lives there
-START_S = 120.0  # a local Ray gives each of its processes 30 s, and gets a second try
-SLOW = "timed out during startup"  # as Ray says that it gave up
+START_S = 120.0  # each process of a local Ray has 30 s to start, and Ray gets a second try
+SLOW = "timed out during startup"  # Ray's message when it gives up
 JOIN_S = 60.0
 END_S = 30.0  # a local Ray takes one or two seconds
 FAILED_END_S = 4.0  # of the 30 s that a failed run has to end in (pipeline/shutdown.py)
@@ -47,7 +47,7 @@ def local_cpus() -> int:
 
 
 def object_store_bytes() -> int:
-    """Of a local Ray: what its GPUs want, or what shared memory is free, beyond which Ray takes a disk."""
+    """Object store of a local Ray: what its GPUs need, if shared memory has room; more would go to a disk."""
     wanted = OBJECT_STORE_BYTES * max(1, gpus_here())
     room = shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else wanted
     return max(OBJECT_STORE_BYTES, min(wanted, room))
@@ -71,7 +71,7 @@ def wait_for_cluster(address: str, limit_s: float) -> None:
     has_spoken = False
     while True:
         try:
-            # In a thread: the resolver of names knows no deadline.
+            # In a thread, since name resolution has no deadline.
             answer(lambda: socket.create_connection((host, port), CONNECT_S).close(), 2 * CONNECT_S, address)
             return
         except (OSError, SamLabelError) as fault:
@@ -88,7 +88,7 @@ def wait_for_cluster(address: str, limit_s: float) -> None:
 
 @contextmanager
 def ray_at(address: str) -> Iterator[None]:
-    """Ray at an address, "local" for one of its own, until the end of the block.
+    """Ray at an address ("local": a new one for this run) until the end of the block.
 
     Raises: SamLabelError if it cannot be used, and whatever a signal raises meanwhile.
     """
@@ -97,7 +97,7 @@ def ray_at(address: str) -> Iterator[None]:
         try:
             yield
         except ClusterLost:
-            raise  # Ray does not end without its head: it hangs, and then takes the process along
+            raise  # without its head Ray's shutdown hangs, and Ray then ends this process
         except BaseException:
             _end_ray(FAILED_END_S)
             raise
@@ -108,7 +108,7 @@ def ray_at(address: str) -> Iterator[None]:
 
 
 def unusable(address: str, fault: BaseException) -> SamLabelError:
-    """What a user reads of Ray's own error."""
+    """The error that a user sees, with the first line of Ray's own."""
     message = str(fault)
     if message.startswith("Version mismatch"):  # of Ray or Python, on six lines
         message = " ".join(message.split())
@@ -131,7 +131,7 @@ def _started(address: str) -> "_Starter":
 
 
 class _Starter(Call[None]):
-    """Starts Ray and stays until `is_over`; a Ray that comes up when that is set is ended again."""
+    """Starts Ray and lives until `is_over`; if Ray comes up only after that, it is shut down again."""
 
     def __init__(self, address: str) -> None:
         super().__init__(self._stay, "sam-label ray")
@@ -186,7 +186,7 @@ def _end_ray(limit_s: float) -> bool:
     """Whether Ray ended in time."""
 
     def end() -> bool:
-        # Ray prints the notices that it has held back as repeated.
+        # Ray prints the repeated notices that it has held back.
         with no_new_ray(), redirect_stdout(io.StringIO()):
             ray.shutdown()
         return True

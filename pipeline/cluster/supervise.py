@@ -1,8 +1,8 @@
-"""Watching over a run: progress for the caller, and a clean end if it has to end early.
+"""Supervises a run: reports progress to the caller, and ends the run cleanly if it has to end early.
 
-The pipeline runs in a thread of its own; the main thread counts, and decides. An early end is an order to
-begin no more images: those at work are finished, written and committed. What has not drained in time is
-abandoned, and is simply not done: the next run does it.
+The pipeline runs in its own thread; the main thread counts and decides. An early end is an order to begin no
+more images: images in progress are finished, written and committed. What is not finished in time is
+abandoned; the next run does it.
 """
 
 import logging
@@ -27,8 +27,8 @@ from pipeline.signals import signals_noted
 
 TICK_S = 0.25  # between two calls of `on_tick`
 DRAIN_S, ABANDON_S = 10.0, 3.0  # of the 30 s that a run has to end in (pipeline/shutdown.py)
-ANSWER_S = 5.0  # in which the ledger answers a call of microseconds, if anything of Ray is left
-NO_LABELER_S = 60.0  # a slow machine starts one in half of that
+ANSWER_S = 5.0  # for a ledger's answer that takes microseconds, unless Ray is gone
+NO_LABELER_S = 60.0  # a slow machine starts a labeler in half of that
 USER_CODE_ERROR = "ray.exceptions.UserCodeException: "
 INTERRUPTED = f"interrupted; {GO_ON}"
 
@@ -43,7 +43,7 @@ def supervised(
     most_failures: int | None,
     on_tick: Callable[[Tally], None],
 ) -> None:
-    """Does the `work`, which labels `images`; `on_tick` is called all the while, and may raise to end it.
+    """Runs `work`, which labels `images` images; calls `on_tick` every TICK_S, which may raise to end it.
 
     Advice in messages names `output`. Raises: Interrupted, TooManyFailures, SamLabelError, and whatever
     `work` or `on_tick` raises.
@@ -57,7 +57,7 @@ def supervised(
             while True:
                 is_over = _is_over(worker)
                 head.check()
-                with suppress(GetTimeoutError):  # while the ledger is started anew
+                with suppress(GetTimeoutError):  # while Ray restarts the ledger
                     tally = ray.get(ledger.tally.remote(relay.last), timeout=ANSWER_S)
                     relay.log(tally.log)
                     full.look(tally)
@@ -69,7 +69,7 @@ def supervised(
                     break
                 if interrupted.is_set():
                     raise Interrupted(INTERRUPTED)
-        except ClusterLost:  # nor is anything left that could be ended
+        except ClusterLost:  # nothing is left that could be ended
             raise
         except SamLabelError:
             _drain(worker, ledger)
@@ -77,7 +77,7 @@ def supervised(
             raise
         except RayError as lost:  # nothing is left that could drain
             _abandon(worker, executors_before)
-            if interrupted.is_set():  # and the signal went to Ray's processes too
+            if interrupted.is_set():  # the signal has reached Ray's processes too
                 raise Interrupted(INTERRUPTED) from lost
             raise SamLabelError(f"Ray was lost ({_last_line(lost)}); {GO_ON}") from lost
     if worker.fault is not None:
@@ -86,7 +86,7 @@ def supervised(
 
 @dataclass
 class _FullCluster:
-    """Says once that no labeler has started: others may use the CPUs and GPUs for hours."""
+    """Warns once if no labeler has started: other jobs may hold the CPUs and GPUs for hours."""
 
     due_s: float
 
@@ -107,7 +107,7 @@ class _FullCluster:
 
 
 def _drain(worker: Call[None], ledger: LedgerHandle) -> None:
-    """Waits for the images at work, but no longer than DRAIN_S nor for a Ray that is gone."""
+    """Waits for the images in progress, at most DRAIN_S, and not if Ray is gone."""
     deadline = time.monotonic() + DRAIN_S
     with suppress(RayError):
         ray.get(ledger.stop.remote(), timeout=ANSWER_S)
@@ -116,7 +116,7 @@ def _drain(worker: Call[None], ledger: LedgerHandle) -> None:
 
 
 def _abandon(worker: Call[None], executors_before: Collection[Any]) -> None:
-    """Ends what has not drained: a thread that still used Ray after its end would end the whole process."""
+    """Ends what still runs: a thread that uses Ray after its shutdown would end the whole process."""
 
     def end() -> None:
         for executor in executors():
@@ -129,12 +129,12 @@ def _abandon(worker: Call[None], executors_before: Collection[Any]) -> None:
 
 
 def own_error(fault: BaseException) -> SamLabelError:
-    """The error of ours that Ray wrapped, or one with the last line of Ray's own."""
+    """Our own error that Ray has wrapped, or a new one with the last line of Ray's."""
     cause: BaseException | None = fault
     while cause is not None:
         inner = getattr(cause, "cause", None) or cause.__cause__ or cause.__context__
         if isinstance(cause, SamLabelError) and not isinstance(inner, SamLabelError):
-            cause.args = (str(cause).partition("\nFailed to ")[0],)  # after which Ray Data appends advice
+            cause.args = (str(cause).partition("\nFailed to ")[0],)  # Ray Data appends advice after that
             return cause
         cause = inner
     return SamLabelError(f"labelling stopped: {_last_line(fault)}; {GO_ON}")
@@ -142,7 +142,7 @@ def own_error(fault: BaseException) -> SamLabelError:
 
 def _last_line(fault: BaseException) -> str:
     text = str(fault)
-    if USER_CODE_ERROR in text:  # Ray Data's own, which ends in advice to Ray's users, behind what was raised
+    if USER_CODE_ERROR in text:  # of Ray Data, which appends advice for Ray's users to what was raised
         text = text.rpartition("\n\nThe above exception")[0]
     return text.strip().rpartition("\n")[2] or type(fault).__name__
 

@@ -1,7 +1,7 @@
-"""What workers log, and what ends their work, brought to the driver by way of the run's ledger.
+"""Brings the log of workers, and the errors that end their work, to the driver through the run's ledger.
 
-Ray keeps the stderr of workers in files that nobody opens, and buries an exception of theirs in pages. The
-ledger keeps the last records; the driver fetches them with its progress and logs them as its own.
+Ray writes the stderr of workers to files that nobody opens, and hides their exceptions in pages of text. The
+ledger stores the last records; the driver fetches them with the progress and logs them as its own.
 """
 
 import logging
@@ -17,17 +17,17 @@ import ray
 from pipeline.errors import SamLabelError
 from pipeline.program_log import Origin, logged_by
 
-MOST_LINES = 500  # kept between two looks of the driver: a fault of every image is to cost no memory
+MOST_LINES = 500  # stored until the driver fetches them; a fault of every image must not fill the memory
 
-# `logged_to`, bound to a run: what a step of the chain does its work in.
+# `logged_to`, bound to a run: the context in which each step of the chain works.
 Logged: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """A record, as text: what it was made from may not exist in the driver."""
+    """A log record as text, since its arguments may be of types that the driver does not have."""
 
-    number: int  # rising, also when the ledger was killed and begins anew
+    number: int  # rising, also after the ledger was killed and restarted
     logger: str
     level: int
     text: str
@@ -51,9 +51,9 @@ class RecentLines:
 
 
 class LogRelay:
-    """The driver's end: logs each line once, and a text that several workers logged once for each image.
+    """The driver's end: logs each text once, or once for each image that it is about.
 
-    What was said before of another image is marked as repeated: one line of it is enough for people.
+    A text that was logged before, about another image, is marked as repeated: one line is enough for people.
     """
 
     def __init__(self) -> None:
@@ -82,15 +82,15 @@ class LogRelay:
 
 @contextmanager
 def logged_to(ledger: Any, level: int) -> Iterator[None]:
-    """In a worker, for the while: what this program logs at `level` or above goes to the ledger.
+    """In a worker, inside the block, this program's records at `level` or above go to the ledger.
 
-    So does a SamLabelError, which ends the run with its own sentence.
+    A SamLabelError goes there too, and ends the run with its own message.
     """
     with logged_by(_ToLedger(ledger), level):
         try:
             yield
         except SamLabelError as fault:
-            ray.get(ledger.give_up.remote(fault))  # before the driver hears of the end
+            ray.get(ledger.give_up.remote(fault))  # before the driver learns that the task failed
             raise
 
 

@@ -1,1 +1,1 @@
-"""Files that hold many images: archives and tables. What is in them, and the bytes of one of them."""
+"""Files that hold many images (archives and tables): what is in them, and the bytes of each image."""

@@ -26,7 +26,7 @@ class ImageColumn:
         """The images' bytes, and their paths if there are any."""
         if not self.is_struct:
             return column, None
-        bytes_, path = column.flatten()  # null where the struct is
+        bytes_, path = column.flatten()  # null where the struct is null
         return bytes_, path
 
 
@@ -73,7 +73,7 @@ def image_columns(schema: pa.Schema) -> list[ImageColumn]:
 
 
 def stated_column(schema: pa.Schema, uri: str, wanted: str | None) -> str | None:
-    """The column as uris state it: not at all if it need not be chosen. Raises: as `column_of_images`."""
+    """The column to name in uris; None if it need not be chosen. Raises: as `column_of_images`."""
     column = column_of_images(schema, uri, wanted)
     try:
         return None if column == column_of_images(schema, uri, None) else wanted

@@ -1,4 +1,4 @@
-"""The last few of something that costs much to make: footers, listings, small row groups."""
+"""A cache of the last few values that are costly to make: footers, listings, small row groups."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -10,7 +10,7 @@ V = TypeVar("V")
 
 
 class Kept(Generic[K, V]):
-    """Values by key, those used last, up to a weight of `most`; none is made twice at a time."""
+    """The last used values by key, up to a total weight of `most`; no two threads make the same one."""
 
     def __init__(self, most: int, weight: Callable[[V], int] = lambda _: 1) -> None:
         self._most, self._weight = most, weight
@@ -19,7 +19,7 @@ class Kept(Generic[K, V]):
         self._lock = Lock()
 
     def get(self, key: K, make: Callable[[], V]) -> V:
-        """The value that is kept, or a new one."""
+        """The cached value, or a new one from `make`."""
         with self._lock:
             making = self._making.setdefault(key, Lock())
         with making:

@@ -1,4 +1,4 @@
-"""The images in a Lance dataset, a folder `x.lance`, by the version that was listed. It needs `pylance`."""
+"""The images in a Lance dataset (a folder `x.lance`), at the version that was listed. Needs `pylance`."""
 
 import os
 from collections import defaultdict
@@ -22,7 +22,7 @@ from pipeline.store.objects import Got
 from pipeline.store.storage import Store
 
 KEPT = 4
-_BLOB = "lance.blob"  # of the name of the type whose bytes lie beside the column
+_BLOB = "lance.blob"  # prefix of the names of types whose bytes are stored beside the column
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class LanceTable:
 
     @property
     def _schema(self) -> pa.Schema:
-        """The columns, those of blobs as plain bytes."""
+        """The columns; columns of blobs as plain bytes."""
         fields = self.dataset.schema
         return pa.schema([pa.field(one.name, pa.large_binary()) if _is_blob(one) else one for one in fields])
 

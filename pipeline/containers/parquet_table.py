@@ -1,8 +1,8 @@
 """The images in a Parquet file: how many there are, and the bytes of some, by row group.
 
-Listing reads the footer. An image costs the column chunk of its row group, of which the last few small ones
-are kept: rows come in the order of their names, which goes to and fro between groups (row=1, row=10).
-A large group is read page by page, so that memory holds a page; a page is as large as its writer made it.
+Listing reads only the footer. To read an image, the column chunk of its row group is read. The last few small
+chunks are cached, since rows come in the order of their names, which jumps between groups (row=1, row=10).
+A large group is read page by page, so that memory holds one page; its writer decided how large a page is.
 """
 
 from bisect import bisect_right
@@ -29,14 +29,14 @@ from pipeline.store.objects import Entry, Got
 from pipeline.store.storage import Store
 
 KEPT_FOOTERS = 8
-KEPT_BYTES = 256 << 20  # of such groups, a process
-SMALL_GROUP = 128 << 20  # pyarrow makes one page of up to 1,024 rows: 100 MB of photos, held whole anyway
+KEPT_BYTES = 256 << 20  # of cached groups, in each process
+SMALL_GROUP = 128 << 20  # pyarrow writes pages of up to 1,024 rows: 100 MB of photos, in memory anyway
 _ROWS_AT_ONCE = 16  # of a large group
 _BUFFER = 1 << 20
 
 
 class DamagedTable(Exception):
-    """The file cannot be read as a table: it says why."""
+    """The file cannot be read as a table; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class ParquetTable:
     def rows(self, wanted: str | None) -> Iterator[RowPart]:
         """The rows to label, by --image-column or the only column of images.
 
-        Raises: UsageError if the column cannot be told or is no column of images.
+        Raises: as `column_of_images`.
         """
         chosen = stated_column(self.schema, self._uri, wanted)
         return (RowPart(row, chosen) for row in range(self.metadata.num_rows))
 
     def images(self, parts: Sequence[RowPart]) -> Iterator[tuple[RowPart, Got | ImageError]]:
-        """The images of some rows, a row group after the other. Raises: StoreError."""
+        """The images of some rows, one row group after another. Raises: StoreError."""
         ends = list(
             accumulate(self.metadata.row_group(i).num_rows for i in range(self.metadata.num_row_groups))
         )
@@ -100,7 +100,7 @@ class ParquetTable:
 
 
 def parquet_table(store: Store, file: Entry) -> ParquetTable:
-    """The table of a file; footers of the last few are kept. Raises: DamagedTable, StoreError."""
+    """The table of a file; the last few footers are cached. Raises: DamagedTable, StoreError."""
     return _footers.get((store, file), lambda: _opened(store, file))
 
 
@@ -117,7 +117,7 @@ _groups: Kept[tuple[Store, Entry, ImageColumn, int], pa.Array] = Kept(KEPT_BYTES
 
 
 def _batches(table: ParquetTable, column: ImageColumn, group: int) -> Iterator[pa.Array]:
-    """The column's values in a row group; at once, and kept, if they are few."""
+    """The column's values in a row group; a small group comes as one array, which is cached."""
     if _size(table.metadata.row_group(group), column) > SMALL_GROUP:
         return _read(table, column, group)
     key = table.store, table.file, column, group

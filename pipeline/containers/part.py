@@ -1,14 +1,14 @@
 """How an image that is a part of a file is named: `<uri of the file>#<part>`.
 
 A member of an archive is `b/x.tar#photos/1.jpg`, a row of a table `b/y.parquet#row=17`, a frame of an image
-`scan.tif#frame=3`. A `#` in another place is a character of the name.
+`scan.tif#frame=3`. Any other `#` is a character of the name.
 """
 
 import re
 
 # Names that end so are containers; what follows their `#` is a part.
 CONTAINER = re.compile(r"\.(tar|tar\.gz|tgz|parquet|lance)$", re.IGNORECASE)
-LANCE = ".lance"  # of a folder
+LANCE = ".lance"  # a folder
 _MEMBER = re.compile(r"^(?P<whole>.+?\.(?:tar|tar\.gz|tgz|parquet|lance))#(?P<part>.+)$", re.I | re.S)
 FRAME = re.compile(r"^(?P<whole>.+)#(?P<part>frame=(?P<frame>\d{1,9}))$", re.DOTALL)
 
@@ -28,9 +28,9 @@ def split_part(uri: str) -> tuple[str, str]:
 
 
 def file_and_member(uri: str) -> tuple[str, str]:
-    """The uri of the file to read, and what to take of it: a member or a row, "" for the whole file.
+    """The uri of the file to read, and which part of it: a member or a row, "" for the whole file.
 
-    A frame is not taken from a file but from its pixels, so it is no member.
+    A frame is chosen when the file is decoded, so it is no member.
     """
     whole, part = split_part(uri)
     if not part or not CONTAINER.search(whole):
@@ -40,6 +40,6 @@ def file_and_member(uri: str) -> tuple[str, str]:
 
 
 def as_path(uri: str) -> str:
-    """The uri with a container as a folder of its parts: `b/x.tar/photos/1.jpg`."""
+    """The uri as a path, with a container as a folder of its parts: `b/x.tar/photos/1.jpg`."""
     whole, part = split_part(uri)
     return f"{whole}/{part}" if part and CONTAINER.search(whole) else uri

@@ -1,6 +1,6 @@
 """How a row of a table is named: `row=17`, or `row=17&column=photo` if the column had to be chosen.
 
-So the uri alone leads to the image, whatever the run was asked for.
+So the uri alone identifies the image, whatever the run's options were.
 """
 
 import re

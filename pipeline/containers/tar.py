@@ -1,7 +1,7 @@
-"""The images in a tar, compressed or not: which there are, and their bytes.
+"""The images in a tar, compressed or not: which ones it holds, and their bytes.
 
-A member is named by its etag too: the tar's own, and where the member's bytes are. So a reader of a dataset,
-which has no more than a row, takes them in one request.
+A member's etag is the tar's etag and the position of the member's bytes. So a reader of a dataset, which has
+only the row, gets the bytes in one request.
 """
 
 import gzip
@@ -22,9 +22,9 @@ from pipeline.store.storage import Store
 IS_TAR = re.compile(r"\.(tar|tar\.gz|tgz)$", re.IGNORECASE)
 _IS_COMPRESSED = re.compile(r"gz$", re.IGNORECASE)
 _ETAG = re.compile(r"^(?P<tar>.*)@(?P<offset>\d+)\+(?P<size>\d+)$", re.DOTALL)
-# A tar of images hardly shrinks; one that grows beyond this is made to fill disks.
+# A tar of images hardly shrinks when compressed; one that expands beyond this was made to fill disks.
 MOST_EXPANSION, ALWAYS_UNPACKED = 100, 1 << 30
-KEPT = 4  # listings of tars, for rows that do not say where their member is; 0.3 KB a member
+KEPT = 4  # cached listings of tars, for rows without their member's position; 0.3 KB a member
 
 # Whether a member is an image, by its name and, if that does not say, by its first bytes.
 IsImage = Callable[[str, Callable[[int], bytes]], bool]
@@ -44,7 +44,7 @@ class Place:
 
 @dataclass
 class TarListing:
-    """The images in a tar by their names, the last of those with one name, as tar itself unpacks them."""
+    """The images in a tar by name; of several with one name the last, as when tar unpacks them."""
 
     etag: str
     images: dict[str, Place] = field(default_factory=dict)
@@ -53,12 +53,12 @@ class TarListing:
 
 
 def is_compressed(name: str) -> bool:
-    """Whether a tar's members are only reached by unpacking what stands before them."""
+    """Whether a tar's member can only be read by unpacking everything before it."""
     return _IS_COMPRESSED.search(name) is not None
 
 
 def listed_tar(store: Store, file: Entry, is_image: IsImage) -> TarListing:
-    """What a tar holds; the listings of the last few are kept. Raises: StoreError."""
+    """What a tar holds; the last few listings are cached. Raises: StoreError."""
     return _kept.get((store, file), lambda: _listed(store, file, is_image))
 
 
@@ -94,7 +94,7 @@ def _takes(member: Member, name: str, file: IO[bytes], is_image: IsImage) -> boo
 
 
 def _part(name: str) -> str:
-    """The part's name: the member's without `./` at its start; "" for a hidden one, as of a hidden file."""
+    """The part's name: the member's without `./` at its start; "" for a hidden member."""
     while name.startswith("./"):
         name = name[2:].lstrip("/")
     is_hidden = any(part.startswith(".") and part.strip(".") for part in name.split("/"))
@@ -104,9 +104,9 @@ def _part(name: str) -> str:
 def members_bytes(
     store: Store, name: str, etags: Mapping[str, str], is_image: IsImage, most: int
 ) -> Iterator[tuple[str, Got | ImageError]]:
-    """Some members of a tar, by part, in the order of their places; a compressed tar is unpacked once.
+    """Some members of a tar, by part, in the order of their positions; a compressed tar is unpacked once.
 
-    None of more than `most` bytes is read. Raises: StoreError for the tar.
+    A member of more than `most` bytes is not read. Raises: StoreError for the tar.
     """
     places, tar_etag = _places(store, name, etags, is_image)
     for part in etags.keys() - places.keys():
@@ -122,7 +122,7 @@ def members_bytes(
 def _places(
     store: Store, name: str, etags: Mapping[str, str], is_image: IsImage
 ) -> tuple[dict[str, Place], str]:
-    """Where the members are, as far as the tar has them, and the tar's etag."""
+    """Where the members are, without those that the tar lacks, and the tar's etag."""
     matches = {part: _ETAG.match(etag) for part, etag in etags.items()}
     known = {
         part: Place(int(match["offset"]), int(match["size"])) for part, match in matches.items() if match
@@ -137,7 +137,7 @@ def _places(
 
 
 def existing(store: Store, name: str) -> Entry:
-    """The file's entry. Raises: StoreError, SOURCE_MISSING if there is none."""
+    """The file's entry. Raises: StoreError, SOURCE_MISSING if there is none; ImageError for a folder."""
     entry = store.info(name)
     if entry is None:
         store.read_range(name, 0, 1)  # raises, with the store's words

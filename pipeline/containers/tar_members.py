@@ -1,7 +1,7 @@
-"""The members of a tar, header by header, without their bytes; what is broken costs only itself.
+"""The members of a tar, header by header, without their bytes; a broken header does not end the listing.
 
-Python's `tarfile` reads the headers (GNU long names, pax, sparse files). Where it stops at a broken one, the
-walk goes on at the next block that is a header by its magic word and its checksum.
+Python's `tarfile` reads the headers (GNU long names, pax, sparse files). Where it stops at a broken header,
+we go on at the next block that has a header's magic word and a right checksum.
 """
 
 import io
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tarfile import BLOCKSIZE, HeaderError, TarFile, TarInfo
 from typing import IO
 
-# A long name or pax header of more bytes is no name: it would be held in memory.
+# A longer name or pax header counts as broken: it would be held in memory.
 LONGEST_HEADER = 1 << 20
 _MAGIC = slice(257, 262)
 _SCANNED = 1 << 20  # bytes looked through at once for the next header
@@ -44,14 +44,14 @@ Found = Member | NotAFile | Damage
 
 
 class Unreadable(Exception):
-    """The file cannot be read further: it says why."""
+    """The file cannot be read further; the message says why."""
 
 
 def members(file: IO[bytes], end: int, is_size: bool = True) -> Iterator[Found]:
     """What a tar holds, in its order.
 
-    `end` is the file's size; or, without `is_size`, how far an unpacked stream is followed, whose size only
-    reading tells. The file is moved forward alone. Raises: StoreError.
+    `end` is the file's size; or, without `is_size`, how many bytes of an unpacked stream are read at most,
+    since its size is not known before. The file is only read forward. Raises: StoreError.
     """
     start: int | None = 0
     while start is not None:
@@ -65,8 +65,8 @@ def members(file: IO[bytes], end: int, is_size: bool = True) -> Iterator[Found]:
 def _sound_members(
     file: IO[bytes], start: int, end: int, is_size: bool
 ) -> Generator[Found, None, int | None]:
-    """The members from a header on up to the end or a broken header; then where the next header is."""
-    # made of an archive without members, since its constructor would read the first one
+    """The members from `start` up to the end or a broken header; returns where the next header is."""
+    # The constructor gets an empty archive, since it would read the first member.
     tar = TarFile(fileobj=io.BytesIO(bytes(2 * BLOCKSIZE)), errors="backslashreplace")
     tar.fileobj = headers = _Headers(file)
     tar.offset = start
@@ -85,7 +85,7 @@ def _sound_members(
                 yield Damage("it is empty")
             return None
         if not block.strip(b"\0"):
-            return _next_header(file, here + BLOCKSIZE)  # of another archive, appended as it is
+            return _next_header(file, here + BLOCKSIZE)  # another archive may be appended
         try:
             info = TarInfo.fromtarfile(tar)
             if tar.offset <= here:
@@ -104,7 +104,7 @@ def _sound_members(
 
 
 class _Headers(io.RawIOBase):
-    """The file as `tarfile` may read it: no more at once than a header has."""
+    """The file for `tarfile`, which may read LONGEST_HEADER bytes at once and no more."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class _Headers(io.RawIOBase):
         self._peeked = b""
 
     def peek(self) -> bytes:
-        """The next block, which stays to be read; a decompressor cannot go back."""
+        """The next block, which `read` returns again, since a decompressor cannot go back."""
         self._peeked = unpacked(self._file, BLOCKSIZE)
         return self._peeked
 
@@ -135,7 +135,7 @@ def unpacked(file: IO[bytes], size: int) -> bytes:
 
 
 def forward(file: IO[bytes], position: int) -> None:
-    """Moves to a byte, Raises: Unreadable if the file ends before, or cannot be decompressed so far."""
+    """Moves to a byte. Raises: Unreadable if the file ends before it, or cannot be decompressed up to it."""
     try:
         reached = file.seek(position)
     except (EOFError, zlib.error, OSError) as fault:
@@ -145,7 +145,7 @@ def forward(file: IO[bytes], position: int) -> None:
 
 
 def _next_header(file: IO[bytes], position: int) -> int | None:
-    """Where the next sound header is, from a block's start on; None if there is none."""
+    """Where the next intact header is, in blocks from `position` on; None if there is none."""
     file.seek(position)
     while blocks := unpacked(file, _SCANNED):
         for start in range(0, len(blocks) - BLOCKSIZE + 1, BLOCKSIZE):

@@ -1,7 +1,7 @@
-"""A stored file that is read from front to back, with or without gaps, as a seekable file.
+"""A stored file as a seekable file, for reading from front to back, with or without gaps.
 
-Where the reader skips little, the next megabytes are fetched ahead, side by side: a window costs less time
-than a request for each header in it. Where it skips much, only a header's worth is. Every answer's etag is
+If the reader skips little, the next megabytes are fetched ahead, in parallel: one window takes less time than
+a request for each header in it. After a far skip only PEEK bytes are fetched. The etag of every answer is
 compared with the listed one, so that no two versions of a file are mixed.
 """
 
@@ -10,11 +10,11 @@ from pipeline.store.objects import Entry
 from pipeline.store.range_file import SeekableFile, refuse_changed
 from pipeline.store.storage import Store, side_by_side
 
-PIECE = 1 << 20  # a request
-AHEAD = 8  # pieces: what a window holds in memory, 8 MB
-# Bytes skipped that cost more time than a request of their own: 20 ms at 25 MB/s a connection.
+PIECE = 1 << 20  # bytes a request
+AHEAD = 8  # pieces in a window, 8 MB in memory
+# To read and skip more bytes takes longer than a new request: 20 ms at 25 MB/s a connection.
 FAR = 512 << 10
-PEEK = 4 << 10  # a header, and the ones of a long name before it
+PEEK = 4 << 10  # a header, and the headers of a long name before it
 
 
 class WindowFile(SeekableFile):
@@ -49,7 +49,7 @@ class WindowFile(SeekableFile):
         return bytes(view[:filled])
 
     def _fill(self) -> None:
-        """A new window at the position: a peek after a far skip or at first, else the next pieces."""
+        """A new window at the position: PEEK bytes at first and after a far skip, else the next pieces."""
         end = self._start + len(self._window)
         is_near = self._window and 0 <= self._position - end < FAR
         last = min(self._file.size, self._position + (AHEAD * PIECE if is_near else PEEK))

@@ -22,7 +22,7 @@ MACHINE: dict[str, Callable[[], Finding]] = {
 
 
 def findings(config: RunConfig, named: Collection[str]) -> Iterator[Finding]:
-    """One finding for each thing: those of the machine always, of INPUT and OUTPUT if `named`."""
+    """One finding for each check: always of the machine, and of INPUT and OUTPUT if they are in `named`."""
     urls = {"input": config.input, "output": config.output}
     access = {"input": config.access, "output": config.output_access}
     for what, look in MACHINE.items():
@@ -42,6 +42,6 @@ def findings(config: RunConfig, named: Collection[str]) -> Iterator[Finding]:
         yield looked_at("input", lambda: places.readable_input(config))
     if "output" in named:
         yield looked_at("output", lambda: places.writable_output(config))
-    # auto: the cluster that this machine belongs to, which has no address to reach
+    # auto is the cluster that this machine belongs to: there is no address to try
     if (address := config.address) not in (None, "auto"):
         yield looked_at("cluster", partial(places.reachable_cluster, address))

@@ -1,4 +1,4 @@
-"""One thing that was looked at, whether a run will go well with it, and what to do if not."""
+"""The result of one check: whether a run will work, and what to do if not."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The state of one thing; `fix` says what to do, and is empty if there is nothing to do."""
+    """The state of what was checked; `fix` says what to do, and is empty if there is nothing to do."""
 
     what: str
     state: State

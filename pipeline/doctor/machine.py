@@ -16,11 +16,11 @@ from pipeline.doctor.finding import Finding, fault, ok, warning
 from pipeline.weights.models import cache_folder, known_models
 
 LEAST_PYTHON = (3, 11)
-LEAST_FREE_BYTES = 5 << 30  # of Ray's folder, which takes its logs and what it spills
+LEAST_FREE_BYTES = 5 << 30  # on the disk of Ray's folder, for its logs and spilled objects
 FULLEST_DISK = 0.95  # Ray refuses to spill to a disk that is fuller
-LEAST_OPEN_FILES = 4096  # a local run takes some hundreds; a head of a cluster takes thousands
-RAY_BYTES = 2 << 30  # of Ray and its object store, by tests/bench/bench_memory.py
-LABELER_BYTES = 1 << 30  # of a labeler with the bundled model
+LEAST_OPEN_FILES = 4096  # a local run opens some hundreds, the head of a cluster thousands
+RAY_BYTES = 2 << 30  # memory of Ray and its object store, measured by tests/bench/bench_memory.py
+LABELER_BYTES = 1 << 30  # memory of a labeler with the bundled model
 CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 

@@ -1,4 +1,4 @@
-"""The places that a run reads from and writes to, tried as the run would: input, output, cluster."""
+"""Checks what a run would use, in the same way as the run: input, output, credentials and cluster."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ OTHER_CLOUDS = {
 STORE_S = 60.0  # a store that hangs is given up after that
 CLUSTER_S = 5.0
 LEAST_OUTPUT_BYTES = 1 << 30
-ANY_PIXELS = 1 << 62  # what is too large for a run is not this check's matter
+ANY_PIXELS = 1 << 62  # this check accepts images that are too large for a run
 
 
 def credentials(what: str, place: PlaceSettings) -> Finding:
@@ -64,7 +64,7 @@ def credentials(what: str, place: PlaceSettings) -> Finding:
 
 
 def cloud_credentials(scheme: str, variables: tuple[str, ...]) -> Finding:
-    """Which variables of the environment lead to gs:// or az://; their values are not looked at."""
+    """Which environment variables give access to gs:// or az://; their values are not looked at."""
     what = f"{scheme}:// credentials"
     if known := [name for name in variables if os.environ.get(name)]:
         return ok(what, f"from {' and '.join(known)}")
@@ -89,7 +89,7 @@ def readable_input(config: RunConfig) -> Finding:
 
 
 def writable_output(config: RunConfig) -> Finding:
-    """Whether a dataset can live there, by a file that is created, read and removed again.
+    """Whether a dataset can be written there: a file is created, read and removed again.
 
     Raises: UsageError, StoreError.
     """
@@ -107,7 +107,7 @@ def writable_output(config: RunConfig) -> Finding:
             refuse_without_put_if_absent(store)
         finally:
             for folder in folders:
-                with suppress(OSError):  # it was not made, or somebody else uses it by now
+                with suppress(OSError):  # it was not made, or something else uses it by now
                     folder.rmdir()
         return _with_room(store)
 

@@ -1,7 +1,7 @@
 """COCO's form of instances: one JSON file, or one for each shard, with masks as compressed RLE.
 
-Images and annotations of one shard are kept as pieces of text in the export's memory, and joined to a file at
-the end: so that a file larger than memory can be written, and an interrupted export goes on.
+Images and annotations of each shard are stored as pieces of text in the export's state folder, and joined to
+a file at the end. So the file can be larger than memory, and an interrupted export can go on.
 """
 
 import json
@@ -52,7 +52,7 @@ class Coco:
         if not self.destination.file:
             for split in self.splits:
                 if part.kept[f"{split}.images"]:
-                    # As COCO's own files are called, and as datumaro and CVAT look for them.
+                    # COCO's own files have such names, and datumaro and CVAT look for them.
                     words = filter(None, ("instances", split, f"{part.number:05d}"))
                     name = f"annotations/{'_'.join(words)}.json"
                     part.publish_chunks(name, self._chunks(split, {part.number: part.kept}))
@@ -134,7 +134,7 @@ def annotations(record: Record) -> Iterator[dict[str, Any]]:
     """COCO's annotations of an image, with SAM's two scores beside COCO's own keys."""
     masks = record.masks
     size = [masks.height, masks.width]
-    # COCO's box ends behind the last pixel, SA's at it.
+    # COCO's width and height include the last pixel; SA-1B's end at it.
     boxes = (masks.bbox_xywh + np.array([0, 0, 1, 1], np.float32)) * (masks.area > 0)[:, None]
     columns = zip(
         record.mask_numbers,
@@ -150,7 +150,7 @@ def annotations(record: Record) -> Iterator[dict[str, Any]]:
             "id": number,
             "image_id": record.number,
             "category_id": CATEGORY["id"],
-            "iscrowd": 0,  # with 1 it would count as a region of many things, which training leaves out
+            "iscrowd": 0,  # 1 would mean a region of many things, which training leaves out
             "area": area,
             "bbox": box,
             "segmentation": {"size": size, "counts": counts.decode("ascii")},

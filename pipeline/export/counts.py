@@ -1,4 +1,4 @@
-"""What an export came to, part by part: what was written, left out, and lost to the form."""
+"""Counts of an export, part by part: what was written, left out, and lost because of the form."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ PLACELESS = "images without a place on earth"  # a key of `lost`
 
 @dataclass
 class Counts:
-    """Of one part of an export, or of all of them."""
+    """The counts of one part of an export, or of all parts."""
 
     images: int = 0
     masks: int = 0
@@ -19,11 +19,11 @@ class Counts:
     failed: Counter[str] = field(default_factory=Counter)  # images without masks, by Reason
     unmatched: int = 0  # images of which --where leaves no mask
     unavailable: Counter[str] = field(default_factory=Counter)  # images that could not be copied, by Reason
-    turned: int = 0  # images that lie turned in their file; their masks are upright
-    lost: Counter[str] = field(default_factory=Counter)  # what the form cannot hold, in its own words
+    turned: int = 0  # images that are stored turned; their masks are upright
+    lost: Counter[str] = field(default_factory=Counter)  # what the form cannot hold, by a description
 
     def add(self, other: "Counts") -> None:
-        """Counts the other's too."""
+        """Adds the counts of another part."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 

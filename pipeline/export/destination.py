@@ -1,11 +1,11 @@
-"""Where an export goes, and what it remembers there so that the same command goes on.
+"""Where an export goes, and the state that is stored there so that the same command can go on.
 
     DEST/.sam-label-export/export.json   what is exported of which dataset: another export is refused
-    DEST/.sam-label-export/00012.json    one part is done: its counts, and what the end needs to know of it
+    DEST/.sam-label-export/00012.json    one part is done: its counts, and what the end needs of it
     DEST/.sam-label-export/done.json     all is done: the counts
 
-Files appear whole. A part is done once its mark is there; the files of a part that was cut short are written
-again, byte for byte the same. For a DEST that is one file, `.NAME.sam-label-export/` beside it does this.
+Files appear only when they are complete. A part is done once its mark is there; an interrupted part is
+written again, byte for byte the same. If DEST is one file, `.NAME.sam-label-export/` beside it has the state.
 """
 
 import glob
@@ -81,11 +81,11 @@ class Destination:
         return str(self.location)
 
     def state(self, name: str) -> str:
-        """The name of a file of the export's own memory."""
+        """The path of a file in the export's state folder."""
         return f".{self.file}{_STATE}/{name}" if self.file else f"{_STATE}/{name}"
 
     def begin(self, asked: Mapping[str, Any], claim: Claim) -> None:
-        """Makes the place this export's, if it is free or was this export's before.
+        """Claims the place for this export, if it is free or already belongs to this export.
 
         Raises: UsageError if something else is there.
         """
@@ -115,7 +115,7 @@ class Destination:
         return {int(part): mark for part, mark in zip(parts, marks, strict=True)}
 
     def mark(self, part: int, mark: Mark) -> None:
-        """Says that a part is done."""
+        """Records that a part is done."""
         self._write_mark(f"{part:05d}.json", mark)
 
     def done(self) -> Counts | None:
@@ -123,7 +123,7 @@ class Destination:
         return self._mark("done.json").counts if self.store.info(self.state("done.json")) else None
 
     def end(self, counts: Counts) -> None:
-        """Says that all is done."""
+        """Records that the export is done."""
         self._write_mark("done.json", Mark(counts, {}))
 
     def tidy(self, claim: Claim) -> None:
@@ -135,10 +135,10 @@ class Destination:
         side_by_side(self.store.delete, [name for name in listed if name not in kept])
 
     def forget(self, claim: Claim) -> None:
-        """Removes the memory of an export that has written nothing else."""
+        """Removes the state of an export that has written nothing else."""
         self.tidy(claim)
         self.store.delete(self.state("done.json"))
-        self.store.delete(self.state("export.json"))  # the last: what it names is not to be gone on with
+        self.store.delete(self.state("export.json"))  # the last one: it marks the place as this export's
         if self.store.is_local:
             with suppress(OSError):  # it holds something else
                 (Path(self.store.location.root or "/") / self.state("").rstrip("/")).rmdir()
@@ -156,7 +156,7 @@ class Destination:
                 yield file
         for folder in claim.folders:
             names = (entry.name for page in self.store.list(folder) for entry in page)
-            # A kill in the midst of its first write leaves a temporary file of its own memory.
+            # An export that was killed in its first write leaves a temporary file in its state folder.
             yield from (name for name in names if not name.startswith(self.state("")))
 
     def _write_mark(self, name: str, mark: Mark) -> None:

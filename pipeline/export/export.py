@@ -1,7 +1,7 @@
-"""A dataset written in another tool's form: shard by shard, in bounded memory, going on where it stopped.
+"""Writes a dataset in another tool's form: shard by shard, in bounded memory, resuming where it stopped.
 
-The dataset is read, and never changed. An export is of one moment of it: once it has other shards, an
-unfinished export of it cannot go on.
+The dataset is only read. An export shows it at one moment: once the dataset has other shards, an unfinished
+export cannot go on.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -34,19 +34,19 @@ from pipeline.store.settings import recorded_access
 from pipeline.store.uri import Location, redacted, refuse_overlap
 from sam_core import __version__
 
-Progress = Callable[[int, int], None]  # rows that are done, and all
+Progress = Callable[[int, int], None]  # rows that are done, and all rows
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export came to; `is_new` says whether this command has done anything of it."""
+    """The result of an export; `is_new` says whether this command has written any of it."""
 
     dest: str
     format: str
     images_as: str
     counts: Counts
     unlabelled: int  # images that the dataset has no row for yet
-    duplicates: int  # images without a row, since others have their bytes
+    duplicates: int  # images without a row, since another one has the same bytes
     is_new: bool
 
 
@@ -137,7 +137,7 @@ def _form(config: ExportConfig, dataset: Dataset, destination: Destination) -> F
 
 
 def _refuse_none(form_name: str, form: Form, counts: Counts) -> None:
-    """Raises NothingToExport if no image could be exported, though there are some that were asked for."""
+    """Raises NothingToExport if no image could be exported, although some were asked for."""
     if counts.images:
         return
     if counts.unavailable:
@@ -155,7 +155,7 @@ def _refuse_none(form_name: str, form: Form, counts: Counts) -> None:
 
 
 def _asked(config: ExportConfig, dataset: Dataset, images_as: str) -> dict[str, Any]:
-    """What makes two exports one: asked for anew, it goes on with what is there."""
+    """What identifies an export: a command with the same values goes on with what is there."""
     names = "\n".join(commit.name for commit in dataset.commits)
     digest = blake2b(names.encode(), digest_size=8).hexdigest()
     return {

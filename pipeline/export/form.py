@@ -1,7 +1,7 @@
-"""What all forms of export share: each writes one shard's images after the other, then ends.
+"""What all forms of export share: each writes the images of one shard after another, then ends.
 
-A part is what one shard of the dataset becomes. Nothing but its number and its images decides what a form
-writes for it, so that a part that was cut short can be written again.
+A part is the export of one shard of the dataset. What a form writes for it depends only on its number and its
+images, so that an interrupted part can be written again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ DEFAULT_SPLIT = "train"  # the folder of a form that always has one
 
 
 class NothingToExport(UsageError):
-    """No image is left that could be exported so; nothing but the export's own memory has been written."""
+    """No image can be exported in this form; nothing but the export's state has been written."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class ExportedImage:
 
     record: Record
     path: str | None = None  # below the destination; None if the image stays where it is
-    data: bytes | None = None  # the image file, for a form that takes it in
+    data: bytes | None = None  # the image file, for a form that stores it in its own files
     size: int = 0  # bytes that were written for it
 
 
 @dataclass
 class Part:
-    """What one shard becomes."""
+    """The export of one shard."""
 
     number: int
     store: Store
@@ -65,17 +65,17 @@ class Part:
 class Form(Protocol):
     """One form of export."""
 
-    images_as: ClassVar[tuple[ImagesAs, ...]]  # what it can do with the images; the first is done unasked
-    takes_image_in: ClassVar[bool]  # whether it wants a copied image as bytes, not put into the destination
+    images_as: ClassVar[tuple[ImagesAs, ...]]  # what it can do with the images; the first is the default
+    takes_image_in: ClassVar[bool]  # whether it stores a copied image itself, from its bytes
 
     def claim(self) -> Claim:
-        """What it writes to, and may find nothing else in."""
+        """Where it writes; nothing else may be there."""
 
     def image_path(self, record: Record, suffix: str) -> str:
-        """Where a copy of the image, or a link to it, goes; `suffix` is to be added to its name, or empty."""
+        """The path for a copy of the image or a link to it; `suffix` is to be added to its name, or empty."""
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
-        """Writes the images of a part; they come some at a time."""
+        """Writes the images of a part; they come in batches."""
 
     def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
-        """Writes what stands for all parts; `kept` is what each part has kept."""
+        """Writes what belongs to all parts; `kept` is what each part has stored for this."""

@@ -1,7 +1,7 @@
 """GeoJSON of the masks of images with a place on earth: one file an image, polygons with holes.
 
-RFC 7946 has one coordinate system, WGS84 in degrees, and outer rings against the clock. The rings run along
-the edges of pixels, and each corner is turned from the image's system into it.
+RFC 7946 has one coordinate system, WGS84 in degrees, and counterclockwise outer rings. The rings run along
+the edges of pixels, and each corner is converted from the image's system.
 """
 
 import importlib.util
@@ -47,7 +47,7 @@ class GeoJson:
             part.publish_chunks(f"{folder}{record.name}.geojson", _chunks(record))
 
     def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
-        """Nothing stands for all images."""
+        """Nothing is written for all images together."""
 
 
 def _chunks(record: Record) -> Iterator[bytes]:
@@ -61,7 +61,7 @@ def _chunks(record: Record) -> Iterator[bytes]:
 
 
 def features(record: Record) -> Iterator[dict[str, Any]]:
-    """The masks that have a pixel as GeoJSON's features, of an image with a place on earth."""
+    """GeoJSON's features of an image with a place on earth: its masks that have a pixel."""
     for shape in map_shapes(record, degrees_of(record.crs or WGS84)):
         polygons = [[np.round(ring_N2, DIGITS).tolist() for ring_N2 in part] for part in shape.parts]
         is_one = len(polygons) == 1
@@ -84,7 +84,7 @@ def features(record: Record) -> Iterator[dict[str, Any]]:
 
 @cache
 def degrees_of(crs: str) -> Projection:
-    """What turns points of a coordinate system into longitudes and latitudes.
+    """A function that converts points of a coordinate system to longitudes and latitudes.
 
     Raises: UsageError if there is no such system.
     """

@@ -1,9 +1,9 @@
 """A GeoPackage of the masks of images with a place on earth: one file, a layer for each coordinate system.
 
-Unlike GeoJSON it keeps the coordinates of the images' own systems. SQLite needs a file that it can go back
-and forth in: each shard's polygons are kept as Arrow tables in the export's memory, and GDAL writes them at
-the end, some at a time, to a file of the machine that is then published as any other. It needs the package
-`pyogrio`, of the extra `geo`.
+Unlike GeoJSON it keeps the coordinates of the images' own systems. SQLite needs random access to its file. So
+each shard's polygons are stored as Arrow tables in the export's state folder; at the end GDAL writes them,
+some at a time, to a local file, which is then published. This needs the package `pyogrio`, of the extra
+`geo`.
 """
 
 import struct
@@ -86,7 +86,7 @@ class GeoPackage:
 
     @contextmanager
     def _file_here(self, split: str) -> Iterator[Path]:
-        """A place for the file while it is made: beside where it will be, if that is on a disk."""
+        """A local path for the file while it is made: beside its final path, if that is on a disk."""
         store = self.destination.store
         name = f"{TEMPORARY}{self.destination.file_of(split)}-{uuid.uuid4().hex}.gpkg"
         if not store.is_local:
@@ -125,7 +125,7 @@ def layer_of(crs: str) -> str:
 
 
 class _Pieces:
-    """The polygons of one shard by split and coordinate system, put away when they are many."""
+    """The polygons of one shard by split and coordinate system, stored when they are many."""
 
     def __init__(self, destination: Destination, part: Part) -> None:
         self.destination, self.part = destination, part

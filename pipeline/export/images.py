@@ -1,7 +1,7 @@
-"""What becomes of the images themselves: copied beside their masks, linked to, or left where they are.
+"""What an export does with the images: it copies them, links to them, or leaves them where they are.
 
-Masks are those of the upright image. A copy of an image that lies turned in its file is written upright, as
-PNG: of the tools that read exports some turn by EXIF and some do not. So is a frame of a file of several.
+Masks are of the upright image. So an image that is stored turned is copied upright, as PNG: some tools that
+read exports apply the EXIF orientation and some do not. A frame of a file of several is copied as PNG too.
 """
 
 import io
@@ -41,10 +41,10 @@ SUFFIXES = {
     "HEIC": ".heic",
 }
 _KNOWN_SUFFIXES = {*SUFFIXES.values(), ".jpeg", ".tiff", ".pgm", ".pbm", ".pnm", ".heif", ".hif"}
-# The image was small enough for the run that labelled it.
+# No limit: the image was small enough for the run that labelled it.
 _ANY_PIXELS = 1 << 62
 _GONE = (Reason.SOURCE_MISSING, Reason.SOURCE_CHANGED)
-_turning = threading.Lock()  # a turned image needs its pixels in memory, and images come side by side
+_turning = threading.Lock()  # one at a time, since a turned image needs its pixels in memory
 
 Placed = ExportedImage | Reason
 Placing = Callable[[Record, Got | ImageError | None], Placed]
@@ -58,9 +58,9 @@ def placed(
     reading: PixelReading,
     access: Access,
 ) -> Iterator[list[ExportedImage]]:
-    """The records with their images in place, reached and read as the run did it.
+    """The records, after their images were copied, linked to or left; images are read as the run read them.
 
-    What is gone or has changed is left out, and counted.
+    Images that are gone or have changed are left out, and counted.
     """
     settings = FetchSettings(None, access, _ANY_PIXELS)
     place = _placing(part, form, images_as, reading, settings)
@@ -83,7 +83,7 @@ def placed(
 def refuse_impossible(
     form: Form, form_name: str, images_as: ImagesAs, output: Store, inputs: list[str]
 ) -> None:
-    """Raises UsageError if the form cannot have the images so, or nobody can link from there to there."""
+    """Raises UsageError if the form does not support `images_as`, or nothing can link from there to there."""
     if images_as not in form.images_as:
         raise UsageError(
             f"--format {form_name} cannot {images_as} the images; leave --images out, or give "
@@ -110,7 +110,7 @@ def _placing(
         return ExportedImage(record, path, size=len(data))
 
     def link(record: Record, _: object) -> Placed:
-        if frame_of(record.uri) is not None:  # its file is of other frames too
+        if frame_of(record.uri) is not None:  # its file holds other frames too
             return copy(record, _bodies([record], settings)[0])
         whole, member = file_and_member(record.uri)
         if member:
@@ -142,7 +142,7 @@ def _had(got: Got | ImageError | None) -> Got:
 
 
 def upright_file(record: Record, got: Got, reading: PixelReading) -> tuple[bytes, str]:
-    """The image's file, upright, and what is to be added to its name; mostly nothing. Raises: ImageError."""
+    """The image's file, upright, and a suffix for its name, mostly "". Raises: ImageError."""
     frame = frame_of(record.uri)
     if record.exif_orientation != 1 or frame is not None:
         with _turning:
@@ -153,12 +153,12 @@ def upright_file(record: Record, got: Got, reading: PixelReading) -> tuple[bytes
 
 def _png(image_HW3: np.ndarray) -> bytes:
     body = io.BytesIO()
-    Image.fromarray(image_HW3).save(body, "PNG", compress_level=1)  # a photo hardly gets smaller above
+    Image.fromarray(image_HW3).save(body, "PNG", compress_level=1)  # higher levels hardly help with photos
     return body.getvalue()
 
 
 def _link(target: Path, link: Path) -> None:
-    """A symbolic link, in one step over what an earlier attempt has left."""
+    """Makes a symbolic link; it replaces one of an earlier attempt in one step."""
     link.parent.mkdir(parents=True, exist_ok=True)
     beside = link.with_name(f".tmp-{uuid.uuid4().hex[:8]}")
     beside.symlink_to(target)

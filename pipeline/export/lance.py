@@ -1,7 +1,7 @@
-"""A Lance dataset: the rows as columns, with the images in them if they are copied.
+"""A Lance dataset: one row for each image, with the image file in a column if images are copied.
 
-Each part's data files are written on their own; one commit at the end makes them a dataset. It needs the
-package `pylance`, the extra `lance`.
+Each part's data files are written separately; one commit at the end makes them a dataset. It needs the
+package `pylance`, of the extra `lance`.
 """
 
 import json
@@ -22,9 +22,9 @@ from pipeline.output.format.schema import VECTOR, mask_columns
 
 
 def lance_schema(dataset: pa.Schema) -> pa.Schema:
-    """The columns: those of the dataset's masks, and its vectors if it has them."""
+    """The columns: the image's, the masks' as in the dataset, and its vectors if it has them."""
     masks = [name for name in dataset.names if name == "num_masks" or name.startswith("mask_")]
-    # of a fixed size, as Lance's search by vector asks for
+    # of a fixed size, as Lance's vector search needs them
     vectors = [pa.field(name, VECTOR) for name in dataset.names if name == "image_embedding"]
     return pa.schema(
         [

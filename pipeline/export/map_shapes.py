@@ -20,16 +20,16 @@ INSTALL = "pip install 'sam-label[geo]'"
 class MapShape:
     """A mask that has a pixel.
 
-    Each of its parts is an outer ring, which runs against the clock, and the rings of its holes, with it.
+    Each part is an outer ring, counterclockwise, and the rings of its holes, clockwise.
     """
 
     number: int  # 1 for the dataset's first mask
     area: int  # pixels
-    area_on_map: float  # in the square of the unit of the image's own system
+    area_on_map: float  # in square units of the image's own coordinate system
     predicted_iou: float
     stability_score: float
     box_xyxy: tuple[int, int, int, int]  # pixels, the last ones included
-    parts: list[list[Points]]  # rings whose last point is the first again
+    parts: list[list[Points]]  # rings; the last point repeats the first
 
 
 def records_of(part: Part, images: Iterable[list[ExportedImage]]) -> Iterator[Record]:
@@ -42,7 +42,7 @@ def records_of(part: Part, images: Iterable[list[ExportedImage]]) -> Iterator[Re
 
 
 def map_shapes(record: Record, projection: Projection = lambda points_N2: points_N2) -> Iterator[MapShape]:
-    """The masks of an image with a place on earth; `projection` takes points of its own system to others."""
+    """The masks of an image with a place on earth; `projection` converts points of its coordinate system."""
     masks, transform = record.masks, np.array(record.geo_transform)
     pixel_on_map = abs(float(transform[1] * transform[5] - transform[2] * transform[4]))
     columns = zip(
@@ -82,7 +82,7 @@ def _on_the_map(points_N2: npt.NDArray[np.int64], transform: Points) -> Points:
 
 
 def _ring(points_N2: Points, is_outer: bool) -> Points:
-    """A closed ring: an outer one against the clock, a hole's with it."""
+    """A closed ring: counterclockwise if it is an outer one, clockwise for a hole."""
     x, y = (points_N2 - points_N2[0]).T
     is_against_the_clock = float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) > 0
     turned = points_N2 if is_against_the_clock == is_outer else points_N2[::-1]

@@ -1,7 +1,7 @@
 """Label maps: one 16-bit PNG an image, whose pixels say which mask they belong to, and tables of the masks.
 
-Where masks overlap the one of smaller area has the pixel (sam_core/label_map.py). A mask's value is its place
-in the dataset's row plus 1, so that it is found there again; 0 is none.
+Where masks overlap, the one of smaller area gets the pixel (sam_core/label_map.py). A mask's value is its
+index in the dataset's row plus 1, so that it can be found there; 0 is no mask.
 """
 
 import csv
@@ -53,7 +53,7 @@ class Png:
             part.publish([(f"tables/{part.number:05d}.csv", table.getvalue().encode())])
 
     def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
-        """Nothing stands for all images."""
+        """Nothing is written for all images together."""
 
 
 def _path(record: Record, suffix: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What is exported: the images of a dataset, each with those of its masks that were chosen."""
+"""What is exported: the images of a dataset, each with its chosen masks."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +20,9 @@ from pipeline.output.format.schema import rows_of_batch
 from pipeline.output.row_masks import masks_of_row
 from sam_core.masks.image_masks import ImageMasks
 
-# As Python values the masks of a whole shard take much memory; images are fetched for so many rows at once.
+# Rows that are handled at once: as Python values they take much memory. Their images are fetched together.
 ROWS_AT_ONCE = 16
-ID_CHARACTERS = 12  # of an image's id, where a name alone could be two images'
+ID_CHARACTERS = 12  # of an image's id, added where two images could have one name
 _LONGEST_NAME = 200  # bytes of one part of a name; file systems take 255, and suffixes are added
 
 
@@ -37,16 +37,16 @@ class Record:
     etag: str
     exif_orientation: int
     masks: ImageMasks
-    places: npt.NDArray[np.int64]  # of the chosen masks among the image's
+    places: npt.NDArray[np.int64]  # indices of the chosen masks among the image's
     first_mask: int  # how many masks the dataset's earlier rows have
     split: str  # "" if there is no split
-    source_id: str | None = None  # as the list of the run has it
+    source_id: str | None = None  # the id in the list of the run
     extra: str | None = None  # columns of that list: a JSON object
     geo_transform: tuple[float, ...] | None = None  # of an image with a place on earth, as in the row
     crs: str | None = None
 
     def name_with(self, suffix: str) -> str:
-        """Its name; with a suffix the id too, so that it is no other image's: `a.jpg.png` may be one."""
+        """Its name; with a suffix its id too, since `a.jpg.png` may be the name of another image."""
         return f"{self.name}-{self.image_id[:ID_CHARACTERS]}{suffix}" if suffix else self.name
 
     @property
@@ -113,7 +113,7 @@ class Selection:
 
 
 def split_of(image_id: str, shares: Mapping[str, float], seed: int) -> str:
-    """Which part of the split an image belongs to: by its id and the seed alone, whatever else is there."""
+    """Which part of the split an image belongs to, by its id and the seed alone."""
     if not shares:
         return ""
     digest = blake2b(f"{seed} {image_id}".encode(), digest_size=8).digest()
@@ -122,7 +122,7 @@ def split_of(image_id: str, shares: Mapping[str, float], seed: int) -> str:
         edge += share
         if point < edge:
             return name
-    return list(shares)[-1]  # the shares add up to a little less than 1
+    return list(shares)[-1]  # the shares may add up to a little less than 1
 
 
 def common_folder(inputs: Sequence[str]) -> str:
@@ -139,7 +139,7 @@ def file_name(uri: str, source: str, image_id: str) -> str:
     """The image's path below `source`, or its id if that path is not fit to be the name of a file.
 
     A key of an object store may lead out of the destination (`../`), or be longer than a file's name can be.
-    An archive or a table is as a folder of its members.
+    An archive or a table counts as a folder of its members.
     """
     path = as_path(uri)
     folder = source if path.startswith(f"{source}/") else _folder_of(source)
@@ -164,5 +164,5 @@ def _suffix(uri: str) -> str:
 
 
 def shortest(values: npt.NDArray[np.float32]) -> list[float]:
-    """The float32 values with no more digits than tell them apart: 0.9, not 0.8999999761581421."""
+    """The float32 values with as few digits as identify them: 0.9, not 0.8999999761581421."""
     return [float(text) for text in values.astype(str).tolist()]

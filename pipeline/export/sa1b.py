@@ -33,7 +33,7 @@ class Sa1b:
             part.publish((f"{_stem(image.record)}.json", _json(image)) for image in batch)
 
     def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
-        """Nothing stands for all images."""
+        """Nothing is written for all images together."""
 
 
 def sa1b_json(record: Record, file_name: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """WebDataset's form: tar files in which each image stands beside a JSON file with its masks.
 
-The same images give the same bytes: a file in a tar has no owner and no time of its own.
+The same images give the same bytes: files in the tars carry no owner and no time.
 """
 
 import io
@@ -18,7 +18,7 @@ from pipeline.export.sa1b import sa1b_json
 from pipeline.export_config import ImagesAs
 from pipeline.images.image_format import HEADER_BYTES, image_format
 
-TAR_BYTES = 64 << 20  # in memory, for each part of the split; one image may come on top
+TAR_BYTES = 64 << 20  # in memory, for each part of the split; one more image may be added
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class WebDataset:
             tar.close()
 
     def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
-        """Nothing stands for all images."""
+        """Nothing is written for all images together."""
 
 
 class _Tars:
@@ -78,7 +78,7 @@ class _Tars:
 
 
 def _members(image: ExportedImage) -> Iterator[tuple[str, bytes]]:
-    """The two files of an image, under its id: a name's own dots would be taken for an extension."""
+    """The two files of an image, named by its id: dots in its own name would be read as an extension."""
     record, data = image.record, image.data or b""
     suffix = SUFFIXES.get(image_format(data[:HEADER_BYTES]) or "", ".img")
     yield f"{record.image_id}{suffix}", data

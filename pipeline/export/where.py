@@ -2,7 +2,7 @@
 
     predicted_iou > 0.9 and (area_share < 0.5 or stability >= 0.97)
 
-`or` binds weaker than `and`; columns of an image hold for all of its masks.
+`or` binds weaker than `and`; columns of an image apply to all of its masks.
 """
 
 import operator
@@ -51,11 +51,11 @@ _TOKEN = re.compile(
     | (?P<operator><=|>=|==|!=|<|>|=) | (?P<bracket>[()]) | (?P<text>"[^"]*"|'[^']*') | (?P<end>$) )""",
     re.VERBOSE,
 )
-_DEEPEST = 50  # brackets in brackets; a longer chain is a mistake, and would exhaust Python's stack
+_DEEPEST = 50  # nested brackets; deeper nesting is a mistake, and would exhaust Python's stack
 
 
 def parsed_where(text: str) -> Where:
-    """The choice that the text describes. Raises: UsageError, naming what is not understood and where."""
+    """The filter that the text describes. Raises: UsageError, which says what is wrong and where."""
     return _Parser(text).whole()
 
 

@@ -26,7 +26,7 @@ class Yolo:
 
     splits: tuple[str, ...]  # ("",) if there is no split
 
-    images_as: ClassVar[tuple[ImagesAs, ...]] = ("copy", "link")  # labels are found by the image's place
+    images_as: ClassVar[tuple[ImagesAs, ...]] = ("copy", "link")  # labels are found by the image's path
     takes_image_in: ClassVar[bool] = False
 
     def claim(self) -> Claim:
@@ -43,7 +43,7 @@ class Yolo:
     def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
         folders = {split or DEFAULT_SPLIT: f"images/{split or DEFAULT_SPLIT}" for split in self.splits}
         if "val" not in folders:
-            folders["val"] = folders[DEFAULT_SPLIT]  # the key has to be there; --split gives it images
+            folders["val"] = folders[DEFAULT_SPLIT]  # the key is required; with --split it has its own images
         lines = [f"{split}: {folder}" for split, folder in folders.items()]
         text = "\n".join([*lines, "names:", f"  0: {CATEGORY['name']}", ""])
         last.publish([("data.yaml", text.encode())])

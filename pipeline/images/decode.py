@@ -2,7 +2,7 @@
 
 Pillow raises far more than OSError on hostile files (of 4,014 refusals 307 were ValueError, IndexError,
 SyntaxError, struct.error and others), so faults are told apart by the stage that failed, not by their type.
-Pillow's leniency for cut-off files stays off. `decode_pool` withstands what is worse than an exception.
+Pillow's leniency for cut-off files stays off. `decode_pool` handles decoders that crash or hang.
 """
 
 import re
@@ -41,8 +41,8 @@ from pipeline.pixel_reading import AS_STORED, PixelReading
 # Measured: 10 bytes a pixel of grey, 20 of RGB, 25 of RGBA; its samples are 32-bit.
 OPENJPEG_BYTES_A_PIXEL = 6
 OPENJPEG_BYTES_A_SAMPLE = 5
-SHOWN_BYTES = 16  # of a file that is no image: enough to know a web page or an archive again
-AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a thread a core would not fit a decoder's memory
+SHOWN_BYTES = 16  # of a file that is no image: enough to recognise a web page or an archive
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one thread for each core would not fit into a decoder's memory
 
 # Formats that a build of Pillow may lack, as `features` calls them.
 _CODECS = {"AVIF": "avif", "JPEG2000": "jpg_2000"}
@@ -52,7 +52,7 @@ _UNSUPPORTED = re.compile(r"unsupported|not (yet )?supported|cannot handle|unkno
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _CUT_OFF = re.compile(r"truncated|not enough image data|reached EOF|end of file|insufficient input", re.I)
 _OUT_OF_MEMORY = re.compile(r"out of memory|allocating \d+ bytes failed", re.I)
-_BEYOND_LIMIT = re.compile(r"security limit", re.I)  # of libheif's own
+_BEYOND_LIMIT = re.compile(r"security limit", re.I)  # a limit of libheif itself
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def decoded_image(
     except ImageError as fault:
         if name != "PNG" or fault.reason not in (Reason.CORRUPT, Reason.TRUNCATED):
             raise
-    return _decoded(bare_png(data), name, asked)  # the fault may be of metadata alone
+    return _decoded(bare_png(data), name, asked)  # the fault may be in metadata alone
 
 
 def _ended(data: bytes, max_pixels: int) -> bytes:
@@ -108,7 +108,7 @@ def _ended(data: bytes, max_pixels: int) -> bytes:
 
 
 def _decoded(data: bytes, name: str, asked: Asked) -> DecodedImage:
-    # Pillow's limit guards the frames too. A TIFF's page is measured, and its bytes may pass as a wider one.
+    # Pillow's limit covers the frames too. A TIFF is measured before, and Pillow may get a wider page.
     limit = NONE if name == "TIFF" else asked.max_pixels
     with _fault_of_file(data, name), pillow_limit(limit):
         stored = _READERS[name](data, asked) if name in _READERS else _stored(data, name, asked)
@@ -154,13 +154,13 @@ def _stored(data: bytes, name: str, asked: Asked) -> Stored:
 
 
 def _refuse_without_room(image: Image.Image) -> None:
-    """Raises MemoryError if this process may not take what OpenJPEG needs, which it calls a broken file."""
+    """Raises MemoryError if OpenJPEG would lack memory, since it would report a broken file instead."""
     bytes_a_pixel = OPENJPEG_BYTES_A_PIXEL + OPENJPEG_BYTES_A_SAMPLE * len(image.getbands())
     np.empty(bytes_a_pixel * image.width * image.height, np.uint8)
 
 
 def _later_frame(image: ImageFile.ImageFile, frame: int) -> Stored:
-    """A frame behind the first as viewers show it: drawn over what the earlier ones leave."""
+    """A frame after the first, as viewers show it: drawn over what the earlier frames leave."""
     try:
         image.seek(frame)
     except EOFError:
@@ -211,7 +211,7 @@ def _fault_of_file(data: bytes, name: str) -> Iterator[None]:
     except Image.DecompressionBombError as fault:
         raise ImageError(Reason.TOO_LARGE, f"{name}: {fault}") from fault
     except MemoryError:
-        raise  # a limit of the process, not a fault of the file: for whoever set it
+        raise  # a limit of the process, not a fault of the file: the caller handles it
     except Exception as fault:  # told apart by stage, see the module's docstring
         if _OUT_OF_MEMORY.search(str(fault)):
             raise MemoryError(str(fault)) from fault

@@ -1,8 +1,8 @@
 """The process in which hostile bytes are decoded: it holds no credentials and little memory, and may die.
 
-It speaks over its standard input and output, one image at a time. A request is `REQUEST` and the encoded
-bytes. An answer is `ANSWER` with the request's number, a JSON object, and, for an image, its pixels. The
-process ends when its input does.
+It communicates over its standard input and output, one image at a time. A request is `REQUEST` and the
+encoded bytes. An answer is `ANSWER` with the request's number, a JSON object, and, for an image, its pixels.
+The process ends when its input does.
 """
 
 import json
@@ -22,10 +22,10 @@ from pipeline.pixel_reading import PixelReading
 
 # Its number, bytes that follow, most pixels, deadline in seconds, and JSON: a PixelReading and the frame.
 REQUEST = struct.Struct("<QQQd256s")
-READY = b"r"  # the first byte out: from here on time is the image's, not the imports'
+READY = b"r"  # the first byte out: from here on the deadline is for images, not for imports
 ANSWER = struct.Struct("<QQ")  # the request's number, bytes of JSON that follow
 
-# What a decoded image is besides its pixels.
+# The fields of a decoded image besides its pixels.
 FACTS = ("exif_orientation", "frames", "pixel_scale", "pixel_range", "bands", "geo_transform", "crs")
 
 Decode = Callable[[bytes, int, PixelReading, int | None], DecodedImage]
@@ -61,7 +61,7 @@ def serve(requests: BinaryIO, answers: BinaryIO, decode: Decode = decoded_image)
 
 
 def encoded_how(reading: PixelReading, frame: int | None) -> bytes:
-    """How an image is to be read, as a request says it."""
+    """How to read an image, encoded for a request."""
     return json.dumps({"frame": frame, **reading.as_json()}).encode()
 
 
@@ -71,7 +71,7 @@ def _how(encoded: bytes) -> tuple[PixelReading, int | None]:
 
 
 def give_up_powers(memory_bytes: int) -> None:
-    """Limits this process for good: memory, no file to write, no core dump."""
+    """Limits this process for good: its memory, and neither written files nor core dumps."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,9 +1,9 @@
-"""Decoding that survives its input: each image is decoded by a pooled child process with a deadline.
+"""Decoding that survives hostile files: a child process from a pool decodes each image before a deadline.
 
-A decoder that hangs is killed at the deadline. One that dies, or answers what makes no sense, is replaced and
-the image is tried again; an image that costs three decoders is given up. Children are plain subprocesses
-joined by pipes: their environment holds nothing but the import path, and pixels cross a pipe in about a
-millisecond a megapixel.
+A decoder that hangs is killed at the deadline. One that dies, or gives an answer that makes no sense, is
+replaced and the image is tried again; after three decoders the image is given up. Children are plain
+subprocesses connected by pipes: their environment holds the import path and no secrets, and pixels cross a
+pipe in about a millisecond a megapixel.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ from pipeline.images.decode_child import ANSWER, FACTS, READY, REQUEST, encoded_
 from pipeline.pixel_reading import AS_STORED, PixelReading
 
 MOST_ATTEMPTS = 3
-START_S = 120.0  # NumPy and Pillow from a slow network disk, with many labelers starting at once
-END_S = 5.0  # in which a child that has closed its pipe ends; an ordinary death takes milliseconds
-# 16-bit RGB as bytes, as samples and as RGB, with a copy of each, all alive at once. OpenJPEG takes 20 for
-# RGB and 25 for RGBA, libheif 12 and for deep samples 22; BASE_BYTES has room for the rest and for the file.
+START_S = 120.0  # to import NumPy and Pillow from a slow network disk while many labelers start
+END_S = 5.0  # for a child to exit after it has closed its pipe, which takes milliseconds as a rule
+# 16-bit RGB as bytes, as samples and as RGB, with a copy of each, all in memory at once. OpenJPEG needs 20
+# for RGB and 25 for RGBA, libheif 12 and for deep samples 22; BASE_BYTES has room for the rest and the file.
 BYTES_A_PIXEL = 24
-MOST_FACT_BYTES = 1 << 20  # of JSON: a message may quote what the file says
+MOST_FACT_BYTES = 1 << 20  # of JSON: a message may quote text from the file
 PIPE_BYTES = 1 << 20  # the most an ordinary Linux user may ask for
 REASONS_OF_A_DECODER = frozenset(
     {
@@ -53,12 +53,12 @@ class DecoderDiedError(Exception):
 
 
 class NoDecoder(SamLabelError):
-    """None starts on this machine, which is no image's fault."""
+    """No decoder starts on this machine, which is no image's fault."""
 
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """What one image may take of a decoder."""
+    """What decoding one image may cost, and how its samples are read."""
 
     max_pixels: int
     timeout_s: float
@@ -71,7 +71,7 @@ class DecodeLimits:
 
 
 class DecodePool:
-    """Decoders, started when first needed; more threads than there are decoders wait for their turn."""
+    """Decoders, started when first needed; threads wait for their turn if all decoders are busy."""
 
     def __init__(
         self, size: int, limits: DecodeLimits, program: str = "pipeline.images.decode_child"
@@ -79,15 +79,15 @@ class DecodePool:
         self.size = size
         self._limits = limits
         self._program = program
-        self._idle: queue.LifoQueue[_Decoder | None] = queue.LifoQueue()  # the last used is the warmest
+        self._idle: queue.LifoQueue[_Decoder | None] = queue.LifoQueue()  # the last used one comes first
         for _ in range(size):
             self._idle.put(None)
 
     def start(self) -> None:
-        """Starts all decoders, and waits for none: the first images find them ready."""
+        """Starts all decoders without waiting, so that they are ready for the first images."""
         waiting = [self._idle.get() for _ in range(self.size)]
         for decoder in waiting:
-            with contextlib.suppress(OSError):  # who needs it tries again
+            with contextlib.suppress(OSError):  # whoever needs it tries again
                 decoder = decoder or self._fresh()
             self._idle.put(decoder)
 
@@ -102,7 +102,7 @@ class DecodePool:
     def decode(
         self, data: bytes, frame: int | None = None, reading: PixelReading | None = None
     ) -> DecodedImage:
-        """The image in `data`, or a later frame of it, counted from 0; read as the limits say, or otherwise.
+        """The image in `data`, or its frame of that number, from 0; `reading` replaces that of the limits.
 
         Raises: NoDecoder; ImageError, with DECODE_TIMEOUT and WORKER_CRASH besides the reasons of
             `decoded_image`.
@@ -123,7 +123,7 @@ class DecodePool:
         raise ImageError(Reason.WORKER_CRASH, f"its decoder died {MOST_ATTEMPTS} times: {last_words}")
 
     def _ready(self, decoder: "_Decoder | None") -> "_Decoder":
-        """The decoder, once it can decode; another one if it dies as it starts, as for want of memory."""
+        """The decoder, once it can decode; another one if it dies while it starts, as for lack of memory."""
         for _ in range(MOST_ATTEMPTS):
             try:
                 decoder = decoder or self._fresh()
@@ -151,7 +151,7 @@ class DecodePool:
 
 @dataclass(frozen=True)
 class AnswerFacts:
-    """What a decoder says of an image before its pixels."""
+    """What a decoder sends about an image before its pixels."""
 
     height: int
     width: int
@@ -194,7 +194,7 @@ class _Decoder:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a dying libjpeg's complaints
-            cwd=os.sep,  # nothing is imported from where the parent stands, nor found there
+            cwd=os.sep,  # nothing is imported from the parent's working directory, nor found there
             env={
                 "PYTHONPATH": os.pathsep.join(filter(os.path.isabs, sys.path)),
                 "PYTHONSAFEPATH": "1",
@@ -209,7 +209,7 @@ class _Decoder:
         self._is_ready = False
 
     def await_start(self) -> None:
-        """Returns when the child can decode. Raises: DecoderDiedError if it does not come to that."""
+        """Returns when the child can decode. Raises: DecoderDiedError if it dies or takes too long."""
         if self._is_ready:
             return
         if not self._poll.poll(START_S * 1000):
@@ -224,17 +224,17 @@ class _Decoder:
             fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def decode(self, data: bytes, frame: int | None, reading: PixelReading) -> DecodedImage:
-        """By a child that has started."""
+        """The image, decoded by this child, which has to be ready."""
         limits, deadline = self._limits, time.monotonic() + self._limits.timeout_s
         self._number += 1
         how = encoded_how(reading, frame)
         request = REQUEST.pack(self._number, len(data), limits.max_pixels, limits.timeout_s, how)
         try:
-            # The child reads a request whole before it decodes, so that this write cannot outlast it.
+            # The child reads the whole request before it decodes, so this write ends before decoding.
             self._requests.write(request + data)
             self._requests.flush()
             number, size = ANSWER.unpack(self._received(ANSWER.size, MOST_FACT_BYTES, deadline).data)
-            if number != self._number:  # what is left of an answer that was longer than it said
+            if number != self._number:  # the rest of an answer that was longer than announced
                 raise self._nonsense()
             answer = self._received(size, MOST_FACT_BYTES, deadline).tobytes()
             try:
@@ -246,12 +246,12 @@ class _Decoder:
             pixels = self._received(facts.pixel_bytes, 3 * limits.max_pixels, deadline)
         except BrokenPipeError as broken:
             raise DecoderDiedError(self._cause_of_death()) from broken
-        if self._poll.poll(0):  # it has more to say than was asked
+        if self._poll.poll(0):  # it sends more than it announced
             raise self._nonsense()
         return DecodedImage(pixels.reshape(facts.height, facts.width, 3), **facts.others)
 
     def _received(self, size: int, most: int, deadline: float) -> np.ndarray:
-        """The next `size` bytes of the child's answer, which may not be more than `most`; uint8 [size]."""
+        """The next `size` bytes of the child's answer; `size` may be at most `most`; uint8 [size]."""
         if not 0 <= size <= most:
             raise self._nonsense()
         received = np.empty(size, np.uint8)
@@ -270,7 +270,7 @@ class _Decoder:
         return received
 
     def _nonsense(self) -> DecoderDiedError:
-        """The fault of a decoder that cannot be trusted any more; it is ended."""
+        """Kills a decoder that cannot be trusted any more; returns the error to raise."""
         self.kill()
         return DecoderDiedError("its answer made no sense")
 

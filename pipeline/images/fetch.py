@@ -1,6 +1,6 @@
 """Manifest rows to encoded bytes, or to the reason why there are none. `Store` does the retries.
 
-The one door to the bytes of an image: for runs, for readers of a dataset, for exports.
+Runs, readers of a dataset, and exports all get the bytes of an image here.
 """
 
 import os
@@ -23,17 +23,17 @@ from pipeline.store.settings import Access
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted, split_uri
 
-# Not fetched: a file with more bytes than an image within the pixel limit needs uncompressed, as 16-bit RGBA.
+# A file with more bytes is not fetched: an uncompressed 16-bit RGBA image within the pixel limit needs fewer.
 MOST_BYTES_A_PIXEL = 8
-# But 256 MB always are: more pages and frames do not count against the pixels of the first.
+# Files of up to 256 MB are always fetched: only the first page or frame counts against the pixel limit.
 ALWAYS_FETCHED_BYTES = 256 << 20
-# A TIFF with more is not fetched whole if its tiles are labelled: eight would fill the object store.
+# A larger TIFF is not fetched whole if it is labelled in tiles: eight would fill the object store.
 FETCHED_SCENE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
 class FetchSettings:
-    """What fetching an image needs besides its row; it travels to the workers."""
+    """What fetching an image needs besides its row; it is sent to the workers."""
 
     root: str | None  # the folder on disk that no image may leave
     access: Access  # how the input is reached
@@ -42,9 +42,9 @@ class FetchSettings:
 
 
 def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
-    """The bytes of the image that a manifest row names, as they were when it was listed, and their etag.
+    """The bytes and the etag of the image that a manifest row names, if they are still those of the listing.
 
-    A row without an etag, of an image that was only named, takes what there is.
+    A row without an etag, of an image that a list only names, accepts any version.
     Raises: ImageError with OUTSIDE_ROOT, TOO_LARGE, SOURCE_MISSING, SOURCE_CHANGED, FORBIDDEN or
         SOURCE_UNAVAILABLE; with TRUNCATED or CORRUPT for a container that is damaged.
     """
@@ -57,7 +57,7 @@ def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
 def fetched_together(
     rows: Sequence[Mapping[str, Any]], settings: FetchSettings, threads: int
 ) -> list[Got | ImageError]:
-    """As `fetched` for each row, side by side; a file that has several of them is gone through once."""
+    """As `fetched` for each row, in parallel; a container that is read in one pass is read once."""
     passes: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
         whole, member = file_and_member(row["uri"])
@@ -95,7 +95,7 @@ def _fetched_in_one_pass(
 ) -> list[Got | ImageError]:
     """The images of rows of one file; for each its bytes, or why there are none."""
     most_bytes = max(MOST_BYTES_A_PIXEL * settings.max_pixels, ALWAYS_FETCHED_BYTES)
-    # Frames of one file are one member, so that a refusal is the row's own.
+    # Frames of one file share a member, so a refusal is noted for the row and not for the member.
     results: list[Got | ImageError | None] = [None] * len(rows)
     wanted: dict[str, str] = {}
     members: list[str] = []
@@ -141,9 +141,9 @@ def _bytes_of(
 
 
 def _size_now(store: Store, name: str) -> int:
-    """The size of an object; 0 if there is none, which reading it then says.
+    """The size of an object; 0 if there is none: reading it will raise.
 
-    It is not asked for on the web, where reading has a limit of its own.
+    It is also 0 for a web URL, where reading has its own limit.
     """
     entry = store.info(name) if store.is_listable else None
     return entry.size if entry else 0
@@ -152,7 +152,7 @@ def _size_now(store: Store, name: str) -> int:
 def _named_like_a_part(
     row: Mapping[str, Any], missing: StoreError, settings: FetchSettings
 ) -> Got | ImageError:
-    """The object whose own name reads like a part of a container, if there is one."""
+    """The object whose own name looks like a part of a container, if there is one."""
     store, name = Store.of_uri(row["uri"], settings.access)
     try:
         return _as_listed(store.get(name), row["etag"])

@@ -2,7 +2,7 @@
 
 from pipeline.containers.part import FRAME, part_uri
 
-MOST_FRAMES = 100_000  # of one file that are labelled
+MOST_FRAMES = 100_000  # frames of one file that are labelled
 
 
 def frame_uri(uri: str, frame: int) -> str:

@@ -28,7 +28,7 @@ def geo_transform(ifd: ImageFileDirectory_v2) -> Transform | None:
         found = (x - column * scale[0], scale[0], 0.0, y + row * scale[1], 0.0, -scale[1])
     else:
         return None
-    if _geo_keys(ifd).get(_RASTER_TYPE) == _PIXEL_IS_POINT:  # it ties the centres of pixels, not corners
+    if _geo_keys(ifd).get(_RASTER_TYPE) == _PIXEL_IS_POINT:  # tied to centres of pixels, not to corners
         found = (
             found[0] - (found[1] + found[2]) / 2,
             *found[1:3],

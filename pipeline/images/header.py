@@ -1,4 +1,4 @@
-"""The size of an image by its header alone, for those who count and estimate: no pixel is decoded."""
+"""The size of an image by its header alone, for counts and estimates: no pixel is decoded."""
 
 import io
 

@@ -1,7 +1,7 @@
-"""HEIC, as libheif decodes it through the package pillow-heif, the extra `heic`.
+"""HEIC, decoded by libheif through the package pillow-heif, the extra `heic`.
 
-The file's own rotation, mirroring and cropping are done by libheif, and an orientation in its EXIF counts for
-nothing (ISO/IEC 23008-12): whoever loads the file gets it upright, and so its orientation is called 1.
+libheif applies the file's own rotation, mirroring and cropping, and an orientation in its EXIF is ignored
+(ISO/IEC 23008-12): whoever loads the file gets it upright, and so its orientation is recorded as 1.
 """
 
 from importlib.util import find_spec
@@ -24,7 +24,7 @@ def is_heic_read() -> bool:
 
 
 def heic_size(data: bytes) -> tuple[int, int]:
-    """Width and height of the image that viewers show. Raises: what libheif makes of a hostile file."""
+    """Width and height of the image that viewers show. Raises: whatever libheif raises on a hostile file."""
     import pillow_heif
 
     width, height = pillow_heif.open_heif(data).size
@@ -34,12 +34,11 @@ def heic_size(data: bytes) -> tuple[int, int]:
 def stored_heic(data: bytes, asked: Asked) -> Stored:
     """A HEIC's image: the one that viewers show, or the one of a number, from 0 in the file's order.
 
-    Raises: ImageError, UnknownModeError, and whatever libheif makes of a
-        hostile file.
+    Raises: ImageError, UnknownModeError, and whatever libheif raises on a hostile file.
     """
     import pillow_heif
 
-    pillow_heif.options.DECODE_THREADS = 1  # a thread a core would not fit a decoder's memory
+    pillow_heif.options.DECODE_THREADS = 1  # one thread for each core would not fit into a decoder's memory
     file = pillow_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False)
     frames = len(file)
     if not frames:
@@ -50,7 +49,7 @@ def stored_heic(data: bytes, asked: Asked) -> Stored:
     image = file[number]
     refuse_size(*image.size, asked.max_pixels)
     body, mode = image.data, image.mode
-    refuse_size(*image.size, asked.max_pixels)  # the pictures within may be larger than their frame says
+    refuse_size(*image.size, asked.max_pixels)  # the decoded picture may be larger than its header says
     if ";" in mode:
         return Stored(_samples(body, mode, image.size), True, 1, True, frames)
     pixels = Image.frombuffer(mode, image.size, body, "raw", mode, image.stride, 1)

@@ -1,4 +1,4 @@
-"""What a file is, from its bytes alone: names and extensions are never asked.
+"""The format of a file, from its bytes alone and never from its name.
 
 `DECODED_FORMATS` are decoded. The other signatures are known only so that a photo in a format we do not read
 is called UNSUPPORTED, which a person can act on, and not NOT_AN_IMAGE.
@@ -45,7 +45,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes, format
     (128, b"DICM", "DICOM"),
 )
 
-# Brands of ISO base media files that are pictures. A generic brand leaves it to the compatible ones.
+# Brands of ISO base media files that are pictures. After a generic brand, the compatible brands decide.
 _FORMAT_BY_BRAND = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "HEIC"),
@@ -56,7 +56,7 @@ _GENERIC_BRANDS = frozenset({b"heif", b"mif1", b"mif2", b"mif3", b"msf1", b"miaf
 DECODED_FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "HEIC"})
 
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
-# Magic number and width, or a comment before it: "P1" alone begins many a text.
+# Magic number and width, or a comment before it: "P1" alone begins many text files.
 _NETPBM = re.compile(rb"P[1-6]\s+(#|\d+\s)")
 _PAM = re.compile(rb"P7\s+(#|WIDTH|HEIGHT|DEPTH|MAXVAL|TUPLTYPE)|P[Ff]\s+\d+\s+\d+\s")
 
@@ -72,7 +72,7 @@ def image_format(header: bytes) -> str | None:
         return "PPM"
     if _PAM.match(header):
         return "PAM or PFM"
-    # "BM" alone begins many a text; the size of the header that follows settles it.
+    # "BM" alone begins many text files; the size of the header that follows decides.
     if (
         header.startswith(b"BM")
         and len(header) >= 18
@@ -108,7 +108,7 @@ def is_cut_off(data: bytes, name: str) -> bool:
             return len(data) < 26 or struct.unpack_from("<I", data, 2)[0] > len(data)
         case "AVIF" | "HEIC":
             return _iso_boxes_end(data) > len(data)
-    # The parts of a TIFF stand in any order, and a PPM names no length: the decoder's message decides.
+    # The parts of a TIFF stand in any order, and a PPM states no length: the decoder's message decides.
     return False
 
 

@@ -1,8 +1,8 @@
-"""JPEGs that lack their end marker: those that lack nothing else are told apart from truncated ones.
+"""Tells JPEGs that lack nothing but their end marker from truncated ones.
 
-If every pixel is there, what stands behind the last byte does not matter: the decoder stops before it. If
-pixels are missing, the decoder takes what stands there for them. So the file is decoded with several tails,
-and it is whole if all of them give the same pixels. A scan that is missing altogether shows in the headers.
+If every pixel is there, the bytes behind the last scan do not matter: the decoder stops before them. If
+pixels are missing, the decoder reads those bytes as pixels. So the file is decoded with several tails: it is
+complete if all of them give the same pixels. The headers show whether a whole scan is missing.
 """
 
 import io
@@ -12,14 +12,14 @@ from hashlib import blake2b
 from PIL import Image
 
 END = b"\xff\xd9"
-# Each is long enough to change the pixels of any image that reads it. Restart markers go before each part: a
+# Each is long enough to change the pixels of any image that reads it. Each gets all restart markers, since a
 # decoder that waits for one skips everything else.
 _JUNK = (b"\xaa" * 64, b"\x55" * 64, b"\x1c\xe3\x70\x8f" * 16)
 TAILS = (
     b"",
     *(junk + b"".join(bytes((0xFF, 0xD0 + number)) + junk for number in range(8)) for junk in _JUNK),
 )
-SHORTEST_PADDING = 16  # equal bytes in a row: no encoder ends a scan so
+SHORTEST_PADDING = 16  # equal bytes in a row: no encoder ends a scan like this
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _SOF = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
@@ -28,7 +28,7 @@ _COEFFICIENTS = 64
 
 
 def lacks_end(data: bytes) -> bool:
-    """Whether no end marker stands behind the first scan's header; the data of a scan never hold one."""
+    """Whether no end marker follows the first scan's header; the data of a scan never contain one."""
     start = 2
     while (marker := _MARKER.search(data, start)) and marker.end() + 2 <= len(data):
         if data[marker.end() - 1] == _SOS:
@@ -38,7 +38,7 @@ def lacks_end(data: bytes) -> bool:
 
 
 def ended_jpeg(data: bytes) -> bytes | None:
-    """The file with an end marker behind its last scan; None if it is truncated, or no JPEG can be read."""
+    """The file with an end marker behind its last scan; None if it is truncated or cannot be decoded."""
     scans = _whole_scans(data)
     if scans is None:
         return None
@@ -49,7 +49,7 @@ def ended_jpeg(data: bytes) -> bytes | None:
             pixels = Image.open(io.BytesIO(scans + tail + END), formats=["JPEG"]).tobytes()
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001  # Pillow raises anything, and any of it means that this is no mend
+        except Exception:  # noqa: BLE001  # Pillow raises anything, and then an end marker does not help
             return None
         digests.add(blake2b(pixels).digest())
     return scans + END if len(digests) == 1 else None
@@ -57,7 +57,7 @@ def ended_jpeg(data: bytes) -> bytes | None:
 
 def _whole_scans(data: bytes) -> bytes | None:
     """The file up to the end of the scan that completes all components; None if none does."""
-    missing: dict[int, set[int]] = {}  # coefficients without their last bit, by component
+    missing: dict[int, set[int]] = {}  # by component: coefficients whose last bit has not come
     start = 2
     while (marker := _MARKER.search(data, start)) and marker.end() + 2 <= len(data):
         kind, body = data[marker.end() - 1], marker.end() + 2
@@ -77,7 +77,7 @@ def _whole_scans(data: bytes) -> bytes | None:
 
 
 def _without_padding(scans: bytes) -> bytes:
-    """The scans without a run of one byte at their end; a byte 0 that belongs to a stuffed FF stays."""
+    """The scans without padding (one repeated byte) at their end; the 0 of a stuffed FF stays."""
     stripped = scans.rstrip(scans[-1:])
     if len(scans) - len(stripped) < SHORTEST_PADDING:
         return scans

@@ -24,12 +24,12 @@ def says_image(name: str) -> bool:
 
 
 def says_other(name: str) -> bool:
-    """Whether the name is that of something beside images: a list, an archive, a note, a film."""
+    """Whether the name is that of another kind of file: a list, an archive, a note, a film."""
     return any(kind.search(name) for kind in (_LIST, _ARCHIVE, _OTHER))
 
 
 def instead_of(name: str) -> str:
-    """What to name as input instead of a file of this name that is no image."""
+    """Advice for an input file of this name that is no image: what to name instead."""
     if _ARCHIVE.search(name):
         return "of archives only .tar, .tar.gz and .tgz are read: unpack it and name the folder"
     if _ARROW.search(name):

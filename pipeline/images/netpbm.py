@@ -1,4 +1,4 @@
-"""PGM and PPM with any largest value: Pillow converts these a byte at a time, and colour to 8 bits only."""
+"""PGM and PPM with any largest value; Pillow decodes these byte by byte, and colour to 8 bits only."""
 
 import re
 
@@ -11,7 +11,7 @@ _COMMENT = re.compile(rb"#[^\r\n]*")
 
 
 def netpbm_samples(data: bytes, image: ImageFile.ImageFile) -> tuple[Samples, int] | None:
-    """The samples of an open PGM or PPM and its largest value; None if Pillow reads it as it is.
+    """The samples of an open PGM or PPM and its largest value; None if Pillow can read it.
 
     Raises: ValueError if a sample is no number, is above the largest, or the file is truncated.
     """

@@ -1,4 +1,4 @@
-"""The images in a container: which of its members they are, and the bytes of some."""
+"""The images in a container: which of its members are images, and the bytes of some."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -32,7 +32,7 @@ def is_read_in_one_pass(whole: str) -> bool:
 def parts_bytes(store: Store, name: str, etags: Mapping[str, str], most: int) -> Parts:
     """The images of a container by part, each with its bytes and etag or why there are none.
 
-    `etags` are those of the parts' rows, "" for one that was only named. Raises: StoreError for the file.
+    `etags` are those of the parts' rows, "" if a list only names the part. Raises: StoreError for the file.
     """
     if IS_TAR.search(name):
         yield from members_bytes(store, name, etags, is_image, most)
@@ -59,7 +59,7 @@ def _rows(store: Store, name: str, etags: Mapping[str, str], most: int) -> Parts
 
 def _table(store: Store, name: str, etags: set[str]) -> ParquetTable | LanceTable:
     if name.lower().endswith(LANCE):
-        return lance_table(store, name, max(etags))  # one version, or one and rows that were only named
+        return lance_table(store, name, max(etags))  # all equal, but "" for rows only named
     file = existing(store, name)
     for etag in etags:
         refuse_changed(store.uri(name), etag, file.etag)

@@ -1,7 +1,8 @@
-"""Percentiles of more samples than memory holds twice, exact to float32, in two passes over them.
+"""Percentiles of samples too many to copy in memory, exact to float32, in three passes over them.
 
-The bits of a float32 sort as its values do once the sign is turned over. The first pass counts samples by the
-upper 16 bits, the second those in the bins of the two percentiles by the lower 16.
+The bits of a float32 sort like its values once the sign bit is set in positive numbers, and all bits are
+inverted in negative ones. The first pass counts samples by their upper 16 bits. Then one pass for each of the
+two percentiles counts the samples in its bin by the lower 16 bits.
 """
 
 import math
@@ -21,8 +22,8 @@ def percentiles(
 ) -> tuple[float, float] | None:
     """The samples at two percentiles, 0..100; None if there are no samples.
 
-    chunks: the samples some at a time, [N] of any number type and without NaN; it is asked twice.
-    A percentile is the smallest sample that at least so many of a hundred do not exceed.
+    chunks: the samples some at a time, [N] of any number type and without NaN; it is called three times.
+    The p-th percentile is the smallest sample that at least p percent of the samples do not exceed.
     """
     return percentiles_of_counts(
         lambda: _sum(upper_counts(values) for values in chunks()),
@@ -35,7 +36,7 @@ def percentiles(
 def percentiles_of_counts(
     upper: Callable[[], Counts], lower: Callable[[int], Counts], first: float, last: float
 ) -> tuple[float, float] | None:
-    """As `percentiles`, from what `upper_counts` and, for a bin, `lower_counts` say of all samples."""
+    """As `percentiles`, from the `upper_counts` and, for a bin, the `lower_counts` of all samples."""
     ends = np.cumsum(upper())
     count = int(ends[-1])
     if not count:
@@ -51,7 +52,7 @@ def percentiles_of_counts(
 
 
 def percentiles_of_values(counts: Counts, first: float, last: float) -> tuple[float, float] | None:
-    """As `percentiles`, of whole numbers of 16 bits: how many samples have each value says it all."""
+    """As `percentiles`, for unsigned integers of up to 16 bits, from the `value_counts` of all samples."""
     ends = np.cumsum(counts)
     count = int(ends[-1])
     if not count:

@@ -1,7 +1,7 @@
 """Pillow's limit on pixels, raised or lowered while images are decoded.
 
-It belongs to the whole process, whose threads may decode at once: the largest of their limits holds, and in
-the end it is what it was.
+The limit belongs to the whole process, whose threads may decode at once: the largest of their limits applies,
+and at the end the old limit is restored.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _usual: int | None = None
 
 @contextmanager
 def pillow_limit(pixels: int) -> Iterator[None]:
-    """Pillow takes images of at most this many pixels for the while."""
+    """Inside the block Pillow accepts images of at most this many pixels."""
     global _usual
     # Pillow warns of more pixels than its limit, and refuses twice as many.
     limit = pixels // 2 + 1

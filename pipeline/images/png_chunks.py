@@ -1,15 +1,15 @@
-"""A PNG without what its pixels do not need: damaged or outsized metadata must not cost the image."""
+"""Removes from a PNG what its pixels do not need: damaged or huge metadata must not fail the image."""
 
 import zlib
 from collections.abc import Iterator
 
 SIGNATURE_BYTES = 8
-# Frames are counted and orientation is applied; other ancillary chunks change no pixel of ours.
+# For counting frames and applying the orientation; other ancillary chunks do not change our pixels.
 _KEPT = frozenset({b"acTL", b"fcTL", b"fdAT", b"eXIf"})
 
 
 def bare_png(data: bytes) -> bytes:
-    """The file with all of its critical chunks, as they are, and of the others the sound ones we need."""
+    """The file with all critical chunks as they are, and of the others the intact ones that we need."""
     kept = [data[:SIGNATURE_BYTES]]
     for name, chunk in _chunks(data):
         is_critical = not name[:1].islower()

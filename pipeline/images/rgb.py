@@ -1,7 +1,7 @@
-"""Pillow's modes of 8 bits a sample to RGB, by rules that are written down: masks are labels of these pixels.
+"""Converts Pillow's modes of 8 bits a sample to RGB by fixed rules: masks are labels of these pixels.
 
-Alpha is dropped, not composited: the colours are those that `Image.convert("RGB")` gives to whoever trains.
-Deeper samples are `pipeline.images.scale`'s.
+Alpha is dropped, not composited: training code gets the same colours from `Image.convert("RGB")`.
+`pipeline.images.scale` converts deeper samples.
 """
 
 from PIL import Image, ImageCms
@@ -23,7 +23,7 @@ def rgb_image(image: Image.Image) -> Image.Image:
     """
     if image.mode == "RGB":
         return image
-    if image.mode == "PA":  # Pillow has no direct way
+    if image.mode == "PA":  # Pillow has no direct conversion
         return image.convert("RGBA").convert("RGB")
     if image.mode in ("La", "RGBa"):  # premultiplied alpha is undone first
         return image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode]).convert("RGB")

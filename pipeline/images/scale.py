@@ -1,14 +1,14 @@
-"""Samples of more than 8 bits as 8 bits: which value becomes 0 and which 255, and what the row says of it.
+"""Converts samples of more than 8 bits to 8: which value becomes 0 and which 255, and what the row records.
 
 - `full`: the range of the type. Signed integers of 16 bits, integers of 32 bits and floats have no range that
-  images use: they take the image's own smallest and largest sample, as `auto` does.
+  images use: for these it is the image's own smallest and largest sample, as in `auto`.
 - `auto`: the image's own smallest and largest sample.
 - `percentile:P:Q`: the image's samples at these percentiles, so that a few extreme ones do not make the rest
   grey. One range for all bands, as for `auto`: colours keep their balance.
 - `LO:HI`: these two numbers, for every image; samples beyond them are black and white.
 
-NaN, infinity, and the nodata values of the file and of the run are no samples: they count for no range and
-become black.
+NaN, infinity, and the nodata values of the file and of the run are no samples: no range includes them, and
+they become black.
 """
 
 import base64
@@ -84,7 +84,7 @@ def _percentile_range(samples: Samples, scale: str) -> tuple[float, float] | Non
 
 
 def _counts(samples: Samples, of: str) -> str:
-    """What percentiles need of a window of a scene (`pipeline.images.scene`), as text."""
+    """The counts that percentiles need of a window of a scene (`pipeline.images.scene`), as text."""
     counts = np.zeros(BINS, np.int64)
     passes = {"values": value_counts, "upper": upper_counts}
     counted = passes[of] if of in passes else partial(lower_counts, bin_=int(of))
@@ -108,13 +108,13 @@ def _own_range(samples: Samples) -> tuple[float, float] | None:
 
 
 def _missing(samples: Samples, values: np.ndarray) -> np.ndarray:
-    """Which samples are none; bool of the same shape."""
+    """Which values are no samples; bool of the same shape."""
     missing: np.ndarray = ~np.isfinite(values)
     for nodata in (samples.nodata, samples.nodata_of_run):
         if nodata is None:
             continue
         if values.dtype.kind == "f":
-            with np.errstate(over="ignore"):  # a double that the type cannot hold is no sample's value
+            with np.errstate(over="ignore"):  # a double that the type cannot hold equals no sample
                 missing |= values == values.dtype.type(nodata)
         else:
             missing |= values == nodata
@@ -122,7 +122,7 @@ def _missing(samples: Samples, values: np.ndarray) -> np.ndarray:
 
 
 def _black(missing: np.ndarray) -> np.ndarray:
-    """Which pixels are black: those without any sample, and of a grey image each that is missing."""
+    """Which pixels become black: grey ones that are missing, colour ones without any sample."""
     if missing.ndim == 2:
         return missing
     black: np.ndarray = np.broadcast_to(missing.all(axis=2, keepdims=True), missing.shape)
@@ -130,7 +130,7 @@ def _black(missing: np.ndarray) -> np.ndarray:
 
 
 def _chunks(values: np.ndarray) -> Iterator[slice]:
-    """Slices of rows that together are the image: its float64 copy would not fit a decoder's memory."""
+    """Slices of rows that cover the image: a float64 copy of it would not fit into a decoder's memory."""
     step = max(1, CHUNK_SAMPLES // max(1, values[:1].size))
     return (slice(start, start + step) for start in range(0, len(values), step))
 

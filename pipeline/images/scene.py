@@ -1,8 +1,8 @@
 """Images larger than memory: a TIFF that is read window by window (infra/adr/0026).
 
-A window's strips or tiles are fetched, and decoded by a decoder as any image is. What becomes black and white
-is of the whole scene: with a scale that goes by its own samples, they are all read once for their range, and
-for percentiles of more than 16 bits three times, before the first window is labelled.
+A window's strips or tiles are fetched, and decoded by a decoder like any image. The same samples become black
+and white in the whole scene: if the scale depends on its samples, all are read once for their range before
+the first window is labelled; percentiles of other samples than unsigned 16-bit integers need three passes.
 """
 
 import base64
@@ -28,14 +28,14 @@ from pipeline.store.range_file import RangeFile
 
 T = TypeVar("T")
 
-PASS_SIDE = 2048  # pixels of the windows that are read for the range
-MOST_WINDOW_BYTES = 256 << 20  # of the file
+PASS_SIDE = 2048  # side in pixels of the windows that are read for the range
+MOST_WINDOW_BYTES = 256 << 20  # of the file, for one window
 REMEDY = "store it in tiles, as `gdal_translate -co TILED=YES` does"
 
 
 @dataclass
 class Scene:
-    """A page of a TIFF whose windows are read when they are asked for; facts as of `DecodedImage`."""
+    """A page of a TIFF whose windows are read on demand; fields are named as in `DecodedImage`."""
 
     blocks: Blocks
     file: BinaryIO
@@ -62,11 +62,11 @@ class Scene:
 
     @property
     def pixel_range(self) -> str | None:
-        """The smallest and the largest sample, once all windows were read."""
+        """The smallest and the largest sample of the windows that were read so far."""
         return range_text(*self.own) if self.own else None
 
     def window(self, xyxy: XYXY) -> np.ndarray:
-        """The pixels from x0, y0 to x1, y1, both excluded; uint8 RGB. Raises: ImageError."""
+        """The pixels from x0, y0 to x1, y1, without column x1 and row y1; uint8 RGB. Raises: ImageError."""
         around = self.blocks.around(xyxy)
         decoded = self._decoded(around, self.reading)
         self.pixel_scale, self.bands = decoded.pixel_scale, decoded.bands
@@ -75,7 +75,7 @@ class Scene:
         return decoded.image_HW3[y0 - top : y1 - top, x0 - left : x1 - left]
 
     def with_range(self) -> "Scene":
-        """The scene, read for what becomes black and white if that depends on all its samples."""
+        """The scene with its range for black and white; reads all samples if the range depends on them."""
         scale = self.reading.scale
         tags = self.blocks.tags
         if tags.bits[0] <= 8 or scale[:1] not in "fap" or (scale == "full" and has_type_range(tags)):
@@ -90,7 +90,7 @@ class Scene:
         return self
 
     def _percentiles(self, first: float, last: float) -> tuple[float, float] | None:
-        """The samples at two percentiles: by one pass if they are whole numbers of 16 bits, else by three."""
+        """The samples at two percentiles: one pass for unsigned integers of up to 16 bits, else three."""
         if has_type_range(self.blocks.tags):
             return percentiles_of_values(self._counted("values"), first, last)
         return percentiles_of_counts(
@@ -153,7 +153,7 @@ def opened_scene(
 ) -> Scene:
     """The scene in a TIFF of `size` bytes, ready to be read by windows.
 
-    Raises: ImageError; TOO_LARGE for a page that lies turned in its file.
+    Raises: ImageError; TOO_LARGE for a page that is stored turned.
     """
 
     def opened() -> Scene:
@@ -174,7 +174,7 @@ def opened_scene(
 
 
 def _faults_of_file(call: Callable[[], T]) -> T:
-    """The answer. Raises: ImageError for whatever hostile tags make it raise."""
+    """What `call` returns. Raises: ImageError in place of whatever hostile tags make it raise."""
     try:
         return call()
     except (ImageError, MemoryError):

@@ -53,7 +53,7 @@ def opened(data: bytes, name: str) -> ImageFile.ImageFile:
     except UnidentifiedImageError:
         if name != "TIFF":
             factory, _ = Image.OPEN[name]
-            factory(io.BytesIO(data), "")  # again, for the reason, which Image.open keeps to itself
+            factory(io.BytesIO(data), "")  # again, for the reason, which Image.open hides
         raise
 
 

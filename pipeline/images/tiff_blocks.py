@@ -1,7 +1,7 @@
-"""A window of a TIFF as a small TIFF of its own: the strips or tiles that it touches, and tags that say so.
+"""A window of a TIFF as a small TIFF: the strips or tiles that it touches, and tags that describe them.
 
-The small file is decoded as any other, by the same decoder and to the same pixels, and takes no more memory
-than the window. Strips without compression are cut into rows, however long they are.
+The same decoder decodes the small file to the same pixels, with no more memory than the window needs. Strips
+without compression are cut into rows, however long the strips are.
 """
 
 import struct
@@ -117,7 +117,7 @@ class Blocks:
 
     @cached_property
     def _row_bytes(self) -> int:
-        """Bytes of a row of a strip that can be cut between rows; 0 if it cannot."""
+        """Bytes of a row of a strip; 0 if the strips cannot be cut between rows."""
         if self._is_tiled or self.tags.compression != UNCOMPRESSED or len(set(self.tags.bits)) != 1:
             return 0
         bands = 1 if self.tags.planar == 2 else len(self.tags.bits)

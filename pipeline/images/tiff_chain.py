@@ -1,4 +1,4 @@
-"""The pages of a TIFF, by the chain of their tags alone: a few bytes of the file a page."""
+"""The pages of a TIFF, by the chain of their tags alone: this reads a few bytes a page."""
 
 import struct
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Page:
 
 
 def pages(file: BinaryIO) -> Iterator[Page]:
-    """The pages of a seekable file in order, as far as their chain is sound; MOST_PAGES at most."""
+    """The pages of a seekable file in order, as far as their chain is intact; MOST_PAGES at most."""
     file.seek(0)
     head = file.read(16)
     order, is_big = ("<" if head.startswith(b"II") else ">"), head[2:3] == b"+"
@@ -41,7 +41,7 @@ def pages(file: BinaryIO) -> Iterator[Page]:
         subfile = 0
         for tag, _, _, value in islice(entry.iter_unpack(whole), entries):
             if tag == _SUBFILE_TYPE:
-                # A number shorter than its room stands at its beginning.
+                # A number that is shorter than its field is at the beginning of the field.
                 subfile = value if order == "<" or value < 1 << 16 else value >> 8 * (number.size - 4)
         yield Page(offset, not subfile & (_REDUCED | _MASK))
         offset = _number(table[entry.size * entries :], number)

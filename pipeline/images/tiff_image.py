@@ -46,7 +46,7 @@ def stored_tiff(data: bytes, asked: Asked) -> Stored:
     bands = ",".join(map(str, chosen)) or None
     orientation, frames = tags.ifd.get(EXIF_ORIENTATION, 1), tags.pages(data)
     orientation = orientation if orientation in UPRIGHT_BY_ORIENTATION else 1
-    # The transform is that of the pixels as they are stored.
+    # The transform is for the pixels as they are stored, so a page that is turned upright has none.
     place = (geo_transform(tags.ifd), crs(tags.ifd)) if orientation == 1 else (None, None)
     try:
         samples = chosen_bands(data, tags, chosen) if chosen else tiff_samples(data, tags)

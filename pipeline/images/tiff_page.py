@@ -1,4 +1,4 @@
-"""A TIFF whose first page has other tags: they are written behind the bytes of the file, which stay."""
+"""Gives a TIFF a first page with other tags: they are appended to the file, whose bytes stay."""
 
 import struct
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ _LONG, _UNDEFINED, _LONG8 = 4, 7, 16
 
 
 def with_tags(data: bytes, tags: Mapping[int, tuple[int, ...] | bytes]) -> bytes:
-    """The file with a first page of these tags alone, in its own byte order, BigTIFF if it is one."""
+    """The file with a first page of these tags alone, in its own byte order; BigTIFF if the file is one."""
     order, is_big = ("<" if data.startswith(b"II") else ">"), data[2] == 43
     count_code, number_code, number_type = ("Q", "Q", _LONG8) if is_big else ("H", "I", _LONG)
     entry_code, room = ("HHQ", 8) if is_big else ("HHI", 4)

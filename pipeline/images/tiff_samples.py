@@ -1,8 +1,8 @@
 """The samples of TIFFs whose layout Pillow does not read: over 8 bits, signed, floats, separate planes.
 
-Pillow and libtiff undo compression, strips and tiles of 8-bit grey right. So such a file is given new tags
-that call its rows grey, a pixel a byte, a plane at a time; NumPy then sees the bytes as the samples that the
-file's own tags say, and undoes the predictor.
+Pillow and libtiff handle compression, strips and tiles of 8-bit grey correctly. So such a file gets new tags
+that declare each byte of a row as a grey pixel, one plane at a time. NumPy then reads the bytes as the
+samples that the file's own tags describe, and undoes the predictor.
 """
 
 import io
@@ -48,7 +48,7 @@ _HORIZONTAL, _FLOATING_POINT = 2, 3
 
 
 def one_plane(data: bytes, tags: TiffTags) -> bytes:
-    """The file as one that Pillow reads: a single band in "separate planes" is the same as in one."""
+    """The file with tags that Pillow reads: a single band in "separate planes" is the same in one plane."""
     if len(tags.bits) != 1 or tags.planar == 1:
         return data
     kept: dict[int, tuple[int, ...] | bytes] = {tag: tags.integers(tag) for tag in _KEPT if tag in tags.ifd}
@@ -79,7 +79,7 @@ def chosen_bands(data: bytes, tags: TiffTags, chosen: tuple[int, ...]) -> Sample
 
 
 def tiff_samples(data: bytes, tags: TiffTags) -> Samples | None:
-    """The samples of the first page as they are stored; None if Pillow reads the page right as it is.
+    """The samples of the first page as they are stored; None if Pillow reads the page correctly.
 
     Raises: UnreadLayoutError, and whatever Pillow raises on damaged data.
     """
@@ -88,14 +88,14 @@ def tiff_samples(data: bytes, tags: TiffTags) -> Samples | None:
     if bits <= 8 and sample_format == UNSIGNED and (len(tags.bits) == 1 or tags.planar == 1):
         return None
     if tags.photometric == SEPARATED and tags.planar == 1 and bits == 16:
-        return None  # Pillow reads the high bytes: of ink, not of light, and no scale applies to it
+        return None  # Pillow reads the high bytes; no scale applies, since they are ink and not light
     if tags.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
         raise UnreadLayoutError(tags.described())
     is_multiplied = tags.extra[:1] == (PREMULTIPLIED,)
     if is_multiplied and (sample_format != UNSIGNED or bits > 16):
         raise UnreadLayoutError(f"{tags.described()} and premultiplied alpha (ExtraSamples 1)")
     used = tags.colours + is_multiplied
-    # Grey and something else: what the other bands are, and which of them to show, the file does not say.
+    # Grey and more bands: the file does not say what these are, and which of them to show.
     if is_grey and len(tags.bits) > 1 and tags.extra not in ((1,), (2,)):
         raise UnchosenBandsError(tags.described())
     if len(tags.bits) < used:
@@ -148,9 +148,9 @@ def _bands(data: bytes, tags: TiffTags, plane: int, bands: int) -> np.ndarray:
 def _plane_bytes(
     data: bytes, tags: TiffTags, plane: int, bits_a_pixel: int, columns: int, width: int
 ) -> np.ndarray:
-    """The unpacked bytes of a plane's rows, uint8 [H, bytes a row], through a page of 8-bit grey.
+    """The unpacked bytes of a plane's rows, uint8 [H, bytes a row], read as a page of 8-bit grey.
 
-    A tile is `columns` wide; the rows are as wide as their tiles together, for the predictor's sake.
+    A tile is `columns` wide; a row is as wide as all its tiles, since the predictor needs whole tiles.
     """
     is_tiled = TILE_OFFSETS in tags.ifd
     planes = len(tags.bits) if tags.planar == 2 else 1
@@ -170,7 +170,7 @@ def _plane_bytes(
 
 
 def _twelve_bits(bytes_HB: np.ndarray) -> np.ndarray:
-    """uint16 [H, samples], two of three bytes; a row of an odd number has one too many."""
+    """uint16 [H, samples]: three bytes hold two samples; a row with an odd number gets one too many."""
     padded_HB = np.pad(bytes_HB, ((0, 0), (0, -bytes_HB.shape[1] % 3))).astype(np.uint16)
     first, second, third = padded_HB[:, 0::3], padded_HB[:, 1::3], padded_HB[:, 2::3]
     pairs = np.stack([first << 4 | second >> 4, (second & 15) << 8 | third], axis=2)
@@ -178,7 +178,7 @@ def _twelve_bits(bytes_HB: np.ndarray) -> np.ndarray:
 
 
 def _sums(values_HWC: np.ndarray, columns: int) -> np.ndarray:
-    """Predictor 2 undone: samples are stored as differences, anew in each tile."""
+    """Undoes predictor 2: samples are stored as differences, which start anew in each tile."""
     kind, size = values_HWC.dtype.kind, values_HWC.dtype.itemsize
     differences = values_HWC.view(f"{values_HWC.dtype.byteorder}u{size}").astype(f"=u{size}")
     for left in range(0, differences.shape[1], columns):
@@ -188,7 +188,7 @@ def _sums(values_HWC: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _floats(bytes_HB: np.ndarray, bands: int, columns: int, size: int) -> np.ndarray:
-    """Predictor 3 undone: a tile's row holds the highest bytes of all its samples first, as differences."""
+    """Undoes predictor 3: a tile's row holds the highest bytes of all its samples first, as differences."""
     height, samples = len(bytes_HB), bytes_HB.shape[1] // size
     differences = bytes_HB.reshape(height, samples // (columns * bands), columns * size, bands)
     planes = np.cumsum(differences, axis=2, dtype=np.uint8).reshape(height, -1, size, columns * bands)
@@ -197,7 +197,7 @@ def _floats(bytes_HB: np.ndarray, bands: int, columns: int, size: int) -> np.nda
 
 
 def _unmultiplied(values_HWC: np.ndarray, colours: int) -> np.ndarray:
-    """Colours that were multiplied by alpha, the band behind them, as they were before."""
+    """The colours without their premultiplied alpha, which is the band behind them."""
     most = np.iinfo(values_HWC.dtype).max
     alpha_HW1 = values_HWC[:, :, colours : colours + 1].astype(np.float64)
     divided = values_HWC[:, :, :colours] * (most / np.maximum(alpha_HW1, 1))

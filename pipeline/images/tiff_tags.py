@@ -1,4 +1,4 @@
-"""How a TIFF says that its pixels are laid out, read before Pillow is trusted with them (infra/adr/0013)."""
+"""The layout of a TIFF's pixels by its tags, read before Pillow decodes them (infra/adr/0013)."""
 
 import io
 import math
@@ -32,7 +32,7 @@ _COMPRESSION_NAMES |= {34661: " (JBIG)", 50002: " (JPEG XL)", 52546: " (JPEG XL)
 
 
 class UnreadLayoutError(ValueError):
-    """The file may be sound; its layout is not read here."""
+    """The file may be intact, but we do not read its layout."""
 
     remedy = "save it as RGB or grey"
 
@@ -48,8 +48,8 @@ class TiffTags:
     """The tags of the first page that decide how its samples become pixels."""
 
     ifd: ImageFileDirectory_v2
-    bits: tuple[int, ...]  # a band
-    sample_format: tuple[int, ...]  # one, or a band
+    bits: tuple[int, ...]  # one number for each band
+    sample_format: tuple[int, ...]  # each format that occurs, sorted
     photometric: int
     planar: int
     compression: int
@@ -63,7 +63,7 @@ class TiffTags:
 
     @classmethod
     def of_file(cls, file: BinaryIO, size: int, offset: int | None = None) -> "TiffTags":
-        """As `of`, of a seekable file of so many bytes; the tags at `offset` if it is given."""
+        """As `of`, for a seekable file of `size` bytes; reads the tags at `offset` if it is given."""
         head = file.read(16)
         if head.startswith(b"MM\0+"):
             raise UnreadLayoutError("a BigTIFF in big-endian byte order")
@@ -108,12 +108,12 @@ class TiffTags:
 
     @property
     def has_predictor(self) -> bool:
-        """Whether the compression heeds the predictor."""
+        """Whether this compression uses the predictor."""
         return self.compression in _PREDICTING
 
     @property
     def is_codec_missing(self) -> bool:
-        """Whether Pillow's libtiff was built without this compression: then one pixel is too much for it."""
+        """Whether Pillow's libtiff was built without this compression: then it fails on a single pixel."""
         name = COMPRESSION_INFO.get(self.compression, "")
         if name not in _OPTIONAL_CODECS:
             return False
@@ -121,7 +121,7 @@ class TiffTags:
         try:
             Image.new("RGB", (1, 1)).save(file, "TIFF", compression=name)
             Image.open(file, formats=["TIFF"]).load()
-        except Exception:  # noqa: BLE001  # whatever it raises, it does not have it
+        except Exception:  # noqa: BLE001  # any error means that the codec is missing
             return True
         return False
 
@@ -137,7 +137,7 @@ class TiffTags:
         return nodata if math.isfinite(nodata) else None  # NaN is no sample in any case
 
     def refuse_unread(self) -> None:
-        """Raises: UnreadLayoutError if Pillow would read other pixels than the tags mean, or none."""
+        """Raises: UnreadLayoutError if Pillow would read wrong pixels, or none."""
         if self.compression not in COMPRESSION_INFO:
             name = _COMPRESSION_NAMES.get(self.compression, "")
             raise UnreadLayoutError(f"Compression {self.compression}{name}")
@@ -163,7 +163,7 @@ class TiffTags:
         return ends
 
     def pages(self, data: bytes) -> int:
-        """How many pages the file has, as far as their chain is sound."""
+        """How many pages the file has, as far as their chain is intact."""
         return max(1, sum(1 for _ in pages(io.BytesIO(data))))
 
     def described(self) -> str:
@@ -195,7 +195,7 @@ def _refuse_raw(ifd: ImageFileDirectory_v2, file: BinaryIO, size: int, head: byt
         page = ImageFileDirectory_v2(head if head[2] == 43 else head[:8])
         try:
             _load(page, file, size, offset)
-        except Exception:  # noqa: BLE001, S112  # a broken page that is not decoded costs nothing
+        except Exception:  # noqa: BLE001, S112  # this page is not decoded, so it may be broken
             continue
         if _one(page, PHOTOMETRIC, 0) in (CFA, LINEAR_RAW):
             raise UnreadLayoutError("the raw data of a camera in a page below its first (SubIFDs)")

@@ -13,7 +13,7 @@ from math import prod
 from pipeline.errors import UsageError
 from pipeline.store.uri import redacted
 
-MOST_NAMES = 1_000_000  # a typo in a range is told before anything is looked up
+MOST_NAMES = 1_000_000  # a typo in a range is reported before anything is looked up
 _NUMBERS = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
 _LETTERS = re.compile(r"([A-Za-z])\.\.([A-Za-z])(?:\.\.(-?\d+))?")
 
@@ -60,7 +60,7 @@ class Braced:
         return prod(1 if isinstance(part, str) else part.count for part in self.parts)
 
     def texts(self) -> Iterator[str]:
-        """What it stands for, the last list running fastest; one with itself if it holds no braces."""
+        """The texts that it stands for, the last list changing fastest; itself if it has no braces."""
         choices = [[part] if isinstance(part, str) else list(part.texts()) for part in self.parts]
         return ("".join(chosen) for chosen in product(*choices))
 
@@ -132,7 +132,7 @@ def _split(inner: str) -> list[str]:
 
 
 def _partners(text: str) -> dict[int, int]:
-    """The place of each brace's closing one; a brace without one is missing."""
+    """The place of the closing brace by that of the opening one; unpaired braces are left out."""
     partners: dict[int, int] = {}
     opened: list[int] = []
     for place, character in enumerate(text):

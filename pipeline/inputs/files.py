@@ -1,4 +1,4 @@
-"""What files an input names: all of a folder, one file, or those of a pattern."""
+"""The files that an input names: all of a folder, one file, or the matches of a pattern."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -10,7 +10,7 @@ from pipeline.store.uri import Location
 
 
 class NoImages(UsageError):
-    """An input of which no image is taken, or that is not there though its disk or bucket is."""
+    """The input gives no image, or does not exist although its disk or bucket does."""
 
 
 class Files(Protocol):
@@ -21,7 +21,7 @@ class Files(Protocol):
 
     @property
     def is_named(self) -> bool:
-        """Whether each file was named by the user, so that links count as what they lead to."""
+        """Whether each file was named by the user, so that a link counts as its target."""
 
     def pages(self, follow_links: bool, hidden: bool = False) -> Iterator[list[Entry]]:
         """The files, a page at a time. Raises: StoreError, UsageError for a named one that is missing."""

@@ -1,4 +1,4 @@
-"""From what a user writes as INPUT to the files that it names: one file, a folder, a pattern's matches."""
+"""The files that a user's INPUT names: one file, a folder, or the matches of a pattern."""
 
 from pathlib import Path
 
@@ -18,13 +18,13 @@ from pipeline.store.uri import redacted
 
 
 def files_at(url: str, access: Access) -> Files:
-    """The files of a path, URL or pattern; a file or folder of that very name goes before a pattern.
+    """The files of a path, URL or pattern; a file or folder with exactly that name has precedence.
 
     Raises: UsageError if there is none, StoreError.
     """
     store = Store.at(url, access)
     whole, name = Store.of_uri(store.url, access)
-    # in the URL of a web page * and ? are what they are
+    # in a web URL * and ? are ordinary characters
     may_be_pattern = is_pattern(name) if store.is_listable else has_braces(name)
     # a slash at the end means the folder, as in a shell
     file = whole.info(name) if name and not url.endswith("/") else None

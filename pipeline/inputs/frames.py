@@ -1,12 +1,11 @@
 """How many frames a file has, read from as little of it as its format allows, and the rows they become.
 
-A TIFF's pages stand in a chain of tags, an APNG's and an AVIF sequence's number in a header, a HEIC's images
-in a table: a few short reads. A WebP names the length of each frame, which is skipped. A GIF names none: it
-is read from end to end.
-A format is known by the first bytes; files whose names say that they hold one frame (`.jpg`, `.bmp`) are not
-asked.
+A few short reads suffice for a TIFF (its pages are a chain of tags), an APNG or an AVIF sequence (a header
+has the number) and a HEIC (a table). A WebP states the length of each frame, so that frames are skipped. A
+GIF states no lengths, and is read from end to end. The first bytes tell the format; files whose names say
+that they hold one frame (`.jpg`, `.bmp`) are not read.
 
-What is damaged counts as far as it is sound: a frame that is listed and cannot be decoded is a failed row.
+A damaged file counts as far as it is intact: a frame that is listed but cannot be decoded is a failed row.
 """
 
 import io
@@ -31,13 +30,13 @@ _ONE_FRAME = re.compile(r"\.(jpg|jpeg|jpe|jfif|bmp|dib|pbm|pgm|ppm|pnm|jp2|psd|e
 _READ_BYTES = 64 << 10  # at a time: a request to a store
 _GIF_READ_BYTES = 4 << 20  # every byte is wanted
 _MOST_PNG_CHUNKS = 1_000  # before the pixels
-_CONTAINERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")  # the way to the number of a film's pictures
+_CONTAINERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")  # which lead to the number of pictures
 
 
 def frame_rows(store: Store, file: Entry, frames: str) -> Iterator[ManifestRow]:
     """A row for each frame that `frames` names: first, all or every N; a file of one frame has one row.
 
-    One row more, which fails, stands for the frames behind MOST_FRAMES.
+    One more row, which will fail, stands for all frames behind MOST_FRAMES.
     """
     whole = manifest_row(store.uri(file.name), file.size, file.etag)
     step = FRAMES.fullmatch(frames)
@@ -117,7 +116,7 @@ def _png_frames(file: BinaryIO) -> int:
 
 
 def _has_default_image(file: BinaryIO, place: int) -> bool:
-    """Whether the picture for viewers without animation is no frame of it: it counts as the first here."""
+    """Whether there is an extra picture for viewers without animation: it counts as the first frame."""
     for _ in range(_MOST_PNG_CHUNKS):
         file.seek(place)
         size, name = struct.unpack(">I4s", file.read(8))

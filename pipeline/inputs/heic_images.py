@@ -1,6 +1,7 @@
-"""How many images a HEIC holds, read from its table of items: those that stand for themselves.
+"""How many independent images a HEIC holds, read from its table of items.
 
-Tiles of a larger image are hidden; thumbnails, depth and alpha refer to the image that they belong to.
+Tiles of a larger image are marked as hidden; thumbnails, depth and alpha refer to their image. None of these
+count.
 """
 
 import struct

@@ -1,7 +1,7 @@
 """What an input holds: the images that a run would take, and what it leaves out. Nothing is written.
 
-One listing, in memory that does not grow with it: sizes are counted by their magnitude, so that the median is
-right to a hundredth. Contents are read on request alone.
+It lists the input once, in constant memory: sizes are counted by magnitude, so that the median is right to
+one percent. Contents are read only on request.
 """
 
 import math
@@ -24,7 +24,7 @@ from pipeline.inputs.skipped import Skipped, Why
 from pipeline.inputs.source import Source
 from pipeline.output.format.manifest import ManifestRow
 
-INSPECTED = 200  # images whose pixels are looked at
+INSPECTED = 200  # images whose headers are looked at
 READERS = 16  # images in memory at once
 MOST_TYPES = 100  # names may end in anything
 _EXTENSION = re.compile(r"\.[a-z0-9]{1,8}$")
@@ -33,7 +33,7 @@ _STEP = math.log(1.01)  # of sizes that count as one
 
 @dataclass
 class Sizes:
-    """Smallest, median and largest of many numbers; None of each for none."""
+    """Smallest, median and largest of many numbers; each is None without numbers."""
 
     smallest: int | None = None
     largest: int | None = None
@@ -46,7 +46,7 @@ class Sizes:
 
     @property
     def median(self) -> int | None:
-        """Right to a hundredth."""
+        """Right to one percent."""
         if self.smallest is None or self.largest is None:
             return None
         left = (self.magnitudes.total() - 1) // 2
@@ -78,7 +78,7 @@ class Inventory:
 
     images: int = 0
     bytes: int = 0
-    unknown_sizes: int = 0  # images that are only named, in no sum of bytes
+    unknown_sizes: int = 0  # images that a list only names; `bytes` leaves them out
     types: Counter[str] = field(default_factory=Counter)  # by extension
     sizes: Sizes = field(default_factory=Sizes)
     left_out: Counter[Why] = field(default_factory=Counter)
@@ -105,7 +105,7 @@ def inventory(
     take: Callable[[str], None] = lambda uri: None,
     leave: Callable[[str, Why], None] = lambda uri, why: None,
 ) -> Inventory:
-    """The inventory of an input; `take` and `leave` are told every name. An input may hold no image.
+    """The inventory of an input, which may hold no image; `take` and `leave` are called with every name.
 
     Raises: StoreError, SamLabelError.
     """
@@ -127,7 +127,7 @@ def inventory(
         found.repeats = contents.repeats()
         rows = contents.firsts()
     if inspect:
-        # the sample of seed 0, so that a second look sees the same
+        # the sample of seed 0, so that a second call sees the same images
         found.inspected = _inspected(sampled(rows, INSPECTED, 0, Skipped()), source)
     else:
         for _ in rows:

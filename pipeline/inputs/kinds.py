@@ -26,11 +26,11 @@ class LeftOut:
 
     others: int = 0  # members that are no images, tables without images
     damages: int = 0  # places in archives and tables where images may be lost
-    why: str = ""  # of the first container that gave no image: a sentence
+    why: str = ""  # a sentence: why the first container without images gave none
     said: set[str] = field(default_factory=set)
 
     def warn(self, about: str, sentence: str) -> None:
-        """Says the sentence once, however often the input is listed."""
+        """Logs the warning once, however often the input is listed."""
         if about not in self.said:
             self.said.add(about)
             _log.warning("%s", redacted(sentence))

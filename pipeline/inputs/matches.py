@@ -18,7 +18,7 @@ MOST_LISTINGS = 10_000  # one for each pattern that braces stand for, if they di
 
 @dataclass(frozen=True)
 class Matches:
-    """The files that match one of the globs, which name them relative to the store's root."""
+    """The files that match one of the globs; these are relative to the store's root."""
 
     store: Store  # of the innermost folder that holds them all
     globs: tuple[Glob, ...]
@@ -52,7 +52,7 @@ class Matches:
                 ]
 
     def refuse_overlap(self, output: Location) -> None:
-        """A place beside the matches is none of them, though it lies in the folder that holds them."""
+        """Allows an output in the folder that holds the matches, if no glob can match below the output."""
         store = self.store.location
         if output.scheme != store.scheme:
             return

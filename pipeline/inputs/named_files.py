@@ -17,7 +17,7 @@ LOOK_UPS_AT_ONCE = 32  # they wait on the network, not for a core
 
 @dataclass(frozen=True)
 class NamedFiles:
-    """Those of a whole store that a text with braces stands for."""
+    """The files of a whole store that a text with braces stands for."""
 
     store: Store
     text: str

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.config import InputFormat, RunConfig
 from pipeline.store.settings import DEFAULT_ACCESS, Access
 
-# What may differ between two runs that go on with one listing.
+# What may differ between two runs that use the same listing.
 _NOT_OF_THE_LISTING = {"access"}
 
 
@@ -39,7 +39,7 @@ class SourceOptions:
         return [name.strip() for name in self.keep_columns.split(",")] if self.keep_columns else []
 
     def of_listing(self) -> dict[str, Any]:
-        """The options that decide which images are listed, those that are not at their default."""
+        """The options that decide which images are listed, without those at their default."""
         default = asdict(DEFAULT)
         return {
             name: list(value) if isinstance(value, tuple) else value

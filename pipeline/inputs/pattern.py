@@ -1,6 +1,6 @@
 """Patterns of names: `*`, `?` and `[ab]` within a part of a name, `**` over any number of parts.
 
-They are matched with case, on every store alike. `[*]` stands for the character itself.
+Matching is case-sensitive, on every store. `[*]` stands for the character itself.
 """
 
 import re
@@ -17,7 +17,7 @@ _ANY_PARTS = "**"
 
 
 def has_glob(text: str) -> bool:
-    """Whether *, ? or a class in brackets stands in it."""
+    """Whether it contains *, ? or a class in brackets."""
     return _GLOB.search(text) is not None
 
 
@@ -28,7 +28,7 @@ def is_pattern(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Glob:
-    """A pattern of a whole name, without braces; one that ends in a slash is all below such a folder."""
+    """A pattern of a whole name, without braces; one that ends in a slash matches all below such folders."""
 
     text: str
 
@@ -71,7 +71,7 @@ class Glob:
         return places
 
     def _with_no_folder(self, places: set[int]) -> set[int]:
-        """The places, and those behind a `**` that stands for no folder; the last one stands for a name."""
+        """The places, and those behind a `**` that matches no folder; the last part has to match a name."""
         reached = set(places)
         for place in sorted(places):
             while place < len(self._parts) - 1 and self._parts[place] == _ANY_PARTS:
@@ -84,8 +84,8 @@ class Glob:
 class NameFilter:
     """The pattern of --include or --exclude, on names relative to the input.
 
-    Without a slash it means the last part of a name, wherever that is; `thumbs/` is all in folders of that
-    name; any other pattern with a slash means the whole name.
+    Without a slash it is matched with the last part of a name, in any folder; `thumbs/` means all in folders
+    of that name; any other pattern with a slash is matched with the whole name.
     """
 
     text: str

@@ -1,8 +1,8 @@
-"""Which images have the same bytes: the first by uri stands for its content, others are its duplicates.
+"""Which images have the same bytes: the first by uri is labelled, the others are its duplicates.
 
-The content of an image is its length and MD5. On S3 the listing has the MD5 of what was uploaded in one part
-without a key of KMS, so that nothing is read there; anything else is read once. An image that cannot be read
-is like no other, and neither is an empty one: their rows will say what is wrong with them.
+Images are compared by length and MD5. An S3 listing has the MD5 of objects that were uploaded in one part
+without a KMS key, so these are not read; all others are read once. An image that is empty or cannot be read
+has no duplicates: its row will say what is wrong with it.
 """
 
 import json
@@ -24,24 +24,24 @@ from pipeline.output.format.manifest import ManifestRow
 from pipeline.store.settings import Access
 
 READERS = 16  # images in memory at once
-MOST_PIXELS = 1 << 40  # what is too large for a run is hashed all the same, up to any size
+MOST_PIXELS = 1 << 40  # images that are too large for a run are hashed all the same
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """How much of an input is there more than once."""
+    """How much of an input occurs more than once."""
 
     contents: int  # that several images have
     images: int  # beyond the first of each content
-    bytes: int  # of these
+    bytes: int  # of these images
 
 
 class SameBytes:
-    """The images of a listing by content, in a database on the local disk that ends with this object."""
+    """The images of a listing by content, in a database on the local disk, deleted with this object."""
 
     def __init__(self, rows: Iterable[ManifestRow], root: str | None, access: Access) -> None:
-        """Reads what has to be read. Raises: SamLabelError for a full disk, and what `rows` raises."""
+        """Reads images whose MD5 is not listed. Raises: SamLabelError for a full disk; what `rows` raises."""
         self._database = sqlite3.connect("")  # a file of its own that sqlite removes
         settings = FetchSettings(root, access, MOST_PIXELS)
         with _full_disk_reported():
@@ -88,7 +88,7 @@ def _records(rows: Iterable[ManifestRow], settings: FetchSettings) -> Iterator[t
 
 
 def _content(row: ManifestRow, settings: FetchSettings) -> tuple[str, int]:
-    """What tells the bytes of an image from others, and their number."""
+    """A key that only images with the same bytes share, and the number of bytes."""
     own = f"of {row.image_id} alone"
     if row.size == 0:
         return own, 0

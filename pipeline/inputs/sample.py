@@ -1,4 +1,4 @@
-"""A few images that stand for an input, chosen by seed while it is listed once."""
+"""A few images that represent an input, chosen by a seed in one listing."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Sample:
 
     rows: list[ManifestRow]
     images: int
-    size_bytes: int  # of all images, but those of unknown size
+    size_bytes: int  # of all images, except those of unknown size
     unknown_sizes: int = 0
 
 

@@ -1,4 +1,4 @@
-"""A sample of images by the hashes of their ids: the N lowest, read once, in memory for N hashes.
+"""A sample of images: the N with the lowest hashes of ids, in one pass, in memory for N hashes.
 
 Rows that may be among the N go to a file on the local disk: N (1 + ln(images / N)) of them are expected.
 """
@@ -15,13 +15,13 @@ from pipeline.errors import SamLabelError
 from pipeline.inputs.skipped import Skipped, Why
 from pipeline.output.format.manifest import ManifestRow
 
-ROWS_AT_ONCE = 10_000  # what the lowest hashes are looked for in, beside the N known
+ROWS_AT_ONCE = 10_000  # rows that are compared with the N lowest hashes at a time
 
 
 def sampled(rows: Iterable[ManifestRow], count: int, seed: int, skipped: Skipped) -> Iterator[ManifestRow]:
     """`count` of the rows, in their order; all if there are no more. Raises: SamLabelError."""
     lowest = np.empty(0, np.uint64)
-    highest = np.iinfo(np.uint64).max  # of the hashes that may be in the sample
+    highest = np.iinfo(np.uint64).max  # the highest hash that may be in the sample
     rest = iter(rows)
     try:
         with tempfile.TemporaryFile("w+", prefix="sam-label-") as likely:

@@ -1,6 +1,6 @@
 """Which of the listed images are taken: by name, by sample, by shard.
 
-A sample and a shard go by hashes of the image's id, so that they are the same on each machine and for any
+A sample and a shard are chosen by hashes of image ids, so that they are the same on each machine and for any
 order of the listing.
 """
 
@@ -28,7 +28,7 @@ class Selection:
 
     @classmethod
     def of(cls, options: SourceOptions) -> "Selection":
-        """The selection of a run's options. Raises: UsageError for a pattern that stands for too many."""
+        """The selection of a run's options. Raises: UsageError for braces that name too many."""
         match = SHARD.fullmatch(options.shard) if options.shard else None
         return cls(
             tuple(map(NameFilter, options.include)),
@@ -45,7 +45,7 @@ class Selection:
     def of_names(
         self, rows: Iterable[ManifestRow], file: str, folder: str, skipped: Skipped
     ) -> Iterator[ManifestRow]:
-        """The images of a file whose names are asked for: the file's, or their own if they are its parts."""
+        """The images of a file that pass the filters, by the file's name or, as parts of it, by their own."""
         is_included = not self.include or any(glob.matches(file) for glob in self.include)
         for row in rows:
             name = row.uri.removeprefix(f"{folder.rstrip('/')}/")
@@ -57,7 +57,7 @@ class Selection:
                 skipped.add(row.uri, Why.EXCLUDED)
 
     def of_listing(self, rows: Iterable[ManifestRow], skipped: Skipped) -> Iterator[ManifestRow]:
-        """The sample of the images, and of that the shard."""
+        """The sample of the images, and then the shard of the sample."""
         if self.sample is not None:
             rows = sampled(rows, self.sample, self.seed, skipped)
         return self.of_shard(rows, skipped)

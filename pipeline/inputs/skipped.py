@@ -13,7 +13,7 @@ class Why(StrEnum):
     EMPTY = "empty"  # and without an image's name: a marker
     LINK = "link out of the input"
     PART = "part of an archive or table"  # no image either; counted and not named
-    HIDDEN = "hidden"  # seen on request alone
+    HIDDEN = "hidden"  # listed only on request
     EXCLUDED = "excluded"  # by --include or --exclude
     SAMPLE = "not in the sample"
     SHARD = "in another shard"
@@ -22,7 +22,7 @@ class Why(StrEnum):
 
 @dataclass
 class Skipped:
-    """How much was left out so far; each uri is told as it is left out."""
+    """How much was left out so far; `tell` is called with each uri that is left out."""
 
     tell: Callable[[str, Why], None] = lambda uri, why: None
     counts: Counter[Why] = field(default_factory=Counter)

@@ -1,11 +1,11 @@
-"""Which images a run labels: the files that its input names, listed once, and of them the selection.
+"""Which images a run labels: it lists the files of its input once, and takes the selected ones.
 
 A link to a place outside the input is left out and counted, or followed if that is asked for. Hidden files
-and folders are neither read nor counted. What is left out otherwise is counted.
+and folders are neither read nor counted. Everything else that is left out is counted.
 
-A single file may be a list that names images elsewhere (pipeline/inputs/lists); in a folder it is left out.
-Archives and tables are opened if the input holds no other images: a folder of photos may have its own archive
-beside it.
+A single file may be a list that names images elsewhere (pipeline/inputs/lists); in a folder a list is left
+out. Archives and tables are opened only if the input holds no other images: a folder of photos may also hold
+an archive of them.
 """
 
 from collections.abc import Generator, Iterator
@@ -47,7 +47,7 @@ PEEKS_AT_ONCE = 32  # they wait on the network, not for a core
 
 @dataclass
 class Source:
-    """An input that exists. The counts are of what `rows` has left out so far."""
+    """An input that exists. The counts say what `rows` has left out so far."""
 
     url: str
     files: Files
@@ -65,7 +65,7 @@ class Source:
 
     @classmethod
     def at(cls, url: str, options: SourceOptions = DEFAULT, output: Location | None = None) -> "Source":
-        """The input that a path, URL or pattern names, which takes no image out of the output.
+        """The input that a path, URL or pattern names; a list may not name images in the output.
 
         Raises: UsageError if there is none, StoreError.
         """
@@ -79,7 +79,7 @@ class Source:
                 return cls(url, files, options, image_list=images)
             _refuse_other_kinds(files.file, url)
         refuse_list_options(options, url)
-        # of folders that a pattern names, which is another input than the files that it names
+        # with a slash the pattern names folders, and these are another input than files of such names
         is_of_folders = isinstance(files, Matches) and url.endswith("/")
         return cls(f"{url}**" if is_of_folders else url, files, options)
 
@@ -103,12 +103,12 @@ class Source:
 
     @property
     def skipped_files(self) -> int:
-        """No images by name or content."""
+        """Files that are no images by name or content."""
         return self.skipped.counts[Why.OTHER_FILE] + self.skipped.counts[Why.EMPTY]
 
     @property
     def skipped_links(self) -> int:
-        """To files and folders outside the input."""
+        """Links to files and folders outside the input."""
         return self.skipped.counts[Why.LINK]
 
     @cached_property
@@ -136,7 +136,7 @@ class Source:
         return self.image_list.repeated if self.image_list else 0
 
     def unique_rows(self) -> Iterator[ManifestRow]:
-        """The images, each once, which only a list may name twice. Raises: as `rows`, SamLabelError."""
+        """The images, each once: a list may name one twice. Raises: as `rows`, SamLabelError."""
         return sorted_rows(self.rows()) if self.image_list else self.rows()
 
     def require_images(self) -> None:
@@ -151,7 +151,7 @@ class Source:
         self.files.refuse_overlap(output)
 
     def duplicates(self) -> Iterator[Duplicate]:
-        """The images that `rows` has left out since others have their bytes, once it was read to its end."""
+        """The duplicates that `rows` has left out; they are known once `rows` was read to its end."""
         return self.contents.duplicates() if self.contents else iter(())
 
     def _each_content_once(self, rows: Iterator[ManifestRow]) -> Iterator[ManifestRow]:
@@ -161,7 +161,7 @@ class Source:
         yield from self.contents.firsts()
 
     def _named_rows(self) -> Iterator[ManifestRow]:
-        """The images whose names are asked for."""
+        """The images that pass the name filters."""
         for file in self._image_files():
             rows = (
                 self._listed_rows(self.image_list)
@@ -171,7 +171,7 @@ class Source:
             yield from self.selection.of_names(rows, file.name, self.store.url, self.skipped)
 
     def _listed_rows(self, image_list: ImageList) -> Iterator[ManifestRow]:
-        """The images that a list names, each once if they are counted before they are sorted."""
+        """The images that a list names; each once if a sample or a comparison of contents follows."""
         counts = self.options.sample is not None or self.options.deduplicate
         return sorted_rows(image_list.rows()) if counts else image_list.rows()
 
@@ -204,7 +204,7 @@ class Source:
                             self.left_out.why = self.left_out.why or f"{place}: {instead_of(entry.name)}"
 
     def _no_image(self) -> str:
-        """Why a listing without images ends the run, in a sentence."""
+        """The error message for an input without images."""
         counts = self.skipped.counts
         hint = "name a folder that holds images"
         if is_pattern(self.url):
@@ -226,7 +226,7 @@ class Source:
 
 
 def place_of(url: str) -> Location:
-    """The place that an input names as `Source.location` has it, of an input too that is not there."""
+    """What `Source.location` is for an input; the input need not exist."""
     if url == STANDARD_INPUT:
         return STANDARD_INPUT_PLACE
     return location(f"{url}**" if url.endswith("/") and has_glob(url) else url)

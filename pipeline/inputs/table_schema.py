@@ -11,7 +11,7 @@ def text_columns(schema: pa.Schema) -> list[str]:
 
 
 def is_list(schema: pa.Schema, uri_column: str | None) -> bool:
-    """Whether the table names images: a column is said to, or it holds none itself."""
+    """Whether the table names images: `uri_column` is given, or the table holds no images itself."""
     return uri_column is not None or not image_columns(schema)
 
 

@@ -23,7 +23,7 @@ def why_left_out(
     is_named: bool = False,
     with_containers: bool = False,
 ) -> Why | None:
-    """None for a file that is taken; `is_named`: it was named in full, hidden or not.
+    """None for a file that is taken; `is_named`: the user gave its full name, so it may be hidden.
 
     `with_containers`: archives and tables are opened.
     """

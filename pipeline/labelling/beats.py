@@ -1,7 +1,7 @@
-"""What a labeler tells the ledger of its run: which images it begins, and which are finished.
+"""What a labeler tells its run's ledger: which images it begins, and which are finished.
 
-A fast labeler would send hundreds of messages a second, so it begins and finishes in one message what takes
-it a beat. An order to stop, or progress, waits no longer than that.
+A fast labeler would send hundreds of messages a second. So it begins and finishes in one message as many
+images as it labels in a beat, BEAT_S. An order to stop, or progress, is delayed by no more than that.
 """
 
 import time
@@ -22,23 +22,23 @@ class Beat:
     """Images that were begun together."""
 
     size: int
-    suspects: frozenset[str]  # those of them that may have killed a labeler: they are not begun yet
+    suspects: frozenset[str]  # the ones that may have killed a labeler: they are not begun yet
 
 
 class Beats:
-    """One labeler's, for one thread."""
+    """The messages of one labeler; for use by one thread."""
 
     def __init__(self, ledger: LedgerHandle) -> None:
         self._ledger = ledger
-        self._reasons: dict[str, str | None] = {}  # why they failed, of images the ledger has not heard of
+        self._reasons: dict[str, str | None] = {}  # why each finished image failed; not yet sent
         self._masks: dict[str, int] = {}
-        # One by one in the first block: what begins together is suspected together, and where labelers are
-        # killed every few seconds an image was taken for the cause of three deaths.
+        # One by one in the first block. Images that begin together are suspected together: where labelers
+        # were killed every few seconds, an innocent image was blamed for three deaths.
         self._images_a_beat = 1
         self._since_s, self._finished = time.monotonic(), 0  # the last block's end, and images finished since
 
     def begin(self, image_ids: Sequence[str]) -> Beat | None:
-        """Begins the first of these images, as many as a beat takes; None once the run stops."""
+        """Begins the first of these images, as many as fit into a beat; None once the run stops."""
         self.tell()
         some = list(image_ids[: self._images_a_beat])
         suspects: set[str] | None = ray.get(self._ledger.begin.remote(some))
@@ -46,18 +46,18 @@ class Beats:
 
     def begin_alone(self, image_id: str) -> int | None:
         """Begins a suspect: how often it has been begun, this time included; None once the run stops."""
-        self.tell()  # or its death would take that along
+        self.tell()  # or what is finished would be lost if the labeler dies
         attempt: int | None = ray.get(self._ledger.begin_alone.remote(image_id))
         return attempt
 
     def finish(self, image_id: str, reason: str | None, masks: int = 0) -> None:
-        """Notes that the image has its row, failed for a reason or with so many masks, to be told later."""
+        """Notes that the image has its row, with the reason if it failed; `tell` sends it later."""
         self._reasons[image_id] = reason
         self._masks[image_id] = masks
         self._finished += 1
 
     def end_block(self) -> None:
-        """Tells what is finished, and takes the block's pace for the next one."""
+        """Tells what is finished, and sets the images in a beat by the pace of this block."""
         self.tell()
         now_s = time.monotonic()
         pace = self._finished / max(now_s - self._since_s, 1e-3)
@@ -65,9 +65,9 @@ class Beats:
         self._since_s, self._finished = now_s, 0
 
     def end_labeler(self, why: str) -> NoReturn:
-        """Ends this process, which could begin no image any more.
+        """Ends this process, which can begin no more images.
 
-        What it has begun counts as an attempt, or an image at which this always happens would never end.
+        Images that it has begun keep their attempt, or one that always causes this would be retried for ever.
         """
         self.tell()
         die_with_warning(self._ledger, why)

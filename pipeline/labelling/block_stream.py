@@ -1,8 +1,8 @@
-"""Blocks of images that are labelled as one stream, by one thread, while the calls that brought them wait.
+"""Labels blocks of images as one stream, in one thread, while the calls that brought the blocks wait.
 
-A labeler is called with the next block while it is at one. The images of both follow each other through the
-generator, so that a GPU has some in its queue, and decoders are at work, when one block ends. The stream ends
-where no block waits: the last masks are read then, and wait for no image that may not come.
+A labeler gets the next block while it still works on one. The images of both follow each other through the
+generator, so that the GPU's queue and the decoders stay busy when one block ends. When no block waits, the
+stream ends: the last masks are read at once, without waiting for images that may not come.
 """
 
 import logging
@@ -35,32 +35,32 @@ _log = logging.getLogger("sam_label.images")
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """Images that came together, and the rows of those that are done, each at its image's place."""
+    """Images that came together, and the rows of the finished ones, by the image's index."""
 
     images: pa.Table
     rows: dict[int, Row] = field(default_factory=dict)
     labelled: Future[pa.Table] = field(default_factory=Future)
 
     def rows_in_order(self) -> list[Row]:
-        """The rows that there are; of the same images always in the same order."""
+        """The rows so far, in the order of the images."""
         return [self.rows[place] for place in sorted(self.rows)]
 
     def coming(self) -> Iterator[tuple["_Place", Row]]:
         """Each image with its place."""
-        for index in range(len(self.images)):  # one by one: its file is copied, and others wait here
+        for index in range(len(self.images)):  # one by one, since this copies the image's file
             (row,) = self.images.slice(index, 1).to_pylist()
             yield _Place(self, index), row
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Of an image and its row."""
+    """Where an image and its row are: the block, and the index in it."""
 
     block: _Block
     index: int
 
     def image_ids_from_here(self) -> list[str]:
-        """Of the image here and those behind it in its block."""
+        """The ids of this image and of those behind it in the block."""
         ids: list[str] = self.block.images["image_id"].slice(self.index).to_pylist()
         return ids
 
@@ -93,14 +93,14 @@ class BlockStream:
         self._clock = masks.clock
         self._waiting: deque[_Block] = deque()
         self._under_way: list[_Block] = []
-        self._rest: Iterator[tuple[_Place, Row]] = iter(())  # of the last block under way
-        self._thread = ThreadPoolExecutor(1)  # the generator's own
+        self._rest: Iterator[tuple[_Place, Row]] = iter(())  # images left in the last block under way
+        self._thread = ThreadPoolExecutor(1)  # only this thread uses the generator
         self._decoders = ThreadPoolExecutor(opening.decoders.size)
 
     def labelled(self, images: pa.Table) -> Future[pa.Table]:
-        """A row for each image to come, in their order; for fewer of them once the run stops.
+        """A future table with a row for each image, in their order; with fewer rows once the run stops.
 
-        Raises, in place of the table: what is no image's fault.
+        The future raises a fault that is not of a single image.
         """
         block = _Block(images)
         self._waiting.append(block)
@@ -108,14 +108,14 @@ class BlockStream:
         return block.labelled
 
     def _label_what_waits(self) -> None:
-        """Labels until no block waits. What is no image's fault goes to all who wait for rows."""
-        if not self._waiting:  # an earlier turn has taken it along
+        """Labels until no block waits. A fault that is not of a single image goes to all waiting calls."""
+        if not self._waiting:  # an earlier turn has labelled it already
             return
         self._clock.labels()
         try:
             with self._logged():
                 self._label()
-        except BaseException as fault:  # noqa: BLE001  # a caller that hears nothing would wait for ever
+        except BaseException as fault:  # noqa: BLE001  # else callers would wait for ever
             for block in self._under_way:
                 block.labelled.set_exception(fault)
         finally:
@@ -142,22 +142,22 @@ class BlockStream:
     def _hand_on(self, block: _Block) -> None:
         """Ends the block's call.
 
-        The table is made in this thread, so that no image begins meanwhile: one of the next block would be
-        blamed if the labeler died of making it, as for want of memory.
+        The table is made in this thread, so that no image begins meanwhile: if the labeler died while making
+        it, for lack of memory for example, an image of the next block would be blamed.
         """
         table = table_of(block.rows_in_order(), self._schema)
         self._under_way.remove(block)
         block.labelled.set_result(table)
 
     def _rows(self) -> Iterator[tuple[_Place, Row]]:
-        # A group ends when the first image of the next one has been taken. If that is a suspect, the ledger
-        # has not begun it yet.
+        # A group ends when groupby has read the first image of the next one. If that image is a suspect, it
+        # has not begun yet in the ledger.
         for is_suspect, images in groupby(self._in_beats(), attrgetter("is_suspect")):
             labelled = self._one_by_one if is_suspect else self._in_a_stream
             yield from labelled(images)
 
     def _in_beats(self) -> Iterator[_Image]:
-        """The images in order, until the run stops, and whether they are suspects; a beat begins together."""
+        """The images in order, marked if suspect, until the run stops; all of a beat begin together."""
         beat, left = Beat(0, frozenset()), 0
         for image in self._decoded_ahead():
             if left == 0:
@@ -184,7 +184,7 @@ class BlockStream:
                 yield image.place, self._row(opened, self._masks.of_one(opened))
 
     def _in_a_stream(self, images: Iterable[_Image]) -> Iterator[tuple[_Place, Row]]:
-        """A row for each image that can be decoded; those of the others are added meanwhile."""
+        """A row for each image that can be decoded; rows of the others are added meanwhile."""
 
         def decodable() -> Iterator[_Opened]:
             for image in images:
@@ -214,10 +214,10 @@ class BlockStream:
         return failed_row(image, fault.reason, str(fault))
 
     def _decoded_ahead(self) -> Iterator[_Image]:
-        """Each image of the blocks that wait; while it is used, the decoders are at work on the next ones."""
+        """Each image of the waiting blocks; while it is labelled, the decoders work on the next ones."""
         ahead: deque[_Image] = deque()
         while True:
-            # Asked anew at the end of each block: another one may have come.
+            # Asked again at the end of each block: another one may have come.
             while len(ahead) <= self._opening.decoders.size and (coming := self._next()) is not None:
                 place, row = coming
                 ahead.append(_Image(place, row, self._decoders.submit(self._decoded, row)))

@@ -1,7 +1,7 @@
-"""The fetching step of the chain: manifest rows in, rows with encoded bytes or the reason for none out.
+"""The fetching step of the chain: adds to manifest rows the encoded bytes, or why there are none.
 
-Bytes stay encoded until a labeler decodes them: a photo has a twentieth of the bytes of its pixels, and Ray's
-object store holds only what is on its way. Threads do the waiting.
+Bytes stay encoded until a labeler decodes them: a photo's file is a twentieth of the size of its pixels, and
+Ray's object store holds only blocks in transit. Threads wait on the network.
 """
 
 from contextlib import nullcontext

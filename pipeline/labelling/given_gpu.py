@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import SamLabelError
 
-# What labelling takes beside the weights, with batches of prompts halved as far as they can be.
+# What labelling needs besides the weights, with the smallest batches of prompts.
 WORKING_BYTES = 3 << 30
 _MAKE_ROOM = "others hold the rest; end them, or leave the GPU out with CUDA_VISIBLE_DEVICES"
 _OTHERWISE = "or label with --device cpu"
@@ -21,7 +21,7 @@ class GivenGpu:
 
     @classmethod
     def here(cls) -> "GivenGpu":
-        """The one of this process. Raises: SamLabelError if torch cannot compute on it."""
+        """The GPU of this process. Raises: SamLabelError if torch cannot compute on it."""
         import torch
 
         build = f"torch {torch.__version__} on {os.uname().nodename}"
@@ -34,7 +34,7 @@ class GivenGpu:
             torch.zeros(1, device="cuda").add_(1).item()
             free_bytes, total_bytes = torch.cuda.mem_get_info()
             return cls(torch.cuda.get_device_name(), total_bytes, free_bytes)
-        except RuntimeError as fault:  # a driver that is missing or too old, a card that the build leaves out
+        except RuntimeError as fault:  # no driver or an old one, or a card that the build does not support
             why = str(fault).partition("\n")[0].rstrip(".")
             if "out of memory" in why:
                 raise SamLabelError(

@@ -37,7 +37,7 @@ from sam_core.options import MaskOptions
 
 @dataclass(frozen=True)
 class LabelerSettings:
-    """What each labeler of a run is made from; it travels to the workers."""
+    """What each labeler of a run is made from; it is sent to the workers."""
 
     model: str | None
     checkpoint: str | None
@@ -51,7 +51,7 @@ class LabelerSettings:
 
     @classmethod
     def of(cls, config: RunConfig, weights: Weights, pool: LabelerPool) -> "LabelerSettings":
-        """Those of a run's labelers."""
+        """The settings of a run's labelers."""
         return cls(
             model=config.model,
             checkpoint=config.checkpoint,
@@ -69,7 +69,7 @@ LoadGenerator = Callable[[LabelerSettings], MaskGenerator]
 
 
 class Labeler:
-    """Rows with bytes in, rows of the dataset out, one for one, unless the run stops; calls may overlap."""
+    """Makes fetched rows into rows of the dataset, one for one unless the run stops; calls may overlap."""
 
     def __init__(
         self,
@@ -103,17 +103,17 @@ class Labeler:
 
 
 def loaded(load: Callable[[], MaskGenerator], ledger: LedgerHandle) -> Any:
-    """The generator; None if the run ends for want of it. While others have one, this process begins anew."""
+    """The generator; None if the run ends since no labeler has one. Else a failed load ends this process."""
     context = ray.get_runtime_context()
     me = context.get_actor_id() or "here"
     time.sleep(ray.get(ledger.begin_load.remote(me, context.get_node_id())))
     try:
         generator = load()
-    # If it were raised, Ray would bury it in pages and end the run.
+    # If it were raised, Ray would hide it in pages of text and end the run.
     except Exception as fault:  # noqa: BLE001
         why = str(fault) if isinstance(fault, SamLabelError) else describe(fault)
         if ray.get(ledger.fail_load.remote(me, why)):
-            return None  # nor does any image begin that would need it
+            return None  # no image begins that would need it
         die_with_warning(ledger, f"a labeler on {os.uname().nodename} does not start: {why}")
     ray.get(ledger.end_load.remote(me))
     return generator

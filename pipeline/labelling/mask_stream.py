@@ -1,7 +1,7 @@
-"""The masks of images that go through a generator as one stream, and each image's own fault.
+"""The masks of images that go through a generator as one stream, and the fault of each failed image.
 
-On a GPU the generator takes some images ahead of the masks that it gives. A fault that it raises may be of
-any of these, so each goes through it again alone, and a new stream goes on with the next image.
+On a GPU the generator takes some images ahead of the masks that it returns. If it raises, any of these images
+may be the cause, so each is labelled again alone, and a new stream goes on with the next image.
 """
 
 from collections import deque
@@ -43,7 +43,7 @@ AnyOpened = TypeVar("AnyOpened", bound=Opened)
 
 @dataclass(frozen=True)
 class MaskStream:
-    """A generator whose faults cost the image that they are of, and no other."""
+    """A generator whose exceptions fail only the image that causes them."""
 
     generator: MaskGenerator
     clock: WorkClock  # counts the generator's time as Stage.LABEL, without the waiting for images
@@ -57,7 +57,7 @@ class MaskStream:
                 try:
                     with self.clock.timed(Stage.LABEL, 0):
                         masks = next(stream, None)
-                # any error is of an image that was taken, but for what `images` raised
+                # any error is caused by an image that was taken, unless `images` raised it
                 except Exception as fault:
                     if taking.has_failed:
                         raise
@@ -74,7 +74,7 @@ class MaskStream:
                     yield taking.taken.popleft(), masks
 
     def of_one(self, opened: Opened) -> ImageMasks | ImageError:
-        """The masks of an image that goes through the generator with no other, or its fault."""
+        """The masks of an image that goes through the generator alone, or its fault."""
         with about_image(opened.row["image_id"], opened.row["uri"]):
             try:
                 with self.clock.timed(Stage.LABEL, 0):
@@ -85,13 +85,13 @@ class MaskStream:
 
 
 class _Taking(Generic[AnyOpened]):
-    """An iterator over the pixels of images; an image stands in `taken` until its masks have come."""
+    """An iterator over the pixels of images; an image stays in `taken` until its masks have come."""
 
     def __init__(self, images: Iterator[AnyOpened], clock: WorkClock) -> None:
         self._images, self._clock = images, clock
         self._about = ExitStack()
         self.taken: deque[AnyOpened] = deque()
-        self.has_failed = False  # that is, `images` has
+        self.has_failed = False  # whether `images` raised
 
     def __iter__(self) -> Iterator[np.ndarray | Windows]:
         return self

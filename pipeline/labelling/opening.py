@@ -1,4 +1,4 @@
-"""Fetched rows to images: decoded whole, or, TIFFs too large for that, opened to be read by windows."""
+"""Makes fetched rows into images: decoded whole, or opened as windows if a TIFF is too large for that."""
 
 import io
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Opening:
     access: Access  # how the input is reached
 
     def image_of(self, row: dict[str, Any]) -> Image:
-        """The image. Raises: ImageError, the one of fetching first; SamLabelError if no decoder starts."""
+        """The image. Raises: ImageError, also for a fault of fetching; SamLabelError if no decoder starts."""
         if row["error"] is not None:
             raise ImageError(Reason(row["error"]), row["error_message"])
         data, frame = row["data"], frame_of(row["uri"])

@@ -12,11 +12,11 @@ from pipeline.weights.models import checkpoint_path
 def sam_generator(settings: LabelerSettings) -> MaskGenerator:
     """SAM's mask generator with a run's weights, in the labeler's own process.
 
-    Raises: SamLabelError if this machine has other weights than the driver, or a GPU that cannot take them.
+    Raises: SamLabelError if this machine has other weights than the driver, or a GPU that cannot hold them.
     """
-    # Torch reads it once, when it is imported.
+    # Torch reads this once, when it is imported.
     os.environ["OMP_NUM_THREADS"] = str(settings.threads)
-    # Compilers that are Python programs must not import from where the worker stands.
+    # Compilers that are Python programs must not import from the worker's working directory.
     os.environ["PYTHONSAFEPATH"] = "1"
 
     from sam_core.decoding.device_kernels import compile_kernels

@@ -20,7 +20,7 @@ def labeler_fault(fault: Exception) -> ImageError:
     """
     if isinstance(fault, SamLabelError):
         raise fault
-    if isinstance(fault, ImageError):  # of a window of a scene
+    if isinstance(fault, ImageError):  # raised for a window of a scene
         return fault
     text = describe(fault)
     # The generator has halved its batches down to one prompt before it raised this.
@@ -37,7 +37,7 @@ def describe(fault: BaseException) -> str:
 
 
 def die_with_warning(ledger: LedgerHandle, why: str) -> NoReturn:
-    """Ends this process once the ledger has the warning; Ray begins it anew here or elsewhere."""
+    """Ends this process once the ledger has the warning; Ray restarts it here or elsewhere."""
     _log.warning("%s; it tries again", why)
     ray.get(ledger.is_stopping.remote())  # which the ledger answers after it has the warning
     die()

@@ -27,7 +27,7 @@ class Columns:
 
     @classmethod
     def of(cls, options: SourceOptions, table: Table, place: str) -> "Columns":
-        """The columns that the options name, or that are called as usual.
+        """The columns that the options name, or that have the usual names.
 
         Raises: UsageError, which names the columns that there are.
         """
@@ -51,7 +51,7 @@ class Columns:
         """The values to keep, as the text of a JSON object; None if none are kept.
 
         Times and dates are ISO text; what JSON has no number for (NaN, infinity) is null.
-        Raises: ValueError for values that are too many, TypeError for bytes.
+        Raises: ValueError for values that are too large, TypeError for bytes.
         """
         if not self.kept:
             return None
@@ -88,7 +88,7 @@ def _shown(names: Sequence[str]) -> str:
 
 
 def _as_json(value: Any) -> Any:
-    """What stands for a value that JSON has no word for."""
+    """The JSON value for a value of a type that JSON does not have."""
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, bytes):

@@ -9,7 +9,7 @@ from pipeline.errors import UsageError
 from pipeline.inputs.files import NoImages
 from pipeline.inputs.lists.lines import GZIP
 
-# The columns that are looked for if none is named: the first, or the only one that there is of the others.
+# The column of images if none is named: the first of these, else the only one of the others that exists.
 URI_COLUMNS = ("uri", "url", "path", "file_name", "image")
 HEAD_BYTES = 4096
 _SUFFIX = re.compile(r"\.(?:(?P<text>txt|csv|tsv|jsonl|ndjson)(?:\.gz)?|(?P<table>parquet))$", re.IGNORECASE)
@@ -30,7 +30,7 @@ _NO_TEXT = {
 
 
 def format_of_name(name: str) -> InputFormat | None:
-    """The format of a list that is called so; None if the name is not that of a list."""
+    """The format of a list of this name; None if the name is not that of a list."""
     match = _SUFFIX.search(name)
     word = (match["text"] or match["table"]).lower() if match else None
     return cast("InputFormat | None", "jsonl" if word == "ndjson" else word)
@@ -39,7 +39,7 @@ def format_of_name(name: str) -> InputFormat | None:
 def refuse_other_content(place: str, format_: InputFormat, head: bytes) -> None:
     """Raises UsageError if a file that begins with `head`, unpacked, is no list of that format.
 
-    That is NoImages if it is empty.
+    The error is NoImages if the file is empty.
     """
     if not head.strip():
         raise NoImages(f"{place} is empty; a list names one image a line or more")

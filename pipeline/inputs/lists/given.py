@@ -25,9 +25,9 @@ _COLUMN_OPTIONS = ("input_format", "uri_column", "id_column", "keep_columns")
 def list_of_file(
     store: Store, file: Entry, options: SourceOptions, output: Location | None
 ) -> ImageList | None:
-    """The list that a file is, by its name or by what is said of it; None if it is none.
+    """The file as a list, if its name or the options say that it is one; else None.
 
-    Raises: StoreError.
+    Raises: UsageError, StoreError.
     """
     format_ = options.input_format or format_of_name(file.name)
     if format_ is None or (options.input_format is None and _holds_images(store, file, options)):
@@ -67,7 +67,7 @@ def _holds_images(store: Store, file: Entry, options: SourceOptions) -> bool:
     try:
         return not is_list(parquet_table(store, file).schema, options.uri_column)
     except DamagedTable:
-        return False  # which the list says
+        return False  # reading it as a list will report this
 
 
 def refuse_list_options(options: SourceOptions, url: str) -> None:

@@ -1,7 +1,7 @@
 """The images that a list names, checked line by line before anything is started.
 
-Whatever is wrong with a list ends the listing, when all of it has been read: a line is never lost without a
-word. An image that is named twice is taken once, as the first line has it.
+If anything is wrong with a list, the listing fails after the whole list was read: no line is ever dropped
+silently. An image that is named twice is taken once, with the values of its first line.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ SHOWN = 3  # of the lines that are wrong
 class ImageList:
     """A list that exists. `repeated` counts the lines that name an image again, once `rows` has ended."""
 
-    name: str  # as people know it
+    name: str  # for messages
     store: Store
     file: Entry
     format: InputFormat
@@ -43,7 +43,7 @@ class ImageList:
     repeated: int = field(default=0, init=False)
 
     def rows(self) -> Iterator[ManifestRow]:
-        """The images by line, one that is named twice also twice, under one name.
+        """The images in the order of lines; an image that is named twice comes twice, with one id.
 
         Raises: UsageError for a list that is not of its format, lacks a column, names an id twice or has a
             line that names no image; StoreError.
@@ -97,7 +97,7 @@ class ImageList:
             )
 
     def _refuse_repeats(self, repeats: Repeats, column: str, columns: Columns) -> None:
-        """Raises UsageError if two lines have one name: with ids, an image has one id and an id one image."""
+        """Raises UsageError if two lines share a name: with ids, an image has one id and an id one image."""
         count, first = 0, None
         for pair in repeats.found():
             count += 1

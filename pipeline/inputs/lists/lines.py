@@ -12,7 +12,7 @@ from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
 
 CHUNK_BYTES = 8 << 20  # one request to a store; a connection that stalls loses no more than that
-LONGEST_LINE = 16 << 20  # what memory holds of a file that has no lines
+LONGEST_LINE = 16 << 20  # limits the memory for a file without line ends
 GZIP = b"\x1f\x8b"
 
 
@@ -36,7 +36,7 @@ def head_of(store: Store, file: Entry, size: int) -> bytes:
 
 
 def lines_of(store: Store, file: Entry) -> Iterator[Line]:
-    """The lines of a list, a byte order mark at its start left out.
+    """The lines of a list, without a byte order mark at its start.
 
     Raises: UsageError for a line that is too long or not UTF-8, a gzip that is broken, and a list that
         changes meanwhile; StoreError.
@@ -87,7 +87,7 @@ class _Chunks(io.RawIOBase):
 
 
 def refuse_change(store: Store, file: Entry, position: int) -> None:
-    """Raises UsageError if a list of which `position` bytes were read is another one by now."""
+    """Raises UsageError if a list has changed since its first `position` bytes were read."""
     now = store.info(file.name)
     if now is None or now.etag != file.etag or position < file.size:
         raise UsageError(

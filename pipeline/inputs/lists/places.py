@@ -1,4 +1,4 @@
-"""What a line of a list names: the uri of an image, seen from the place of the list."""
+"""The uri of the image that a line of a list names; it depends on where the list is."""
 
 import posixpath
 import re
@@ -14,16 +14,16 @@ _ON_WORKERS = "it names a file on a disk, which only a list on a disk may: worke
 
 @dataclass(frozen=True)
 class ListPlace:
-    """Where a list stands."""
+    """Where a list is."""
 
     folder: Location  # where relative paths start
     output: Location | None = None  # where no image may lie
 
     def uri(self, text: str) -> str:
-        """The uri of the image that a list here names so.
+        """The uri of the image that `text` in a list here names.
 
-        A path is taken from the folder of the list, `~` as it is. A list in an object store names nothing on
-        a disk, since it would be read from the disks of the workers.
+        A path starts at the folder of the list; `~` is not expanded. A list in an object store may not name
+        files on a disk, since workers would read them from their own disks.
         Raises: ValueError, with the reason.
         """
         if "\0" in text or not text.strip():

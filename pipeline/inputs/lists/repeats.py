@@ -1,6 +1,6 @@
 """Which lines of a list have equal names: found by their hashes, in bounded memory, through files on disk.
 
-Hashes are dealt into files by their first bits, so that equal ones meet; then a file at a time is sorted.
+Some bits of a hash choose its file, so that equal hashes meet in one; then each file is sorted on its own.
 """
 
 import tempfile
@@ -25,14 +25,14 @@ class Repeats:
         self._buffer = bytearray()
 
     def add(self, digest: bytes, line: int) -> None:
-        """Takes in the line whose name has that hash of 16 bytes. Raises: SamLabelError for a full disk."""
+        """Adds a line by the 16-byte hash of its name. Raises: SamLabelError for a full disk."""
         self._buffer += digest
         self._buffer += line.to_bytes(8, "little")
         if len(self._buffer) >= LINES_AT_ONCE * _HASHED_LINE.itemsize:
             self._deal()
 
     def found(self) -> Iterator[tuple[int, int]]:
-        """Each line whose name an earlier one has, after the first such line; in no order."""
+        """Pairs of lines: the first one with a name, and each later one with it; pairs come in no order."""
         if not any(self._folder.iterdir()):
             yield from _repeats(self._buffered())
             return

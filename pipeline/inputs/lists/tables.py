@@ -94,7 +94,7 @@ def _objects(lines: Iterable[Line]) -> Rows:
 
 
 def _delimited(lines: Iterable[Line], separator: str, place: str) -> Table:
-    """Of CSV, or of TSV, whose fields may be quoted too."""
+    """The table of a CSV or a TSV; the fields of either may be quoted."""
     reader = csv.reader((f"{line.text}\n" for line in lines), delimiter=separator, strict=True)
 
     def records() -> Iterator[list[str]]:

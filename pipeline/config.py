@@ -234,7 +234,7 @@ class RunConfig(BaseModel):
     def _is_one_of_the_shards(cls, text: str | None) -> str | None:
         match = SHARD.fullmatch(text) if text is not None else None
         if text is not None and (match is None or not 1 <= int(match["number"]) <= int(match["of"])):
-            raise ValueError(f"{text!r} is no part of a whole: the parts of three are 1/3, 2/3 and 3/3")
+            raise ValueError(f"{text!r} is not a shard; write N/M, such as 1/3, 2/3 or 3/3")
         return text if match is None else f"{int(match['number'])}/{int(match['of'])}"
 
     @field_validator("max_failures")

@@ -65,4 +65,4 @@ def _shares(text: str) -> list[float]:
     try:
         return [float(share) for share in text.split(",")]
     except ValueError:
-        raise ValueError(f"{text!r} holds something that is no number") from None
+        raise ValueError(f"{text!r} contains something that is not a number") from None

@@ -85,8 +85,8 @@ class JobServer:
                     raise
                 if time.monotonic() > deadline:
                     raise SamLabelError(
-                        f"the cluster at {self.url} takes no jobs: its agent is not up, as when another "
-                        f"Ray there holds the agent's port ({AGENT_PORT}); start the head with "
+                        f"the cluster at {self.url} accepts no jobs: its agent is not running, perhaps "
+                        f"because another Ray there holds its port ({AGENT_PORT}); start the head with "
                         "--dashboard-agent-listen-port set to a free one"
                     ) from refused
             time.sleep(CONNECT_AGAIN_S)
@@ -196,7 +196,7 @@ def _refuse_unsafe(url: str, allowed: bool) -> None:
     is_here = urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
     if not (allowed or is_here) and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
         raise UsageError(
-            f"the Ray cluster at {url} would be used without token authentication; set RAY_AUTH_MODE=token "
+            f"a job would use the Ray cluster at {url} without token authentication; set RAY_AUTH_MODE=token "
             "on it and here, or allow_unauthenticated_cluster = true in the job file"
         )
 

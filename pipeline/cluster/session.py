@@ -175,6 +175,6 @@ def _refuse_unsafe(address: str, allowed: bool) -> None:
         return
     if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
         raise UsageError(
-            f"the Ray cluster at {address} would be used without token authentication; set "
+            f"a run would use the Ray cluster at {address} without token authentication; set "
             "RAY_AUTH_MODE=token on it and here, or pass --allow-unauthenticated-cluster"
         )

@@ -86,13 +86,14 @@ def image_of(bytes_: pa.Array, paths: pa.Array | None, place: int, etag: str) ->
     if bytes_[place].is_valid:
         return Got(bytes_[place].as_py(), etag)
     path = paths[place].as_py() if paths is not None else None
-    return row_without_bytes(f"only the path {path!r}, which is not followed" if path else "")
+    return row_without_bytes(
+        f"it holds only the path {path!r}, which is not followed" if path else "it is empty"
+    )
 
 
-def row_without_bytes(has: str = "") -> ImageError:
-    """Why a row without an image's bytes is none; `has` says what stands there."""
-    says = has or "nothing in its column of images"
-    return ImageError(Reason.SOURCE_MISSING, f"the row has no bytes but {says}")
+def row_without_bytes(why: str = "it is empty") -> ImageError:
+    """Why a row holds no image; `why` is about its column of images."""
+    return ImageError(Reason.SOURCE_MISSING, f"the row has no bytes in its column of images: {why}")
 
 
 def _refused(schema: pa.Schema, uri: str, wanted: str) -> ImageColumn:

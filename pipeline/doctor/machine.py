@@ -40,7 +40,7 @@ def torch() -> Finding:
         return warning(
             "torch",
             f"{says}, while this machine has {gpus} GPUs",
-            "install torch's build for CUDA, which is what a plain `pip install torch` takes on Linux",
+            "install torch's build for CUDA, which a plain `pip install torch` installs on Linux",
         )
     return ok("torch", says)
 
@@ -71,7 +71,7 @@ def kernel() -> Finding:
     if names():
         return warning(
             "C kernel",
-            "none could be loaded, so that masks take some times as long",
+            "none could be loaded; masks take several times as long",
             "install sam-label again from its wheel, or with `pip install .` from its sources",
         )
     return warning(
@@ -83,7 +83,9 @@ def ray() -> Finding:
     require_internals()
     if (installed := version("ray")) not in TRIED_WITH:
         return warning(
-            "Ray", f"{installed}, which was not tried", f"install ray[data]=={TRIED_WITH[-1]} if a run fails"
+            "Ray",
+            f"{installed}, which is not tested with sam-label",
+            f"install ray[data]=={TRIED_WITH[-1]} if a run fails",
         )
     return ok("Ray", installed)
 

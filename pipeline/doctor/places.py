@@ -123,7 +123,7 @@ def _folders_to_make(store: Store) -> list[Path]:
 
 
 def _with_room(store: Store) -> Finding:
-    says = f"{redacted(store.url)} takes a dataset"
+    says = f"a dataset can be written to {redacted(store.url)}"
     if not store.is_local:
         return ok("output", says)
     place = Path(store.location.root)

@@ -171,7 +171,7 @@ def checked_facts(answer: bytes) -> AnswerFacts | ImageError:
         return ImageError(Reason(facts["reason"]), str(facts["message"]))
     numbers = [facts[name] for name in ("height", "width", "exif_orientation", "frames")]
     if not all(type(number) is int and number > 0 for number in numbers) or facts["exif_orientation"] > 8:
-        raise ValueError("a size, an orientation or a count that is none")
+        raise ValueError("an invalid size, orientation or count")
     texts = ("pixel_scale", "pixel_range", "bands", "crs")
     if not all(isinstance(facts[name], str | None) for name in texts):
         raise ValueError("a range, bands or a coordinate system that is no text")
@@ -179,7 +179,7 @@ def checked_facts(answer: bytes) -> AnswerFacts | ImageError:
     if others["geo_transform"] is not None:
         others["geo_transform"] = tuple(map(float, others["geo_transform"]))
         if len(others["geo_transform"]) != 6 or not all(map(math.isfinite, others["geo_transform"])):
-            raise ValueError("a transform that is none")
+            raise ValueError("an invalid transform")
     return AnswerFacts(facts["height"], facts["width"], others)
 
 

@@ -124,7 +124,7 @@ class Scene:
         if (x1 - x0) * (y1 - y0) > self.max_pixels or size > MOST_WINDOW_BYTES:
             raise ImageError(
                 Reason.TOO_LARGE,
-                f"a window takes strips or tiles of {x1 - x0} x {y1 - y0} pixels and {size} bytes; {REMEDY}",
+                f"one window reads strips or tiles of {x1 - x0} x {y1 - y0} pixels, {size} bytes; {REMEDY}",
             )
         data = _faults_of_file(lambda: self.blocks.file(around, self._read(ranges)))
         decoded = self.decoders.decode(data, reading=reading)
@@ -144,7 +144,9 @@ class Scene:
             self.file.seek(start)
             blocks.append(self.file.read(end - start))
             if len(blocks[-1]) < end - start:
-                raise ImageError(Reason.TRUNCATED, f"a strip or tile ends at byte {end}, behind the file")
+                raise ImageError(
+                    Reason.TRUNCATED, f"a strip or tile ends at byte {end}, beyond the end of the file"
+                )
         return blocks
 
 
@@ -164,7 +166,10 @@ def opened_scene(
         tags = TiffTags.of_file(file, size, chain[frame or 0].offset)
         tags.refuse_unread()
         if tags.ifd.get(EXIF_ORIENTATION, 1) != 1:
-            raise ImageError(Reason.TOO_LARGE, "it lies turned in its file, and is not read by windows so")
+            raise ImageError(
+                Reason.TOO_LARGE,
+                "it is stored rotated (EXIF orientation), and such a TIFF cannot be read in windows",
+            )
         blocks = Blocks(tags)
         _ = blocks.size
         place = geo_transform(tags.ifd), crs(tags.ifd)

@@ -71,7 +71,7 @@ def expanded(text: str) -> Iterator[str]:
     if braced.count > MOST_NAMES:
         raise UsageError(
             f"{redacted(text)} stands for {braced.count:,} names, more than {MOST_NAMES:,}; name fewer, or "
-            "put * in place of the braces"
+            "use * instead of the braces"
         )
     return braced.texts()
 

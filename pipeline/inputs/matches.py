@@ -33,7 +33,7 @@ class Matches:
             if len(globs) > MOST_LISTINGS:
                 raise UsageError(
                     f"{redacted(whole.uri(text))} stands for more than {MOST_LISTINGS:,} patterns, each "
-                    "listed on its own; put * in place of the braces"
+                    "listed on its own; use * instead of the braces"
                 )
         base = _common_folder([glob.base for glob in globs])
         store = replace(whole, location=_below(whole.location, base))

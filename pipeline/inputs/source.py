@@ -208,7 +208,7 @@ class Source:
         counts = self.skipped.counts
         hint = "name a folder that holds images"
         if is_pattern(self.url):
-            hint = "a pattern names files, and * stands within a folder: ** stands for any folders"
+            hint = "a pattern names files, and * matches within one folder, ** matches any folders"
         if counts[Why.EXCLUDED]:
             hint = f"--include or --exclude leaves out {counts[Why.EXCLUDED]:,}"
         if self.skipped_links:

@@ -48,12 +48,14 @@ class GivenGpu:
     def refuse_what_does_not_fit(self, model_type: str, weights_bytes: int) -> None:
         """Raises: SamLabelError if the card, or what other processes leave of it, is too small."""
         needed = weights_bytes + WORKING_BYTES
-        takes = f"{model_type} takes {_gb(needed)} of a GPU, and the {self.name} on {os.uname().nodename}"
+        needs = (
+            f"{model_type} needs {_gb(needed)} of GPU memory, and the {self.name} on {os.uname().nodename}"
+        )
         if self.total_bytes < needed:
-            raise SamLabelError(f"{takes} has {_gb(self.total_bytes)}; take a smaller model, {_OTHERWISE}")
+            raise SamLabelError(f"{needs} has {_gb(self.total_bytes)}; use a smaller model, {_OTHERWISE}")
         if self.free_bytes < needed:
             raise SamLabelError(
-                f"{takes} has {_gb(self.free_bytes)} free of {_gb(self.total_bytes)}: {_MAKE_ROOM}"
+                f"{needs} has {_gb(self.free_bytes)} free of {_gb(self.total_bytes)}: {_MAKE_ROOM}"
             )
 
 

@@ -136,7 +136,7 @@ def test_plan_and_doctor_reach_the_places_of_a_job_file(
     seen = printed_here(capsys, "doctor", "--config", str(job))
     findings = {each["what"]: each for each in seen}
     assert findings["input"]["says"] == "s3://photos/in/coffee.jpg can be read"
-    assert findings["output"]["says"] == "s3://labels/before takes a dataset"
+    assert findings["output"]["says"] == "a dataset can be written to s3://labels/before"
     assert endpoint in findings["S3 credentials"]["says"]
 
 

@@ -38,7 +38,7 @@ def list_of_file(
             "--frames is for images that are listed, not for those that a list names; leave it out"
         )
     if file.size == UNKNOWN_SIZE:
-        raise UsageError(f"{redacted(str(place))} comes without its length; download it, and name the copy")
+        raise UsageError(f"{redacted(str(place))} is served without a length; download it and name the copy")
     folder = Location(place.scheme, place.root.rpartition("/")[0])
     return ImageList(redacted(str(place)), store, file, format_, options, ListPlace(folder, output))
 
@@ -75,7 +75,9 @@ def refuse_list_options(options: SourceOptions, url: str) -> None:
     for name in _COLUMN_OPTIONS:
         if getattr(options, name) is not None:
             flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{flag} is for a list of images, and {redacted(url)} is none; leave it out")
+            raise UsageError(
+                f"{flag} is only for a list of images, and {redacted(url)} is not one; leave it out"
+            )
 
 
 def _copied() -> IO[bytes]:

@@ -147,7 +147,7 @@ class _BadRows:
         if self.count:
             shown = "; ".join(f"{self.unit} {row.number:,} names no image ({row.why})" for row in self.first)
             more = f" and {self.count - len(self.first):,} more" if self.count > len(self.first) else ""
-            raise UsageError(f"{self.name}: {shown}{more}; mend the list, nothing was started")
+            raise UsageError(f"{self.name}: {shown}{more}; correct the list; nothing was started")
         if not self.images:
             raise NoImages(f"{self.name} names no image; a list names one image a line or more")
 

@@ -138,7 +138,7 @@ def test_auto_is_held_to_the_same_by_the_address_that_it_leads_to(
     if not asked:
         monkeypatch.setenv("RAY_ADDRESS", "auto")
     with (
-        pytest.raises(UsageError, match=r"10\.1\.2\.3:6379 would be used without token authentication"),
+        pytest.raises(UsageError, match=r"10\.1\.2\.3:6379 without token authentication"),
         ray_session(config(**asked)),
     ):
         pass

@@ -172,7 +172,7 @@ def test_a_list_that_is_wrong_is_refused_in_a_sentence(written: Written, name: s
 def test_many_wrong_lines_are_counted(written: Written) -> None:
     said = refusal(written("l.txt", "s3://\n" * 1000 + "a.jpg\n"))
     assert "line 3 names" in said
-    assert "and 997 more; mend the list" in said
+    assert "and 997 more; correct the list" in said
     assert "line 4 " not in said
 
 
@@ -184,7 +184,7 @@ def test_columns_that_are_asked_for_must_be_there(written: Written) -> None:
     assert "has no columns" in refusal(written("l.txt", "a.jpg\n"), keep_columns="split")
     long = written("long.csv", f"uri,split\na,{'x' * 70_000}\n")
     assert "64 kB an image is the most" in refusal(long, keep_columns="split")
-    assert "--keep-columns is for a list" in refusal(str(Path(path).parent), keep_columns="split")
+    assert "--keep-columns is only for a list" in refusal(str(Path(path).parent), keep_columns="split")
 
 
 def test_an_image_that_is_named_twice_is_taken_once_and_counted(written: Written, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_the_shards_are_all_and_none_is_in_two(of: int) -> None:
 
 @pytest.mark.parametrize("shard", ["4/3", "0/3", "3", "a/b", "1/0", "-1/3"])
 def test_a_shard_that_is_none_is_refused(shard: str) -> None:
-    with pytest.raises(ValueError, match="the parts of three are 1/3, 2/3 and 3/3"):
+    with pytest.raises(ValueError, match="write N/M, such as 1/3, 2/3 or 3/3"):
         RunConfig(input="in", output="out", shard=shard)
 
 

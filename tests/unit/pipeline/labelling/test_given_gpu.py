@@ -20,7 +20,8 @@ def test_a_model_that_fits_goes_there() -> None:
 def test_a_card_that_is_too_small() -> None:
     small = GivenGpu("T400", total_bytes=4_000_000_000, free_bytes=3_900_000_000)
     with pytest.raises(
-        SamLabelError, match=r"^vit_h takes 5\.6 GB of a GPU, and the T400 on .+ has 4\.0 GB; take a smaller"
+        SamLabelError,
+        match=r"^vit_h needs 5\.6 GB of GPU memory, and the T400 on .+ has 4\.0 GB; use a smaller",
     ):
         small.refuse_what_does_not_fit("vit_h", WEIGHTS)
 

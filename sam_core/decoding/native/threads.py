@@ -1,7 +1,7 @@
-"""Work of the kernel in several threads, each of which has torch on one thread.
+"""Runs the kernel in several threads, each of which uses torch with a single thread.
 
-torch.set_num_threads counts twice: for the thread that calls it, and for every thread that begins later. So
-each worker sets its own count, and the caller sets its count back as soon as all have.
+torch.set_num_threads has two effects: on the thread that calls it, and on every thread that starts later. So
+each worker sets its own count, and the caller restores its count as soon as all workers have set theirs.
 """
 
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def run_in_threads(work: Callable[[], None], count: int) -> None:
-    """Calls `work` in `count` threads and returns when all have ended; of fewer if no more can be started.
+    """Calls `work` in `count` threads, or fewer if no more can be started; returns when all have ended.
 
     Raises: what `work` raises; RuntimeError if not even one thread can be started.
     """
@@ -23,8 +23,8 @@ def run_in_threads(work: Callable[[], None], count: int) -> None:
     have_set = Semaphore(0)  # counts the workers that have set their own number; none waits for another
 
     def run() -> None:
-        # Torch gives a thread the common count at its first question or product there, in place of what was
-        # set before. So it is asked first. Its own pool in each thread would fight over the cores.
+        # At the first get_num_threads or product in a thread, torch gives it the common count and drops what
+        # was set before. So the count is read first. A torch pool in every thread would fight over the cores.
         torch.get_num_threads()
         torch.set_num_threads(1)
         have_set.release()

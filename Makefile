@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 BUILD_INPUTS := pyproject.toml constraints.txt setup.py sam_core/decoding/native/sources.py sam_core/masks/rle_library.py $(wildcard sam_core/decoding/native/*.c sam_core/decoding/native/*.h sam_core/masks/*.c)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
-# On all cores, which pip does on one. Where PYTHONDONTWRITEBYTECODE is set, as in many images, each of Ray's processes
-# would otherwise compile all that it imports again, our own files too. Some packages carry templates that are no Python: their faults are silent.
+# pip compiles on one core, this on all. Where PYTHONDONTWRITEBYTECODE is set, as in many container images, each Ray
+# process would otherwise compile all its imports again. Some packages contain templates that are not Python: -qq and
+# "|| true" ignore their errors.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib sam_label sam_core pipeline jobs tests || true
 SOURCES := sam_label sam_core pipeline jobs tests setup.py
 
@@ -15,7 +16,7 @@ demo: .venv/installed
 	$(BIN)/sam-label preview demo-output
 
 # Half of the tests wait (for Ray, for servers, for heartbeats), so two at a time keep two cores busy, with one
-# torch thread each. Three take as long: the cores are busy. Files go in order: the long ones, in chaos/, begin first.
+# torch thread each. Three at a time are no faster. Files run in order, so the long ones, in chaos/, start first.
 test: .venv/installed-dev chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
@@ -41,15 +42,15 @@ fix: .venv/installed-dev
 	$(BIN)/python -m jobs.options.option_table > docs/options.md
 	$(BIN)/python -m sam_label.api_page > docs/api.md
 
-# The figures of the README's promises, in an hour; 200 random kills take a third of it.
+# Measures the figures that the README promises. It takes an hour; 200 random kills are a third of it.
 chaos: .venv/installed-dev
 	$(BIN)/python tests/chaos/figures.py
 
-# Every point of the default grid on every photo, where `make test` leaves most of those out that give no mask.
+# Checks every point of the default grid on every photo; `make test` skips most points that give no mask.
 parity: .venv/installed-dev
 	EVERY_NTH_POINT=1 $(BIN)/python -m pytest tests/parity/test_golden.py
 
-# An sdist, and a wheel for every Python on each architecture of Linux; zig compiles for both on either.
+# Builds an sdist and one wheel per Linux architecture, for every Python version; zig cross-compiles.
 wheel: .venv/installed-dev
 	for platform in linux-x86_64 linux-aarch64; do \
 		_PYTHON_HOST_PLATFORM=$$platform $(BIN)/python -m build --no-isolation --outdir dist . || exit 1; \

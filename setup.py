@@ -1,11 +1,11 @@
-"""Builds the CPU kernel, a shared library for each instruction set, and the decoder of run lengths.
+"""Builds the CPU kernel, one shared library per instruction set, and the run-length library.
 
-The C compiler is the one that ziglang carries; everything else about the package is in pyproject.toml. The
-libraries are plain C without Python's API; `sam_core.decoding.native` and `sam_core.masks.rle_library` load
-them. If one cannot be built, the installation continues without it, and plain torch and numpy give the same
-masks in more time.
+The C compiler comes with ziglang; everything else about the package is in pyproject.toml. The libraries are
+plain C without Python's API; `sam_core.decoding.native` and `sam_core.masks.rle_library` load them. If a
+library cannot be built, the installation continues without it, and plain torch and numpy give the same masks
+in more time.
 
-So one wheel serves every Python of a platform (infra/adr/0018). For another architecture:
+One wheel therefore works for every Python of a platform (infra/adr/0018). For another architecture:
 `_PYTHON_HOST_PLATFORM=linux-aarch64 python -m build --wheel`.
 """
 
@@ -31,7 +31,7 @@ MACHINE = MACHINE if SYSTEM == "linux" else platform.machine().lower()
 TARGET_CPUS = NATIVE["INSTRUCTION_SETS"].get(MACHINE, {})
 RLE_SOURCES = ["sam_core/masks/rle_kernel.c"]
 RLE_FLAGS = runpy.run_path("sam_core/masks/rle_library.py")["build_flags"](MACHINE)
-GLIBC = (2, 17)  # the oldest that zig links for by name; the libraries call memcpy and memset alone
+GLIBC = (2, 17)  # the oldest version that zig can link for; the libraries call only memcpy and memset
 TARGET = ["-target", f"{MACHINE}-linux-gnu.{GLIBC[0]}.{GLIBC[1]}"] if SYSTEM == "linux" else []
 
 
@@ -49,7 +49,7 @@ class BuildKernel(build_ext):
 
 class AnyPythonsWheel(bdist_wheel):
     def get_tag(self) -> tuple[str, str, str]:
-        # Elsewhere zig links for the system that it runs on, which a tag for all Pythons would deny.
+        # Elsewhere zig links for the system that it runs on, so setuptools must choose the tag.
         if SYSTEM != "linux":
             return super().get_tag()
         return "py3", "none", f"manylinux_{GLIBC[0]}_{GLIBC[1]}_{MACHINE}"

@@ -1,7 +1,7 @@
-"""SAM's model and mask generation: tensors in, masks out. Knows torch and numpy, no Ray and no Arrow.
+"""SAM's model and mask generation: tensors in, masks out. Uses torch and numpy, not Ray or Arrow.
 
-The names of the original package come from here. Each is imported when it is first asked for, so that the
-command line reads the version without waiting for torch.
+This package exports the names of the original package. Each is imported on first use, so that the command
+line reads the version without waiting for torch.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ HOMES = {
     "SamPredictor": "sam_core.predictor",
     "sam_model_registry": "sam_core.weights.registry",
 }
-# SA's builders, each an entry of sam_model_registry.
+# The builders of segment-anything; each is an entry of sam_model_registry.
 BUILDERS = {
     "build_sam": "default",
     "build_sam_vit_h": "vit_h",

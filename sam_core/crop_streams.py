@@ -1,10 +1,10 @@
 """Several crops at once on a GPU: one is encoded while another is decoded and a third is run-length encoded.
 
-Each crop is decoded in a thread with a CUDA stream of its own: a thread waits for the answers to its own work
-alone, while the device has the work of another in its queue. The caller's thread encodes, and a crop's stream
-waits for the caller's. A CPU is busy with one crop already.
+Each crop is decoded in its own thread with its own CUDA stream: a thread waits only for its own results,
+while the device works on what another thread has queued. The caller's thread encodes, and a crop's stream
+waits for the caller's stream. On a CPU crops go one at a time: a single crop already keeps it busy.
 
-Torch's ambient state is a thread's own: these threads start without autocast, default device or grad mode.
+Torch's ambient state is per thread: these threads do not inherit autocast, default device or grad mode.
 """
 
 from collections import deque
@@ -20,12 +20,12 @@ import torch
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-# One on the host and one on the device; a third would need working memory on the device too.
+# One crop on the host and one on the device; a third would need device memory too.
 CROPS_AT_ONCE = 2
 
 
 def mapped(call: Callable[[Item], Answer], items: Iterable[Item], device: torch.device) -> Iterator[Answer]:
-    """`call(item)` of each item in order; on a GPU later items are made and called meanwhile."""
+    """Yields `call(item)` for each item in order; on a GPU later items are made and called meanwhile."""
     if device.type == "cpu":
         return map(call, items)
     return mapped_ahead(call, items, device)
@@ -34,13 +34,13 @@ def mapped(call: Callable[[Item], Answer], items: Iterable[Item], device: torch.
 def mapped_ahead(
     call: Callable[[Item], Answer], items: Iterable[Item], device: torch.device
 ) -> Iterator[Answer]:
-    """`call(item)` of each item in order, in threads; no item is made long before its turn."""
+    """Yields `call(item)` for each item in order, from threads; no item is made long before its turn."""
     futures: deque[Future[Answer]] = deque()
     pool = ThreadPoolExecutor(CROPS_AT_ONCE)
     try:
         for item in items:
             futures.append(pool.submit(_called_on_stream, call, item, device, _queued(device)))
-            # One more than there are threads, so that a thread that ends has its next item at once.
+            # One item more than threads, so that a thread that finishes gets its next item at once.
             if len(futures) > CROPS_AT_ONCE:
                 yield futures.popleft().result()
         while futures:
@@ -57,7 +57,7 @@ def _called_on_stream(
     try:
         with _entered(stream):
             if stream is not None:
-                # When the event has come, the item's own tensors are made.
+                # The event marks the point at which the item's own tensors are made.
                 stream.wait_event(queued)
             return call(item)
     finally:
@@ -65,7 +65,7 @@ def _called_on_stream(
 
 
 def _queued(device: torch.device) -> Any:
-    """An event after all that this thread has queued so far; None if the device has no streams."""
+    """An event that follows all work that this thread has queued; None if the device has no streams."""
     return torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
 
 
@@ -75,7 +75,7 @@ def _entered(stream: Any) -> AbstractContextManager[Any]:
 
 @cache
 def _free_streams(device: torch.device) -> "SimpleQueue[Any]":
-    """The streams that no thread uses now. Made once, because torch keeps the freed memory of each apart."""
+    """The streams that no thread uses now. Made once, because torch caches freed memory per stream."""
     free: SimpleQueue[Any] = SimpleQueue()
     for _ in range(CROPS_AT_ONCE):
         free.put(torch.cuda.Stream(device) if device.type == "cuda" else None)  # type: ignore[no-untyped-call]

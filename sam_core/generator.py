@@ -1,11 +1,11 @@
 """Every mask of an image: SAM prompted with a grid of points, in the whole image and in crops of it.
 
-The class bears SA's name, arguments and records. The work is four steps a crop, each its own file: encode
-(model/sam.py), decode (decoding/), select (masks/selection.py), and across crops select again. On a GPU
-several crops are under way at once (crop_streams.py). The options are in option_attributes.py.
+The class has the name, arguments and records of segment-anything (SA). The steps are: encode a crop
+(model/sam.py), decode it (decoding/), select masks (masks/selection.py), and select again across crops. On a
+GPU several crops are in progress at once (crop_streams.py). The options are in option_attributes.py.
 
 Memory beyond the model and an image of H x W pixels: 3 H W bytes for Pillow's copy of the largest crop, some
-blocks of 16 MB, at most 0.26 MB of logits a candidate, and the runs of the masks that stay. No array has a
+blocks of 16 MB, at most 0.26 MB of logits per candidate, and the runs of the selected masks. No array has a
 number for each pixel of each mask.
 """
 
@@ -40,16 +40,16 @@ from sam_core.windows import Windows, checked_pixels, window_of
 Image = npt.NDArray[np.uint8]  # RGB [H, W, 3]
 MakeDecoder = Callable[[Sam, torch.Tensor, CropFrame, MaskOptions], CropDecoder]
 
-# Crops that go through the encoder together. A CPU gains nothing from two.
+# Crops that the encoder processes together. A CPU gains nothing from two.
 GPU_ENCODER_BATCH = 2
 
-# What SA's own generator calls and subclasses override; here mask generation has other steps.
+# Methods that SA's generator calls and that subclasses override; here mask generation does not call them.
 NOT_CALLED = ("_generate_masks", "_process_crop", "_process_batch")
 
 
 @dataclass(frozen=True)
 class _CropOfImage:
-    """A crop to be encoded, and the image that it is of."""
+    """A crop to be encoded, and its image."""
 
     image: Image | Windows
     crop: Crop
@@ -62,11 +62,11 @@ class _EncodedCrop:
     image_size: tuple[int, int]
     crop: Crop
     embedding: ImageEmbedding
-    described_by: View  # whose features describe the masks: of the whole image, or of the tile
+    described_by: View  # the view whose features describe the masks: the whole image or the tile
 
 
 class SamAutomaticMaskGenerator(OptionAttributes):
-    """Masks of images. Keeps nothing between images, so that one generator serves any number of them."""
+    """Generates the masks of images. Stores nothing between images: use one generator for any number."""
 
     __slots__ = ("_decoder", "_under_way")
 
@@ -80,9 +80,9 @@ class SamAutomaticMaskGenerator(OptionAttributes):
     ) -> None:
         """A generator with SA's arguments, by name or in SA's order: the fields of MaskOptions, and two more.
 
-        point_grids: points of the image and of each layer of crops, x, y in 0..1; then points_per_side is
-        None. output_mode: one of OUTPUT_MODES, what `generate` gives a mask as. decoder: makes the decoder of
-        a crop, if another than the fastest is wanted; None is the fastest.
+        point_grids: points of the image and of each layer of crops, x, y in 0..1; points_per_side must then
+        be None. output_mode: one of OUTPUT_MODES, the form of the masks that `generate` returns. decoder: a
+        function that makes the decoder of a crop; None means the fastest one.
 
         Raises: ValueError for an unknown option, a value out of range, both or neither kind of grid, no
         model, or no decoder; TypeError for more arguments than there are, one given twice, or a class that
@@ -97,11 +97,11 @@ class SamAutomaticMaskGenerator(OptionAttributes):
 
     @classmethod
     def from_options(cls, model: Sam, options: MaskOptions) -> "SamAutomaticMaskGenerator":
-        """A generator of what the options say. Raises: ValueError if they are no MaskOptions."""
+        """A generator with these options. Raises: ValueError if they are not MaskOptions."""
         return cls(model, **checked_options(options).model_dump())
 
     def generate(self, image: Image) -> list[dict[str, Any]]:
-        """SA's records of all masks, in the form of output_mode; an image without a mask gives none."""
+        """SA's records of all masks, in the form of output_mode; an empty list for an image without masks."""
         return self.generate_masks(image).records(self.output_mode)
 
     def generate_masks(self, image: Image) -> ImageMasks:
@@ -109,22 +109,23 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         return self.generate_batch([image])[0]
 
     def generate_batch(self, images: Sequence[Image | Windows]) -> list[ImageMasks]:
-        """All masks of each image, whose sizes may differ; crops of several share the encoder's batches.
+        """All masks of each image. Sizes may differ; crops of several images share the encoder's batches.
 
-        An image may be one that is read by windows: of it no more is in memory than the crops at work.
+        An image may be a sam_core.windows.Windows: then only the crops in progress are in memory.
 
-        Raises: ValueError if one is anything but a uint8 array [H, W, 3].
+        Raises: ValueError if an image is anything but a uint8 array [H, W, 3] or Windows.
         """
         _refuse_no_images(images, "generate_batch takes a list of images")
         return list(self.generate_many([checked_pixels(image) for image in images]))
 
     def generate_many(self, images: Iterable[Image | Windows]) -> Iterator[ImageMasks]:
-        """All masks of each image of a stream, in its order.
+        """Yields all masks of each image of a stream, in order.
 
-        On a GPU the next images are taken and encoded before an image's masks come; on a CPU none is. A fault
-        of any image that has been taken ends the stream.
+        On a GPU the generator reads and encodes the next images before it yields an image's masks; on a CPU
+        it does not read ahead. An error in any image that was read ends the stream.
 
-        Raises: ValueError if it is no stream, and at an image that is anything but a uint8 array [H, W, 3].
+        Raises: ValueError if `images` is not a stream, or at an image that is anything but a uint8 array
+        [H, W, 3] or Windows.
         """
         _refuse_no_images(images, "generate_many takes a stream of images")
         return self._stream_of_masks(images)
@@ -144,16 +145,17 @@ class SamAutomaticMaskGenerator(OptionAttributes):
 
     @property
     def idle_since(self) -> float:
-        """Since when no image is under way, by time.perf_counter(); inf while one is.
+        """The time.perf_counter() since which no image is in progress; inf while one is.
 
-        For who gives images to `generate_many`: a wait for the next one costs a GPU no time before that.
+        For the code that gives images to `generate_many`: until this moment, waiting for the next image costs
+        no GPU time.
         """
         return self._under_way.idle_since
 
     def _crops(
         self, images: Iterable[Image | Windows], under_way: deque[Sequence[Crop]]
     ) -> Iterator[_CropOfImage]:
-        """All crops of all images; those of an image are added to `under_way` when it is taken."""
+        """All crops of all images; adds the crops of an image to `under_way` when it reads the image."""
         for image in map(checked_pixels, images):
             height, width, _ = image.shape
             crops = labelled_crops(height, width, self.options)
@@ -168,13 +170,13 @@ class SamAutomaticMaskGenerator(OptionAttributes):
             embeddings = self._embeddings([window_of(each.image, each.crop.xyxy) for each in batch])
             for each, embedding in zip(batch, embeddings, strict=True):
                 crop, (height, width, _) = each.crop, each.image.shape
-                if crop.layer == 0:  # the first one of an image is
+                if crop.layer == 0:  # true of an image's first crop
                     view = View(crop.xyxy, embedding, self.model.image_encoder.img_size)
                 yield _EncodedCrop((height, width), crop, embedding, view)
 
     @ambient_state_aside()
     def _embeddings(self, crops: list[Image]) -> list[ImageEmbedding]:
-        """The crops' embeddings from one batch, or from two halves if the device lacks the memory for it."""
+        """The crops' embeddings, from one batch or, if device memory is too small, from two halves."""
         try:
             return self.model.encode_batch(crops, product_dtype(self.options))
         except torch.OutOfMemoryError:
@@ -186,14 +188,14 @@ class SamAutomaticMaskGenerator(OptionAttributes):
 
     @ambient_state_aside()
     def _masks_of_crop(self, encoded: _EncodedCrop) -> ImageMasks:
-        """The masks that a crop gives its image."""
+        """The masks of a crop, in the frame of its image."""
         with self._under_way.ends():
             return self._masks_of_encoded(encoded)
 
     def _masks_of_encoded(self, encoded: _EncodedCrop) -> ImageMasks:
         crop, features = encoded.crop, encoded.embedding.features_1Chw
         height, width = encoded.embedding.original_size
-        # read at the end, when the device has come to it in any case
+        # read at the end, when the device has computed it anyway
         is_finite = torch.isfinite(features).all()
         frame = CropFrame(height, width, self.model.image_encoder.img_size, 4 * features.shape[2])
         points_N2 = self.point_grids[crop.layer] * np.array([width, height])
@@ -204,7 +206,7 @@ class SamAutomaticMaskGenerator(OptionAttributes):
 
     @staticmethod
     def postprocess_small_regions(mask_data: MaskData, min_area: int, nms_thresh: float) -> MaskData:
-        """SA's step on SA's MaskData, by itself; `generate` cleans its masks in masks/small_regions.py."""
+        """SA's separate step on SA's MaskData; `generate` itself uses masks/small_regions.py."""
         return without_small_regions_of_data(mask_data, min_area, nms_thresh)
 
     @ambient_state_aside()
@@ -218,7 +220,7 @@ class SamAutomaticMaskGenerator(OptionAttributes):
 
 
 def _refuse_no_images(images: object, expected: str) -> None:
-    """Raises: ValueError for what gives no images one after the other, as one image does not."""
+    """Raises: ValueError for anything that does not iterate over images, such as a single image."""
     is_image = isinstance(images, str | bytes) or (isinstance(images, np.ndarray) and images.ndim < 4)
     if is_image or not isinstance(images, Iterable):
         raise ValueError(f"{expected}, got {type(images).__name__}; pass [image]")

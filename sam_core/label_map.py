@@ -1,4 +1,4 @@
-"""One label a pixel, for users who need masks that share no pixel."""
+"""One label per pixel, for users who need masks that do not overlap."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +10,8 @@ from sam_core.masks.image_masks import ImageMasks
 def label_map(masks: ImageMasks) -> npt.NDArray[np.int32]:
     """Which mask each pixel belongs to: its place in `masks` plus 1, or 0 for none; int32 [height, width].
 
-    A pixel of several masks goes to the one of smallest area, so that a part is seen on its whole.
-    Raises: ValueError for masks in another form.
+    A pixel of several masks goes to the smallest one, so that a part shows on top of its whole.
+    Raises: ValueError if `masks` are not ImageMasks.
     """
     if not isinstance(masks, ImageMasks):
         raise ValueError(

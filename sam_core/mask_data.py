@@ -1,4 +1,4 @@
-"""SA's `MaskData` through our cleaning of small regions, for scripts that call that step by itself."""
+"""Cleans small regions in SA's `MaskData`, for scripts that call this step on their own."""
 
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from sam_core.masks.small_regions import without_small_regions
 
 
 class MaskData(Protocol):
-    """What is asked of SA's class: columns by name, and a filter over all of them."""
+    """The part of SA's class that is used: columns by name, and a filter over all of them."""
 
     def __getitem__(self, name: str) -> Any: ...
 
@@ -19,11 +19,11 @@ class MaskData(Protocol):
 
 
 def without_small_regions_of_data(mask_data: MaskData, min_area: int, nms_thresh: float) -> MaskData:
-    """The data itself, changed: holes and islands under min_area are gone, then boxes that repeat another.
+    """The same data without holes and islands under min_area, then without duplicates by box NMS.
 
-    Of two boxes the mask that needed no cleaning stays. Source: postprocess_small_regions of
-    segment-anything, commit dca509f.
-    Raises: ValueError for data without these columns.
+    Changes the data in place. Of two overlapping boxes the mask that needed no cleaning stays. Source:
+    postprocess_small_regions of segment-anything, commit dca509f.
+    Raises: ValueError for data without the columns rles and boxes.
     """
     rles = _column(mask_data, "rles")
     if not len(rles):

@@ -1,6 +1,6 @@
-"""A generator's options as SA's scripts know them: arguments in SA's order, and attributes that may be set.
+"""A generator's options as SA's scripts use them: arguments in SA's order, and attributes that may be set.
 
-Whatever sets an option has it checked as the constructor does, and a refused value leaves all as it was.
+Setting an option checks it as the constructor does; a refused value changes nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from sam_core.predictor import SamPredictor, not_a_model
 
 Grids = list[npt.NDArray[np.float64]]  # of the image, then of each layer of crops: x, y in 0..1
 
-# SA's parameters after points_per_side; scripts give them by position too.
+# SA's parameters after points_per_side; scripts also pass them by position.
 # Source: automatic_mask_generator.py of segment-anything 1.0
 SA_ORDER = (
     "points_per_batch",
@@ -41,8 +41,8 @@ ATTRIBUTES = ("model", "predictor", "options", "point_grids", "output_mode", *Ma
 class OptionAttributes:
     """The options of mask generation, the grids of points, the form of the records, and the model.
 
-    Every field of MaskOptions reads and writes as an attribute. The slots make any other name an error on the
-    generator itself; a subclass may have attributes of its own.
+    Every field of MaskOptions can be read and set as an attribute. Because of the slots, any other name is an
+    error on the generator itself; a subclass may have attributes of its own.
     """
 
     __slots__ = ("__weakref__", "_given_grids", "_options", "_output_mode", "_point_grids", "_predictor")
@@ -105,7 +105,7 @@ class OptionAttributes:
 
     @property
     def output_mode(self) -> OutputMode:
-        """What `generate` gives a mask as: one of OUTPUT_MODES."""
+        """The form in which `generate` returns a mask: one of OUTPUT_MODES."""
         return self._output_mode
 
     @output_mode.setter
@@ -127,7 +127,7 @@ class OptionAttributes:
 
     @property
     def predictor(self) -> SamPredictor:
-        """A predictor on the generator's model. Mask generation takes its model and nothing else of it."""
+        """A predictor with the generator's model. Mask generation uses only its model."""
         return self._predictor
 
     @predictor.setter
@@ -143,7 +143,7 @@ class OptionAttributes:
         return MaskOptions.checked({**self._options.model_dump(), name: value})
 
     def _set(self, options: MaskOptions, given_grids: Grids | None) -> None:
-        """Sets what depends on each other together. Raises: ValueError if the grids are too few."""
+        """Sets options and grids, which depend on each other. Raises: ValueError if there are too few."""
         layers = options.crop_n_layers
         if given_grids is not None and len(given_grids) < layers + 1:
             raise ValueError(
@@ -157,7 +157,7 @@ class OptionAttributes:
 
 
 def checked_options(options: object) -> MaskOptions:
-    """The options themselves. Raises: ValueError if they are none."""
+    """The options themselves. Raises: ValueError if they are not MaskOptions."""
     if not isinstance(options, MaskOptions):
         raise ValueError(f"options is a MaskOptions, got {type(options).__name__}")
     return options
@@ -184,7 +184,7 @@ def checked_grids(grids: Sequence[npt.NDArray[np.float64]]) -> Grids:
 
 
 def by_name(in_order: Sequence[Any], named: dict[str, Any]) -> dict[str, Any]:
-    """All arguments by name. Raises: TypeError for too many, or one given twice."""
+    """All arguments by name. Raises: TypeError for too many arguments, or one that is given twice."""
     if len(in_order) > len(SA_ORDER):
         raise TypeError(f"at most {len(SA_ORDER)} arguments follow points_per_side, got {len(in_order)}")
     options = dict(zip(SA_ORDER, in_order, strict=False))

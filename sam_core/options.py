@@ -1,7 +1,7 @@
-"""The options of mask generation, each stated once: name, type, range, default and help.
+"""The options of mask generation, each defined once: name, type, range, default and help.
 
-The names and defaults are SA's; the job file, the command line and the documentation are all read from here.
-Options that SA lacks are last, and off by default.
+Names and defaults are SA's. The job file, the command line and the documentation all read them from here.
+Options that SA lacks come last and are off by default.
 """
 
 import re
@@ -20,18 +20,18 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-# Pixels. A smaller tile is magnified more than 16 times, and an image has thousands of them.
+# Pixels. A smaller tile would be magnified more than 16 times, and an image would have thousands of them.
 LEAST_TILE = 64
-# Fraction of a tile's side that its neighbour shares. A pixel is labelled 16 times; at 0.99, 10,000 times.
+# Fraction of a tile's side that its neighbour shares. Each pixel is labelled 16 times; at 0.99, 10,000 times.
 MOST_SHARED_BY_TILES = 0.75
-# The context in which rules are not asked that came after the dataset was made.
+# The validation context for recorded options: rules that are newer than the dataset do not apply.
 _RECORDED = {"is_recorded": True}
-# Options that datasets name and that are gone. None of them decided a mask.
+# Removed options that old datasets still name. None of them affected a mask.
 _NO_LONGER_KNOWN = {"compile_decoder"}
 
 
 class MaskOptions(BaseModel):
-    """What decides which masks an image gets. Two runs with equal options and weights give the same masks.
+    """The options that decide an image's masks. Two runs with equal options and weights give the same masks.
 
     Source: SamAutomaticMaskGenerator of segment-anything, commit dca509f.
     """
@@ -112,7 +112,7 @@ class MaskOptions(BaseModel):
 
     @classmethod
     def checked(cls, values: Mapping[str, Any]) -> Self:
-        """The options with these values. Raises: ValueError, one sentence, for an unknown or wrong one."""
+        """The options with these values. Raises: ValueError, in one sentence, for an unknown or wrong one."""
         try:
             return cls(**values)
         except ValidationError as refused:
@@ -120,9 +120,9 @@ class MaskOptions(BaseModel):
 
     @classmethod
     def of_record(cls, recorded: Mapping[str, Any]) -> Self:
-        """The options that a dataset was made with, also those that are refused by now.
+        """The options that a dataset was made with, including values that are refused today.
 
-        Raises: ValueError for what never was an option.
+        Raises: ValueError for a name that never was an option.
         """
         known = {name: value for name, value in recorded.items() if name not in _NO_LONGER_KNOWN}
         return cls.model_validate(known, context=_RECORDED)
@@ -146,7 +146,7 @@ class MaskOptions(BaseModel):
 
 
 def _sentence(error: ErrorDetails, known: Iterable[str]) -> str:
-    """What is wrong with which option, as one who writes Python spells it."""
+    """What is wrong with which option, in Python's spelling of option names."""
     name = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
         near = get_close_matches(name, known, n=1)

@@ -1,7 +1,7 @@
-"""`SamPredictor` as SA's scripts know it: it holds the embedding of one image between calls.
+"""`SamPredictor` as SA's scripts use it: it holds the embedding of one image between calls.
 
-The attributes are SA's and may be set: scripts that have kept an embedding restore it by setting `features`,
-`original_size`, `input_size` and `is_image_set`.
+The attributes are SA's and may be set: scripts that have stored an embedding restore it by setting
+`features`, `original_size`, `input_size` and `is_image_set`.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ from sam_core.model.sam import ImageEmbedding, Sam
 class SamPredictor:
     """Masks for prompts on the image that was set last. Source: segment-anything dca509f, predictor.py."""
 
-    is_image_set: bool  # whether prompts can be answered
+    is_image_set: bool  # whether `predict` can be called
     features: Tensor | None  # the image's embedding, [1, C, h, w]
     original_size: tuple[int, int] | None  # (height, width) of the image
     input_size: tuple[int, int] | None  # (height, width) of the image as the model sees it
 
     def __init__(self, sam_model: Sam) -> None:
-        """A predictor without an image. Raises: ValueError if the model is none."""
-        if not hasattr(sam_model, "image_encoder"):  # asked so, as a wrapped model serves too
+        """A predictor without an image. Raises: ValueError if `sam_model` is not a model."""
+        if not hasattr(sam_model, "image_encoder"):  # not isinstance, because a wrapped model works too
             raise not_a_model(sam_model, "a predictor")
         self.model = sam_model
         self.transform = ResizeLongestSide(sam_model.image_encoder.img_size)
@@ -48,27 +48,27 @@ class SamPredictor:
 
     @property
     def orig_h(self) -> int | None:
-        """Height of the image; None if none is set. The original has None in any case."""
+        """Height of the image; None if no image is set. In the original it is always None."""
         return self.original_size[0] if self.original_size else None
 
     @property
     def orig_w(self) -> int | None:
-        """Width of the image; None if none is set."""
+        """Width of the image; None if no image is set."""
         return self.original_size[1] if self.original_size else None
 
     @property
     def input_h(self) -> int | None:
-        """Height of the image as the model sees it; None if none is set."""
+        """Height of the image as the model sees it; None if no image is set."""
         return self.input_size[0] if self.input_size else None
 
     @property
     def input_w(self) -> int | None:
-        """Width of the image as the model sees it; None if none is set."""
+        """Width of the image as the model sees it; None if no image is set."""
         return self.input_size[1] if self.input_size else None
 
     @property
     def embedding(self) -> ImageEmbedding:
-        """What the encoder made of the image. Raises: RuntimeError if no image is set."""
+        """The image's embedding with its sizes. Raises: RuntimeError if no image is set."""
         features, input_size, original_size = self.features, self.input_size, self.original_size
         if not self.is_image_set or features is None or input_size is None or original_size is None:
             raise RuntimeError("no image is set; call set_image before predicting")
@@ -79,7 +79,7 @@ class SamPredictor:
         return self.embedding.features_1Chw
 
     def set_image(self, image: np.ndarray, image_format: Literal["RGB", "BGR"] = "RGB") -> None:
-        """Encode an image, uint8 [H, W, 3]. Raises: ValueError if it is something else."""
+        """Encode an image, uint8 [H, W, 3]. Raises: ValueError for anything else."""
         if image_format not in ("RGB", "BGR"):
             raise ValueError(f"image_format is RGB or BGR, got {image_format!r}")
         pixels = checked_image(image)
@@ -91,9 +91,9 @@ class SamPredictor:
 
     @ambient_state_aside()
     def set_torch_image(self, transformed_image: Tensor, original_image_size: Sequence[int]) -> None:
-        """Encode an image, [1, 3, h, w], RGB 0..255, whose longest side already is the model's.
+        """Encode an image, [1, 3, h, w], RGB 0..255, whose longest side already has the model's size.
 
-        Raises: ValueError if it has another shape, or the original size is not two whole numbers.
+        Raises: ValueError if it has another shape, or if the original size is not two whole numbers.
         """
         side = self.model.image_encoder.img_size
         shape = tuple(getattr(transformed_image, "shape", ()))
@@ -131,8 +131,8 @@ class SamPredictor:
         """Masks [M, H, W] (bool, or logits), predicted IoU [M], low-resolution logits [M, h, w] of a prompt.
 
         Points [N, 2] (x, y) with labels [N] (1 object, 0 background) and the box [4] XYXY are in the image's
-        frame; mask_input [1, h, w] is an earlier answer's low-resolution logits.
-        Raises: RuntimeError if no image is set, ValueError for a prompt that is not such numbers.
+        frame; mask_input [1, h, w] is the low-resolution logits of an earlier call.
+        Raises: RuntimeError if no image is set, ValueError for any other prompt.
         """
         size = self.embedding.original_size
         coords, labels, boxes, masks = None, None, None, None
@@ -158,11 +158,11 @@ class SamPredictor:
         multimask_output: bool = True,
         return_logits: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `predict`, for B prompts whose coordinates `self.transform` has brought to the model's frame.
+        """As `predict`, for B prompts whose coordinates `self.transform` has converted to the model's frame.
 
         Points [B, N, 2] with labels [B, N], boxes [B, 4], mask_input [B, 1, h, w].
-        Raises: RuntimeError if no image is set, ValueError for prompts of other shapes, or of numbers that do
-        not go together.
+        Raises: RuntimeError if no image is set, ValueError for prompts of other shapes or if the numbers of
+        prompts do not match.
         """
         image, encoder = self.embedding, self.model.prompt_encoder
         points = checked_prompts(encoder, point_coords, point_labels, boxes, mask_input)
@@ -182,7 +182,7 @@ class SamPredictor:
 
 
 def not_a_model(model: object, taker: str) -> ValueError:
-    """The error for what is no model, which `taker` got."""
+    """The error to raise when `taker` got something that is not a model."""
     if hasattr(model, "_orig_mod"):  # torch's
         return ValueError(
             f"{taker} takes no model that torch.compile has wrapped; compile its encoder: "

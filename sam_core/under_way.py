@@ -1,4 +1,4 @@
-"""Since when a generator has had nothing to do, which its feeder wants to know; told from several threads."""
+"""Since when a generator has been idle, for the code that feeds it; updated from several threads."""
 
 import math
 import time
@@ -16,30 +16,30 @@ class UnderWay:
         self._idle_since = -math.inf
 
     def __reduce__(self) -> tuple[type["UnderWay"], tuple[()]]:
-        """A copy has nothing under way."""
+        """A copy starts with no crop in progress."""
         return UnderWay, ()
 
     @property
     def idle_since(self) -> float:
-        """When the last crop was done, by time.perf_counter(); inf while one is under way."""
+        """When the last crop was done, by time.perf_counter(); inf while a crop is in progress."""
         with self._lock:
             return math.inf if self._crops else self._idle_since
 
     def begin(self, crops: int) -> None:
-        """So many crops go to the encoder."""
+        """Counts crops that go to the encoder."""
         with self._lock:
             self._crops += crops
 
     @contextmanager
     def ends(self) -> Iterator[None]:
-        """A crop is done at the end of the block of code, also if it raises."""
+        """Counts a crop as done at the end of the with block, even if the block raises."""
         try:
             yield
         finally:
             self._take_off(1)
 
     def stop(self) -> None:
-        """No crop is under way any more, whatever became of those that were begun."""
+        """Counts all crops as done, whatever became of them."""
         self._take_off(self._crops)
 
     def _take_off(self, crops: int) -> None:

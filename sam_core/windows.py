@@ -1,4 +1,4 @@
-"""Images that are read part by part, for those that memory should not hold whole."""
+"""Images that are read window by window, because they are too large to hold in memory."""
 
 from typing import Protocol, runtime_checkable
 

@@ -1,7 +1,7 @@
 """The names that programs need, from one place: `import sam_label`.
 
-Each is imported when it is asked for, so that neither Ray nor torch is loaded before something needs it. What
-lies behind these names may move.
+Each is imported on first use, so that neither Ray nor torch is loaded before it is needed. The modules behind
+these names may change.
 """
 
 from importlib import import_module

@@ -17,7 +17,7 @@ Made by `make fix` from the docstrings; edit those. How they are used: [reading.
 `import sam_label` loads neither Ray nor torch; each name brings along what it needs when it is first used.
 What stands here keeps its name and meaning; where it lives behind `sam_label` may change.
 """
-# what the names above give out, and what is read of it
+# classes of the objects that the names above return
 GIVEN = {
     "StreamedImages": "pipeline.reading.torch_data",
     "IndexedImages": "pipeline.reading.torch_data",
@@ -58,7 +58,7 @@ def _entry(name: str, value: Any) -> str:
 
 
 def _members(cls: type) -> Iterator[str]:
-    """The public methods and properties that the class itself states, in the order of the source."""
+    """The public methods and properties that the class itself defines, in the order of the source."""
     for name, member in vars(cls).items():
         is_public = not name.startswith("_") or name in ("__getitem__", "__iter__", "__len__")
         function = getattr(member, "__func__", None) or getattr(member, "func", None) or member
@@ -71,7 +71,7 @@ def _members(cls: type) -> Iterator[str]:
 
 
 def _signature(value: Any) -> str:
-    """The signature without annotations, which repeat what the text says at three times the length."""
+    """The signature without annotations: they repeat the text at three times the length."""
     if inspect.isclass(value) and issubclass(value, BaseException):
         return ""
     signature = inspect.signature(value)
@@ -84,7 +84,7 @@ def _signature(value: Any) -> str:
 
 
 def _shown(default: Any) -> Any:
-    """A default whose repr says the same in every process."""
+    """A default whose repr is the same in every process."""
     return Ellipsis if inspect.isfunction(default) else default
 
 

@@ -1,7 +1,8 @@
-"""The crop decoder for modules that are not SAM's own: adapted, hooked, quantized, wrapped, or of a subclass.
+"""The crop decoder for modules that are not SAM's own: adapted, hooked, quantized, wrapped or subclassed.
 
-The other decoders read weights out of the modules and share an image's half among its prompts. This one calls
-the prompt encoder and the mask decoder as `SamPredictor` does: slower, and right whatever they do.
+The other decoders read weights out of the modules and share the image's half of the work among its prompts.
+This one calls the prompt encoder and the mask decoder as `SamPredictor` does: slower, but right whatever they
+do.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ class CallingDecoder(DeviceDecoder):
     """A DeviceDecoder, on any device, that calls the model's modules."""
 
     def drawn(self, coords_B2: npt.NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predicted IoU [B, M] and logits [B, M, rows, columns] over the crop; points are in the input."""
+        """Predicted IoU [B, M], logits [B, M, rows, columns] over the crop; points in the model's input."""
         encoder = self._sam.prompt_encoder
         labels_B1 = torch.ones(len(coords_B2), 1, dtype=torch.int, device=self._device)
         points = (on_device(coords_B2, self._device)[:, None], labels_B1)

@@ -61,7 +61,7 @@ def crop_decoder(
 ) -> CropDecoder:
     """The fastest decoder for the device and the precision; all of them give the same masks.
 
-    Modules that are not SAM's own, or have hooks, are called as they are: the others read their weights.
+    CallingDecoder calls modules that are not SAM's own or have hooks; the other decoders only read weights.
     """
     if not (are_own(sam.mask_decoder) and are_own(sam.prompt_encoder)):
         return CallingDecoder(sam, features_1Chw, frame, options)

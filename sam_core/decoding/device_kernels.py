@@ -1,8 +1,8 @@
-"""Whether a model's crops are decoded by Triton's kernels, and the one place that imports them.
+"""Decides whether Triton's kernels decode a model's crops; the only place that imports them.
 
-Triton comes with torch's CUDA builds. Kernels are used if the card and the model's sizes suit them, and
-after they have given, for a model's first crop in a process, what plain torch gives. Otherwise plain torch
-goes on, and the log says why: a card, a driver or a Triton that nobody has tried costs speed, never a mask.
+Triton comes with torch's CUDA builds. Kernels are used if they suit the card and the model's sizes, and if
+they agree with plain torch on the model's first crop in a process. Otherwise plain torch decodes, and the
+log says why: a card, a driver or a Triton that nobody has tried costs speed, never a mask.
 """
 
 import logging
@@ -49,7 +49,7 @@ def kernel_decoder(
             lambda: _Found(_tried(sam, features_1Chw, frame, options)),
         )
     except torch.OutOfMemoryError:
-        return None  # not for good: another crop may find the room
+        return None  # not permanent: another crop may find enough memory
     if found.kernels is None:
         return None
     from sam_core.decoding.triton.kernel_decoder import KernelDecoder
@@ -58,9 +58,9 @@ def kernel_decoder(
 
 
 def compile_kernels(sam: Sam, model_type: str, options: MaskOptions) -> None:
-    """Compiles what the model's kernels are on this card, if Triton's cache may lack them, and waits for it.
+    """Compiles the model's kernels for this card, if Triton's cache may lack them, and waits for it.
 
-    model_type: a name of PRESETS. Whatever keeps it from being done, the first image does one by one.
+    model_type: a name of PRESETS. If this fails, the first image compiles the kernels one by one.
     """
     if not may_have_kernels(sam.device):
         return
@@ -77,9 +77,9 @@ def compile_kernels(sam: Sam, model_type: str, options: MaskOptions) -> None:
 
 
 def _tried(sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions) -> "Kernels | None":
-    """The kernels, after they have been tried on the crop.
+    """The kernels, after they have been tried on the crop; None if they cannot be used.
 
-    Raises: NotFinite if the features are no numbers: the crop then says nothing about the kernels.
+    Raises: NotFinite if the features are not finite: such a crop says nothing about the kernels.
     """
     refuse_not_finite(torch.isfinite(features_1Chw).all(), options)
     try:

@@ -1,9 +1,9 @@
 """The crop decoder for a GPU: batches of one shape, queued without waiting for the device.
 
 On a CPU only masks that pass pred_iou_thresh are drawn. Here the host would have to wait for the device to
-know them, and nearly every prompt has a mask that passes (infra/adr/0010-gpu-path.md). So all masks are drawn
-and measured, and the host selects among them. The measures of a group of prompts come in one copy, and the
-logits of the masks that NMS keeps in one more.
+learn which masks pass, and nearly every prompt has one that does (infra/adr/0010-gpu-path.md). So all masks
+are drawn and measured, and the host selects among them. One copy brings the measures of a group of prompts
+to the host, and one more the logits of the masks that NMS keeps.
 
 This is plain torch, for any device. triton/kernel_decoder.py builds on it where there are kernels.
 """
@@ -38,7 +38,7 @@ GROUP_PROMPTS = 1024
 
 
 class DeviceDecoder:
-    """A CropDecoder around one embedding [1, C, h, w] on a device that works while the host goes on."""
+    """A CropDecoder for one embedding [1, C, h, w] on a device that works asynchronously to the host."""
 
     def __init__(self, sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions) -> None:
         self._sam, self._features_1Chw, self._frame, self._options = sam, features_1Chw, frame, options
@@ -57,7 +57,7 @@ class DeviceDecoder:
         for start in range(0, len(points_N2), GROUP_PROMPTS):
             group_N2 = coords_N2[start : start + GROUP_PROMPTS]
             batches = self._batches(group_N2, partial(self._scored, group_index=start))
-            # the only wait of a group
+            # the only point where a group waits for the device
             measures_N8 = torch.cat([batch.measures_N8 for batch in batches]).cpu().numpy()
             refuse_not_finite(np.isfinite(measures_N8[:, 0]).all(), self._options)
             ends = np.cumsum([len(batch.measures_N8) for batch in batches])
@@ -68,7 +68,7 @@ class DeviceDecoder:
         return candidates_of(measures, lambda order: self._runs(masks, order))
 
     def drawn(self, coords_B2: npt.NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predicted IoU [B, M] and logits [B, M, rows, columns] over the crop; points are in the input."""
+        """Predicted IoU [B, M], logits [B, M, rows, columns] over the crop; points in the model's input."""
         decoder, decoded = self._sam.mask_decoder, self._decoded(coords_B2)
         positions = shown_positions(self._frame.shown)
         weights_BMc = mask_weights(decoder, decoded.mask_tokens_BMC)
@@ -96,7 +96,7 @@ class DeviceDecoder:
         return on_device(matrices[0], self._device), on_device(matrices[1], self._device)
 
     def _coords(self, points_N2: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        """Points of the crop where the model takes them, in pixels of its input."""
+        """Points of the crop in pixels of the model's input."""
         return self._frame.input_points(points_N2).astype(np.float32)
 
     def _batches(
@@ -104,7 +104,7 @@ class DeviceDecoder:
     ) -> list[Answer]:
         """`answer(coords, index of the first)` for batches of the points.
 
-        The batch is halved as often as the device runs out of memory.
+        Halves the batch each time the device runs out of memory.
         """
         answers = list[Answer]()
         start = 0
@@ -124,7 +124,7 @@ class DeviceDecoder:
         return answers
 
     def _drawn_as_a_batch(self, coords_B2: npt.NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `drawn`, decoded as exactly the batch's size: the last point is repeated."""
+        """As `drawn`, with the points padded to the full batch by repeating the last one."""
         count = len(coords_B2)
         if count < self._batch_size:
             coords_B2 = np.concatenate([coords_B2, np.tile(coords_B2[-1:], (self._batch_size - count, 1))])
@@ -132,7 +132,7 @@ class DeviceDecoder:
         return predicted_iou_BM[:count], logits_BMLM[:count]
 
     def _scored(self, coords_B2: npt.NDArray[np.float32], index: int, group_index: int = 0) -> ScoredMasks:
-        """The batch's masks with their measures; `index` is of its first point in the group."""
+        """The batch's masks with their measures; `index` is the place of its first point in the group."""
         first_index = group_index + index
         predicted_iou_BM, logits_BMLM = self._drawn_as_a_batch(coords_B2)
         points = torch.arange(first_index, first_index + len(coords_B2), device=self._device)

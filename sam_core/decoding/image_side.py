@@ -1,6 +1,6 @@
 """The image's half of the mask decoder, computed once a crop and shared by all its prompts.
 
-Automatic mask generation has no mask prompt, so that every prompt starts from the same image tokens x. After
+Automatic mask generation has no mask prompt, so every prompt starts from the same image tokens x. After
 the first layer they are LayerNorm(x + A U), where only A and U depend on the prompt and have low rank. Every
 later projection of the tokens splits in the same way. The part with x is computed here, once; image_tokens.py
 has the formulas and the small part with A and U.
@@ -18,7 +18,7 @@ from sam_core.model.sam import Sam
 
 @dataclass(frozen=True)
 class Projection:
-    """One projection W of image tokens, split as image_tokens.py has it."""
+    """One projection W of image tokens, split as image_tokens.py explains."""
 
     x_hdP: torch.Tensor  # x g W
     weight_CD: torch.Tensor  # g W
@@ -27,7 +27,7 @@ class Projection:
 
 @dataclass(frozen=True)
 class ImageSide:
-    """All that decoding a prompt needs of the image; the fields stand in their order of use."""
+    """Everything that decoding a prompt needs from the image; the fields are in their order of use."""
 
     heads: int
     # layer 0, plain

@@ -1,11 +1,11 @@
-"""The image tokens of a prompt, kept in factors and never written out.
+"""The image tokens of a prompt, stored as factors and never written out.
 
 A prompt's image tokens after a layer of the decoder are LayerNorm(x + A U): x is the image's own, A holds the
 softmax weights of P positions over R = h T (head, token) pairs, U their values. With x and U centred over
-channels the mean is zero, so that the tokens are (s x + A U) g + b, s = 1 / std a position and A scaled by s
-already. A projection W of them is s (x g W) + A (U g W) + b W: an attention score of seven queries costs R
-products a position in place of C. A second layer has the same form: x g in place of x, and the rows of both
-layers in A and U.
+channels the mean is zero, so the tokens are (s x + A U) g + b, where s = 1 / std of a position and A is
+already scaled by s. A projection W of them is s (x g W) + A (U g W) + b W: an attention score of seven
+queries costs R products per position instead of C. A second layer has the same form, with x g in place of x
+and the rows of both layers in A and U.
 
 Legend: B prompts, h heads, d channels of a head, T tokens of a prompt, R = h T, P positions, C channels.
 """
@@ -55,10 +55,10 @@ def tokens_after_first(side: ImageSide, added: TokenValues, eps: float) -> Image
 def tokens_after_second(
     side: ImageSide, tokens: ImageTokens, first: TokenValues, added: TokenValues, eps: float
 ) -> ImageTokens:
-    """The image tokens after layer 1, from those after layer 0; `first` is what that layer added."""
+    """The image tokens after layer 1, from `tokens` after layer 0; `first` is what layer 0 added."""
     B, _, P = tokens.factors_BRP.shape
     scores_BRP = projected_scores(tokens, added.key_BhTd, side.query1)
-    # the constant that is added at every position is a row of its own, with the factor 1
+    # the constant added at every position is a separate row, with the factor 1
     constant_factor = scores_BRP.new_ones(B, 1, P)
     factors = [tokens.factors_BRP, _softmax_over_tokens(scores_BRP, side.heads), constant_factor]
     values = [

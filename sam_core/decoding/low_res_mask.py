@@ -1,4 +1,4 @@
-"""A mask kept as the part of its low-resolution logits that decides it, and drawn on request.
+"""A mask stored as the part of its low-resolution logits that decides it, and drawn on request.
 
 Of a thousand candidates NMS keeps some sixty: the others never become pixels. A pixel is inside if a weighted
 mean of a few neighbouring logits is above 0. Logits too far from every positive one to share such a mean do
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# Logits: each of the two resizes reaches at most two further
+# In logits: each of the two resizes reaches at most two logits further
 REACH = 4
 # Pixels drawn at a time: 16 MB as float32
 BLOCK_PIXELS = 4 * 1024 * 1024
@@ -18,7 +18,7 @@ BLOCK_PIXELS = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class LowResMask:
-    """The logits around a mask, which begin at `row` and `column` of the crop's; those outside count as 0."""
+    """The logits around a mask, from `row` and `column` of the crop's logits on; all others count as 0."""
 
     logits_LM: npt.NDArray[np.float32]
     row: int

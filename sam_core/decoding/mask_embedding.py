@@ -1,18 +1,17 @@
-"""A vector for each mask, and one for the image: what the image encoder has made of them, averaged.
+"""A vector for each mask and one for the image: averages of the image encoder's features.
 
-The encoder answers with a grid of cells, C features each: 64 x 64 with 256, 16 x 16 pixels of the model's
-square input a cell. The image lies in the square's upper left, and the rest is padding.
+The encoder returns a grid of cells with C features each: 64 x 64 cells with 256 features, where a cell covers
+16 x 16 pixels of the model's square input. The image fills the square's upper left, and the rest is padding.
 
-The vector of a mask is the mean of its cells' features, each weighted by the area that the mask covers of
-it. In other words, every pixel of the mask counts alike, with the features of the cell in which it lies; one
-that lies over an edge counts on both sides with the part of it that lies there. So padding has no weight, and
-a mask smaller than a cell has a vector too. A mask without a pixel has zeros. The image's vector is that of a
-mask of all its pixels.
+The vector of a mask is the mean of the cells' features, weighted by the area of each cell that the mask
+covers. In other words, every pixel of the mask counts equally, with the features of its cell; a pixel across
+an edge counts in both cells, by area. So padding has no weight, and a mask smaller than a cell has a vector
+too. A mask without a pixel has zeros. The image's vector is the vector of a mask of all its pixels.
 
-Which grid: of the whole image, also for masks that were found in crops of it, so that all vectors of an image
-come from one view. Tiles are labelled without a view of the whole: a mask has its tile's, and the image the
-mean over its tiles, weighted by their pixels. Vectors, as the scores, are of a mask before small regions are
-cleaned. Reasons: infra/adr/0017.
+The grid is the whole image's, also for masks found in crops, so that all vectors of an image come from one
+view. Tiles are labelled without a view of the whole image: there a mask uses its tile's grid, and the image's
+vector is the mean over its tiles, weighted by their pixels. Vectors, like the scores, describe a mask before
+small regions are cleaned. Reasons: infra/adr/0017.
 """
 
 from collections.abc import Sequence
@@ -47,9 +46,9 @@ class View:
 
 
 def with_embeddings(masks: ImageMasks, view: View) -> ImageMasks:
-    """The same masks with their vectors, and with that of the view's whole part of the image.
+    """The same masks with their vectors, and with the vector of the whole view.
 
-    Raises: ValueError if a feature is no number, or too large for float16.
+    Raises: ValueError if a mean is not finite in float16.
     """
     grid = view.grid()
     covered_Nhw = covered_cells(masks.counts, masks.height, masks.width, grid)
@@ -60,9 +59,9 @@ def with_embeddings(masks: ImageMasks, view: View) -> ImageMasks:
 
 @torch.inference_mode()
 def mean_features(features_1Chw: torch.Tensor, weights_Nhw: Cells) -> Vectors:
-    """The features' means by each set of weights; float16 [N, C], zeros where all weights are.
+    """The means of the features by each set of weights; float16 [N, C], zeros where all weights are zero.
 
-    The features stay on their device, and the means alone come from there.
+    The features stay on their device; only the means are copied to the host.
     Raises: ValueError as `with_embeddings`.
     """
     sums_N = weights_Nhw.sum((1, 2), dtype=np.float64)
@@ -78,7 +77,7 @@ def mean_features(features_1Chw: torch.Tensor, weights_Nhw: Cells) -> Vectors:
 
 
 def image_embedding_of(crops: Sequence[Crop], parts: Sequence[ImageMasks]) -> Vectors:
-    """The vector of an image from those of its crops of layer 0: of the whole image, or the mean of tiles."""
+    """The vector of an image from its crops of layer 0: the whole image's, or the mean over its tiles."""
     vectors, pixels = [], []
     for crop, part in zip(crops, parts, strict=True):
         if crop.layer == 0 and part.image_embedding is not None:

@@ -1,7 +1,7 @@
 """Area, box and stability of masks from low-resolution logits, without keeping a full-size mask.
 
-The matrices of the crop frame's taps bring logits to the crop's size, a block of rows at a time, and only
-counts are kept: the block bounds the memory for a crop of any size. Counts are int64.
+The matrices of the crop frame's taps resize logits to the crop's size, a block of rows at a time, and only
+counts are stored: the block bounds the memory for a crop of any size. Counts are int64.
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ import torch
 
 # Pixels at the crop's size held at a time: 16 MB as float32, which fit a CPU's outer cache
 BLOCK_PIXELS = 4 * 1024 * 1024
-# On a GPU 64 MB: about the size of its cache, and a quarter of the launches, some 14 a block
+# On a GPU 64 MB: about the size of its cache, and a quarter as many launches (some 14 per block)
 GPU_BLOCK_PIXELS = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class MaskMeasures:
-    """What selection needs of N masks, in pixels of the crop."""
+    """What selection needs to know of N masks, in pixels of the crop."""
 
     stability_score_N: torch.Tensor  # float32
     area_N: torch.Tensor  # int64

@@ -1,14 +1,14 @@
 """The type of the large matrix products: the one lossy choice, and the one place where it is made.
 
-`float16` and `bfloat16` are for the image encoder and the upscaling of masks, nearly all of a GPU's work.
-Always float32 are the decoder's tokens with the predicted IoU (bfloat16 has steps of 0.004 below 1, which
-blurs the threshold and makes NMS tie), the statistics of every LayerNorm, resizing and counts. Where a GPU's
-kernels draw (triton/fused_decoder.py), float16 is for the attention between tokens and image as well. The
-option is part of a dataset's identity: no dataset holds rows of two precisions.
+`float16` and `bfloat16` apply to the image encoder and the upscaling of masks, nearly all of a GPU's work.
+The decoder's tokens and the predicted IoU are always float32 (bfloat16 has steps of 0.004 below 1, which
+blurs the threshold and makes NMS tie), and so are the statistics of every LayerNorm, resizing and counts.
+Where a GPU's kernels draw (triton/fused_decoder.py), float16 also applies to the attention between tokens and
+image. The option is part of a dataset's identity: no dataset holds rows of two precisions.
 
-float16 is as fast as bfloat16 with an eighth of its error, but ends at 65504. Features or predicted IoUs
-that are no numbers, because they left its range or the weights are damaged, end an image with a sentence: to
-filter them would be to lose masks without a word.
+float16 is as fast as bfloat16 with an eighth of its error, but ends at 65504. If features or predicted IoUs
+are not finite, because they left this range or the weights are damaged, the image fails with a message:
+filtering them out would lose masks silently.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ PRODUCT_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16"
 
 
 class NotFinite(ArithmeticError):
-    """The model's features or scores of an image hold infinities or are no numbers."""
+    """The model's features or scores for an image contain infinities or NaN."""
 
 
 def product_dtype(options: MaskOptions) -> torch.dtype:

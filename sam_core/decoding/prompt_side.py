@@ -1,7 +1,8 @@
-"""The prompts' half of the mask decoder in torch: image tokens in factors, a few prompts of them at a time.
+"""The prompts' half of the mask decoder in torch, with image tokens in factors for a few prompts at a time.
 
-The tokens of many prompts go together, so that weights are read once for all of them. The image tokens, a
-thousand times as many, are taken `image_chunk` prompts at a time, so that on a CPU they stay in its cache.
+The tokens of many prompts are computed together, so that weights are read once for all of them. The image
+tokens, a thousand times as many, are computed for `image_chunk` prompts at a time, so that they stay in a
+CPU's cache.
 
 Legend: B prompts, T tokens of a prompt, C channels, h heads, d channels of a head, R = h T.
 """
@@ -46,7 +47,7 @@ def decoded_prompts(
 
 
 class FactoredImage:
-    """An ImageAttention whose image tokens are kept in factors, a chunk of prompts each."""
+    """An ImageAttention that stores image tokens as factors, one chunk of prompts at a time."""
 
     def __init__(self, transformer: TwoWayTransformer, side: ImageSide, chunks: Sequence[slice]) -> None:
         self._block0, self._block1 = transformer.blocks()

@@ -19,8 +19,8 @@ Measures = npt.NDArray[np.float64]  # [N, 8], see ScoredMasks
 class ScoredMasks:
     """N masks on the device, as logits over the part of the square that shows the crop."""
 
-    # predicted IoU, stability score, area, box XYXY, index of the point: one tensor, so that one copy brings
-    # it to the host, in float64, which holds each of them exactly
+    # predicted IoU, stability score, area, box XYXY, index of the point: one tensor, for a single copy to the
+    # host, in float64, which holds each of them exactly
     measures_N8: torch.Tensor
     logits_NLM: torch.Tensor  # float32, the mask is where they are above 0
 

@@ -1,8 +1,8 @@
-"""Resizing as the few logits that make a pixel: along a side, the first of three neighbours, and weights.
+"""Resizing as a weighted sum: along a side, each pixel is made of three neighbouring logits.
 
 SA resizes 256x256 logits to the 1024x1024 input, cuts the padding and resizes to the crop. Both steps are
-bilinear, so that together they are one sum along each side. Two input pixels that touch lie over three logits
-at most.
+bilinear, so together they are one sum along each side. Two adjacent input pixels lie over three logits at
+most.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ TAPS = 3
 
 @dataclass(frozen=True)
 class Taps:
-    """Of P pixels along a side: pixel p is the sum of weights_P3[p, k] times logit first_P[p] + k.
+    """The taps of P pixels along a side: pixel p is the sum of weights_P3[p, k] times logit first_P[p] + k.
 
     No weight is negative, those of a pixel sum to 1, and first_P never falls.
     """
 
     first_P: npt.NDArray[np.int32]
     weights_P3: npt.NDArray[np.float32]
-    logits: int  # how many have a weight; those that lie over padding alone have none
+    logits: int  # how many have a weight; logits over padding alone have none
 
     def matrix(self) -> npt.NDArray[np.float32]:
         """The same as a dense matrix, pixels = matrix @ logits; float32 [P, logits]."""
@@ -33,14 +33,14 @@ class Taps:
 
 
 def resize_taps(pixels: int, input_pixels: int, image_size: int, low_res_size: int) -> Taps:
-    """Logits to the model's input, its first `input_pixels` to `pixels`: the taps of both steps.
+    """The taps of both steps: logits to the model's input, then its first `input_pixels` to `pixels`.
 
     Raises: ValueError if the input has fewer pixels than there are logits, so that three taps may be too few.
     """
     if image_size < low_res_size:
         raise ValueError(f"logits are resized to a larger input, not from {low_res_size} to {image_size}")
     outer_P, inner_P = _bilinear(pixels, input_pixels), _bilinear(image_size, low_res_size)
-    # which logit and how much of it, four times a pixel, the lowest logit first
+    # four pairs per pixel of a logit and its weight, the lowest logit first
     terms = [
         (logit_P[input_P], outer_weight_P * weight_P[input_P])
         for input_P, outer_weight_P in outer_P
@@ -59,7 +59,7 @@ def resize_taps(pixels: int, input_pixels: int, image_size: int, low_res_size: i
 def _bilinear(
     out_size: int, in_size: int
 ) -> tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]], ...]:
-    """The two places that bilinear resizing takes each of `out_size` from, and weights; edges are repeated.
+    """The two source places of each of `out_size` in bilinear resizing, with weights; edges are repeated.
 
     Source: torch.nn.functional.interpolate, mode bilinear, align_corners False.
     """

@@ -1,8 +1,8 @@
-"""The tokens' half of the mask decoder, for every form in which the image tokens may be kept.
+"""The tokens' half of the mask decoder, for every way to store the image tokens.
 
-A prompt has a few tokens, an image thousands. What the tokens do is written here once; how they attend to the
-image, and the image to them, is an `ImageAttention`'s: in factors for torch (prompt_side.py), in the C kernel
-(native/tokens.py). The model's own modules, which write all image tokens out, are the oracle of both.
+A prompt has a few tokens, an image thousands. What the tokens do is written here once. An `ImageAttention`
+does how they attend to the image, and the image to them: in factors for torch (prompt_side.py), in the C
+kernel (native/tokens.py). The model's own modules, which write out all image tokens, are the reference.
 
 Legend: B prompts, T tokens of a prompt, C channels, h heads, d channels of a head.
 """
@@ -22,8 +22,8 @@ MLP = Callable[[torch.Tensor], torch.Tensor]
 class ImageAttention(Protocol):
     """The three attentions of one batch's tokens to its image; each gives [B, h, T, d].
 
-    Queries and keys are tokens with their encoding added, [B, T, C], values are the tokens. The object keeps
-    what they add to the image: it serves one batch, once, in this order.
+    Queries and keys are tokens with their encoding added, [B, T, C], values are the tokens. The object stores
+    what they add to the image: call its methods once each, in this order, for one batch.
     """
 
     def in_block0(self, queries_BTC: torch.Tensor) -> torch.Tensor:
@@ -53,7 +53,7 @@ class DecodedTokens:
 
 @dataclass(frozen=True)
 class StartedTokens:
-    """The tokens before they have seen an image, whichever it is; float32 [B, T, C]."""
+    """The tokens before they attend to an image, the same for every image; float32 [B, T, C]."""
 
     encoding_BTC: torch.Tensor  # the tokens as they came: they are their own encoding
     tokens_BTC: torch.Tensor  # after the self-attention of block 0
@@ -77,7 +77,7 @@ def tokens_decoded_from(
 ) -> DecodedTokens:
     """The answer to prompts from their start on.
 
-    mlps: what stands in place of the two blocks' own MLPs.
+    mlps: replacements for the two blocks' own MLPs.
     Source: TwoWayTransformer and MaskDecoder of segment-anything, commit dca509f.
     """
     transformer = decoder.transformer

@@ -1,7 +1,7 @@
-"""The crop decoder in plain torch for a CPU: the fallback if the native kernel cannot serve.
+"""The crop decoder in plain torch for a CPU: the fallback if the native kernel cannot be used.
 
 Prompts go through the transformer and the IoU head a few at a time. Masks whose predicted IoU passes are
-drawn and measured; those that pass both thresholds are kept as the part of their logits that decides them.
+drawn and measured; masks that pass both thresholds are stored as the part of their logits that decides them.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""Low-resolution mask logits from decoded prompts: the last and dearest step of the decoder.
+"""Low-resolution mask logits from decoded prompts: the last and most expensive step of the decoder.
 
-The two 2x2 transposed convolutions of stride 2 are matrix products, one a position. Positions therefore go in
-blocks that stay in cache, and rows and columns over the padding are left out.
+The two 2x2 transposed convolutions of stride 2 are matrix products, one per position. Positions therefore are
+processed in blocks that stay in cache, and rows and columns over the padding are left out.
 
 Legend: B prompts, M masks of a prompt, C channels, c channels after the first step, P positions, g = 4 pixels
 of a position after the first step.
@@ -34,7 +34,7 @@ def mask_weights(decoder: MaskDecoder, mask_tokens_BMC: torch.Tensor) -> torch.T
 
 
 def shown_positions(shown: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of positions under so many rows and columns of logits: each becomes four by four."""
+    """Rows and columns of positions that make these rows and columns of logits: each becomes four by four."""
     return -(-shown[0] // 4), -(-shown[1] // 4)
 
 
@@ -111,8 +111,8 @@ def drawn_masks(
 ) -> DrawnMasks:
     """Masks of the batch whose predicted IoU passes, by prompt and token.
 
-    decoded: a prompt a chunk; grid: the embedding's rows and columns; shown: rows and columns of logits that
-    show the image.
+    decoded: one prompt per chunk; grid: the embedding's rows and columns; shown: rows and columns of logits
+    that show the image.
     """
     rows, columns = shown
     weights_BMc = mask_weights(decoder, decoded.mask_tokens_BMC)

@@ -1,4 +1,4 @@
-"""Numbers and positions as callers give them, made Python's and numpy's own or refused in one sentence."""
+"""Converts numbers and positions from callers to Python's and numpy's own, or raises a clear error."""
 
 from collections.abc import Mapping, Sequence, Set
 from operator import index as as_index
@@ -11,7 +11,7 @@ Positions: TypeAlias = Sequence[int] | Sequence[bool] | slice | npt.NDArray[np.i
 
 
 def whole_number(number: object, what: str) -> int:
-    """The number as an int. Raises: TypeError, which calls it `what`, for anything but a whole number."""
+    """The number as an int. Raises: TypeError, which names it `what`, for anything but a whole number."""
     try:
         return as_index(number)  # type: ignore[arg-type]
     except TypeError:
@@ -19,9 +19,9 @@ def whole_number(number: object, what: str) -> int:
 
 
 def whole_numbers(numbers: object, count: int, what: str) -> tuple[int, ...]:
-    """`count` numbers in their order as ints; floats without a fraction are whole numbers too.
+    """`count` numbers in their order as ints; floats without a fraction are accepted.
 
-    Raises: ValueError, which calls them `what`, for anything else.
+    Raises: ValueError, which names them `what`, for anything else.
     """
     try:
         if isinstance(numbers, Set | Mapping):  # they have no order
@@ -35,11 +35,11 @@ def whole_numbers(numbers: object, count: int, what: str) -> tuple[int, ...]:
 
 
 def positions_of(index: object, count: int) -> npt.NDArray[np.int64]:
-    """The positions among `count` masks, from 0 on, that `index` means; int64 [M], in its order.
+    """The positions among `count` masks, from 0 on, that `index` selects; int64 [M], in its order.
 
-    It is a list, tuple, range, slice, array or tensor: of whole numbers, which count from the end if they are
-    negative, or of one bool a mask, whether it is wanted. An empty one means none.
-    Raises: TypeError for anything else, IndexError for a position that there is not.
+    `index` is a list, tuple, range, slice, array or tensor: of whole numbers (negative ones count from the
+    end), or of one bool per mask. An empty one selects none.
+    Raises: TypeError for anything else, IndexError for a position that does not exist.
     """
     try:
         if isinstance(index, slice):

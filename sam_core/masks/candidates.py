@@ -1,8 +1,8 @@
-"""What decoding hands to selection: the masks of one crop that pass the two score thresholds.
+"""What decoding passes to selection: the masks of one crop that pass the two score thresholds.
 
-A CropDecoder turns the points of one crop into Candidates; what follows (crop edge, NMS, encoding) is the
-same for all decoders. NMS drops most candidates, so run lengths are made on request, and for all that are
-left together: a device is asked once.
+A CropDecoder turns the points of one crop into Candidates; the next steps (crop edge, NMS, encoding) are the
+same for all decoders. NMS drops most candidates, so run lengths are made on request, and for all remaining
+masks together: one request to the device.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,7 +1,7 @@
-"""How much of each cell of a coarse grid a mask covers, where cells need not end between two pixels.
+"""How much of each cell of a coarse grid a mask covers; cell edges may lie inside pixels.
 
-N masks, h x w cells. As in decode.py the C library does it from the run lengths; without it numpy gives the
-same numbers, slower.
+N masks, h x w cells. As in decode.py, the C library computes it from the run lengths; without the library
+numpy gives the same numbers, slower.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ Cells = npt.NDArray[np.float32]
 class CellGrid:
     """`rows` x `columns` cells, of which the first `rows_shown` and `columns_shown` lie over `xyxy`.
 
-    These two may be fractions: the cell in which the part of the image ends lies over it in part.
+    These two may be fractions: the last cell over the part of the image may cover it only in part.
     """
 
     xyxy: XYXY  # the part of the image, in its pixels
@@ -44,8 +44,8 @@ class CellGrid:
 def covered_cells(counts: Sequence[bytes], height: int, width: int, grid: CellGrid) -> Cells:
     """How much of each cell each mask of a height x width image covers, 0 to 1; float32 [N, h, w].
 
-    A pixel that lies over several cells counts in each with the part of it that lies there.
-    Raises: ValueError if counts do not describe a mask of that size, or one begins before the grid.
+    A pixel that lies over several cells counts in each by area.
+    Raises: ValueError if counts do not describe a mask of that size, or a mask begins before the grid.
     """
     covered_Nhw = np.zeros((len(counts), grid.rows, grid.columns), np.float32)
     x0, y0, x1, y1 = grid.xyxy

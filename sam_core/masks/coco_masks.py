@@ -1,7 +1,7 @@
-"""Masks as pycocotools takes them, with their counts checked.
+"""Masks in the form that pycocotools accepts, with their counts checked.
 
-pycocotools checks nothing: it reads beyond its memory where counts are cut off, and never ends where two
-masks cover different numbers of pixels. A dataset may come from a stranger.
+pycocotools checks nothing: it reads beyond its memory if counts are cut off, and never ends if two masks
+cover different numbers of pixels. A dataset may come from an untrusted source.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from sam_core.masks.decode import refuse_unsound_counts
 def coco_masks(counts: Sequence[bytes], height: int, width: int) -> list[dict[str, Any]]:
     """Masks given as COCO's compressed counts.
 
-    Raises: ValueError if some do not describe a mask of the size.
+    Raises: ValueError if counts do not describe a mask of this size.
     """
     refuse_unsound_counts(counts, height, width)
     return [{"size": [height, width], "counts": one} for one in counts]

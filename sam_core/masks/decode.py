@@ -1,9 +1,9 @@
 """COCO's compressed run lengths to pixels: masks, windows of them, smaller masks, one label a pixel.
 
-Shapes: N masks, H x W the window or the grid that is wanted, which is the whole image if none is named. The C
-library of rle_kernel.c does it in one call an image; without it, numpy gives the same pixels, slower.
+Shapes: N masks, H x W the requested window or grid, by default the whole image. The C library of rle_kernel.c
+does it in one call per image; without it, numpy gives the same pixels, slower.
 
-Raises in all of them: ValueError if counts do not describe a mask of the image's size.
+All functions raise ValueError if counts do not describe a mask of the image's size.
 """
 
 import ctypes
@@ -29,8 +29,8 @@ def decoded_masks(
 ) -> Masks:
     """The masks, or a window of each: from pixel x0, y0 to x1, y1, both excluded; bool [N, H, W].
 
-    They are written into `out_NHW` if it is given: bool or uint8, its rows contiguous.
-    Raises: ValueError for a window that leaves the image or is none, or an array of another shape.
+    They are written into `out_NHW` if it is given: bool or uint8, with contiguous rows.
+    Raises: ValueError for a window that is empty or leaves the image, or an array of another shape.
     """
     x0, y0, x1, y1 = _window(window_xyxy, height, width)
     masks_NHW = _zeros((len(counts), y1 - y0, x1 - x0), out_NHW)
@@ -60,9 +60,9 @@ def reduced_masks(
     """The masks on a grid of `size`, rows then columns; bool [N, *size].
 
     A cell is inside if the mask holds at least half of its pixels. Cell i of h begins at row i * H // h. No
-    mask is decoded at its full size on the way. Along a side of more cells than pixels each cell has one
-    pixel, that which its centre lies in: row (2 * i + 1) * H // (2 * h).
-    Raises: ValueError for a grid that is none, or an array of another shape.
+    mask is decoded at its full size. Along a side with more cells than pixels each cell takes the one pixel
+    that its centre lies in: row (2 * i + 1) * H // (2 * h).
+    Raises: ValueError for a grid without cells, or an array of another shape.
     """
     rows, columns = whole_numbers(size, 2, "the size")
     if not (1 <= rows <= MOST_CELLS and 1 <= columns <= MOST_CELLS):
@@ -113,7 +113,7 @@ def _enlarged(counts: Counts, height: int, width: int, size: tuple[int, int], ou
 def drawn_labels(
     counts: Counts, order: npt.NDArray[np.int64], height: int, width: int, window_xyxy: Box | None = None
 ) -> npt.NDArray[np.int32]:
-    """The masks drawn one over the other in `order`; int32 [H, W].
+    """The masks drawn on top of each other in `order`; int32 [H, W].
 
     Each pixel has the position in `counts`, plus 1, of the last mask that covers it, or 0.
     """
@@ -209,7 +209,7 @@ def _cells(pixels: int, cells: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[
 
 
 def _pixels(pixels: int, cells: int) -> npt.NDArray[np.int64]:
-    """The pixel that the centre of each cell lies in, of no more pixels than cells."""
+    """The pixel that the centre of each cell lies in; for no more pixels than cells."""
     return (2 * np.arange(cells, dtype=np.int64) + 1) * pixels // (2 * cells)
 
 

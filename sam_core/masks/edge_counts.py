@@ -1,7 +1,7 @@
 """COCO's compressed counts of many masks at once, from the places where their pixels change.
 
-A GPU gives a hundred masks an image and dozens of images a second: one by one, their counts would take a
-third of the host's time for an image, with every other thread waiting.
+A GPU gives a hundred masks an image and dozens of images a second. Making their counts one by one would take
+a third of the host's time for an image, while every other thread waits.
 """
 
 import ctypes
@@ -21,8 +21,8 @@ def counts_of_edges(
 ) -> list[bytes]:
     """The counts of K masks of height x width pixels.
 
-    edges: where a pixel differs from the one before it, on the column-major line; the first pixel does if it
-    is inside. Those of a mask follow those of the one before, and end at `ends`.
+    edges: where a pixel differs from the one before it, on the column-major line; the first pixel differs if
+    it is inside. The edges are listed mask after mask; ends: where each mask's edges end.
     """
     kernel, pixels, masks = library(), height * width, len(ends_K)
     if kernel is None:

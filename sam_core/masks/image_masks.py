@@ -26,7 +26,7 @@ class ImageMasks:
     width: int
     counts: list[bytes]  # COCO's compressed run lengths, column-major
     area: npt.NDArray[np.int64]
-    # as SA has it: width and height are the last pixel minus the first, one less than the extent
+    # as in SA, width and height are the last pixel minus the first, one less than the extent
     bbox_xywh: npt.NDArray[np.float32]
     predicted_iou: npt.NDArray[np.float32]
     stability_score: npt.NDArray[np.float32]
@@ -40,7 +40,7 @@ class ImageMasks:
         return len(self.counts)
 
     def select(self, index: Positions) -> "ImageMasks":
-        """The masks at `index`, in its order: positions, or one bool a mask, whether it is wanted.
+        """The masks at `index`, in its order; it is positions, or one bool per mask.
 
         Raises: TypeError, IndexError.
         """
@@ -74,9 +74,9 @@ class ImageMasks:
     def records(
         self, output_mode: OutputMode = "binary_mask", embeddings: bool = False
     ) -> list[dict[str, Any]]:
-        """SA's record dictionaries, one a mask, with `segmentation` in the form that `output_mode` names.
+        """SA's record dictionaries, one per mask, with `segmentation` in the form that `output_mode` names.
 
-        With `embeddings` each has one key more than SA's, `embedding`: float16 [C], None if there are none.
+        With `embeddings` each has one more key than SA's, `embedding`: float16 [C], None if there are none.
         Raises: ValueError for another form.
         """
         if output_mode not in OUTPUT_MODES:
@@ -109,7 +109,7 @@ class ImageMasks:
 def joined_masks(parts: Sequence[ImageMasks]) -> ImageMasks:
     """The masks of several parts of one image, one after the other; there is at least one part.
 
-    The image's own vector is that of the first part.
+    The image's vector comes from the first part.
     """
     embeddings = [part.embedding for part in parts if part.embedding is not None]
     return ImageMasks(

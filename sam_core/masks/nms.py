@@ -1,6 +1,6 @@
 """Non-maximal suppression (NMS): of two masks with too high an IoU, the one with the higher score stays.
 
-Greedy, on the host: of a crop's two thousand candidates after the filters some sixty stay.
+Greedy, on the host: after the filters a crop has two thousand candidates, of which some sixty stay.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ IouWithOthers = Callable[[int, Indices], npt.NDArray[np.float64]]
 
 
 def kept_by_nms(order_N: Indices, iou: IouWithOthers, thresh: float) -> Indices:
-    """The items that stay, best first: of two with an IoU above `thresh` the earlier stays."""
+    """The items that stay, best first: of two with an IoU above `thresh` the earlier one stays."""
     kept = []
     while len(order_N):
         best, order_N = order_N[0], order_N[1:]
@@ -45,7 +45,7 @@ def box_iou(box_xyxy_N4: npt.NDArray[Any]) -> IouWithOthers:
 
 
 def mask_iou(counts: Sequence[bytes], height: int, width: int) -> IouWithOthers:
-    """IoU of masks given as COCO's compressed counts. Raises: ValueError if some are none of the size."""
+    """IoU of masks given as COCO's compressed counts. Raises: ValueError if some do not have this size."""
     masks = coco_masks(counts, height, width)
 
     def iou_of_one(one: int, others: Indices) -> npt.NDArray[np.float64]:

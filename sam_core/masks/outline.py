@@ -1,7 +1,7 @@
-"""A mask as one polygon, with what the polygon cannot hold: its holes and its other parts.
+"""A mask as one polygon, and counts of what the polygon cannot represent: its holes and its other parts.
 
 The polygon runs through the centres of the outermost pixels, as the formats' own tools draw it: filled
-together with its line, it gives back every pixel of the largest part (infra/adr/0016).
+together with its line, it covers every pixel of the largest part (infra/adr/0016).
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Outline:
     """The outline of a mask's largest part, and the pixels by which it differs from the mask."""
 
     points_N2: npt.NDArray[np.int64]  # x, y of pixels; their centres are half a pixel further
-    lost_pixels: int  # of the mask's other parts
-    filled_pixels: int  # of holes
+    lost_pixels: int  # pixels of the mask's other parts
+    filled_pixels: int  # pixels of its holes
 
 
 def outline(mask_HW: npt.NDArray[np.bool_]) -> Outline:
@@ -41,9 +41,9 @@ def outline(mask_HW: npt.NDArray[np.bool_]) -> Outline:
 def rings(mask_HW: npt.NDArray[np.bool_]) -> list[list[npt.NDArray[np.int64]]]:
     """The mask's parts, each as its outer ring and one for each hole: corners of pixels x, y, [N, 2].
 
-    They run along the edges of pixels, so that they enclose the mask's pixels and no others. A ring is not
-    closed: its last corner leads to its first. Pixels that touch at a corner are of one part, and its ring
-    passes that corner twice.
+    Rings run along the edges of pixels, so that they enclose exactly the mask's pixels. The first corner is
+    not repeated at the end. Pixels that touch at a corner belong to one part, and its ring passes that corner
+    twice.
     """
     parts = []
     labels_HW, _ = ndimage.label(mask_HW, structure=_EIGHT)
@@ -64,8 +64,8 @@ def _corners(region_HW: npt.NDArray[np.bool_], is_hole: bool = False) -> npt.NDA
     """The corners x, y of the line around a region without holes, clockwise, from one to the next.
 
     A horizontal edge leads from the first to the second corner of a row of pixel corners, from the third to
-    the fourth and so on; a vertical one likewise down a column. The two kinds follow each other in turn.
-    Of a hole, pixels that touch at a corner alone are apart: there the mask around it is joined.
+    the fourth and so on; a vertical edge likewise down a column. The two kinds alternate.
+    In a hole, pixels that touch only at a corner are separate: there the mask around it is joined.
     """
     padded = np.pad(region_HW, 1).astype(np.int8)
     north_west, north_east = padded[:-1, :-1], padded[:-1, 1:]
@@ -73,8 +73,8 @@ def _corners(region_HW: npt.NDArray[np.bool_], is_hole: bool = False) -> npt.NDA
     count = north_west + north_east + south_west + south_east
     is_saddle = (count == 2) & (north_west == south_east)  # two pixels that touch at this corner alone
     y, x = np.nonzero((count % 2 == 1) | is_saddle)
-    # At a saddle the line passes twice, around either of the two pixels that are outside, so that those
-    # inside stay together: once by the edge to the west, once by the one to the east.
+    # The line passes a saddle twice, around each of the two outside pixels, so that the inside pixels stay
+    # together: once by the edge to the west, once by the edge to the east.
     saddle = is_saddle[y, x]
     is_south_with_west = saddle & (north_west[y, x] == (0 if is_hole else 1))
     y, x = np.concatenate([y, y[saddle]]), np.concatenate([x, x[saddle]])
@@ -82,7 +82,7 @@ def _corners(region_HW: npt.NDArray[np.bool_], is_hole: bool = False) -> npt.NDA
     is_south = np.concatenate([is_south_with_west, ~is_south_with_west[saddle]])
     by_row, by_column = np.lexsort((is_east, x, y)), np.lexsort((is_south, y, x))
     along_row, along_column = _partners(by_row), _partners(by_column)
-    # From the topmost row's leftmost corner on the region lies on the right.
+    # Starting at the topmost row's leftmost corner, the region lies on the right.
     place = start = int(by_row[0])
     places = []
     while True:
@@ -105,7 +105,7 @@ def _border_pixels(corners_N2: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The first and the last pixel beside each edge between corners, on its right; x, y."""
     following_N2 = np.roll(corners_N2, -1, axis=0)
     step_N2 = np.sign(following_N2 - corners_N2)
-    # Of the four pixels around a corner the one ahead and to the right; south of a step to the east.
+    # Of the four pixels around a corner, the one ahead and to the right; for a step east it lies south.
     right_N2 = np.stack([-step_N2[:, 1], step_N2[:, 0]], axis=1)
     first_N2 = corners_N2 + np.minimum(step_N2 + right_N2, 0)
     last_N2 = following_N2 + np.minimum(right_N2 - step_N2, 0)

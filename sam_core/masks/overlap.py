@@ -1,4 +1,4 @@
-"""How the masks of an image lie over each other, from their run lengths alone: no pixel is made."""
+"""How the masks of an image overlap, from their run lengths alone: no pixel is decoded."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from pycocotools import mask as coco_mask
 from sam_core.masks.coco_masks import coco_masks
 from sam_core.masks.rle import compressed_counts_runs
 
-NESTED = 0.95  # of a mask's pixels in one larger mask: edges are not drawn to the pixel
-_AT_ONCE = 512  # masks that are compared with all others; for 10,000 of these 40 MB
+NESTED = 0.95  # share of a mask's pixels in one larger mask: edges are not exact to the pixel
+_AT_ONCE = 512  # masks compared with all others at a time; 40 MB for 10,000 others
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Of the masks of one image."""
+    """The overlap of the masks of one image."""
 
     covered: int  # pixels under one mask or more
     covered_twice: int  # pixels under two masks or more
@@ -41,7 +41,7 @@ def overlap(counts: Sequence[bytes], area: npt.NDArray[np.int64], height: int, w
 
 
 def _edges(counts: bytes, total: int) -> npt.NDArray[np.int64]:
-    """Where the runs end on the column-major line; ones begin at even places and end at odd ones."""
+    """Where the runs end on the column-major line; ones begin at even positions and end at odd ones."""
     edges = np.cumsum(compressed_counts_runs(counts), dtype=np.int64)
     if not len(edges) or edges[-1] != total:
         raise ValueError(f"the counts {counts[:40]!r} are no mask of {total} pixels")

@@ -1,9 +1,9 @@
 """Tighter thresholds without running the model again: label once with loose ones, filter later.
 
 Label with low `pred_iou_thresh` and `stability_score_thresh` and both NMS thresholds at 1, which suppresses
-nothing. The dataset then has every mask that tighter options select from, and the selection is the same
-arithmetic as in a run. After NMS has suppressed masks only `pred_iou_thresh` can still be raised, and only
-for a single crop: NMS goes by falling predicted IoU, so a mask below a threshold never suppresses one above.
+nothing. The dataset then has every mask that tighter options select from, and the selection uses the same
+arithmetic as a run. After NMS has suppressed masks only `pred_iou_thresh` can still be raised, and only for a
+single crop: NMS works by falling predicted IoU, so a mask below a threshold never suppresses one above.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from sam_core.masks.small_regions import masks_without_small_regions
 from sam_core.masks.thresholds import passes_thresholds
 from sam_core.options import MaskOptions
 
-# These may differ from the options that the masks were made with; all others have to be equal
+# These may differ from the options that the masks were made with; all others must be equal
 CHANGEABLE = {
     "points_per_batch",
     "pred_iou_thresh",
@@ -27,7 +27,7 @@ CHANGEABLE = {
     "nms_overlap",
     "reference",
 }
-# Of these, those that may differ even if NMS has suppressed masks
+# The subset that may differ even if NMS has suppressed masks
 KNOWN_AFTER_NMS = {
     "points_per_batch",
     "pred_iou_thresh",
@@ -37,7 +37,7 @@ KNOWN_AFTER_NMS = {
 
 
 def refiltered_masks(masks: ImageMasks, made_with: MaskOptions, options: MaskOptions) -> ImageMasks:
-    """The masks that a run with `options` gives, from those of a run with the looser `made_with`.
+    """The masks that a run with `options` gives, from the masks of a run with the looser `made_with`.
 
     Raises: ValueError if these masks are not enough; it names the option.
     """
@@ -56,7 +56,7 @@ def refiltered_masks(masks: ImageMasks, made_with: MaskOptions, options: MaskOpt
 
 
 def check_refilter(made_with: MaskOptions, options: MaskOptions) -> None:
-    """Raises: ValueError if the masks of `made_with` are not enough to give those of `options`."""
+    """Raises: ValueError if the masks of a run with `made_with` do not suffice for `options`."""
     before, after = made_with.model_dump(), options.model_dump()
     changed = {name for name in before if before[name] != after[name]}
     for name in sorted(changed - CHANGEABLE):

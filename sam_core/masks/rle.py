@@ -1,15 +1,15 @@
-"""Run-length encoding of masks as COCO has it: column-major, the first run counts zeros.
+"""COCO's run-length encoding of masks: column-major, the first run counts zeros.
 
-Inside they are uint32 arrays, in records and datasets compressed counts (bytes). Both directions are written
-here, as pycocotools writes beyond its memory where most runs are longer than 2^24 pixels, and reads beyond it
-where counts are cut off.
+In this code run lengths are uint32 arrays; in records and datasets they are compressed counts (bytes). Both
+directions are implemented here, because pycocotools writes beyond its memory if most runs are longer than
+2^24 pixels, and reads beyond it if counts are cut off.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 _MOST_BITS = 50  # of a run length in compressed counts: ten groups of five
-_GROUPS = np.arange(7)  # of five bits: as many as the difference of two run lengths takes
+_GROUPS = np.arange(7)  # groups of five bits: the difference of two run lengths needs at most seven
 
 
 def runs_of_mask(mask_HW: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
@@ -37,9 +37,9 @@ def mask_of_runs(runs: npt.NDArray[np.uint32], height: int, width: int) -> npt.N
 def placed_runs(
     runs: npt.NDArray[np.uint32], crop_xyxy: tuple[int, int, int, int], height: int, width: int
 ) -> npt.NDArray[np.uint32]:
-    """Run lengths, in the frame of the height x width image, of a mask given in the frame of a crop of it.
+    """Converts a mask's run lengths from the frame of a crop to the frame of the height x width image.
 
-    Works on runs alone, so that a small crop of a large image costs no image-sized memory.
+    Works on runs alone, so that a small crop of a large image needs no image-sized memory.
     """
     x0, y0, x1, y1 = crop_xyxy
     if (x0, y0, x1, y1) == (0, 0, width, height):
@@ -50,7 +50,7 @@ def placed_runs(
     starts, stops = starts[stops > starts], stops[stops > starts]
     if not len(starts):
         return np.array([height * width], dtype=np.uint32)
-    # a run is cut where it continues in the next column of the crop: the image has other pixels between
+    # a run is cut where it continues in the crop's next column: the image has other pixels in between
     first_column, last_column = starts // crop_height, (stops - 1) // crop_height
     pieces = last_column - first_column + 1
     run = np.repeat(np.arange(len(starts)), pieces)
@@ -72,13 +72,13 @@ def _runs_of_pieces(
 
 
 def compressed_counts(runs: npt.NDArray[np.uint32]) -> bytes:
-    """COCO's compressed counts of run lengths: groups of six bits, from the fourth on of a difference.
+    """COCO's compressed counts of run lengths: groups of six bits; from the fourth run on, of a difference.
 
     Source: cocoapi, rleToString in common/maskApi.c, commit 8c9bcc3.
     """
     values = runs.astype(np.int64)
     values[3:] -= values[1:-2].copy()
-    # a group's highest bit is the sign, if it is the last
+    # the highest bit of the last group is the sign
     sizes = 1 + np.searchsorted(1 << (5 * _GROUPS + 4), np.where(values < 0, ~values, values), side="right")
     groups = values[:, None] >> 5 * _GROUPS & 0x1F
     groups |= np.where(sizes[:, None] - 1 > _GROUPS, 0x20, 0)
@@ -86,7 +86,7 @@ def compressed_counts(runs: npt.NDArray[np.uint32]) -> bytes:
 
 
 def compressed_counts_runs(counts: bytes) -> npt.NDArray[np.uint32]:
-    """The run lengths of COCO's compressed counts: groups of six bits, from the fourth on as a difference.
+    """The run lengths of COCO's compressed counts: groups of six bits; from the fourth run on, differences.
 
     Raises: ValueError if the counts are cut off or hold another character, or a run is negative or too long.
     Source: cocoapi, rleFrString in common/maskApi.c, commit 8c9bcc3.
@@ -104,7 +104,7 @@ def compressed_counts_runs(counts: bytes) -> npt.NDArray[np.uint32]:
     shifts = 5 * (np.arange(len(groups)) - np.repeat(starts, bits // 5))
     values = np.add.reduceat((groups & 0x1F) << shifts, starts)
     values -= np.where(groups[ends] & 0x10, np.int64(1) << bits, 0)
-    # from the fourth on each is the difference to the one two before it
+    # from the fourth on each value is the difference to the one two before it
     values[1::2], values[2::2] = np.cumsum(values[1::2]), np.cumsum(values[2::2])
     if values.min() < 0 or values.max() > np.iinfo(np.uint32).max:
         raise ValueError("a run length is negative or exceeds 32 bits")
@@ -112,7 +112,7 @@ def compressed_counts_runs(counts: bytes) -> npt.NDArray[np.uint32]:
 
 
 def area_of_runs(runs: npt.NDArray[np.uint32]) -> int:
-    """Pixels inside."""
+    """The number of pixels inside."""
     return int(runs[1::2].sum(dtype=np.int64))
 
 

@@ -1,8 +1,8 @@
-/* COCO's compressed run lengths: to pixels, row by row as numpy and torch have them, and from edges (rle_counts).
+/* Decodes COCO's compressed run lengths to pixels, row by row as in numpy and torch; encodes them from edges.
  *
- * Runs go down the columns, pixels are wanted along the rows. So a band of 64 columns takes a mark where a column
+ * Runs go down the columns, but pixels are stored along the rows. So a band of 64 columns gets a mark where a column
  * enters or leaves the mask, and one pass down the band turns the marks into pixels: the state of each column is the
- * exclusive or of the marks above. Columns outside the mask are never written; the caller gives zeros.
+ * exclusive or of the marks above. Columns outside the mask are never written; the caller passes zeros.
  */
 #include <stdint.h>
 #include <string.h>
@@ -21,7 +21,7 @@ typedef struct {
     int32_t x0, y0, x1, y1;
 } Window;
 
-/* A band under way: marks [row of the window][BAND], of the columns from `first` on; rows outside are unmarked. */
+/* A band in progress: marks [row of the window][BAND] for the columns from `first` on, in rows top..bottom only. */
 typedef struct {
     uint8_t *marks;
     int64_t first;
@@ -30,7 +30,7 @@ typedef struct {
 
 int32_t rle_sources(void) { return RLE_SOURCES; }
 
-/* The next run, -1 where the counts are cut off or hold a character that is none of theirs. */
+/* The next run; -1 if the counts are cut off or contain an invalid character. */
 static int64_t next_run(Counts *counts) {
     int64_t value = 0;
     for (int shift = 0;;) {
@@ -64,7 +64,7 @@ static int next_piece(Counts *counts, int64_t total, int64_t *line, int64_t *sta
     return *line == total ? 0 : -1;
 }
 
-/* The first mask whose counts do not describe `pixels` pixels, -1 where all do. */
+/* The first mask whose counts do not describe `pixels` pixels; -1 if all do. */
 int64_t rle_unsound(const uint8_t *counts, const int64_t *offsets, int64_t masks, int64_t pixels) {
     for (int64_t mask = 0; mask < masks; mask++) {
         Counts runs = {counts + offsets[mask], counts + offsets[mask + 1], 0, 0, 0};
@@ -110,7 +110,7 @@ static void finish_band(Band *band, const Window *window, void *out, int64_t row
             write_label(band, window, out, row_step, label);
         else
             write_pixels(band, window, out, row_step);
-        /* a mark below the last row of the mask has no pixel, but lies in the marks */
+        /* the marks at the row below the mask's last one make no pixel, but must be cleared */
         if (band->bottom < window->y1 - window->y0) memset(band->marks + (int64_t)band->bottom * BAND, 0, BAND);
     }
     band->top = window->y1 - window->y0;
@@ -155,8 +155,8 @@ static Counts counts_of(const uint8_t *counts, const int64_t *offsets, int64_t m
     return (Counts){counts + offsets[mask], counts + offsets[mask + 1], 0, 0, 0};
 }
 
-/* Masks into out [mask][row of the window][column of the window], zeros before. marks: zeros, [rows of the window][64],
- * left as zeros. Returns the first mask whose counts are unsound, -1 where all are sound. */
+/* Draws masks into out [mask][row of the window][column of the window], which must be zeros. marks: zeros, [rows of the
+ * window][64], zeros again at the end. Returns the first mask whose counts are unsound, -1 if all are sound. */
 int64_t rle_masks(const uint8_t *counts, const int64_t *offsets, int64_t masks, const Window *window, uint8_t *out,
                   int64_t mask_step, int64_t row_step, uint8_t *marks) {
     for (int64_t mask = 0; mask < masks; mask++)
@@ -164,7 +164,7 @@ int64_t rle_masks(const uint8_t *counts, const int64_t *offsets, int64_t masks, 
     return -1;
 }
 
-/* Masks one over the other into out [row][column], in the order of `order`, each as its place plus 1. */
+/* Draws masks on top of each other into out [row][column], in `order`, each as its place plus 1. */
 int64_t rle_labels(const uint8_t *counts, const int64_t *offsets, const int64_t *order, int64_t masks,
                    const Window *window, int32_t *out, int64_t row_step, uint8_t *marks) {
     for (int64_t place = 0; place < masks; place++) {
@@ -189,8 +189,8 @@ static void count_piece(const Cells *cells, uint32_t *column, int32_t y, int32_t
     }
 }
 
-/* Masks into out [mask][cell row][cell column], zeros before: 1 where a mask holds at least half of a cell's pixels.
- * pixels: zeros, [cell column][cell row], left as zeros. Returns as rle_masks. */
+/* Draws masks into out [mask][cell row][cell column], which must be zeros: 1 where a mask holds at least half of a
+ * cell's pixels. pixels: zeros, [cell column][cell row], zeros again at the end. Returns as rle_masks. */
 int64_t rle_reduced(const uint8_t *counts, const int64_t *offsets, int64_t masks, const Cells *cells, uint8_t *out,
                     int64_t mask_step, int64_t row_step, uint32_t *pixels) {
     const int64_t height = cells->height, total = height * cells->width, rows = cells->cell_rows;
@@ -220,7 +220,7 @@ int64_t rle_reduced(const uint8_t *counts, const int64_t *offsets, int64_t masks
     return -1;
 }
 
-/* A grid over a part of the image, whose cells need not end where pixels do: the cell of pixel (x, y) is
+/* A grid over a part of the image, whose cell edges may lie inside pixels: the cell of pixel (x, y) is
  * (y - y0) * cells_a_row down and (x - x0) * cells_a_column to the right, with fractions. */
 typedef struct {
     int32_t height, width, x0, y0, cell_rows, cell_columns;
@@ -230,7 +230,7 @@ typedef struct {
 static double least(double one, double other) { return one < other ? one : other; }
 static double most(double one, double other) { return one > other ? one : other; }
 
-/* Adds what rows y..y_end of a column of pixels cover of each cell. */
+/* Adds the part of each cell that rows y..y_end of a column of pixels cover. */
 static void cover_piece(const Grid *grid, float *cells, int64_t x, int64_t y, int64_t y_end) {
     const double left = (double)x * grid->cells_a_column, right = (double)(x + 1) * grid->cells_a_column;
     const double top = (double)y * grid->cells_a_row, bottom = (double)y_end * grid->cells_a_row;
@@ -242,8 +242,8 @@ static void cover_piece(const Grid *grid, float *cells, int64_t x, int64_t y, in
     }
 }
 
-/* How much of each cell each mask covers, into out [mask][cell row][cell column], zeros before. The masks lie within
- * the grid's part of the image: returns as rle_masks, also for one that begins before it. */
+/* Writes how much of each cell each mask covers into out [mask][cell row][cell column], which must be zeros. Returns as
+ * rle_masks; a mask that begins before the grid's part of the image counts as unsound. */
 int64_t rle_covered(const uint8_t *counts, const int64_t *offsets, int64_t masks, const Grid *grid, float *out) {
     const int64_t height = grid->height, total = height * grid->width;
     for (int64_t mask = 0; mask < masks; mask++) {
@@ -264,7 +264,7 @@ int64_t rle_covered(const uint8_t *counts, const int64_t *offsets, int64_t masks
     return -1;
 }
 
-/* Writes a number in groups of five bits, the least first, and gives where the next one goes. */
+/* Writes a number in groups of five bits, the lowest first, and returns where the next one goes. */
 static uint8_t *write_number(uint8_t *out, int64_t value) {
     for (;;) {
         const int64_t group = value & 31, rest = (value - group) / 32;
@@ -275,8 +275,8 @@ static uint8_t *write_number(uint8_t *out, int64_t value) {
     }
 }
 
-/* The other way round: compressed counts of masks from the places where their pixels change. The edges of a mask end
- * at ends[mask], its counts at offsets[mask + 1], both from those of the mask before. out: 8 bytes a run. */
+/* The reverse: compressed counts of masks from the places where their pixels change. The edges of a mask end at
+ * ends[mask] and its counts at offsets[mask + 1]; both begin where the mask before ends. out: 8 bytes a run. */
 void rle_counts(const int32_t *edges, const int64_t *ends, int64_t masks, int64_t pixels, uint8_t *out,
                 int64_t *offsets) {
     uint8_t *next = out;

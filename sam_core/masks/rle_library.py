@@ -1,6 +1,6 @@
 """The C library for run lengths: what it is built from, and where it is.
 
-No imports but the standard library's: setup.py builds with what stands here.
+Imports only the standard library, because setup.py uses this file to build it.
 """
 
 import ctypes
@@ -11,12 +11,12 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("rle_kernel.c")
 FLAGS = ("-std=c11", "-O3", "-shared", "-fPIC")
-# the oldest CPU of each architecture: the work is bound by memory, wider vectors gain nothing
+# the oldest CPU of each architecture: the work is limited by memory, so wider vectors gain nothing
 TARGET_CPUS = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "generic", "arm64": "generic"}
 
 
 class Window(ctypes.Structure):
-    """Window of rle_kernel.c: an image's size, and the part of it that is wanted."""
+    """Window of rle_kernel.c: an image's size, and the requested part of it."""
 
     _fields_ = tuple((name, ctypes.c_int32) for name in ("height", "width", "x0", "y0", "x1", "y1"))
 
@@ -52,7 +52,7 @@ def digest() -> int:
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The library; None if it was not built here, cannot be loaded, or has another source."""
+    """The library; None if it was not built here, cannot be loaded, or was built from another source."""
     try:
         loaded = ctypes.CDLL(str(SOURCE.with_suffix(".dll" if sys.platform == "win32" else ".so")))
         is_current = loaded.rle_sources() == digest()

@@ -1,6 +1,6 @@
 """Which candidates become the masks of an image: crop edge, area, NMS in a crop and across crops.
 
-All of it is arithmetic on plain columns and needs no model: the same functions filter a dataset that was
+All of it is arithmetic on plain columns, without a model: the same functions filter a dataset that was
 labelled with loose thresholds (refilter.py).
 """
 
@@ -16,7 +16,7 @@ from sam_core.masks.nms import Indices, IouWithOthers, box_iou, kept_by_nms, mas
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, placed_runs
 from sam_core.options import MaskOptions
 
-EDGE_PX = 20  # a box this near to the edge of its crop is cut off. Source: SAM, App. B
+EDGE_PX = 20  # a box within this distance of its crop's edge counts as cut off. Source: SAM, App. B
 
 
 def masks_of_crop(
@@ -46,10 +46,10 @@ def masks_of_crop(
 def masks_across_crops(
     crops: Sequence[Crop], parts: Sequence[ImageMasks], options: MaskOptions
 ) -> ImageMasks:
-    """The masks of all crops (one of `parts` each), less those that repeat a mask of another crop.
+    """The masks of all crops (one of `parts` each), without those that repeat a mask of another crop.
 
     The deeper layer wins, because its crops show the object larger; within a layer, and among tiles, the
-    predicted IoU decides. SA (`reference`) goes by the crop's area alone: a fragment may win over the whole.
+    predicted IoU decides. SA (`reference`) uses only the crop's area: a fragment may win over the whole.
     """
     masks = joined_masks(parts)
     if len(parts) < 2:
@@ -68,14 +68,14 @@ def after_nms_in_crop(masks: ImageMasks, options: MaskOptions) -> ImageMasks:
 
 
 def best_first(score_N: npt.NDArray[np.float32]) -> Indices:
-    """Positions by falling score; equal scores keep their order."""
+    """Positions by decreasing score; equal scores keep their order."""
     return np.argsort(-score_N, kind="stable")
 
 
 def is_cut_off(
     box_xyxy_N4: npt.NDArray[np.int64], crop_xyxy: XYXY, image_size: tuple[int, int]
 ) -> npt.NDArray[np.bool_]:
-    """Whether each box, in the image's frame, touches an edge of its crop that is not the image's."""
+    """Whether each box, in the image's frame, touches an edge of its crop that is no edge of the image."""
     height, width = image_size
     is_at_crop_edge_N4 = np.abs(box_xyxy_N4 - np.array(crop_xyxy)) <= EDGE_PX
     is_at_image_edge_N4 = np.abs(box_xyxy_N4 - np.array([0, 0, width, height])) <= EDGE_PX
@@ -101,7 +101,7 @@ def encoded_masks(
     crop_xyxy: XYXY,
     image_size: tuple[int, int],
 ) -> ImageMasks:
-    """The chosen candidates in the frame of the image; area and box are of the encoded pixels."""
+    """The chosen candidates in the frame of the image; area and box describe the encoded pixels."""
     height, width = image_size
     x0, y0, x1, y1 = crop_xyxy
     counts, area, bbox_xywh = [], [], []

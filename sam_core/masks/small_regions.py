@@ -22,10 +22,10 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 def masks_without_small_regions(masks: ImageMasks, options: MaskOptions) -> ImageMasks:
-    """The masks cleaned, less those that now repeat another; scores and vectors stay the model's masks'.
+    """The cleaned masks, without those that now repeat another; scores and vectors do not change.
 
     NMS prefers masks that needed no cleaning, then higher predicted IoU. A cleaned mask under the minimal
-    area is dropped. SA (`reference`) keeps it, and prefers by the cleaning alone.
+    area is dropped. SA (`reference`) keeps it, and its NMS only prefers masks that needed no cleaning.
     """
     min_area = options.min_mask_region_area
     counts, area, bbox_xywh = list(masks.counts), masks.area.copy(), masks.bbox_xywh.copy()
@@ -51,7 +51,7 @@ def masks_without_small_regions(masks: ImageMasks, options: MaskOptions) -> Imag
 
 
 def _window_of_box(masks: ImageMasks, index: int, margin: int) -> XYXY:
-    """The mask's box and `margin` pixels around it, within the image: no array is as large as a scene."""
+    """The mask's box and `margin` pixels around it, within the image, so that no array is image-sized."""
     x0, y0, x1, y1 = masks.box_xyxy()[index].astype(int).tolist()
     return (
         max(0, x0 - margin),
@@ -62,9 +62,9 @@ def _window_of_box(masks: ImageMasks, index: int, margin: int) -> XYXY:
 
 
 def without_small_regions(mask_HW: Mask, min_area: int) -> tuple[Mask, bool]:
-    """The mask, holes under `min_area` pixels filled, then islands removed; and whether it changed.
+    """The mask with holes under `min_area` pixels filled, then islands removed; and whether it changed.
 
-    Pixels that touch at a corner are of one region. A mask of small islands alone keeps the largest.
+    Pixels that touch at a corner belong to one region. A mask of only small islands keeps the largest.
     """
     if not mask_HW.any():
         return mask_HW, False
@@ -84,7 +84,7 @@ def without_small_regions(mask_HW: Mask, min_area: int) -> tuple[Mask, bool]:
 
 
 def _window(mask_HW: Mask, margin: int) -> tuple[slice, slice]:
-    """The part to search: a region that reaches further than `margin` pixels from the mask is not small."""
+    """The part to search: a region that extends more than `margin` pixels from the mask is not small."""
     rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
     return (
         slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),

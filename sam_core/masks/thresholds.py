@@ -1,4 +1,4 @@
-"""The two score thresholds, applied in this one place, as SA applies them: to float32, and 0 keeps all."""
+"""Applies the two score thresholds as SA does: in float32, and 0 keeps all masks."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ def passes_predicted_iou(predicted_iou: Scores, options: MaskOptions) -> npt.NDA
 
 
 def passes_stability(stability_score: Scores, options: MaskOptions) -> npt.NDArray[np.bool_]:
-    """Whether each score is `stability_score_thresh` or more, which sam_measure in C compares likewise."""
+    """Whether each score is `stability_score_thresh` or more, as sam_measure in C compares it."""
     if options.stability_score_thresh == 0:
         return np.ones(stability_score.shape, dtype=bool)
     return stability_score >= np.float32(options.stability_score_thresh)

@@ -1,10 +1,10 @@
-"""Torch's ambient state kept away from SAM: what a script has switched on around a call changes no mask.
+"""Keeps torch's ambient state away from SAM: settings that a script makes around a call change no mask.
 
-Autocast, the default device and the grad mode belong to a thread. They are put aside while a call runs and
-are as before when it ends; a thread that starts meanwhile has none of them. The default dtype belongs to the
-whole process and must not change under other threads, so that every tensor of the model is made with a dtype
-of its own. Flags of the process that take float32 products with fewer bits are off while any call runs
-(full_float32.py). Lower precision is asked for by name, with the option `precision`.
+Autocast, the default device and the grad mode belong to a thread. They are set aside while a call runs and
+restored when it ends; a thread that starts meanwhile does not inherit them. The default dtype belongs to the
+whole process and must not change under other threads, so the model makes every tensor with an explicit dtype.
+Process-wide flags that let float32 products use fewer bits are off while any call runs (full_float32.py). For
+lower precision there is the option `precision`.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ AUTOCAST_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 @contextmanager
 def ambient_state_aside() -> Iterator[None]:
-    """No gradients, no autocast, float32 in full, and tensors on the CPU if no device is named.
+    """No gradients, no autocast, full float32, and tensors on the CPU if no device is named.
 
     Also a decorator.
     """
@@ -29,7 +29,7 @@ def ambient_state_aside() -> Iterator[None]:
         for device_type in AUTOCAST_DEVICES:
             if torch.is_autocast_enabled(device_type):
                 stack.enter_context(torch.autocast(device_type, enabled=False))
-        # Only if it is another one, because every call of torch is slower in this context.
+        # Only if it is not the CPU, because every torch call is slower in this context.
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         yield

@@ -1,15 +1,15 @@
-"""Sizes and numbers that come from outside: each is checked once, and a wrong one gets one sentence."""
+"""Checks sizes and numbers that come from callers; a wrong one raises a one-sentence error."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Numbers = npt.NDArray[Any]  # of whole numbers, floats or truth values
+Numbers = npt.NDArray[Any]  # of whole numbers, floats or bools
 
 
 def in_words(value: object) -> str:
-    """A value in a sentence: itself if it is plain and short, else its type, with its shape if it has one."""
+    """A value for a message: itself if it is plain, cut to 60 characters; else its type, with any shape."""
     if value is None or isinstance(value, str | bytes | int | float | list | tuple):
         return " ".join(f"{value!r:.60}".split())
     shape = getattr(value, "shape", None)
@@ -17,7 +17,7 @@ def in_words(value: object) -> str:
 
 
 def whole_side(value: Any) -> int | None:
-    """The length of a side: a whole number of at least 1, as 3 and 3.0 are; None for anything else."""
+    """The length of a side, a whole number of at least 1 (3 or 3.0); None for anything else."""
     try:
         number = int(value)
         return number if number == value and number >= 1 else None
@@ -42,7 +42,7 @@ def checked_size(size: Any, name: str) -> tuple[int, int]:
 def checked_numbers(values: Any, expected: str) -> Numbers:
     """The values as an array. Raises: ValueError for text, ragged lists, and tensors that numpy cannot read.
 
-    expected: what they are, for the sentence.
+    expected: the description of the values with which the message begins.
     """
     try:
         array = np.asarray(values)
@@ -61,9 +61,9 @@ def checked_coords(coords: Any, expected: str = "coordinates are numbers [..., 2
 
 
 def refuse_no_boxes(shape: tuple[int, ...], expected: str = "boxes are numbers [B, 4], XYXY") -> None:
-    """Raises: ValueError for a shape whose last dimension is no box, 4 numbers or two corners.
+    """Raises: ValueError for a shape that does not end in boxes: 4 numbers, or two corners of 2.
 
-    An array without any number is no box, and nothing is wrong with it.
+    An empty array holds no boxes and is accepted.
     """
     if shape[-1:] != (4,) and shape[-2:] != (2, 2) and 0 not in shape:
         raise ValueError(f"{expected}, got {list(shape)}")

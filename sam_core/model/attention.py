@@ -3,7 +3,7 @@
 A score of SAM's image encoder is q.k / sqrt(D) + rel_h(q)[row of k] + rel_w(q)[column of k]. Both added terms
 are products of a vector of the query with a one-hot vector of the key, so they fold into the dot product as
 extra channels: q' = [q / sqrt(D), rel_h(q), rel_w(q)] and k' = [k, onehot(row), onehot(column)]. The bias of
-all queries and keys, 0.8 GB an image in a global block of vit_b, is never made, and any fused kernel will do.
+all queries and keys, 0.8 GB an image in a global block of vit_b, is never made, and any fused kernel works.
 
 Legend: B images or windows, n heads, D channels a head, C = n * D, H x W positions that are queries and keys.
 """
@@ -33,7 +33,7 @@ def relative_positions(size: int, table_LD: Tensor) -> Tensor:
 def position_attention(
     q_BnHWD: Tensor, k_BnHWD: Tensor, v_BnHWD: Tensor, rel_h_HHD: Tensor, rel_w_WWD: Tensor
 ) -> Tensor:
-    """Attention of every position to all, [B, n, H * W, D], with the relative position in the scores."""
+    """Attention between all positions, [B, n, H * W, D], with the relative position in the scores."""
     B, n, H, W, D = q_BnHWD.shape
     row_scores = torch.einsum("bnhwd,hkd->bnhwk", q_BnHWD, rel_h_HHD)
     column_scores = torch.einsum("bnhwd,wkd->bnhwk", q_BnHWD, rel_w_WWD)
@@ -80,12 +80,12 @@ class ViTAttention(nn.Module):
         return projected
 
     def _qkv(self, x_BHWC: Tensor) -> Tensor:
-        """The layer's answers for each window, or for the whole map."""
+        """The layer's output for each window, or for the whole map."""
         if not is_own(self.qkv):  # an adapter, or a hook
             of_windows: Tensor = self.qkv(self._windows(x_BHWC))
             return of_windows
-        # The bias is added after the windows are filled up with zeros: that is exactly what SAM computes for
-        # padding tokens, without their products (a sixth of all at 64 x 64).
+        # The bias is added after the windows are padded with zeros. This gives exactly what SAM computes for
+        # padding tokens, but skips their products (a sixth of all at 64 x 64).
         products = self._windows(F.linear(x_BHWC, self.qkv.weight))
         return products + self.qkv.bias.to(products.dtype)
 

@@ -1,8 +1,8 @@
-"""Layers run piece by piece, so that their wide inner values stay in the CPU's cache.
+"""Runs layers piece by piece, so that their wide inner values stay in the CPU's cache.
 
-TinyViT's early maps are 67 MB each at 1024 pixels. Through main memory, in pages fresh from the operating
-system, they took three times as long as in bands of rows, which give the same result to the last bit. On
-devices other than the CPU everything is one piece.
+TinyViT's early maps are 67 MB each at 1024 pixels. In main memory, in fresh pages from the operating system,
+they took three times as long as in bands of rows, which give the same result to the last bit. On devices
+other than the CPU everything is one piece.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ CHUNK_TOKENS = 1024  # 5 MB for the widest inner layer of MobileSAM; 256 to 2048
 
 
 def run_in_bands(layer: Callable[[Tensor], Tensor], x_BCHW: Tensor, stride: int) -> Tensor:
-    """`layer(x)`, if it divides the height by `stride` and reads at most `stride` rows past a band."""
+    """`layer(x)`; the layer must divide the height by `stride` and read at most `stride` rows past a band."""
     if x_BCHW.device.type != "cpu":
         return layer(x_BCHW)
     height, rows = x_BCHW.shape[2], OUTPUT_ROWS * stride
@@ -30,7 +30,7 @@ def run_in_bands(layer: Callable[[Tensor], Tensor], x_BCHW: Tensor, stride: int)
 
 
 def run_in_chunks(layer: Callable[[Tensor], Tensor], x_BHWC: Tensor) -> Tensor:
-    """`layer(x)`, if it treats each position by itself and keeps the shape."""
+    """`layer(x)`; the layer must handle each position on its own and keep the shape."""
     if x_BHWC.device.type != "cpu":
         return layer(x_BHWC)
     chunks = torch.split(x_BHWC.flatten(0, 2), CHUNK_TOKENS)

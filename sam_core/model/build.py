@@ -38,7 +38,7 @@ def build_sam(preset: SamPreset) -> Sam:
 
 
 def empty_sam(preset: SamPreset) -> Sam:
-    """The model without weights, for `load_state_dict(..., assign=True)`: costs no memory."""
+    """The model without weights, for `load_state_dict(..., assign=True)`; uses no memory."""
     with torch.device("meta"):
         return build_sam(preset)
 

@@ -1,8 +1,8 @@
-"""Images become features on a GPU: Pillow's resize and the encoder in Triton kernels.
+"""Turns images into features on a GPU: Pillow's resize and the encoder in Triton kernels.
 
-Both are chosen here, and plain torch goes on where they do not serve. The resize has to give Pillow's own
-pixels: it is used if it does so for the Pillow that is installed. The encoder in float16 is used after its
-features of a model's first images in a process have come close to those in float32.
+This file decides whether to use the kernels; otherwise Pillow and plain torch do the work. The resize is used
+only if it gives exactly the pixels of the installed Pillow. The encoder in float16 is used if its features of
+a model's first image in a process are close to those in float32.
 """
 
 import logging
@@ -31,13 +31,13 @@ LEAST_CAPABILITY = (8, 0)
 
 Encode = Callable[[Tensor], Tensor]
 
-# of the features' root mean square; 0.001 were measured for ViT-H, and 0.0085 in bfloat16
+# relative to the features' root mean square; measured for ViT-H: 0.001, and 0.0085 in bfloat16
 MOST_DIFFERENCE = 0.02
 
 
 @dataclass(frozen=True)
 class _Found:
-    """The encoder of kernels; None if the model's own module is used."""
+    """The encoder in kernels; None if the model's own module is used."""
 
     encode: Encode | None
 
@@ -68,7 +68,7 @@ def _inputs_by_kernels(sam: "Sam", images_HW3: Sequence[np.ndarray]) -> Tensor:
 
 
 def _resizes_as_pillow(sam: "Sam") -> bool:
-    """Whether the kernels give on this card what the installed Pillow and torch give."""
+    """Whether the kernels give the same pixels on this card as the installed Pillow and torch."""
     try:
         from sam_core.model.triton.resize import is_exact
 
@@ -90,7 +90,7 @@ def half_encoder_of(sam: "Sam", dtype: torch.dtype, inputs: Tensor) -> Encode | 
     """The encoder with float16 products, tried on these inputs; None if the model's own module is used."""
     if dtype != torch.float16 or not may_have_kernels(sam.device):
         return None
-    # asked each time: a hook that comes later changes no weight
+    # checked each time: a hook that is added later changes no weight
     if not are_own(sam.image_encoder):
         return None
     key = (dtype, sam.device)
@@ -115,7 +115,7 @@ def _tried(sam: "Sam", dtype: torch.dtype, inputs: Tensor) -> Encode | None:
         return None
     expected = sam.image_encoder(inputs[:1]).float()
     difference = float((features - expected).square().mean().sqrt() / expected.square().mean().sqrt())
-    # Infinities are no fault of the kernels: the caller looks for them in every image.
+    # Infinities are not the kernels' fault: the caller checks every image for them.
     if difference <= MOST_DIFFERENCE or not bool(torch.isfinite(features).all()):
         return encode
     log.warning(
@@ -127,12 +127,12 @@ def _tried(sam: "Sam", dtype: torch.dtype, inputs: Tensor) -> Encode | None:
 
 @cache
 def may_have_kernels(device: torch.device) -> bool:
-    """Whether the device is a card that Triton's kernels were written for, and Triton is here."""
+    """Whether the device is a card that the kernels were written for, and Triton is installed."""
     if device.type != "cuda" or torch.version.hip is not None or find_spec("triton") is None:
         return False
     return torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY
 
 
 def current_card(device: torch.device) -> AbstractContextManager[object]:
-    """The device as the current one, on which Triton starts its kernels wherever their tensors lie."""
+    """Makes the device current: Triton starts kernels on the current device, wherever their tensors are."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -1,11 +1,11 @@
-"""Products and convolutions of float32 in full, whatever torch's flags allow.
+"""Products and convolutions in full float32, whatever torch's flags allow.
 
-Torch may take them with fewer bits: TF32 on a GPU, the default for cuDNN's convolutions, and bfloat16 on some
-CPUs. Only flags of the whole process say so. They are switched off while a thread of ours is inside, and as
-before when the last one has left; a flag that somebody sets meanwhile stays as it was set.
+Torch may compute them with fewer bits: TF32 on a GPU, the default for cuDNN's convolutions, and bfloat16 on
+some CPUs. Only process-wide flags control this. They are off while one of our threads is inside, and are
+restored when the last one has left; a flag that other code sets meanwhile stays as it was set.
 
-Since torch 2.9 there are two sets of flags, and reading one of the older set raises if the newer set says
-something else. Both are switched, the older one first, because it sets flags of the newer one too.
+Since torch 2.9 there are two sets of flags, and reading a flag of the older set raises if the newer set
+disagrees. Both are switched, the older one first, because it sets flags of the newer one too.
 """
 
 import threading
@@ -22,30 +22,30 @@ INHERITED = "none"
 
 @dataclass(frozen=True, eq=False)
 class _Flag:
-    """A flag of torch: where it stands, and its values that leave float32 in full, first the one to set."""
+    """A flag of torch: where it is, and its values that leave float32 in full, first the one to set."""
 
     holder: Any
     name: str
     full: tuple[Any, ...]
 
     def read(self) -> Any:
-        """Its value; None if torch refuses to say it, because the two sets differ."""
+        """Its value; None if torch refuses to read it, because the two sets disagree."""
         try:
             return getattr(self.holder, self.name)
         except RuntimeError:
             return None
 
     def is_full(self, value: Any) -> bool:
-        """Whether this value allows no fewer bits, or nothing is known of it."""
+        """Whether this value leaves float32 in full, or is unknown."""
         return value is None or value in self.full
 
     def switch_off(self) -> None:
-        """Float32 is in full, as far as this flag has a say."""
+        """Sets the flag so that it leaves float32 in full."""
         if not self.is_full(self.read()):
             setattr(self.holder, self.name, self.full[0])
 
     def restore(self, value: Any) -> None:
-        """Has the value again, from the flag above it if that has the same."""
+        """Restores the value; inherits it from the flag above if that has the same value."""
         if value is None or self.read() == value:
             return
         if INHERITED in self.full:
@@ -55,7 +55,7 @@ class _Flag:
 
 
 class _ProductsOfTorch:
-    """The older flag of products, which is a pair of functions, as an attribute."""
+    """The older flag for products, a pair of functions in torch, as an attribute."""
 
     @property
     def precision(self) -> str:
@@ -73,23 +73,23 @@ def _flags() -> list[_Flag]:
     ]
     if not hasattr(backends.cudnn, "conv"):
         return older
-    mkldnn: Any = backends.mkldnn  # torch's types do not name all that it has
+    mkldnn: Any = backends.mkldnn  # torch's type stubs lack some of its attributes
     holders = (backends.cuda.matmul, backends.cudnn.conv, mkldnn.matmul, mkldnn.conv)
     return older + [_Flag(holder, "fp32_precision", ("ieee", INHERITED)) for holder in holders]
 
 
 class _Switch:
-    """The flags of the process, and how many are inside."""
+    """The flags of the process, and how many callers are inside."""
 
     def __init__(self) -> None:
         self._flags = _flags()
         self._lock = threading.Lock()
         self._inside = 0
         self._before: dict[_Flag, Any] = {}
-        self._left: dict[_Flag, Any] = {}  # as they were left when they were switched off
+        self._left: dict[_Flag, Any] = {}  # values after switching off
 
     def enter(self) -> None:
-        """Switches off what is on, also what somebody has switched on since."""
+        """Switches off the flags that are on, also those that other code has switched on since."""
         with self._lock:
             self._inside += 1
             found = {flag: flag.read() for flag in self._flags}
@@ -103,7 +103,7 @@ class _Switch:
             self._left = {flag: flag.read() for flag in self._flags}
 
     def leave(self) -> None:
-        """The last one to leave restores what nobody else has set."""
+        """The last caller to leave restores the flags that no other code has set since."""
         with self._lock:
             self._inside -= 1
             if self._inside:
@@ -119,7 +119,7 @@ _switch = _Switch()
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """No fewer bits than float32 has, in float32 products and convolutions of the whole process."""
+    """Full float32 in all float32 products and convolutions of the process."""
     try:
         _switch.enter()
         yield

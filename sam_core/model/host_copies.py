@@ -1,7 +1,7 @@
-"""Arrays copied to the device without waiting for it.
+"""Copies arrays to the device without waiting for it.
 
 CUDA copies from ordinary memory only after all queued work has ended; a copy from pinned memory is queued
-itself.
+too.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""SAM's ViT image encoder: a transformer of which four blocks attend globally, the others inside windows.
+"""SAM's ViT image encoder: a transformer with four global attention blocks; the others use windows.
 
 Source: "Segment Anything" (Kirillov et al., 2023), App. A; ViTDet (Li et al., 2022), sec. 3.
 """
@@ -11,11 +11,11 @@ from sam_core.model.bands import run_in_chunks
 from sam_core.model.layers import LayerNorm2d, TransformerMLP
 from sam_core.model.presets import VitPreset
 
-NORM_EPS = 1e-6  # the encoder was trained with this one, not with torch's 1e-5
+NORM_EPS = 1e-6  # the encoder was trained with this value, not with torch's 1e-5
 
 
 def neck(in_chans: int, out_chans: int) -> nn.Sequential:
-    """Layers that bring an encoder's last features to the decoder's width."""
+    """Layers that convert an encoder's last features to the decoder's width."""
     return nn.Sequential(
         nn.Conv2d(in_chans, out_chans, kernel_size=1, bias=False),
         LayerNorm2d(out_chans),
@@ -25,7 +25,7 @@ def neck(in_chans: int, out_chans: int) -> nn.Sequential:
 
 
 class PatchEmbed(nn.Module):
-    """One token a patch, channels last."""
+    """One token per patch, channels last."""
 
     def __init__(self, patch_size: int, embed_dim: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Layers that several of SAM's modules share, and what torch's containers do not tell of theirs.
+"""Layers that several of SAM's modules share, and typed access to the members of torch's containers.
 
 The two multi-layer perceptrons differ in their checkpoint keys: `lin1` and `lin2`, or `layers.N`.
 """
@@ -14,7 +14,7 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 def typed_layer(layer: nn.Module, kind: type[Layer]) -> Layer:
-    """The layer of a ModuleList or Sequential, which know their members as nn.Module only.
+    """The same layer with its type: ModuleList and Sequential type their members as nn.Module only.
 
     Raises: TypeError if it is of another class.
     """
@@ -24,7 +24,7 @@ def typed_layer(layer: nn.Module, kind: type[Layer]) -> Layer:
 
 
 class TransformerMLP(nn.Module):
-    """Two layers around an activation, as the ViT's and the mask decoder's blocks have them."""
+    """Two layers around an activation, as in the blocks of the ViT and the mask decoder."""
 
     def __init__(self, dim: int, hidden_dim: int, activation: type[nn.Module]) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class TransformerMLP(nn.Module):
 
 
 class MLPHead(nn.Module):
-    """`num_layers` layers with ReLU between them: what the mask decoder reads its answers with."""
+    """`num_layers` layers with ReLU between them: the mask decoder's output heads."""
 
     def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, num_layers: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class MLPHead(nn.Module):
 class LayerNorm2d(nn.Module):
     """Each position of [B, C, H, W] normalised over its C channels.
 
-    Torch's fused kernel on the channels-last view, which costs no copy if the input has that layout.
+    Uses torch's fused kernel on the channels-last view, without a copy if the input has that layout.
     """
 
     def __init__(self, num_channels: int, eps: float = 1e-6) -> None:

@@ -1,4 +1,4 @@
-"""What is made of a module's weights and kept as long as these stay as they are."""
+"""Caches objects that are computed from a module's weights until the weights change."""
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
@@ -14,9 +14,9 @@ Version = tuple[tuple[int, int], ...]
 
 
 class MadeOfWeights(Generic[Made]):
-    """Things made of modules, one for each key. Threads that ask at once get the same one.
+    """Objects made from modules, one for each key. Threads that ask at the same time get the same object.
 
-    They last as long as their first module, and must not refer to it: what is kept here would then keep it.
+    An object lasts as long as its first module. It must not refer to the module, or neither is ever freed.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class MadeOfWeights(Generic[Made]):
         self._lock = threading.Lock()
 
     def get(self, modules: Sequence[nn.Module], key: Hashable, make: Callable[[], Made]) -> Made:
-        """What `make` has made, for the weights and buffers as they are now; what it raises is not kept."""
+        """The result of `make` for the current weights and buffers; nothing is stored if `make` raises."""
         with self._lock:
             of_module = self._made.setdefault(modules[0], {})
             version = _version(modules)
@@ -34,9 +34,9 @@ class MadeOfWeights(Generic[Made]):
 
 
 def _version(modules: Sequence[nn.Module]) -> Version:
-    """Changes with every weight or buffer that is replaced, moved or written to in a way torch counts."""
+    """Changes with every weight or buffer that is replaced, moved or written to (if torch counts writes)."""
     return tuple(
-        # a model that was loaded in inference mode counts no writes, and allows none outside of it
+        # tensors of a model loaded in inference mode count no writes, and allow none outside that mode
         (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)
         for module in modules
         for tensor in chain(module.parameters(), module.buffers())

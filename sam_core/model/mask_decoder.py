@@ -64,7 +64,7 @@ class MaskDecoder(nn.Module):
         )
 
     def hypernetworks(self) -> list[MLPHead]:
-        """The members of `output_hypernetworks_mlps`, one a mask token, the single-mask one first."""
+        """The members of `output_hypernetworks_mlps`, one per mask token, the single-mask one first."""
         return [typed_layer(head, MLPHead) for head in self.output_hypernetworks_mlps]
 
     def forward(
@@ -77,7 +77,7 @@ class MaskDecoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Logits [B, M, 4h, 4w] and predicted IoU [B, M] of B prompts on one image; M is 1 without multimask.
 
-        image_embeddings and image_pe are [1, C, h, w]; the prompt embeddings are the prompt encoder's.
+        image_embeddings and image_pe are [1, C, h, w]; the prompt embeddings come from the prompt encoder.
         """
         masks, iou_pred = self.predict_masks(
             image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings

@@ -1,6 +1,6 @@
-"""Whether modules are as SAM's classes built them, so that a step past their calls gives what calls give.
+"""Whether modules are as SAM's classes built them, so that reading their weights can replace calling them.
 
-Adapters (LoRA), quantization, parametrizations and wrappers put a module of another class in one's place.
+Adapters (LoRA), quantization, parametrizations and wrappers replace a module by one of another class.
 """
 
 from torch import nn
@@ -20,7 +20,7 @@ OF_TORCH = {
 
 
 def is_own(module: nn.Module) -> bool:
-    """Whether the module's call is that of SAM's classes or torch's layers, and nothing else: no hook."""
+    """Whether calling the module runs only code of SAM's classes or torch's layers, without hooks."""
     kind, its = type(module), module.__dict__
     return (kind in OF_TORCH or kind.__module__.startswith("sam_core.model.")) and not (
         its["_forward_hooks"] or its["_forward_pre_hooks"] or "forward" in its
@@ -28,7 +28,7 @@ def is_own(module: nn.Module) -> bool:
 
 
 def are_own(module: nn.Module) -> bool:
-    """Whether the module and all inside it are: 30 us for a mask decoder, so that it may be asked a crop."""
+    """Whether `is_own` holds for the module and all modules inside; 30 us for a mask decoder, per crop."""
     left: list[nn.Module | None] = [module]
     while left:
         inner = left.pop()

@@ -31,7 +31,7 @@ class VitPreset:
 
 @dataclass(frozen=True)
 class TinyVitPreset:
-    """Sizes of a `TinyViT`, one entry a stage; the first stage is convolutions only.
+    """Sizes of a `TinyViT`, one entry per stage; the first stage has only convolutions.
 
     Source: TinyViT-5M, as MobileSAM uses it.
     """

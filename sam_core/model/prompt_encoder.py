@@ -75,7 +75,7 @@ class PromptEncoder(nn.Module):
         """Sparse and dense embeddings; all prompts are in the model's input frame.
 
         points: coordinates [B, N, 2] (x, y) and labels [B, N]; boxes: [B, 4] or [B, 2, 2] XYXY; masks: logits
-        [B, 1, 4h, 4w]. Points without a box get one padding token. Without any prompt B is 1, without tokens.
+        [B, 1, 4h, 4w]. Points without a box get one padding token. Without any prompt, B is 1 with 0 tokens.
         """
         sparse: list[Tensor] = []
         if points is not None:
@@ -98,7 +98,7 @@ class PromptEncoder(nn.Module):
     def _positions(self, coords_BN2: Tensor) -> Tensor:
         height, width = self.input_image_size
         x_BN, y_BN = (coords_BN2.float() + 0.5).unbind(-1)
-        # divided by plain numbers: a tensor of both would have to be copied to the device
+        # divided by plain numbers: a tensor of the two sizes would have to be copied to the device
         encoding: Tensor = self.pe_layer(torch.stack([x_BN / width, y_BN / height], dim=-1))
         return encoding
 

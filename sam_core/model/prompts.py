@@ -1,4 +1,4 @@
-"""Prompts that come from outside: what cannot be one is refused before anything is computed."""
+"""Checks prompts that come from callers, before anything is computed."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ LABELS = {NOT_A_POINT, BACKGROUND, FOREGROUND}
 
 
 def checked_points(point_coords: Any, point_labels: Any) -> tuple[Numbers, Numbers]:
-    """Points [N, 2] and their labels [N]. Raises: ValueError if they are not."""
+    """Points [N, 2] and their labels [N]. Raises: ValueError for anything else."""
     refuse_no_labels(point_labels)
     expected = "point_coords are finite numbers [N, 2], x and y"
     coords = checked_coords(point_coords, expected)
@@ -32,7 +32,7 @@ def checked_points(point_coords: Any, point_labels: Any) -> tuple[Numbers, Numbe
 
 
 def checked_box(box: Any) -> Numbers:
-    """One box [1, 4]. Raises: ValueError if it is not."""
+    """One box [1, 4]. Raises: ValueError for anything else."""
     numbers = checked_numbers(box, "box is finite numbers [4], XYXY")
     if numbers.size != 4:
         raise ValueError(f"predict takes one box [4], got {list(numbers.shape)}; predict_torch takes several")
@@ -42,7 +42,7 @@ def checked_box(box: Any) -> Numbers:
 
 
 def checked_mask(mask_input: Any, encoder: PromptEncoder) -> Numbers | Tensor:
-    """Logits [1, h, w], an array or a tensor. Raises: ValueError if they are not."""
+    """Logits [1, h, w], an array or a tensor. Raises: ValueError for anything else."""
     height, width = mask_size(encoder)
     expected = f"mask_input is the logits of an earlier answer, [1, {height}, {width}]"
     mask = mask_input if isinstance(mask_input, Tensor) else checked_numbers(mask_input, expected)
@@ -54,10 +54,10 @@ def checked_mask(mask_input: Any, encoder: PromptEncoder) -> Numbers | Tensor:
 def checked_prompts(
     encoder: PromptEncoder, point_coords: Any, point_labels: Any, boxes: Any, masks: Any
 ) -> Points:
-    """The points of B prompts and their labels, as the encoder takes them; None without points.
+    """The points of B prompts and their labels, as the encoder needs them; None without points.
 
-    As in the original one mask goes with all prompts, and one prompt with all masks.
-    Raises: ValueError for what is no tensor, of another shape, or for batches that do not go together.
+    As in the original, one mask may go with several prompts, and one prompt with several masks.
+    Raises: ValueError for anything but tensors of these shapes, or if the batch sizes do not match.
     """
     points, batch = None, None
     if point_coords is not None:
@@ -83,7 +83,7 @@ def checked_prompts(
 
 
 def checked_point_tensors(point_coords: Any, point_labels: Any) -> tuple[Tensor, Tensor]:
-    """Points [B, N, 2] and their labels [B, N], signed. Raises: ValueError if they are not."""
+    """Points [B, N, 2] and their labels [B, N], as signed numbers. Raises: ValueError for anything else."""
     refuse_no_labels(point_labels)
     if not isinstance(point_coords, Tensor) or point_coords.ndim != 3 or point_coords.shape[2] != 2:
         raise ValueError(f"point_coords are a tensor [B, N, 2], x and y, got {in_words(point_coords)}")
@@ -92,7 +92,7 @@ def checked_point_tensors(point_coords: Any, point_labels: Any) -> tuple[Tensor,
             f"point_labels are a tensor [B, N], one label a point, got {in_words(point_labels)} for "
             f"points {list(point_coords.shape)}"
         )
-    # The label of padding is -1, which these have no place for.
+    # Padding has the label -1, which these dtypes cannot hold.
     is_unsigned = point_labels.dtype in (torch.bool, torch.uint8)
     return point_coords, point_labels.int() if is_unsigned else point_labels
 
@@ -106,12 +106,12 @@ def refuse_no_labels(point_labels: object) -> None:
 def embedded_prompts(
     encoder: PromptEncoder, points: Points, boxes: Tensor | None, masks: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """The encoder's sparse and dense embeddings of prompts; one mask goes with each of them."""
+    """The encoder's sparse and dense embeddings of prompts; a single mask is repeated for all of them."""
     sparse, dense = encoder(points, boxes, masks)
     return sparse, dense.expand(max(len(sparse), len(dense)), -1, -1, -1)
 
 
 def mask_size(encoder: PromptEncoder) -> tuple[int, int]:
-    """(height, width) of the logits that the encoder takes, four times the embedding's."""
+    """(height, width) of the logits that the encoder accepts, four times the embedding's."""
     height, width = encoder.image_embedding_size
     return 4 * height, 4 * width

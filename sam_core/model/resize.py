@@ -1,6 +1,6 @@
-"""Between an image's own frame and the model's, whose longest side is 1024 pixels.
+"""Converts between an image's own frame and the model's, whose longest side is 1024 pixels.
 
-Pillow's bilinear filter on uint8 is part of SAM's results: other resizers differ by grey levels.
+SAM's results depend on Pillow's bilinear filter on uint8: other resizers differ by grey levels.
 Sizes are (height, width), coordinates (x, y). The class has SA's name and methods, because scripts that call
 `SamPredictor.predict_torch` use them.
 """
@@ -27,7 +27,7 @@ from sam_core.model.rgb_image import checked_image
 def fitted_size(height: int, width: int, long_side: int) -> tuple[int, int]:
     """Size of the image scaled so that its longer side is `long_side`; halves round up.
 
-    Each side is at least 1: the original rounds the short side of a 1 x 3000 image to nothing.
+    Each side is at least 1: the original rounds the short side of a 1 x 3000 image to 0.
     Source: segment-anything dca509f, utils/transforms.py.
     """
     scale = long_side / max(height, width)
@@ -48,7 +48,7 @@ class ResizeLongestSide:
             )
 
     def apply_image(self, image_HW3: np.ndarray) -> np.ndarray:
-        """The image resized, uint8 [h, w, 3]; a grey one [h, w], or one of 2 or 4 channels, stays so.
+        """The resized image, uint8 [h, w, 3]; a grey [h, w] or a 2- or 4-channel image keeps its channels.
 
         Raises: ValueError for anything else.
         """
@@ -56,7 +56,7 @@ class ResizeLongestSide:
             checked_image(image_HW3)
         old_height, old_width = image_HW3.shape[:2]
         height, width = fitted_size(old_height, old_width, self.target_length)
-        # A view with negative strides (BGR turned to RGB) is no buffer that Pillow can read.
+        # Pillow cannot read a view with negative strides (BGR turned to RGB).
         image = Image.fromarray(np.ascontiguousarray(image_HW3))
         return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
 
@@ -72,10 +72,10 @@ class ResizeLongestSide:
         return self.apply_coords(boxes_xyxy.reshape(-1, 2, 2), original_size).reshape(-1, 4)
 
     def apply_image_torch(self, image_BCHW: torch.Tensor) -> torch.Tensor:
-        """Images [B, C, H, W] resized by torch's antialiased bilinear filter, near to `apply_image`.
+        """Images [B, C, H, W] resized by torch's antialiased bilinear filter, close to `apply_image`.
 
-        The original takes B and C for the size, so that every image comes out with one and the same shape.
-        Raises: ValueError if it is no such tensor.
+        The original uses B and C as the size, so that all images get the same shape.
+        Raises: ValueError for anything but such a tensor.
         """
         if not isinstance(image_BCHW, torch.Tensor) or image_BCHW.ndim != 4 or 0 in image_BCHW.shape:
             raise ValueError(f"images are a tensor [B, C, H, W] with pixels, got {in_words(image_BCHW)}")
@@ -100,12 +100,12 @@ class ResizeLongestSide:
 
     @staticmethod
     def get_preprocess_shape(oldh: int, oldw: int, long_side_length: int) -> tuple[int, int]:
-        """SA's name for `fitted_size`. Raises: ValueError for a side that is no whole number."""
+        """SA's name for `fitted_size`. Raises: ValueError for a side that is not a whole number."""
         height, width = checked_size((oldh, oldw), "the size")
         return fitted_size(height, width, ResizeLongestSide(long_side_length).target_length)
 
     def _scale_xy(self, original_size: Sequence[int]) -> tuple[float, float]:
-        """One factor a side: each side is rounded for itself."""
+        """One factor per side, because each side is rounded separately."""
         old_height, old_width = checked_size(original_size, "original_size")
         height, width = fitted_size(old_height, old_width, self.target_length)
         return width / old_width, height / old_height

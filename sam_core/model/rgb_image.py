@@ -1,4 +1,4 @@
-"""What counts as an image, and what to pass in place of what does not."""
+"""Checks that a value is an RGB image, and says what to pass otherwise."""
 
 import sys
 
@@ -23,7 +23,7 @@ def _is_rgb(image: npt.NDArray[np.generic]) -> bool:
 
 def _advice(image: object) -> tuple[str, str]:
     """What was passed, and what to do about it."""
-    # Not imported here: a process that only checks images would wait two seconds for it.
+    # Not imported here: a process that only checks images would wait two seconds for the import.
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(image, torch.Tensor):
         got = f"a tensor, {str(image.dtype).removeprefix('torch.')} {list(image.shape)}"

@@ -1,6 +1,6 @@
-"""The whole model: image encoder, prompt encoder and mask decoder, and the frames between image and model.
+"""The whole model: image encoder, prompt encoder and mask decoder, and conversion between their frames.
 
-`encode` gives an `ImageEmbedding`, which carries its two sizes; the model keeps nothing between calls. Sizes
+`encode` returns an `ImageEmbedding`, which holds its two sizes; the model stores nothing between calls. Sizes
 are (height, width).
 """
 
@@ -58,7 +58,7 @@ class Sam(nn.Module):
         self.image_encoder = image_encoder
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
-        # No checkpoint has these, so they are made on the CPU even if the model is built on "meta".
+        # No checkpoint contains these, so they are made on the CPU even if the model is built on "meta".
         mean, std = (
             torch.tensor(values, dtype=torch.float32, device="cpu") for values in (pixel_mean, pixel_std)
         )
@@ -77,17 +77,17 @@ class Sam(nn.Module):
         return F.pad(normalised, (0, side - images.shape[-1], 0, side - images.shape[-2]))
 
     def encode(self, image_HW3: np.ndarray, dtype: torch.dtype = torch.float32) -> ImageEmbedding:
-        """Embedding of an RGB uint8 image of any size. Raises: ValueError if it is something else."""
+        """Embedding of an RGB uint8 image of any size. Raises: ValueError for anything else."""
         return self.encode_batch([image_HW3], dtype)[0]
 
     @ambient_state_aside()
     def encode_batch(
         self, images_HW3: Sequence[np.ndarray], dtype: torch.dtype = torch.float32
     ) -> list[ImageEmbedding]:
-        """Embeddings of one or more RGB uint8 images of any sizes, through the encoder in one batch.
+        """Embeddings of one or more RGB uint8 images of any sizes, encoded as one batch.
 
         dtype: of matrix products and convolutions. LayerNorm statistics, the ViT encoders' residual stream
-        and the features that come back are always float32.
+        and the returned features are always float32.
         Raises: ValueError if one is not such an image.
         """
         images = [checked_image(image) for image in images_HW3]
@@ -128,12 +128,12 @@ class Sam(nn.Module):
     def forward(
         self, batched_input: Sequence[dict[str, Any]], multimask_output: bool
     ) -> list[dict[str, Tensor]]:
-        """Each image's `masks` bool [B, M, H, W], `iou_predictions` [B, M], `low_res_logits` [B, M, h, w].
+        """For each image `masks` bool [B, M, H, W], `iou_predictions` [B, M], `low_res_logits` [B, M, h, w].
 
         Each input has `image` (tensor [3, h, w], longest side fitted) and `original_size`, and any of
         `point_coords` [B, N, 2] with `point_labels` [B, N], `boxes` [B, 4], `mask_inputs` [B, 1, h, w], all
         in the frame of `image`. Source: segment-anything dca509f, modeling/sam.py.
-        Raises: ValueError for an input that is not so.
+        Raises: ValueError for any other input.
         """
         if not isinstance(batched_input, Sequence) or isinstance(batched_input, str) or not batched_input:
             raise ValueError(

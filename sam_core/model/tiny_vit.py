@@ -1,10 +1,10 @@
 """TinyViT, the image encoder of MobileSAM: a convolutional stage and three stages of windowed attention.
 
-For inference only: each call folds a BatchNorm into its convolution. That is a handful of operations on
-weights, and the state dict stays the published one, which a folding step would change.
+For inference only: each call folds a BatchNorm into its convolution. That is only a few operations on
+weights. Folding once would change the published state dict.
 
 Feature maps are [B, C, H, W] in the channels-last memory layout, so that convolutions and the [B, H, W, C]
-views of attention and MLPs meet without a copy.
+views of attention and MLPs need no copy.
 
 Source: "TinyViT" (Wu et al., 2022), sec. 3; MobileSAM (Zhang et al., 2023).
 """
@@ -77,7 +77,7 @@ class MBConv(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Step to the next stage's width and resolution."""
+    """Converts features to the next stage's width and resolution."""
 
     def __init__(self, dim: int, out_dim: int, stride: int) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class PatchMerging(nn.Module):
 
 
 class TinyViTAttention(nn.Module):
-    """Attention inside windows, with one learnt bias a head and absolute offset between query and key."""
+    """Attention inside windows, with one learnt bias per head and absolute offset between query and key."""
 
     attention_bias_idxs: Tensor
 
@@ -107,7 +107,7 @@ class TinyViTAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, window_size**2))
-        # On the CPU even if the model is built on "meta": no checkpoint has this buffer.
+        # On the CPU even if the model is built on "meta": no checkpoint contains this buffer.
         place = torch.arange(window_size**2, device="cpu")
         row, column = place // window_size, place % window_size
         row_offset, column_offset = (row[:, None] - row).abs(), (column[:, None] - column).abs()

@@ -1,7 +1,7 @@
-"""Reading checkpoints: what they are is found from their content, and a bad one gets one sentence.
+"""Reads checkpoints: detects their type from the content, and raises a one-sentence error for a bad one.
 
-A file that bears the name of a published one must have the published sha256 before anything in it is
-interpreted; `weights_only` then keeps foreign pickles from running code.
+A file with the name of a published checkpoint must have the published sha256 before anything in it is
+interpreted; `weights_only` then keeps untrusted pickles from running code.
 """
 
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 # TinyViT's classifier, in mobile_sam.pt
 UNUSED_PREFIXES = ("image_encoder.head.", "image_encoder.norm_head.")
-# A constant that some exports of TinyViT carry
+# A constant that some exports of TinyViT contain
 UNUSED_SUFFIX = ".attention_bias_idxs"
 # Buffers that forks of SA save and SA does not
 NORMALIZATION = {"pixel_mean": PIXEL_MEAN, "pixel_std": PIXEL_STD}
@@ -45,9 +45,9 @@ class Checkpoint:
 def read_checkpoint(path: Path | str) -> Checkpoint:
     """The checkpoint at a path: a `.pth`, `.pt` or safetensors file, or a folder of Hugging Face's SamModel.
 
-    The state dict may have official or Hugging Face's names and stand within a training checkpoint. An
-    unknown sha256 is logged as a warning, not refused: own weights are welcome.
-    Raises: CheckpointError; TypeError for what is no path.
+    The state dict may have official or Hugging Face's names, and may be part of a training checkpoint. An
+    unknown sha256 only logs a warning: users may load their own weights.
+    Raises: CheckpointError; TypeError if `path` is not a path.
     """
     if not isinstance(path, str | PathLike):
         raise TypeError(f"a checkpoint is named by its path, a str or a Path, got {path!r:.60}")
@@ -76,7 +76,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
 
 
 def check_origin(path: Path, sha256: str) -> None:
-    """Raises: CheckpointError if the file bears the name of a published one and has other content."""
+    """Raises: CheckpointError if the file has the name of a published checkpoint but other content."""
     if known_by_sha256(sha256):
         return
     if claimed := known_by_file_name(path.name):
@@ -88,7 +88,7 @@ def check_origin(path: Path, sha256: str) -> None:
 
 
 def used_tensors(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The tensors that the model has a place for, in float32; a normalization other than SAM's is logged."""
+    """The tensors that the model uses, in float32; logs a warning for a normalization other than SAM's."""
     for name, ours in NORMALIZATION.items():
         theirs = tensors.get(name)
         if theirs is not None and not is_normalization(theirs, ours):
@@ -113,7 +113,7 @@ def is_normalization(values: Tensor, ours: tuple[float, ...]) -> bool:
 
 
 def model_type_of(state_dict: dict[str, Tensor], path: Path) -> str:
-    """The architecture whose image encoder these tensors are. Raises: CheckpointError if there is none."""
+    """The architecture with this image encoder. Raises: CheckpointError if there is none."""
     if "image_encoder.patch_embed.seq.0.c.weight" in state_dict:
         return "vit_t"
     pos_embed = state_dict.get("image_encoder.pos_embed")
@@ -125,7 +125,7 @@ def model_type_of(state_dict: dict[str, Tensor], path: Path) -> str:
 
 
 def no_sam(path: Path, names: list[str]) -> CheckpointError:
-    """The error for tensors that are no SAM's, and no other model's that we know."""
+    """The error for tensors that belong neither to SAM nor to another model that we know."""
     example = f" such as {names[0]}" if names else ""
     return CheckpointError(
         f"{path} is no SAM checkpoint: expected the image encoder of {', '.join(PRESETS)}, found "

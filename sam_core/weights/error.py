@@ -2,8 +2,8 @@
 
 
 class CheckpointError(ValueError):
-    """A checkpoint cannot be used; the message says which, what was expected and what to do."""
+    """A checkpoint cannot be used; the message says which one, what was expected and what to do."""
 
 
 class NoCheckpoint(CheckpointError, FileNotFoundError):
-    """There is no file; as segment-anything's, a FileNotFoundError."""
+    """There is no file; also a FileNotFoundError, as in segment-anything."""

@@ -1,7 +1,7 @@
-"""Which files a checkpoint consists of, and their sha256. Imports no torch.
+"""Which files a checkpoint consists of, and their sha256. Does not import torch.
 
-A checkpoint is one file, or a folder that Hugging Face's `save_pretrained` wrote: config.json beside
-model.safetensors, or beside several files and an index that says which tensor is in which.
+A checkpoint is one file, or a folder that Hugging Face's `save_pretrained` wrote: config.json with
+model.safetensors, or with several files and an index that says which file holds which tensor.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sam_core.weights.error import CheckpointError, NoCheckpoint
 
-WHOLE_MODEL = ("model.safetensors", "pytorch_model.bin")  # by preference; an index is named for the file
+WHOLE_MODEL = ("model.safetensors", "pytorch_model.bin")  # in order of preference
 CHUNK_BYTES = 4 << 20
 
 
@@ -39,7 +39,7 @@ def checkpoint_files(path: Path) -> list[Path]:
 
 
 def sha256_of(files: Sequence[Path]) -> str:
-    """sha256 of the files' content, one after the other, in hexadecimal. Raises: OSError."""
+    """sha256 of the concatenated content of the files, in hexadecimal. Raises: OSError."""
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:

@@ -1,7 +1,7 @@
-"""Hugging Face's names for SAM's tensors, turned back into the official ones.
+"""Converts Hugging Face's names for SAM's tensors to the official names.
 
 `transformers.SamModel` renames modules and shares one positional matrix between two of them; the tensors are
-the same. Newer versions save a shared tensor once, older ones under both names.
+the same. Newer versions save the shared tensor once, older versions under both names.
 """
 
 import re

@@ -64,8 +64,8 @@ def known_by_sha256(sha256: str) -> KnownCheckpoint | None:
 
 
 def known_by_file_name(file_name: str) -> KnownCheckpoint | None:
-    """The published checkpoint that is called so, if there is one.
+    """The published checkpoint with this file name, if there is one.
 
-    The size tells nothing: every fine-tuned model of the same architecture has it too.
+    The size does not help: every fine-tuned model of the same architecture has the same size.
     """
     return next((known for known in KNOWN_CHECKPOINTS if known.file_name == file_name), None)

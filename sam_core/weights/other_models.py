@@ -1,9 +1,9 @@
-"""Models that are taken for SAM by mistake, recognised by names that only they use for their tensors."""
+"""Recognises models that users mistake for SAM by tensor names that only those models use."""
 
 import re
 from collections.abc import Iterable
 
-# From the special to the general: the first that matches any tensor's name is the answer.
+# From the specific to the general: the first pattern that matches any tensor's name decides.
 BY_TENSOR = tuple(
     (re.compile(pattern), model)
     for pattern, model in (
@@ -24,16 +24,16 @@ BY_TENSOR = tuple(
         (r"^model\.\d+\.(conv|cv\d|m\.\d+)\.", "a YOLO or FastSAM checkpoint"),
     )
 )
-# By the pickled classes that a file names.
+# Recognised by the pickled classes that a file names.
 BY_CLASS = ((re.compile(r"(ultralytics|models\.yolo)\."), "a YOLO or FastSAM checkpoint"),)
-# Their tensors have SAM's names and shapes, so only the file's name tells.
+# Tensors of these have SAM's names and shapes, so only the file's name distinguishes them.
 BY_FILE_NAME = {
     "lite_medsam.pth": "by its name a MedSAM-Lite checkpoint, which was trained for images of 256 pixels"
 }
 
 
 def other_model(tensor_names: Iterable[str], file_name: str) -> str | None:
-    """What a checkpoint is if not SAM's, or None if nothing speaks for another model."""
+    """What the checkpoint is if it belongs to another model, or None if nothing indicates that."""
     names = list(tensor_names)
     for pattern, model in BY_TENSOR:
         if any(pattern.search(name) for name in names):
@@ -42,5 +42,5 @@ def other_model(tensor_names: Iterable[str], file_name: str) -> str | None:
 
 
 def other_model_of_class(name: str) -> str | None:
-    """What a checkpoint is that pickles an object of this class, or None if the class does not tell."""
+    """What a checkpoint with a pickled object of this class is, or None if the class is unknown."""
     return next((model for pattern, model in BY_CLASS if pattern.match(name)), None)

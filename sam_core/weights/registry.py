@@ -1,4 +1,4 @@
-"""Models with their weights: `sam_model_registry` as SA's scripts know it, `load_sam` for all else."""
+"""Models with their weights: `sam_model_registry` as SA's scripts use it, `load_sam` for all other code."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from sam_core.weights.files import bundled_checkpoint
 
 @dataclass(frozen=True)
 class LoadedSam:
-    """A model ready for use, and what its weights are."""
+    """A model ready for use, with the type and the sha256 of its weights."""
 
     sam: Sam
     model_type: str
@@ -24,7 +24,7 @@ class LoadedSam:
 
 
 def load_sam(path: Path | str | None = None, device: torch.device | str = "cpu") -> LoadedSam:
-    """The model in a checkpoint, whichever its type; without a path the bundled MobileSAM.
+    """The model in a checkpoint of any type; without a path the bundled MobileSAM.
 
     Raises: CheckpointError.
     """
@@ -53,7 +53,7 @@ def registry_entry(model_type: str) -> Callable[..., Sam]:
 
 
 class ModelRegistry(dict[str, Callable[..., Sam]]):
-    """Builders by the name of their model."""
+    """Builders by the names of their models."""
 
     def __missing__(self, model_type: object) -> Callable[..., Sam]:
         raise KeyError(f"sam_model_registry has no {model_type!r}; it has {', '.join(self)}")

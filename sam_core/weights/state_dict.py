@@ -1,6 +1,6 @@
-"""SAM's tensors in what was saved: a state dict, or a training checkpoint with one somewhere inside.
+"""Finds SAM's tensors in a saved file: a state dict, or a training checkpoint with one somewhere inside.
 
-Trainers put the state dict under a key of their own, and wrappers put their name before each tensor's.
+Trainers put the state dict under their own key, and wrappers prefix each tensor's name with theirs.
 """
 
 import re
@@ -13,12 +13,12 @@ from torch import Tensor
 from sam_core.weights.error import CheckpointError
 from sam_core.weights.hugging_face import is_hugging_face, official_names
 
-# Keys under which trainers keep the model's state dict, the one to prefer first.
+# Keys under which trainers store the model's state dict, in order of preference.
 NESTED_UNDER = ("model", "state_dict", "model_state", "model_state_dict", "module", "sam", "net", "weights")
-DEPTH = 4  # dictionaries within dictionaries; a pickle may hold one within itself
+DEPTH = 4  # most levels of nested dictionaries: a pickle may hold one that contains itself
 # DataParallel and torch.compile put these into names, at the front or around a part of the model.
 WRAPPERS = {"module", "_orig_mod"}
-# What stands before the image encoder's name, official or Hugging Face's, is a wrapper's name.
+# Text before the image encoder's name, official or Hugging Face's, is a wrapper's name.
 BEFORE_ENCODER = re.compile(r"((?:.*?\.)?)(?:image|vision)_encoder\.")
 
 
@@ -64,7 +64,7 @@ def _state_with_encoder(content: Mapping[Any, object], depth: int = DEPTH) -> di
 
 
 def _tensors(content: Mapping[Any, object]) -> dict[str, Tensor]:
-    """The tensors of one dictionary, their names without wrappers'."""
+    """The tensors of one dictionary, without wrappers in their names."""
     return {
         ".".join(part for part in str(name).split(".") if part not in WRAPPERS): tensor
         for name, tensor in content.items()

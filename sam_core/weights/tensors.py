@@ -1,4 +1,4 @@
-"""What a checkpoint file holds, as torch or safetensors reads it. No pickled code runs."""
+"""Reads the content of a checkpoint file with torch or safetensors. No pickled code runs."""
 
 import pickle
 import re
@@ -13,7 +13,7 @@ import torch
 from sam_core.weights.error import CheckpointError
 from sam_core.weights.other_models import other_model_of_class
 
-# How files begin that are downloaded in a checkpoint's place.
+# The first bytes of files that are often downloaded instead of a checkpoint.
 OTHER_FORMS = (
     (b"version https://git-lfs", "a Git LFS pointer; fetch the file itself with git lfs pull"),
     (b"\x08", "an ONNX model; name the checkpoint that it was exported from"),
@@ -22,7 +22,7 @@ OTHER_FORMS = (
 
 
 def file_content(path: Path) -> Mapping[Any, object]:
-    """The dictionary in a file of safetensors or of torch.save; its form decides, never its extension.
+    """The dictionary in a file of safetensors or torch.save, recognised by its content, not its extension.
 
     Raises: CheckpointError if the file is damaged or something else.
     """
@@ -48,7 +48,7 @@ def file_content(path: Path) -> Mapping[Any, object]:
 
 
 def _loaded_by_torch(path: Path) -> object:
-    with warnings.catch_warnings():  # of what follows from damage, beside the error
+    with warnings.catch_warnings():  # a damaged file causes warnings besides the error
         warnings.simplefilter("ignore")
         return torch.load(path, map_location="cpu", weights_only=True)
 

@@ -1,4 +1,4 @@
-"""How far two programs agree on the masks of some images, matched one to one over all images together."""
+"""How well two programs agree on the masks of some images; masks are matched one to one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Agreement:
 
     exact: int
     lossy: int
-    matched_share: float  # of the exact masks, those matched at `match_iou`
-    mean_iou: float  # of the matched
+    matched_share: float  # share of the exact masks that are matched at `match_iou`
+    mean_iou: float  # of the matched masks
     largest_count_difference: float  # of one image, as a share of its exact masks
     largest_score_difference: float  # of the predicted IoU of two matched masks
     match_iou: float
@@ -35,7 +35,7 @@ class Agreement:
 def agreement(
     lossy: Sequence[ImageMasks], exact: Sequence[ImageMasks], match_iou: float = MATCH_IOU
 ) -> Agreement:
-    """The agreement over all images, those with another number of masks included."""
+    """The agreement over all images, including those where the numbers of masks differ."""
     pairs = [_matched(*pair, match_iou) for pair in zip(lossy, exact, strict=True)]
     iou, score_difference = (np.concatenate([pair[part] for pair in pairs]) for part in (0, 1))
     masks = sum(map(len, exact))

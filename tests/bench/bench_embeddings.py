@@ -1,7 +1,7 @@
-"""What vectors of masks cost: seconds of an image with and without, and bytes of a mask in the dataset.
+"""What vectors of masks cost: seconds per image with and without them, and bytes per mask in the dataset.
 
-Seconds are those of all cores (`time.process_time`), with and without in turn, so that other work on the
-machine says little. Standard output gets a table for people, then one line of JSON.
+Seconds are CPU time of all cores (`time.process_time`). Runs with and without vectors alternate, so that
+other work on the machine matters little. Prints a table, then one line of JSON.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def costs(
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of all cores, and the answer."""
+    """CPU seconds of all cores, and the result."""
     start = time.process_time()
     answer = call()
     return time.process_time() - start, answer

@@ -1,6 +1,6 @@
-"""What exports of a large dataset cost: seconds, bytes and peak memory of `sam-label export`, form by form.
+"""What exports of a large dataset cost: seconds, bytes and peak memory of `sam-label export` per format.
 
-The dataset is made by the real writer, its masks drawn from a thousand ellipses. Usage:
+The real writer makes the dataset, with masks drawn from a thousand ellipses. Usage:
 bench_export.py [--images N] [--masks N] [--formats coco,sa1b] [--folder DIR]. Prints a table and JSON.
 """
 
@@ -36,13 +36,13 @@ from sam_core.options import MaskOptions
 
 WIDTH, HEIGHT = 640, 480
 NAMES = ["image_id", "uri", "etag"]
-DRAWN = 1000  # ellipses; their RLE has about as many bytes as that of SAM's masks
+DRAWN = 1000  # ellipses; their RLE has about as many bytes as the RLE of SAM's masks
 DEST = {"coco": "coco.json"}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one export, a process of its own."""
+    """The cost of one export, which runs in a separate process."""
 
     form: str
     images: int
@@ -53,10 +53,11 @@ class Cost:
 
 
 def bench_export(folder: Path, images: int, masks: int, forms: list[str]) -> list[Cost]:
-    """The costs, one after the other, of a dataset that is made first if it is not there."""
+    """The costs of each export of the dataset, which is made first if it does not exist."""
     output = folder / f"masks-{images}-{masks}"
     if not output.exists():
-        # In a process of its own: Linux counts what a process held when it began another one as the other's.
+        # In a separate process: Linux counts the memory that a process has when it starts a child as the
+        # child's.
         asked = (folder / "photos", output, images, masks)
         writer = multiprocessing.get_context("spawn").Process(target=write_dataset, args=asked)
         writer.start()
@@ -65,7 +66,7 @@ def bench_export(folder: Path, images: int, masks: int, forms: list[str]) -> lis
 
 
 def cost_of(output: Path, dest: Path, form: str) -> Cost:
-    """What the command itself takes."""
+    """Runs the command and measures it."""
     command = [
         Path(sys.executable).with_name("sam-label"),
         "export",
@@ -90,7 +91,7 @@ def write_dataset(photos: Path, output: Path, images: int, masks: int) -> None:
     """A dataset of one photo under many names, in shards as large as a long run's."""
     photos.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(photos / "0.jpg")
-    labelled = labelled_rows(masks)  # the masks of one shard, which all shards have under their own names
+    labelled = labelled_rows(masks)  # the masks of one shard; all shards repeat them under their own names
     store = Store.at(str(output))
     identity = Identity("vit_t", "0" * 64, MaskOptions())
     with open_output(store, identity, Store.at(str(photos)).url, lambda: listing(photos, images)) as run:

@@ -1,8 +1,8 @@
 """Rates of the CPU side of a run: JPEGs listed, fetched from an S3 server on loopback, and decoded.
 
-As in a run: eight threads fetch, two children decode, and pixels come back through pipes. Rates by CPU
-seconds are those of two idle cores; by the clock they hold only where nothing else runs, and the server takes
-its share of the same cores. The start of the decoders is left out.
+As in a run, eight threads fetch, two children decode, and pixels come back through pipes. Rates by CPU
+seconds are for two idle cores. Rates by the clock are correct only if nothing else runs, and the server uses
+the same cores. The start of the decoders is not counted.
 Usage: python tests/bench/bench_feed.py [--images 400]
 """
 
@@ -34,13 +34,13 @@ from pipeline.store.settings import DEFAULT_ACCESS
 from pipeline.store.storage import Store
 
 PHOTO = Path(__file__).parents[2] / "jobs/demo/photos/coffee.jpg"
-SIZES = {"640 x 480": ((640, 480), 250), "1500 x 2250": ((1500, 2250), 60)}  # and what is promised
+SIZES = {"640 x 480": ((640, 480), 250), "1500 x 2250": ((1500, 2250), 60)}  # size and promised images/s
 DECODERS = 2
 MOST_PIXELS = 1 << 28
 
 
 def rates(url: str, count: int) -> dict[str, Any]:
-    """Images a second of each stage and of all, by the clock and by CPU seconds of two cores."""
+    """Images per second of each stage and of all stages, by the clock and by CPU seconds of two cores."""
     settings, limits = FetchSettings(None, DEFAULT_ACCESS, MOST_PIXELS), DecodeLimits(MOST_PIXELS, 60)
     rows: list[ManifestRow] = []
     found = {"list": _timed(count, lambda: rows.extend(Source.at(url).rows()))}
@@ -77,7 +77,7 @@ def _timed(count: int, work: Callable[[], object], less_ms: float = 0.0) -> dict
 
 
 def _cpu_s() -> float:
-    """Of this process and of its children that have ended."""
+    """CPU seconds of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 

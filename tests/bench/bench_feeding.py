@@ -1,13 +1,13 @@
-"""What Ray costs beside the labelling: labelers whose devices only sleep, on several nodes in one machine.
+"""What Ray costs besides the labelling: labelers whose devices only sleep, on several nodes in one machine.
 
-A device is idle from its first image to its last whenever it has none in its queue: for want of a block, of
-an image to be decoded, or of its labeler's attention. The run's own record has the share of their time in
-which labelers waited for images, which is more: a device may be at work meanwhile. CPU seconds are those of
-the driver and of all of the cluster; sleep costs none.
+Between its first and its last image, a device is idle whenever its queue is empty: because a block or a
+decoded image is missing, or because its labeler is busy. The run's record has the share of time in which
+labelers waited for images. That is more, because a device may work meanwhile. CPU seconds are those of the
+driver and the whole cluster; sleep costs none.
 
 Usage: bench_feeding.py [--labelers N ...] [--nodes N] [--images N] [--sleep-ms MS] [--ahead N] [--size W H]
-[--s3] [--cpus]. Prints one line of JSON for each number of labelers. A process of its own: Ray reads its
-environment when it is imported.
+[--s3] [--cpus]. Prints one line of JSON for each number of labelers. It needs its own process, because Ray
+reads its environment when it is imported.
 """
 
 import argparse
@@ -41,8 +41,8 @@ from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from sam_core.masks.image_masks import ImageMasks
 
-OBJECT_STORE_BYTES = 1 << 30  # of a node, as the run has it on one machine
-IDLE_CPU = 0.3  # of a CPU, that all processes of an idle cluster take together
+OBJECT_STORE_BYTES = 1 << 30  # of a node, as in a run on one machine
+IDLE_CPU = 0.3  # CPUs that all processes of an idle cluster use together
 
 
 @dataclass(frozen=True)
@@ -61,19 +61,19 @@ class Feeding:
     labelers: int
     images: int
     images_a_second: float
-    of_linear: float  # 1 is what sleep alone allows
-    idle: float  # of the devices
-    idle_ms: float  # an image
-    feed_idle: float  # as the run's record has it
-    cpu_ms: float  # an image
-    first_masks_s: float  # from the command
+    of_linear: float  # share of the rate that sleep alone allows
+    idle: float  # share of the devices' time
+    idle_ms: float  # per image
+    feed_idle: float  # from the run's record
+    cpu_ms: float  # per image
+    first_masks_s: float  # after the start of the command
     faults: list[str]
 
 
 class SleepingDevice:
-    """Is at work for a while on each image, beside the host, and has the same masks for all of one size.
+    """Works for a while on each image, in parallel to the host; images of one size get the same masks.
 
-    Images are queued before the masks of the first of them are waited for, `ahead` of them, as on a GPU.
+    As on a GPU, `ahead` images are queued before the device waits for the masks of the first one.
     """
 
     def __init__(self, sleep_s: float, ahead: int, log: Path) -> None:
@@ -110,14 +110,14 @@ def load(settings: LabelerSettings, sleep_s: float, ahead: int, log: Path) -> Sl
 
 
 def drive(source: str, output: str, log: str, sleep_ms: str, ahead: str, *flags: str) -> None:
-    """The command, in a process of its own."""
+    """Runs the command; called in a separate process."""
     loads = partial(load, sleep_s=float(sleep_ms) / 1000, ahead=int(ahead), log=Path(log))
     pipeline.run.run = partial(pipeline.run.run, load=loads)
     cli.main(["run", source, output, "--json", *flags])
 
 
 def measured(folder: Path, source: str, asked: argparse.Namespace, labelers: int) -> Feeding:
-    """A run with so many labelers on a new cluster."""
+    """Measures a run with this number of labelers on a new cluster."""
     each = labelers // asked.nodes
     kind = {"num_cpus": 2 * each} if asked.cpus else {"num_cpus": each, "num_gpus": each}
     feeding = {"num_cpus": 2}  # a node without GPUs
@@ -156,7 +156,7 @@ def measured(folder: Path, source: str, asked: argparse.Namespace, labelers: int
 
 
 def _wait_until_idle() -> None:
-    """Returns when the cluster is up: its processes have done their own imports."""
+    """Returns when the cluster is up and its processes have finished their imports."""
     used = 1.0
     while used > IDLE_CPU:
         before = _cpu_s()
@@ -165,7 +165,7 @@ def _wait_until_idle() -> None:
 
 
 class _Watch:
-    """Waits for the driver; what it and its children took of the CPUs is read until they end."""
+    """Waits for the driver, and reads the CPU time of the driver and its children until they end."""
 
     def __init__(self, driver: "subprocess.Popen[bytes]") -> None:
         self.cpu_s = 0.0
@@ -176,7 +176,7 @@ class _Watch:
 
 
 def _cpu_s() -> float:
-    """CPU seconds of all below this process, those that have ended and were waited for included."""
+    """CPU seconds of all processes below this one, including those that have ended and were waited for."""
     total = 0
     for pid in descendants([os.getpid()]):
         try:

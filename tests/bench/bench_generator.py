@@ -1,8 +1,8 @@
-"""Our mask generation against the original's: one process, the same weights, the same photos, both in full.
+"""Our mask generation against the original: one process, the same weights, the same photos, both complete.
 
 The original is SamAutomaticMaskGenerator of the package segment-anything 1.0 with its own prompt encoder and
-mask decoder. It has no TinyViT and gets ours, so that both encoders are equally fast and the ratio is smaller
-than it would be. Standard output gets a table for people, then one line of JSON.
+mask decoder. It has no TinyViT and uses ours, so both encoders are equally fast and the ratio is smaller than
+with its own encoder. Prints a table, then one line of JSON.
 """
 
 import argparse
@@ -37,8 +37,8 @@ STAGES = ("encode", "decode", "filter", "nms", "rle")
 # A prompt of SA's decoder, multiply-adds times two: 1124 M in two layers, 276 M attention, 403 M upscaling,
 # 8 M masks.
 ORIGINAL_FLOP = 2 * 1811e6
-# A prompt at one position of the embedding in the kernel's form (infra/adr/0005): 5 k in the first attention,
-# 32 k and 70 k in the two layers, 112 k upscaling. Positions of the padding are skipped.
+# One prompt at one position of the embedding, as the kernel computes it (infra/adr/0005): 5 k in the first
+# attention, 32 k and 70 k in the two layers, 112 k upscaling. Positions of the padding are skipped.
 KERNEL_FLOP = 219e3
 
 
@@ -109,7 +109,7 @@ def parsed_arguments() -> argparse.Namespace:
 
 
 def original_generator(sam: Sam, points_per_side: int) -> Any:
-    """The original's generator around the same weights; the encoder built with it is replaced."""
+    """The original's generator with the same weights and our encoder in place of its own."""
     from segment_anything import SamAutomaticMaskGenerator as OriginalGenerator
     from segment_anything.build_sam import _build_sam
 

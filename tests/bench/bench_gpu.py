@@ -1,22 +1,22 @@
-"""A GPU's figures in one command of under 4 minutes: parity, images a second beside the original's, stages.
+"""A GPU's figures in one command of under 4 minutes: parity, images a second against the original, stages.
 
-No checkpoint of the large models is at hand. Their image encoders therefore run on random weights, for
-their time alone, and the bundled MobileSAM's embeddings are decoded, so that as many masks survive as on
-real photos. Each figure is printed as it comes and written to a file of JSON; at the end there is a table.
+No checkpoints of the large models are available. Their image encoders therefore run with random weights, only
+for their time, and the embeddings of the bundled MobileSAM are decoded, so that as many masks survive as on
+real photos. Each figure is printed at once and written to a JSON file; at the end there is a table.
 
-What may fail or hang runs in processes of its own (gpu_process.py): a case that does is named, with the last
-lines that its process wrote, and the others go on. By estimate, on an H100 with 16 cores and an empty kernel
-cache, starts of processes included:
+Cases that may fail or hang run in separate processes (gpu_process.py): a case that does is named, with the
+last lines that its process wrote, and the others continue. Estimates for an H100 with 16 cores and an empty
+kernel cache, including starts of processes:
 
     machine and its kernels   25 s     rates, stages and busy share   ViT-H 45 s, ViT-B 40 s, MobileSAM 35 s
     parity                    20 s     original                       ViT-H 20 s, ViT-B 15 s
     first masks               35 s     in all                         235 s
 
-`--sweep` takes two more minutes. Peak memory is less what the bench alone keeps on the device. The weights in
-float32 are there in every precision, as in a run; float32's peak is right if it comes before the others.
+`--sweep` takes two more minutes. Peak memory excludes what only the bench keeps on the device. The float32
+weights are loaded in every precision, as in a run; float32's peak is right if float32 comes first.
 
-Without a GPU the command itself is tried by `--device cpu --points-per-side 2 --models vit_t --sizes photos
---precisions float32 --photos 1`, and the sweep's tunings are compiled by `--device cpu --only-sweep`.
+Without a GPU, try the command with `--device cpu --points-per-side 2 --models vit_t --sizes photos
+--precisions float32 --photos 1`, and compile the sweep's tunings with `--device cpu --only-sweep`.
 """
 
 import argparse
@@ -38,7 +38,7 @@ PARTS = ("parity", "first", "rates", "stages", "original")
 
 @dataclass(frozen=True)
 class Piece:
-    """Cases that one process answers, with the seconds that each may take."""
+    """Cases that one process runs, with the seconds that each may take."""
 
     name: str
     cases: dict[str, float]
@@ -54,7 +54,7 @@ def main() -> None:
     if asked.device == "cuda" and not torch.cuda.is_available():
         print("There is no CUDA device here: nothing was measured.")
         return
-    for name in (signal.SIGINT, signal.SIGTERM):  # which end the child, and leave what there is
+    for name in (signal.SIGINT, signal.SIGTERM):  # both end the child and still print the figures so far
         signal.signal(name, signal.default_int_handler)
     figures: dict[str, Any] = {"asked": vars(asked), "seconds": {}, "said": []}
     began = time.monotonic()
@@ -93,14 +93,14 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 
 
 def pieces(asked: argparse.Namespace) -> list[Piece]:
-    """All that is asked for, the most important first."""
+    """All requested pieces, the most important first."""
     found = [Piece("machine", {"machine": 60, "kernels": 120})]
     swept = [Piece(f"sweep {name}", dict.fromkeys(cases, 60.0)) for name, cases in SWEPT.items()]
     if asked.only_sweep:
         return [*found, *swept]
     lossy = [each for each in asked.precisions if each != "float32"]
     last = asked.precisions[-1]
-    # the original's masks are those of its own grid
+    # the original's masks were recorded with the default grid
     parity = [f"recorded {each}" for each in asked.precisions if asked.points_per_side == 32]
     parity += [f"beside_float32 {each}" for each in lossy]
     if "parity" not in asked.skip and parity:
@@ -125,7 +125,7 @@ def pieces(asked: argparse.Namespace) -> list[Piece]:
 
 
 def run_piece(piece: Piece, asked: argparse.Namespace, figures: dict[str, Any], deadline: float) -> None:
-    """Adds a piece's answers to the figures, which are printed and written as they come."""
+    """Adds a piece's results to the figures, and prints and writes them as they come."""
     began = time.monotonic()
 
     def took(case: str, answer: Any) -> None:
@@ -141,14 +141,14 @@ def run_piece(piece: Piece, asked: argparse.Namespace, figures: dict[str, Any], 
         if line not in figures["said"]:
             figures["said"].append(line)
 
-    # a CPU is for trying the command, however long it takes
+    # a CPU is only for trying the command, so it may take longer
     cases = {case: most_s * (1 if asked.device == "cuda" else 6) for case, most_s in piece.cases.items()}
     command = [sys.executable, __file__, *sys.argv[1:], "--piece", piece.name, "--cases"]
     run_cases(command, cases, took, deadline, said)
 
 
 def answer_cases(asked: argparse.Namespace) -> None:
-    """In a child: one case after the other. A fault ends the process, as it may have spoilt the device."""
+    """In a child: runs one case after the other. A fault ends the process, as the device may be unusable."""
     import torch
     from gpu_parts import part
 

@@ -1,9 +1,9 @@
-"""What the kernels that draw on a GPU do to the recorded masks, without a GPU: interpreted on the CPU.
+"""How the masks that a GPU's kernels draw differ from the CPU's, without a GPU: interpreted on the CPU.
 
-Their masks beside the CPU's own in float32, for the points of the recorded masks and one in --nth of all. The
-image encoder is plain torch's in the precision: interpreted, its kernels take far longer. A program takes a
-whole image, which saves the interpreter most of its steps; the products are the same. A prompt takes 2 to 5
-seconds. Prints a sentence an image, and JSON as the last line.
+Compares their masks with the CPU's own in float32, for the points of the recorded masks and one in --nth of
+all. The image encoder is plain torch in the precision: interpreted, its kernels would take far longer.
+A program handles a whole image, which saves the interpreter most of its steps; the products are the same. A
+prompt takes 2 to 5 seconds. Prints a sentence per image, and JSON as the last line.
 """
 
 import argparse
@@ -35,11 +35,11 @@ from sam_core.options import MaskOptions
 from sam_core.weights.registry import load_sam
 
 POSITIONS = 4096  # of an image
-PROMPTS = 16  # a batch, that memory stays small
+PROMPTS = 16  # per batch, to save memory
 
 
 class Interpreted:
-    """A crop decoder that draws by the kernels, and selects as the CPU does."""
+    """A crop decoder that draws with the kernels and selects as the CPU does."""
 
     def __init__(
         self, sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions, kernels: Kernels
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def one_program_an_image() -> None:
-    """Tilings of all positions in one program."""
+    """Sets tilings with all positions in one program."""
     first_look.TILE, look.PROGRAMS = POSITIONS, 1
     for tuned in (look.TUNING, positions.TUNING, upscale.TUNING):
         tuned.update({key: replace(tuning, tile=POSITIONS) for key, tuning in tuned.items()})

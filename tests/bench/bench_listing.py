@@ -1,7 +1,7 @@
 """Memory and time of listing a bucket of a million keys into a manifest.
 
-A server in a process of its own answers ListObjectsV2 with made-up keys in FOLDERS folders, a thousand a page
-as S3 does, each answer DELAY_MS late. Client, parsing, the choice of images, sorting and Parquet are real.
+A server in a separate process answers ListObjectsV2 with made-up keys in FOLDERS folders, a thousand per page
+as in S3, each answer DELAY_MS late. Client, parsing, the choice of images, sorting and Parquet are real.
 Usage: python tests/bench/bench_listing.py [KEYS [FOLDERS [DELAY_MS]]]
 """
 
@@ -51,7 +51,7 @@ class Bucket(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def keys_in(self, folder: int) -> tuple[int, int]:
-        """The first key of a folder and the one after its last: those that `key` puts there."""
+        """The first key of a folder and the one after its last, for the keys that `key` puts there."""
         first, last = (-(-at * self.keys // self.folders) for at in (folder, folder + 1))
         return first, last
 
@@ -68,7 +68,7 @@ class Bucket(BaseHTTPRequestHandler):
 
 def serve(keys: int, folders: int, delay_ms: int) -> None:
     Bucket.keys, Bucket.folders, Bucket.delay_s = keys, folders, delay_ms / 1000
-    # with one thread a second connection would wait for the end of the first, which stays open
+    # with one thread, a second connection would wait until the first one closes, which stays open
     server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
     print(server.server_port, flush=True)
     server.serve_forever()

@@ -1,7 +1,7 @@
-"""Memory of a whole run over many images, with the stand-in for the model: does it stay flat?
+"""Whether the memory of a whole run over many images stays flat, with the stand-in for the model.
 
 Prints the memory of all the run's processes at each tenth of the run (shared pages are counted once, Ray's
-object store included), and one line of JSON. Usage: bench_memory.py [IMAGES] [PHOTOS]
+object store is included), and one line of JSON. Usage: bench_memory.py [IMAGES] [PHOTOS]
 """
 
 import json
@@ -18,7 +18,7 @@ STAND_IN_RUN = ROOT / "tests" / "stand_in" / "stand_in_run.py"
 
 
 def memory_mb(root_pid: int) -> float:
-    """Proportional resident memory of a process and all below it, in MB."""
+    """Proportional resident memory of a process and all processes below it, in MB."""
     children: dict[int, list[int]] = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:

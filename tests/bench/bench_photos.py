@@ -1,4 +1,4 @@
-"""Photos for benchmarks of a run, in a folder or in a bucket of a server here."""
+"""Photos for benchmarks of a run, in a folder or in a bucket of a local server."""
 
 import os
 import tempfile
@@ -29,7 +29,7 @@ def write_photos(folder: Path, images: int, size: tuple[int, int] | None) -> Non
 
 @contextmanager
 def source_of(folder: Path, is_s3: bool) -> Iterator[str]:
-    """Where a run reads the photos: the folder, or a bucket whose server takes the same cores."""
+    """Where a run reads the photos: the folder, or a bucket whose server uses the same cores."""
     if not is_s3:
         yield str(folder)
         return

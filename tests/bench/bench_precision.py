@@ -1,4 +1,4 @@
-"""How well a lossy precision agrees with float32 on the sample photos; on a CPU too, which it slows down.
+"""How well a lossy precision agrees with float32 on the sample photos; works on a CPU too, but slower.
 
 Prints a sentence and, as the last line, JSON.
 """

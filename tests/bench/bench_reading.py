@@ -1,10 +1,10 @@
-"""Rates of reading: decoding beside pycocotools, records and masks from a disk and a store, bytes a mask.
+"""Rates of reading: decoding against pycocotools, records and masks from a disk and a store, bytes per mask.
 
     python tests/bench/bench_reading.py [IMAGES]
 
-The masks are the recorded ones of the sample photos, also enlarged to the size of SA-1B's photos; the dataset
-of IMAGES rows (4,000) repeats them. Decoding is timed by seconds of one core, all else by the clock. The last
-line is JSON.
+The masks are the recorded masks of the sample photos, also enlarged to the size of SA-1B's photos; the
+dataset of IMAGES rows (4,000) repeats them. Decoding is timed in CPU seconds of one core, everything else by
+the clock. The last line is JSON.
 """
 
 import json
@@ -42,7 +42,7 @@ SAMPLES = 400  # of the passes that decode
 
 
 def main(images: int) -> None:
-    """Prints all of it."""
+    """Measures and prints everything."""
     figures: dict[str, Any] = {"images": images, **decoding(), **sizes()}
     with tempfile.TemporaryDirectory() as folder:
         write_many(f"{folder}/masks", images)
@@ -57,7 +57,7 @@ def main(images: int) -> None:
 
 
 def decoding() -> dict[str, Any]:
-    """Milliseconds a mask of each way, of one core, the best of five."""
+    """Milliseconds per mask for each way to decode, on one core, the best of five."""
     masks = [recorded_masks(photo.stem) for photo in sorted(PHOTOS.glob("*.jpg"))]
     height, width = LARGE
     large = [enlarged(image.mask(index)) for image in masks for index in range(0, len(image), 3)]
@@ -88,7 +88,7 @@ def decoding() -> dict[str, Any]:
 
 
 def sizes() -> dict[str, Any]:
-    """Bytes a mask of the same masks, as a dataset and as SA-1B's JSON."""
+    """Bytes per mask of the same masks, as a dataset and as SA-1B's JSON."""
     masks = {photo.stem: recorded_masks(photo.stem) for photo in sorted(PHOTOS.glob("*.jpg"))}
     as_json = sum(len(json.dumps(sa1b(name, image))) for name, image in masks.items())
     count = sum(len(image) for image in masks.values())
@@ -100,7 +100,7 @@ def sizes() -> dict[str, Any]:
 
 
 def rates(output: str) -> dict[str, Any]:
-    """Records and masks a second, whole passes in one process."""
+    """Records and masks per second, for whole passes in one process."""
     dataset = Dataset.open(output)
     started = time.perf_counter()
     masks = sum(len(record.counts) for record in dataset)
@@ -129,7 +129,7 @@ def rates(output: str) -> dict[str, Any]:
 
 
 def write_many(output: str, images: int) -> None:
-    """A dataset of that many rows, by the real output protocol."""
+    """Writes a dataset of `images` rows with the real output protocol."""
     photos = [recorded_masks(photo.stem) for photo in sorted(PHOTOS.glob("*.jpg"))]
     store, listed = (
         Store.at(output),

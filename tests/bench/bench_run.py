@@ -1,11 +1,11 @@
-"""The share of its engine's rate that `sam-label run` reaches on this machine, one labeler on real photos.
+"""The share of the engine's rate that `sam-label run` reaches on this machine, one labeler on real photos.
 
-The engine's own rate is measured in the labeler, after its model is loaded: it goes through a stream of one
-decoded photo as long as that takes SECONDS. The run's rate is that from its first masks to its last. On a
-CPU both are the engine's, as good as; on a GPU a run has to decode and to hand on beside it.
+The engine's rate is measured in the labeler, after its model is loaded: for SECONDS it labels a stream of one
+decoded photo. The run's rate is measured from its first masks to its last. On a CPU the two are nearly equal;
+on a GPU a run must also decode images and pass them on.
 
 Usage: bench_run.py [--images N] [--size W H] [--s3] [-- flags of `sam-label run`, as --precision float16].
-Prints one line of JSON. A process of its own: Ray reads its environment when it is imported.
+Prints one line of JSON. It needs its own process, because Ray reads its environment when it is imported.
 """
 
 import argparse
@@ -36,11 +36,11 @@ from sam_core.masks.image_masks import ImageMasks
 
 SA1B = (2250, 1500)
 SECONDS = 5.0
-LEAST_IMAGES = 4  # of the engine's own, after as many that warm it up
+LEAST_IMAGES = 4  # that the engine labels, after as many to warm up
 
 
 class TimedEngine:
-    """A labeler's generator, which notes when each image has its masks."""
+    """A labeler's generator, which logs when each image has its masks."""
 
     def __init__(self, generator: Any, size: tuple[int, int], log: Path) -> None:
         self._generator, self._log = generator, log
@@ -62,7 +62,7 @@ class TimedEngine:
 
 
 def rate_of(generator: Any, photo: np.ndarray) -> float:
-    """Images a second of the generator, warm, in a stream of the one photo."""
+    """Images per second of the warm generator, in a stream of one photo."""
     stream = generator.generate_many(repeat(photo))
     for _ in range(LEAST_IMAGES):
         next(stream)
@@ -80,7 +80,7 @@ def load(settings: LabelerSettings, size: tuple[int, int], log: Path) -> TimedEn
 
 
 def drive(source: str, output: str, log: str, width: str, height: str, *flags: str) -> None:
-    """The command, in a process of its own."""
+    """Runs the command; called in a separate process."""
     loads = partial(load, size=(int(width), int(height)), log=Path(log))
     pipeline.run.run = partial(pipeline.run.run, load=loads)
     cli.main(["run", source, output, "--workers", "1", "--json", *flags])

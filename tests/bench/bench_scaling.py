@@ -1,8 +1,8 @@
-"""Memory and time of ten million images' books: planned, labelled, resumed, validated, a process each.
+"""Memory and time of the bookkeeping for ten million images: plan, label, resume, validate, merge.
 
-The listing is of made-up names, and the rows are of images that failed, which are small; sorting, manifest,
-shards, commits and the search for what is left are the real ones. What a billion images come to is worked out
-from these figures in docs/scaling.md.
+Each step runs in a separate process. The listing has made-up names, and the rows are of failed images, which
+are small; sorting, manifest, shards, commits and the search for pending rows are real. docs/scaling.md
+calculates from these figures what a billion images need.
 Usage: python tests/bench/bench_scaling.py [--images 10000000] [--left 10000] [--folder DIR]
 """
 
@@ -44,14 +44,14 @@ Figures = dict[str, Any]
 
 
 def listed(images: int) -> Iterator[ManifestRow]:
-    """Rows as a bucket lists them."""
+    """Rows as a listing of a bucket gives them."""
     for number in range(images):
         uri = f"s3://bucket/photos/2026/{number // 1_000_000:04d}/IMG_{number:010d}.jpg"
         yield manifest_row(uri, 500_000 + number % 7, f"{number:032x}")
 
 
 def plan(store: Store, images: int, _left: int) -> Figures:
-    """The listing becomes a manifest, and its record the current one."""
+    """Writes the manifest from the listing, and a run record that becomes the current one."""
     parts = write_manifest(store, RUN, sorted_rows(listed(images)))
     identity = Identity("vit_t", "0" * 64, RunConfig(input="in", output="out").mask)
     record = RunRecord(RUN, "label", identity, "s3://bucket/photos", tuple(parts), images, grown_since=RUN)
@@ -61,7 +61,7 @@ def plan(store: Store, images: int, _left: int) -> Figures:
 
 
 def label(store: Store, images: int, left: int) -> Figures:
-    """All images but the last ones get a row, in shards of the real size."""
+    """Writes a row for all images but the last `left`, in shards of the real size."""
     dataset = Dataset.in_store(store)
     metadata = file_metadata(dataset.identity.described(), RUN)
     task = 0
@@ -75,7 +75,7 @@ def label(store: Store, images: int, left: int) -> Figures:
 
 
 def resume(store: Store, images: int, left: int) -> Figures:
-    """What a run does before it labels: commits, what is left, and the record that names the commits."""
+    """The steps of a run before it labels: commits, pending rows, and the record that names the commits."""
     seconds: dict[str, float] = {}
     dataset = _timed(seconds, "commits", lambda: Dataset.in_store(store))
     after_commits_mb = _peak_mb()
@@ -95,14 +95,14 @@ def resume(store: Store, images: int, left: int) -> Figures:
 
 
 def validated(store: Store, _images: int, left: int) -> Figures:
-    """Every row checked; those that are left are problems."""
+    """Checks every row; the pending rows are problems."""
     problems = validate(store.url).problem_count
     assert problems == left, (problems, left)
     return {"problems": problems}
 
 
 def merged_rows(store: Store, images: int, left: int) -> Figures:
-    """The rows that `merge` and `filter` would take into an output without any."""
+    """The rows that `merge` and `filter` would copy into an empty output."""
     dataset = Dataset.in_store(store)
     found = sum(table.num_rows for _, table in rows_left(replace(dataset, commits=()), [dataset]))
     assert found == images - left, (found, images - left)
@@ -110,7 +110,7 @@ def merged_rows(store: Store, images: int, left: int) -> Figures:
 
 
 def _failed(rows: pa.Table, dataset: Dataset) -> pa.Table:
-    """The dataset's rows of images that failed, for rows of the manifest."""
+    """Rows of failed images in the dataset's schema, for these rows of the manifest."""
     size = rows.num_rows
     given = {name: rows[name] for name in ("image_id", "uri", "etag")}
     given |= {

@@ -1,7 +1,7 @@
-"""A scene of gigapixels through a labeler's stages, with the bundled model: peak memory of the processes.
+"""Peak memory of the processes when a labeler's stages handle a scene of gigapixels, with the bundled model.
 
-The scene is a GeoTIFF of 16-bit samples in tiles of 512, compressed, written tile by tile. Few points are
-asked for, so that most of the time is the encoder's. The last line is JSON.
+The scene is a GeoTIFF of 16-bit samples in tiles of 512, compressed, written tile by tile. With few points,
+most of the time is the encoder's. The last line is JSON.
 Usage: bench_scene.py FOLDER [SIDE] [TILE_SIZE] [POINTS_PER_SIDE] [SCALE]
 """
 
@@ -36,7 +36,7 @@ UTM_33 = [
 
 
 def write_scene(path: Path, side: int) -> None:
-    """Fields of some sixty pixels, in each block of the file shifted against its neighbours."""
+    """Writes fields of about sixty pixels; each block of the file is shifted against its neighbours."""
     fields = np.random.default_rng(0).integers(0, 4096, (8, 8)).astype(np.uint16)
     block_HW = np.kron(fields, np.ones((BLOCK // 8, BLOCK // 8), np.uint16))
 

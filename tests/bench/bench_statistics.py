@@ -1,6 +1,6 @@
 """What statistics of a large dataset cost: seconds and peak memory of `sam-label stats`.
 
-The dataset is made by the real writer (bench_export.py). Usage: bench_statistics.py [--images N] [--masks N]
+The real writer makes the dataset (bench_export.py). Usage: bench_statistics.py [--images N] [--masks N]
 [--sample N] [--folder DIR]. Prints a line and JSON.
 """
 
@@ -22,7 +22,7 @@ from bench_export import write_dataset
 
 @dataclass(frozen=True)
 class Cost:
-    """Of the command, a process of its own."""
+    """The cost of the command, which runs in a separate process."""
 
     images: int
     masks: int
@@ -33,10 +33,11 @@ class Cost:
 
 
 def bench_statistics(folder: Path, images: int, masks: int, sample: int) -> Cost:
-    """The cost over a dataset that is made first if it is not there."""
+    """The cost for a dataset, which is made first if it does not exist."""
     output = folder / f"masks-{images}-{masks}"
     if not output.exists():
-        # In a process of its own: Linux counts what a process held when it began another one as the other's.
+        # In a separate process: Linux counts the memory that a process has when it starts a child as the
+        # child's.
         asked = (folder / "photos", output, images, masks)
         writer = multiprocessing.get_context("spawn").Process(target=write_dataset, args=asked)
         writer.start()

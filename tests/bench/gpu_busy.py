@@ -1,4 +1,4 @@
-"""How much of a call's time a GPU works, and with what."""
+"""How much of a call's time a GPU works, and in which kernels."""
 
 import time
 from collections import Counter
@@ -11,7 +11,7 @@ DEAREST, NAME_LENGTH = 40, 120
 
 
 def union(intervals: Iterable[tuple[float, float]]) -> float:
-    """How long at least one of the intervals (start, end) lasts: those of several streams overlap."""
+    """The total time covered by at least one of the intervals (start, end), which may overlap."""
     total, reached = 0.0, float("-inf")
     for start, end in sorted(intervals):
         if end > reached:
@@ -21,14 +21,14 @@ def union(intervals: Iterable[tuple[float, float]]) -> float:
 
 
 def busy_share(call: Callable[[], Any]) -> dict[str, Any]:
-    """The share of the call's time in which the device works, and the dearest kernels [name, count, ms].
+    """The share of the call's time in which the device works, and the slowest kernels [name, count, ms].
 
-    kernel_share: all kernels' time over the call's, more than the share where streams overlap. Copies and
-    fills count as kernels do.
+    kernel_share: the kernels' total time over the call's; it exceeds `share` if streams overlap. Copies and
+    fills count as kernels.
     """
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CUDA]):  # a first one starts slowly
+    with profile(activities=[ProfilerActivity.CUDA]):  # the first profile starts slowly
         torch.zeros(1, device="cuda")
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CUDA]) as profiled:
@@ -51,7 +51,7 @@ def busy_share(call: Callable[[], Any]) -> dict[str, Any]:
 
 
 def dearest(kernels: Iterable[tuple[str, float, float]]) -> list[tuple[str, int, float]]:
-    """Names, counts and milliseconds of the kernels (name, start, end) that take most together."""
+    """Names, counts and milliseconds of the kernels (name, start, end) with the largest total time."""
     counts, ms = Counter[str](), Counter[str]()
     for name, start, end in kernels:
         counts[name] += 1

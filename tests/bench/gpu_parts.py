@@ -1,4 +1,4 @@
-"""What answers the cases of the GPU bench: made once in a process, whose cases share models and photos."""
+"""The classes that run the cases of the GPU bench; the cases of a process share models and photos."""
 
 import argparse
 import os
@@ -48,7 +48,7 @@ print(len(generator.generate_masks(photo)), time.perf_counter() - start)
 
 
 class Machine:
-    """What the figures are of, and its kernels compiled, so that nothing that follows waits for them."""
+    """Describes the machine, and compiles the kernels, so that later cases do not wait for them."""
 
     def __init__(self, asked: argparse.Namespace) -> None:
         self._asked = asked
@@ -74,7 +74,7 @@ class Machine:
         return found
 
     def kernels(self) -> dict[str, Any]:
-        """Seconds until Triton's own cache has all kernels, how many there are, and what did not compile."""
+        """Seconds until Triton's cache has all kernels, how many there are, and which failed to compile."""
         if self._asked.device != "cuda":
             return {}
         major, minor = torch.cuda.get_device_capability()
@@ -84,8 +84,8 @@ class Machine:
 def compiled(models: list[str], precisions: list[str], capability: int) -> dict[str, Any]:
     """As `Machine.kernels`, for a card of this capability.
 
-    What `compile_kernels` does for one model after the other, all at once. In float16 each model's encoder
-    has kernels; but for these, all models have the same.
+    Does for all models at once what `compile_kernels` does for one. In float16 each model's encoder has its
+    own kernels; all other kernels are the same for all models.
     """
     sets = [(model, each) for each in precisions for model in (models if each == "float16" else models[:1])]
     shares = max(1, len(os.sched_getaffinity(0)) // len(sets))
@@ -112,7 +112,7 @@ def compiled(models: list[str], precisions: list[str], capability: int) -> dict[
 
 
 class Parity:
-    """Beside the original's recorded masks, and of each lossy precision beside float32."""
+    """Compares masks with the original's recorded masks, and each lossy precision with float32."""
 
     def __init__(self, asked: argparse.Namespace) -> None:
         self._asked, self._masks = asked, dict[str, list[ImageMasks]]()
@@ -171,7 +171,7 @@ class Model:
         self._timed = TimedSam(model, every_photo, asked.device)
 
     def rate(self, precision: str, size: str) -> dict[str, float]:
-        """Images a second, and the peak of memory less what this bench alone keeps there."""
+        """Images per second, and the peak of device memory without what only this bench keeps there."""
         photos, device = self._photos[size], self._asked.device
         ours = generator(self._timed.sam, precision, self._asked)
         ours.generate_batch(photos)
@@ -199,7 +199,7 @@ class Model:
 
 
 class Original:
-    """segment-anything 1.0 in float32 as it comes; its encoder runs for its time alone."""
+    """segment-anything 1.0 in float32, unchanged; its encoder runs only for its time."""
 
     def __init__(self, asked: argparse.Namespace, model: str) -> None:
         import segment_anything
@@ -216,7 +216,7 @@ class Original:
         )
 
     def rate(self, photos: str) -> dict[str, float]:
-        """Images a second of so many photos, after one more."""
+        """Images per second over this number of photos, after one photo to warm up."""
         warm, *timed = self._photos[: int(photos) + 1]
         self._slow.generate(warm)
         elapsed_s = seconds(lambda: [self._slow.generate(photo) for photo in timed], self._device)
@@ -224,7 +224,7 @@ class Original:
 
 
 class _Both(torch.nn.Module):
-    """An encoder that is run for its time alone, and another whose answer is used."""
+    """Runs one encoder only for its time, and another one whose output is used."""
 
     def __init__(self, timed: torch.nn.Module, answering: Any) -> None:
         super().__init__()
@@ -248,6 +248,6 @@ PARTS: dict[str, Any] = {
 
 
 def part(name: str, asked: argparse.Namespace) -> Any:
-    """What answers the cases of this name, a method and its arguments each."""
+    """The object that runs the cases of this piece; a case is a method and its arguments."""
     kind, *arguments = name.split()
     return PARTS[kind](asked, *arguments)

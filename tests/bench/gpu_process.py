@@ -1,7 +1,7 @@
-"""Cases answered one after another in a process of their own, which may die or hang and costs only one case.
+"""Runs cases one after another in a child process; if it dies or hangs, only one case is lost.
 
-A child prints a line for each case that it answers, in the order given. When it ends before the last, or lets
-a case wait too long, that case has failed; another child begins with the one after it.
+A child prints a line for each case that it finishes, in the given order. If it ends too early, or a case
+takes too long, that case has failed, and another child starts with the next case.
 """
 
 import contextlib
@@ -18,24 +18,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-MARK = "= "  # begins a child's line with an answer, as libraries print too
+MARK = "= "  # begins a child's line with a result, because libraries print lines too
 LAST_LINES = 12
-ENDS_WITHIN_S = 15.0  # a child that has answered all
+ENDS_WITHIN_S = 15.0  # after a child's last result
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a case has no answer."""
+    """Why a case has no result."""
 
     why: str
-    last_lines: str  # that the child has written to its standard error
+    last_lines: str  # the last lines of the child's standard error
 
 
 Took = Callable[[str, Any], None]
 
 
 def answered(case: str, answer: Any) -> None:
-    """In a child: hands an answer to the process that waits for it."""
+    """In a child: passes a result to the parent process."""
     print(MARK + json.dumps([case, answer], default=float), flush=True)
 
 
@@ -46,10 +46,10 @@ def run_cases(
     deadline: float = float("inf"),
     said: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Runs the command with the cases added to its arguments, as often as it takes.
+    """Runs the command with the cases added to its arguments, until each case has a result or a Fault.
 
-    cases: the seconds that each may take, the start of a child included; `took` gets each answer, or Fault.
-    deadline: by time.monotonic(), after which no case goes on. said: gets each line of a standard error.
+    cases: the seconds that each may take, including the start of a child; `took` gets each result or Fault.
+    deadline: by time.monotonic(); after it no case continues. said: gets each line of the standard errors.
     """
     left = dict(cases)
     while left:
@@ -63,7 +63,7 @@ def run_cases(
 def _run_child(
     command: Sequence[str], left: dict[str, float], took: Took, deadline: float, said: Callable[[str], None]
 ) -> None:
-    """One child; takes from `left` what it has answered, and what it has failed at."""
+    """Runs one child; removes from `left` the cases with a result and the case that failed."""
     child = subprocess.Popen(
         [*command, *left],
         stdout=subprocess.PIPE,
@@ -94,21 +94,21 @@ def _run_child(
                 line, why = None, "its process closed its output and went on"
             del left[case]
             if line is None:
-                readers[1].join(1.0)  # its last words
+                readers[1].join(1.0)  # its last lines
                 took(case, Fault(why, "\n".join(last_lines)))
                 return
             took(case, json.loads(line)[1])
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(ENDS_WITHIN_S)
     finally:
-        # with all that it has started
+        # the child with all processes that it has started
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
 
 
 def _read(stream: IO[str], answers: "queue.SimpleQueue[str | None]") -> None:
-    """The answers of a child, then None; what else it prints is printed."""
+    """Queues the results of a child, then None; prints its other lines."""
     for line in stream:
         if line.startswith(MARK):
             answers.put(line.removeprefix(MARK))
@@ -119,7 +119,7 @@ def _read(stream: IO[str], answers: "queue.SimpleQueue[str | None]") -> None:
 
 def _keep(stream: IO[str], last_lines: "deque[str]", said: Callable[[str], None]) -> None:
     for line in stream:
-        if line.strip(" ^~\n"):  # but for what only marks a place of the line above
+        if line.strip(" ^~\n"):  # not a line that only underlines the line above
             last_lines.append(line.rstrip())
         said(line.rstrip())
         print(line, end="", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What is timed on a GPU: models, photos and generators, and the clock that waits for the device."""
+"""The models, photos and generators that are timed on a GPU, and a clock that waits for the device."""
 
 import argparse
 import sys
@@ -38,9 +38,9 @@ def generator(sam: Sam, precision: str, asked: argparse.Namespace) -> SamAutomat
 
 
 class TimedSam:
-    """The bundled model; if another is timed, that one encodes, and known embeddings are the answer.
+    """The bundled model; to time another model, that one encodes, but known embeddings are returned.
 
-    base_gb: what of the device's memory is taken by other things than the model that is timed.
+    base_gb: device memory that is used by anything but the timed model.
     """
 
     def __init__(self, model: str, photos: Images, device: str) -> None:
@@ -54,7 +54,7 @@ class TimedSam:
             large = build_sam(PRESETS[model])
         large = large.to(device)
         for name, value in large.image_encoder.named_parameters():
-            # positions start at zero, for which there is no work
+            # positions start at zero, which would need no work
             if "rel_pos" in name or "pos_embed" in name:
                 torch.nn.init.normal_(value, std=0.1)
 
@@ -67,7 +67,7 @@ class TimedSam:
 
 
 def seconds(call: Callable[[], Any], device: str) -> float:
-    """How long the call takes, to the device's last answer."""
+    """How long the call takes, including the device's work."""
     wait(device)
     start = time.perf_counter()
     call()

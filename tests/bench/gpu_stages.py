@@ -1,4 +1,4 @@
-"""Where an image's time on a GPU goes, step by step, and the host's part of it."""
+"""How an image's time on a GPU is spent, step by step, and the host's part of it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -32,12 +32,12 @@ class _Crop:
         self.whole = (points_N2, (0, 0, width, height), (height, width))
 
     def decoder(self) -> Any:
-        """A new one, which knows nothing of the image yet."""
+        """A new decoder, which has computed nothing for the image yet."""
         return crop_decoder(self.sam, self._features, self.frame, self._options)
 
 
 def stage_ms(generator: SamAutomaticMaskGenerator, photos: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Milliseconds an image, each step waited for; together they are slower than `generate_batch` is."""
+    """Milliseconds per image, with a wait after each step; the sum is slower than `generate_batch`."""
     crop = _Crop(generator, photos[0])
     sam, photo, dtype, device = crop.sam, crop.photo, crop.dtype, crop.sam.device
     decoder = crop.decoder()
@@ -57,10 +57,10 @@ def stage_ms(generator: SamAutomaticMaskGenerator, photos: Sequence[np.ndarray])
 
 
 def host_ms(generator: SamAutomaticMaskGenerator, photos: Sequence[np.ndarray]) -> dict[str, float]:
-    """Milliseconds of the host alone: to queue the work of an image, and to make masks of what has come.
+    """Milliseconds of the host alone: to queue the work of an image, and to make masks of the results.
 
-    Near the device's milliseconds they say that the device waits for the host, or the host for room in its
-    queue.
+    If they are close to the device's milliseconds, the device waits for the host, or the host waits for room
+    in its queue.
     """
     crop = _Crop(generator, photos[0])
     pair, device = [crop.photo, crop.photo], crop.sam.device
@@ -78,7 +78,7 @@ def host_ms(generator: SamAutomaticMaskGenerator, photos: Sequence[np.ndarray]) 
 
 
 def _ms(call: Callable[[], Any], device: torch.device) -> float:
-    """With the wait for the device."""
+    """Like `_host_ms`, including the wait for the device."""
 
     def waited() -> None:
         call()
@@ -90,7 +90,7 @@ def _ms(call: Callable[[], Any], device: torch.device) -> float:
 def _host_ms(
     call: Callable[..., Any], device: torch.device, before: Callable[[], Any] | None = None
 ) -> float:
-    """The median of some calls while the device has nothing else to do; of what `before` gives, untimed."""
+    """The median time of some calls on an idle device; each gets the result of `before`, which is untimed."""
     spans = []
     for _ in range(1 + REPEATS):
         given = () if before is None else (before(),)

@@ -1,7 +1,7 @@
 """Other tunings of the decoder's largest kernels, timed with the 1024 prompts of an image's default grid.
 
-The product's tables are changed in this process alone. What a tuning does to the masks is not looked at.
-Without a GPU the kernels are compiled for an H100, which tells their registers and spills, and not timed.
+The product's tables change only in this process. The bench does not check what a tuning does to the masks.
+Without a GPU the kernels are compiled for an H100, which shows their registers and spills, but are not timed.
 """
 
 import argparse
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 DECODING = "sam_core.decoding.triton"
-# By kernel the cases, the first as it is now. All compile for an H100 (`--device cpu --only-sweep`). How many
-# columns of a map the tokens' kernels take at a time is compiled into them: a process has one number.
+# The cases of each kernel, the first one as in the product. All compile for an H100 (`--device cpu
+# --only-sweep`). The number of map columns that the tokens' kernels handle at a time is compiled in, so each
+# process has one.
 SWEPT = {
     "look": (
         "timed tile=32,warps=4,stages=2",
@@ -51,7 +52,7 @@ SWEPT = {
     "token_products 32": ("timed warps=4", "timed warps=2", "timed warps=8"),
     "token_products 64": ("timed warps=4", "timed warps=8"),
 }
-# where the decoder finds the functions that start a module's kernels
+# the modules in which the decoder looks up the functions that start the kernels
 STARTED = {
     "look": ("fused_decoder", ("look",)),
     "positions": ("fused_decoder", ("positions_after_first", "positions_after_second")),
@@ -69,7 +70,7 @@ CAPABILITY = 90
 
 
 class Sweep:
-    """The calls that a batch of prompts makes of one module's kernels, made again with other tunings."""
+    """Repeats the calls that a batch of prompts makes to one module's kernels, with other tunings."""
 
     def __init__(self, asked: argparse.Namespace, kernel: str, part: str | None = None) -> None:
         self._kernel, self._stack, self._is_dry = kernel, ExitStack(), asked.device == "cpu"
@@ -87,7 +88,7 @@ class Sweep:
         self._stack.enter_context(noted(self._compiled, start))
 
     def timed(self, tuning: str) -> dict[str, Any]:
-        """Milliseconds of all calls, and what the kernels take of the device; or why there are none."""
+        """Milliseconds of all calls, and the device resources that the kernels use; or the fault."""
         import torch
 
         self._compiled.clear()
@@ -102,7 +103,7 @@ class Sweep:
             return {"fault": f"{type(fault).__name__}: {str(fault)[:300]}", "last_lines": ""}
         finally:
             if not self._is_dry:
-                torch.cuda.synchronize()  # raises if the device is spoilt, and ends the process
+                torch.cuda.synchronize()  # raises if the device is unusable, and ends the process
 
     def _tune(self, values: dict[str, int]) -> None:
         import torch
@@ -118,7 +119,7 @@ class Sweep:
 
 @contextmanager
 def recorded(module: Any, names: tuple[str, ...]) -> Iterator[list[Callable[[], Any]]]:
-    """The calls of the module's functions of these names, each to be made again."""
+    """Records the calls of the module's functions with these names, so that each can be repeated."""
     calls, usual = list[Callable[[], Any]](), {name: getattr(module, name) for name in names}
 
     def recording(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -139,7 +140,7 @@ def recorded(module: Any, names: tuple[str, ...]) -> Iterator[list[Callable[[], 
 
 @contextmanager
 def noted(compiled: dict[str, Any], start: Callable[..., Any]) -> Iterator[None]:
-    """Kernels are started by `start`, and what was compiled of each is kept."""
+    """Starts kernels with `start`, and stores the compiled variants of each in `compiled`."""
     from triton.runtime.jit import KernelInterface
 
     usual = KernelInterface.__getitem__
@@ -165,7 +166,7 @@ Made = tuple[Callable[[], Any], Callable[..., Any]]
 
 
 def _decoder(_: ExitStack) -> Made:
-    """Draws 1024 prompts of a photo; and how kernels are started."""
+    """A function that draws 1024 prompts of a photo, and one that starts kernels."""
     import numpy as np
     from gpu_setting import images
 
@@ -190,7 +191,7 @@ def _decoder(_: ExitStack) -> Made:
 
 
 def _dry_decoder(stack: ExitStack) -> Made:
-    """As `_decoder` on the meta device: what is started is compiled for an H100 that need not be here."""
+    """As `_decoder`, on the meta device: kernels are compiled for an H100, which need not be present."""
     import numpy as np
     import torch
 
@@ -235,7 +236,7 @@ def _inferred(decoder: Any, coords_N2: Any) -> None:
 
 
 def _milliseconds(calls: list[Callable[[], Any]]) -> dict[str, Any]:
-    """Of all calls, and of each."""
+    """The milliseconds of all calls, and of each."""
     from triton.testing import do_bench
 
     each = [float(do_bench(call, warmup=10, rep=60, return_mode="median")) for call in calls]
@@ -243,7 +244,7 @@ def _milliseconds(calls: list[Callable[[], Any]]) -> dict[str, Any]:
 
 
 def _usage(kernel: Any) -> str:
-    """What a kernel takes of the device, as the driver says, or the assembler if it is not loaded."""
+    """What a kernel uses of the device, from the driver, or from the assembler if it is not loaded."""
     shared = f"{kernel.metadata.shared / 1024:.0f} KB shared"
     if getattr(kernel, "n_regs", None) is not None:
         return f"{kernel.n_regs} registers, {kernel.n_spills} spills, {shared}"

@@ -1,19 +1,19 @@
-"""The figures of bench_gpu.py for people, with what is asked of them."""
+"""The figures of bench_gpu.py as a table, with their targets."""
 
 from collections.abc import Iterator
 from typing import Any
 
-# images a second in float16 at SA-1B's size, asked of an H100
+# targets for an H100: images a second in float16 at SA-1B's size
 TARGETS = {"vit_h": "38, then 48", "vit_b": "61", "vit_t": "85"}
 FIRST_TARGETS_S = {"empty": 15, "full": 3}
-# Parity in a lossy precision: masks of the original's that are matched, how far the number of masks may be
-# off over all images and in one of them, and the predicted IoU of a matched mask.
+# Parity in a lossy precision: the least share of the original's masks that are matched, and how far the
+# number of masks may be off over all images and in one image, and the predicted IoU of a matched mask.
 LEAST_MATCHED, MOST_COUNT_OFF, MOST_COUNT_OFF_IN_ONE, MOST_IOU_OFF = 0.98, 0.02, 0.05, 0.002
 HEADS = ("model", "size", "precision", "images/s", "asked", "peak GB", "busy", "original", "times")
 
 
 def table(figures: dict[str, Any]) -> Iterator[str]:
-    """Lines, of whatever figures there are."""
+    """The lines of the table, for the figures that there are."""
     yield from _parity(figures.get("parity", {}))
     for case, answer in figures.get("first", {}).items():
         asked_s = FIRST_TARGETS_S[case.split()[0]]
@@ -85,7 +85,7 @@ def _rates(figures: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _listed(name: str, answers: dict[str, Any]) -> Iterator[str]:
-    """A line an answer; of those with milliseconds the fastest first."""
+    """A line per result, sorted by milliseconds if there are any."""
     timed = {case: answer for case, answer in answers.items() if not _is_fault(answer)}
     for case, answer in sorted(timed.items(), key=lambda item: item[1].get("ms", 0.0)):
         yield f"{name}, {case}: " + ", ".join(f"{key} {value}" for key, value in answer.items())

@@ -1,6 +1,6 @@
-"""On a CUDA device: the kernels are taken, and give the original's masks, or near ones as the precision says.
+"""On a CUDA device: the kernels are used and give the original's masks, within the precision's tolerance.
 
-`python tests/bench/bench_gpu.py` has the speeds.
+`python tests/bench/bench_gpu.py` measures the speeds.
 """
 
 import os
@@ -59,7 +59,7 @@ def test_recorded_masks(sam: Sam) -> None:
 
 
 def test_float16_beside_float32_of_the_same_card(sam: Sam) -> None:
-    """Over all photos together; a single mask at a threshold falls to either side."""
+    """Over all photos together, because a single mask at a threshold may fall on either side."""
     photos = [photo(path.name) for path in sorted(PHOTOS.glob("*.jpg"))]
     half, exact = (
         SamAutomaticMaskGenerator(sam, points_per_batch=256, precision=precision).generate_batch(photos)
@@ -81,7 +81,7 @@ def test_several_at_once_are_what_each_is_alone(sam: Sam) -> None:
     together = generator.generate_batch(photos)
     for masks, image in zip(together, photos, strict=True):
         alone = generator.generate_masks(image)
-        assert len(masks) == pytest.approx(len(alone), abs=2)  # products of two images round otherwise
+        assert len(masks) == pytest.approx(len(alone), abs=2)  # products of two images round differently
 
 
 def test_a_first_image_finds_its_kernels_compiled(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ for step in (
     assert done.returncode == 0, done.stderr
     compiled, after = done.stdout.splitlines()
     assert len(compiled.split()) > 20
-    # a kernel may be compiled anew for memory of another alignment
+    # a kernel may be compiled again for memory of another alignment
     assert len({*after.split()} - {*compiled.split()}) <= 4
 
 
@@ -123,7 +123,7 @@ def test_the_device_resizes_as_pillow(sam: Sam, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("preset", [VitPreset(768, 2, 12, (1,)), VitPreset(1280, 2, 16, (1,))])
 def test_the_encoder_in_float16(preset: VitPreset, caplog: pytest.LogCaptureFixture) -> None:
-    """Sizes of ViT-B and ViT-H, two blocks of each."""
+    """With the sizes of ViT-B and ViT-H, two blocks each."""
     sam = build_sam(SamPreset(preset)).cuda()
     exact, half = (sam.encode(photo(), dtype).features_1Chw for dtype in (torch.float32, torch.float16))
     assert (half - exact).square().mean().sqrt() < 0.01 * exact.square().mean().sqrt()
@@ -132,7 +132,7 @@ def test_the_encoder_in_float16(preset: VitPreset, caplog: pytest.LogCaptureFixt
 
 @torch.inference_mode()
 def test_the_tokens_mlp_keeps_what_is_no_number(sam: Sam) -> None:
-    """Compiled, Triton's maximum makes 0 of NaN; interpreted it does not."""
+    """A compiled tl.maximum turns NaN into 0; an interpreted one does not."""
     from sam_core.decoding.triton.token_mlp import TokenMLP
 
     own = sam.mask_decoder.transformer.blocks()[0].mlp

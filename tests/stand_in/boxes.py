@@ -27,7 +27,7 @@ def png(grey: int) -> bytes:
 
 
 def tar_into(path: Path, members: Iterable[tuple[str, bytes]], mode: str = "w", **kwargs: Any) -> Path:
-    """A tar of files, in the order given."""
+    """A tar of files in the given order."""
     with tarfile.open(path, mode, **kwargs) as tar:
         for name, data in members:
             info = tarfile.TarInfo(name)
@@ -42,7 +42,7 @@ def table_into(path: Path, columns: Mapping[str, pa.Array], **kwargs: Any) -> Pa
 
 
 def hf_images(images: Iterable[bytes | None]) -> pa.Array:
-    """A column as Hugging Face writes images."""
+    """A column of images as Hugging Face writes it."""
     rows = [{"bytes": data, "path": f"{number}.png"} for number, data in enumerate(images)]
     return pa.array(rows, HF_IMAGE)
 

@@ -1,9 +1,9 @@
-"""What of a card's work comes before what: streams, events, and who has used which memory.
+"""Tracks the order of a card's work: streams, events, and which step has used which memory.
 
-Each stream counts its operations. A clock says of each stream how many of them have ended when something
-else begins. Work that is given to a card comes after all that its stream was given before, after the events
-that the stream has waited for, and after what its thread has waited for. A thread knows nothing of another
-one's events, however they happened to take turns; `synchronize` is known to all.
+Each stream counts its operations. A clock holds for each stream how many of them have ended when something
+else begins. A new operation comes after all earlier work of its stream, after the events that the stream has
+waited for, and after what its thread has waited for. A thread does not know of another thread's events, in
+whatever order they happened to run; all threads know of `synchronize`.
 """
 
 import threading
@@ -20,17 +20,17 @@ UNKNOWN = 0x7F  # every byte of pinned memory that a copy has not reached
 
 
 class Stream:
-    """Work in order."""
+    """A queue of work that runs in order."""
 
     def __init__(self, work: "CardWork", number: int) -> None:
         self._work, self.cuda_stream, self.clock = work, number, Clock({number: 0})
 
     def record_event(self) -> "Event":
-        """An event after all that the stream was given so far."""
+        """An event after all work queued in the stream so far."""
         return Event(self._work, Clock(self.clock))
 
     def wait_event(self, event: "Event") -> None:
-        """What comes from now on comes after the event."""
+        """Later work of the stream comes after the event."""
         self.clock |= event.clock
 
 
@@ -42,12 +42,12 @@ class Event:
     clock: Clock
 
     def synchronize(self) -> None:
-        """The host waits."""
+        """Makes the host wait for the event."""
         self.work.host_waits(self.clock, "an event")
 
 
 class Memory:
-    """Memory of the card, taken by a step: that step's stream may have it again as soon as it is freed."""
+    """Memory that a step allocated on the card: once freed, the step's stream may reuse it at once."""
 
     def __init__(self, work: "CardWork", step: "Step") -> None:
         self._work = work
@@ -86,7 +86,7 @@ class _CopyUnderWay:
 
 
 class CardWork:
-    """All work of a card, each operation done at once, and the faults that a real card would have had."""
+    """All work of a card: each operation runs at once, and faults of a real card are recorded."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -106,7 +106,7 @@ class CardWork:
 
     @property
     def stream(self) -> Stream:
-        """The thread's."""
+        """The current stream of the thread."""
         return getattr(self._thread, "stream", self._first)
 
     @stream.setter
@@ -115,12 +115,12 @@ class CardWork:
 
     @property
     def device(self) -> torch.device:
-        """The thread's current one, on which kernels are started."""
+        """The current device of the thread, on which kernels are started."""
         return getattr(self._thread, "device", torch.device("cuda", 0))
 
     @contextmanager
     def made_current(self, device: torch.device) -> Iterator[None]:
-        """The thread's current one is another."""
+        """Changes the current device of the thread."""
         before, self._thread.device = self.device, device
         try:
             yield
@@ -135,32 +135,32 @@ class CardWork:
         return Step(name, stream, stream.clock[stream.cuda_stream])
 
     def reads(self, step: Step, memory: Memory) -> None:
-        """Notes a fault if the answer need not be there."""
+        """Records a fault if the memory need not have been written yet."""
         if not step.comes_after(memory.written):
             self.faults.append(f"{step} reads what {memory.written} writes")
         memory.read[step.stream.cuda_stream] = step
 
     def writes(self, step: Step, memory: Memory) -> None:
-        """Notes a fault if others need not have ended."""
+        """Records a fault if earlier users of the memory need not have ended."""
         for other in (memory.written, *memory.read.values()):
             if not step.comes_after(other):
                 self.faults.append(f"{step} writes what {other} uses")
         memory.written, memory.read = step, {}
 
     def copies_later(self, step: Step, host: torch.Tensor, answer: torch.Tensor) -> None:
-        """Until the host has waited for it, its memory holds anything."""
+        """Fills the copy's memory with UNKNOWN until the host has waited for the copy."""
         if host.numel():
             host.view(-1).view(torch.uint8).fill_(UNKNOWN)
         self._under_way.append(_CopyUnderWay(step, host, answer))
 
     def synchronize(self) -> None:
-        """The host waits for all that any stream was given."""
+        """The host waits for all work of all streams."""
         for stream in self._streams:
             self._known_to_all |= stream.clock
         self.host_waits(self._known_to_all, "synchronize")
 
     def host_waits(self, clock: Clock, why: str) -> None:
-        """The thread waits for what the clock says."""
+        """The thread waits for the work up to `clock`."""
         with self.lock:
             self.waits.append(why)
             self.ended |= clock

@@ -1,4 +1,4 @@
-"""The sample photos with the masks that are recorded of them, written by the real output protocol."""
+"""A dataset of the sample photos with their recorded masks, written by the real output protocol."""
 
 import gzip
 import json
@@ -24,7 +24,7 @@ GOLDEN = ROOT / "tests" / "parity" / "golden"
 
 
 class Upright:
-    """What a row keeps of a decoded image: the photos lie as they are."""
+    """What a row stores of a decoded image; the photos are not rotated."""
 
     exif_orientation = 1
     frames = 1
@@ -42,7 +42,7 @@ def write_demo(
     scale: str = "full",
     options: MaskOptions | None = None,
 ) -> None:
-    """The dataset that a run over the photos gives, at a folder or a URL, as if made with `options`."""
+    """Writes the dataset of a run over the photos to a folder or a URL, as if made with `options`."""
     source, store = Source.at(str(photos)), Store.at(output)
     identity = Identity("vit_t", "0" * 64, options or MaskOptions(), scale=scale)
     with open_output(store, identity, str(source.location), source.rows) as run:
@@ -56,7 +56,7 @@ def write_demo(
 
 
 def recorded_masks(name: str) -> ImageMasks:
-    """The masks of a sample photo that the original package gives."""
+    """The masks that the original package gives for a sample photo."""
     with gzip.open(GOLDEN / f"{name}.default.json.gz") as file:
         recorded: dict[str, Any] = json.load(file)
     records: Sequence[dict[str, Any]] = recorded["masks"]

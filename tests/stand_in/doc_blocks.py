@@ -1,12 +1,12 @@
 """The fenced blocks of a page of the docs, and the commands in them.
 
-A block's language says how it is checked:
+A block's language decides how it is checked:
 
 python    is run
-sh        its commands are run, or held against the options that there are
-console   the same for lines after `$ `; below them stands what they print
+sh        its commands are run, or checked against the existing options
+console   the same for lines after `$ `; the lines below show their output
 toml      is a job file
-text      there is nothing to check: a layout, a table, what a command prints
+text      is not checked: a layout, a table, the output of a command
 """
 
 import re
@@ -21,7 +21,7 @@ _INLINE = re.compile(r"`(sam-label [a-z][^`]*)`")
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block; `line` is that of its first line of text."""
+    """One fenced block; `line` is the number of its first line of text."""
 
     page: Path
     line: int
@@ -34,7 +34,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A line for a shell, and what a console block shows below it."""
+    """A line for a shell, and the output that a console block shows below it."""
 
     line: str
     shown: str = ""
@@ -50,12 +50,12 @@ def blocks(page: Path) -> list[Block]:
 
 
 def inline_commands(page: Path) -> list[str]:
-    """The commands that a page's sentences name, some of them without their arguments."""
+    """The commands in a page's sentences, some of them without their arguments."""
     return _INLINE.findall(_FENCED.sub("", page.read_text(encoding="utf-8")))
 
 
 def commands(block: Block) -> Iterator[Command]:
-    """The commands of a block for a shell or a console; comments and empty lines are none."""
+    """The commands of a block for a shell or a console, without comments and empty lines."""
     lines = block.text.replace("\\\n", " ").splitlines()
     if block.language == "console":
         for shown in re.split(r"^\$ ", "\n".join(lines), flags=re.MULTILINE)[1:]:

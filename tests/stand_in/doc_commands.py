@@ -1,6 +1,6 @@
-"""The commands in the docs: run where they can be, else held against the real options of `sam-label`.
+"""Checks the commands in the docs: runs them if possible, else checks them against `sam-label`'s options.
 
-`sam-label run` is run to where it would start Ray: input, options, weights and output are what it takes.
+`sam-label run` runs until it would start Ray, so its input, options, weights and output are checked.
 """
 
 import re
@@ -14,7 +14,7 @@ from jobs.cli import app, main
 from jobs.verbosity import verbosity_of
 
 MAKEFILE = Path(__file__).parents[2] / "Makefile"
-# Why such a command is not run here; its name, its options and the number of its arguments are checked.
+# Commands that are not run here, and why; their names, options and number of arguments are still checked.
 NOT_RUN = {
     r"\w+://": "there is no such bucket here",
     r" /shared/": "there is no such disk here",
@@ -23,7 +23,7 @@ NOT_RUN = {
     r" --format geo(json|package)$": "no photo has a place: tests/unit/pipeline/export/test_geopackage.py",
     r"^sam-label (submit|doctor|bench) ": "it needs a cluster or a whole machine",
 }
-# What is not ours, by its first words.
+# Commands of other programs, by their first words.
 OTHERS = (
     *(
         "export ",
@@ -37,9 +37,9 @@ OTHERS = (
 
 
 def check_command(line: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Runs the command, or holds it against what there is; `shown` is what the page shows below it.
+    """Runs the command, or checks its arguments; `shown` is the output that the page shows below it.
 
-    Raises: AssertionError, and whatever parsing it raises.
+    Raises: AssertionError, and any error of parsing.
     """
     words = shlex.split(line, comments=True)
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
@@ -61,7 +61,7 @@ def check_command(line: str, shown: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def parse(arguments: list[str]) -> None:
-    """Nothing, if the command takes such arguments. Raises: Typer's error."""
+    """Checks that the command accepts these arguments. Raises: Typer's error."""
     command: typer.core.TyperCommand | typer.core.TyperGroup = typer.main.get_command(app)
     rest, name, context = verbosity_of(arguments)[1], "sam-label", None
     while isinstance(command, typer.core.TyperGroup):
@@ -71,7 +71,7 @@ def parse(arguments: list[str]) -> None:
 
 
 def check_mention(text: str) -> None:
-    """For a command that a sentence names: it is there, and so are its options; arguments may be left out."""
+    """Checks that a command in a sentence and its options exist; arguments may be left out."""
     words = text.split()[1:]
     command = typer.main.get_command(app)
     while words and isinstance(command, typer.core.TyperGroup):
@@ -84,7 +84,7 @@ def check_mention(text: str) -> None:
 
 
 def _without_ray(arguments: list[str]) -> list[str]:
-    """The same run as a dry one, into a place of its own: what the page's reader has by then is no run's."""
+    """The same run as a dry run into another output, because the page's output is not a real run's here."""
     command, source, output, *options = arguments
     return [
         command,

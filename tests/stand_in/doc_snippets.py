@@ -1,6 +1,6 @@
-"""The Python snippets of a page, each in names of its own: `python doc_snippets.py PAGE [WITH [WITHOUT]]`.
+"""Runs a page's Python snippets, each in its own namespace: `python doc_snippets.py PAGE [WITH [WITHOUT]]`.
 
-WITH and WITHOUT are words that the snippets contain, or do not.
+Only snippets that contain the words WITH and do not contain WITHOUT are run.
 """
 
 import ast
@@ -9,15 +9,15 @@ from pathlib import Path
 
 from doc_blocks import Block, blocks
 
-RAY = "ray.init"  # what a snippet that starts a Ray says
-# Of a snippet with these words only the imports are run.
+RAY = "ray.init"  # in a snippet that starts Ray
+# In a snippet with these words only the imports are run.
 IMPORTS_ALONE = {"sam_model_registry[": "a model's minute at an image: tests/integration/test_library_use.py"}
 # A snippet with these words is only compiled.
 COMPILED_ALONE = {"import fiftyone": "its pins cannot be had beside ours"}
 
 
 def run_snippet(block: Block) -> None:
-    """Runs it. An error's traceback names the page and the line in it."""
+    """Runs the block. An error's traceback names the page and the line in it."""
     tree = ast.parse("\n" * (block.line - 1) + block.text, str(block.page))
     if any(words in block.text for words in COMPILED_ALONE):
         tree.body = []
@@ -27,7 +27,7 @@ def run_snippet(block: Block) -> None:
 
 
 def run_snippets(page: Path, holding: str = "", lacking: str = "") -> int:
-    """How many were run."""
+    """Runs the chosen snippets and returns how many there were."""
     chosen = [
         block
         for block in blocks(page)

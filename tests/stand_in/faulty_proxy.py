@@ -1,4 +1,4 @@
-"""An HTTP proxy on loopback that spoils one request in ten on its way to an object store."""
+"""An HTTP proxy on loopback that breaks one in ten requests to an object store."""
 
 import http.client
 import random
@@ -22,7 +22,7 @@ SLOW_DOWN = (
 
 
 class _Spoiler(BaseHTTPRequestHandler):
-    """Forwards a request, or spoils it: before it reaches the store, or its answer on the way back."""
+    """Forwards a request or breaks it: before it reaches the store, or its response on the way back."""
 
     protocol_version = "HTTP/1.1"
     upstream: ClassVar[str]
@@ -90,7 +90,7 @@ class _Spoiler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _forward  # names that http.server asks for
 
     def log_message(self, *args: object) -> None:
-        """Nothing: a test's output is read by people."""
+        """Logs nothing, because people read a test's output."""
 
 
 @contextmanager

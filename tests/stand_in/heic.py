@@ -18,7 +18,7 @@ def heic(*images: Image.Image, **options: object) -> bytes:
 
 
 def lossless_heic(image_HW3: np.ndarray, exif: bytes | None = None) -> bytes:
-    """A file that gives back every pixel, turned as an orientation in `exif` says."""
+    """A lossless file of the image; `exif` may hold an orientation."""
     height, width, _ = image_HW3.shape
     file = pillow_heif.HeifFile()
     file.add_frombytes("RGB", (width, height), image_HW3.tobytes()).info["exif"] = exif

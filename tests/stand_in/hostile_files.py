@@ -1,4 +1,4 @@
-"""Damaged image files by the hundred, the same ones each time: sound files, broken in many ways."""
+"""Hundreds of damaged image files, the same ones each time: valid files, broken in many ways."""
 
 import io
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def sound_files() -> Iterator[tuple[str, bytes]]:
 
 
 def hostile_files(count: int) -> Iterator[tuple[str, bytes]]:
-    """`count` damaged files: each the next sound one, broken in a way drawn at random."""
+    """`count` damaged files: each is the next valid file, broken in a randomly drawn way."""
     sound = list(sound_files())
     rng = np.random.default_rng(2)
     damages = (_flipped_bits, _noise, _zeros, _cut, _doubled, _extreme_header, _spliced)
@@ -101,7 +101,7 @@ def _doubled(data: bytes, rng: np.random.Generator, other: bytes) -> bytes:
 
 
 def _extreme_header(data: bytes, rng: np.random.Generator, other: bytes) -> bytes:
-    """A number near the start, where sizes and offsets stand, becomes huge, zero or negative."""
+    """A number near the start, where sizes and offsets are, becomes huge, zero or negative."""
     start = int(rng.integers(4, 64))
     value = (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\0", b"\0\0\xff\xff")
     return data[:start] + value[int(rng.integers(len(value)))] + data[start + 4 :]

@@ -1,8 +1,8 @@
 """What `kubectl apply -k` would apply, for the few features of kustomize that infra/kubernetes uses.
 
-No package carries kustomize itself. A kustomization with any other key is refused, so that the tests cannot
-pass over what they do not understand. `python tests/stand_in/kustomized.py` compares with `kubectl kustomize`
-on a machine that has it.
+No Python package contains kustomize. A kustomization with any other key fails an assertion, so that the tests
+cannot overlook what they do not understand. `python tests/stand_in/kustomized.py` compares the result with
+`kubectl kustomize` on a machine that has it.
 """
 
 import subprocess
@@ -33,7 +33,7 @@ def rendered(folder: Path) -> list[Manifest]:
 
 
 def composed(*components: str) -> list[Manifest]:
-    """The base with components over it, in this order."""
+    """The base with the components applied in this order."""
     manifests = rendered(KUBERNETES / "base")
     for component in components:
         manifests = _applied(KUBERNETES / "components" / component, manifests)
@@ -41,12 +41,12 @@ def composed(*components: str) -> list[Manifest]:
 
 
 def loaded(text: str) -> list[Any]:
-    """The documents of a YAML text, in which no two places are one object."""
+    """The documents of a YAML text, without shared objects."""
     return [_unshared(document) for document in yaml.safe_load_all(text)]
 
 
 def _applied(folder: Path, manifests: list[Manifest]) -> list[Manifest]:
-    """A kustomization over the manifests that lie below it."""
+    """Applies a kustomization to the manifests so far."""
     [asked] = loaded((folder / "kustomization.yaml").read_text())
     options = asked.pop("generatorOptions", {"disableNameSuffixHash": True})
     assert options == {"disableNameSuffixHash": True}

@@ -1,4 +1,4 @@
-"""What a labeler is made of in tests, with a stand-in for its model; and blocks for it."""
+"""The parts of a labeler for tests, with a stand-in for its model; and blocks for it."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ def new_ledger() -> Any:
 
 
 class Ahead(StandInGenerator):
-    """Takes so many images ahead of the masks that it gives, as on a GPU; counts those of each stream."""
+    """Reads `ahead` images more than it has yielded masks for, as on a GPU; counts each stream's images."""
 
     def __init__(self, ahead: int) -> None:
         super().__init__(0.0, None)
@@ -53,7 +53,7 @@ class Ahead(StandInGenerator):
 
 
 class Gated(Ahead):
-    """Begins when it is told."""
+    """Begins when `may_begin` is set."""
 
     def __init__(self, ahead: int) -> None:
         super().__init__(ahead)

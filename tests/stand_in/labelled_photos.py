@@ -1,4 +1,4 @@
-"""Small photos on a disk or in a bucket, and a dataset of them by the real writer, without Ray or model."""
+"""Small photos on a disk or in a bucket, and their dataset from the real writer, without Ray or a model."""
 
 import io
 from collections.abc import Iterator
@@ -32,7 +32,10 @@ SHARD_ROWS = 3
 
 
 def labelled_photos(photos: str, output: str, shards: int | None = None, has_vectors: bool = False) -> Store:
-    """The store of the photos, and their dataset at `output`; `none.png` has no mask, `broken.jpg` failed."""
+    """Writes the photos and their dataset, and returns the photos' store.
+
+    `none.png` has no mask, and `broken.jpg` failed.
+    """
     store = _photos_at(photos)
     identity = Identity("vit_t", "0" * 64, MaskOptions(mask_embeddings=has_vectors))
     with open_output(Store.at(output), identity, store.url, lambda: _listing(store)) as run:
@@ -44,7 +47,7 @@ def labelled_photos(photos: str, output: str, shards: int | None = None, has_vec
 
 
 def labelled_listing(source: Source, photos: str, output: str, **how: Any) -> None:
-    """A dataset at `output` of the photos that a source names, each fetched as a run does it."""
+    """Writes a dataset to `output` of the photos that a source lists, each fetched as in a run."""
     _photos_at(photos)
     identity = Identity("vit_t", "0" * 64, MaskOptions())
     listed_with, place = source.options.of_listing(), str(source.location)
@@ -56,13 +59,13 @@ def labelled_listing(source: Source, photos: str, output: str, **how: Any) -> No
 def _photos_at(url: str) -> Store:
     store = Store.at(url)
     for number, name in enumerate([*NAMES, FAILED]):
-        if store.info(name) is None:  # another dataset of them would be of files that have changed
+        if store.info(name) is None:  # rewritten files would count as changed for another dataset of them
             store.publish(name, photo(number, name))
     return store
 
 
 def photo(number: int, name: str) -> bytes:
-    """A small image file of noise; one whose name says `turned` lies on its side, `broken` is none."""
+    """A small image file of noise; `turned` in the name rotates it, and `broken` makes an invalid file."""
     if "broken" in name:
         return b"no image"
     noise = np.random.default_rng(number).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
@@ -83,7 +86,7 @@ def blobs(seed: int, count: int, height: int, width: int) -> list[np.ndarray]:
 
 
 def image_masks(masks: list[np.ndarray], height: int, width: int) -> ImageMasks:
-    """The masks as columns, with scores that grow from mask to mask."""
+    """The masks as columns, with predicted IoUs that increase from mask to mask."""
     runs = [runs_of_mask(mask) for mask in masks]
     boxes = np.array([box_of_runs(run, height) for run in runs], np.float32).reshape(-1, 4)
     boxes[:, 2:] -= boxes[:, :2]
@@ -125,7 +128,7 @@ def _row_of(data: bytes, image: ManifestRow, has_vectors: bool) -> dict[str, Any
     except ImageError as fault:
         return failed_row(image._asdict(), fault.reason, str(fault))
     height, width, _ = decoded.image_HW3.shape
-    seed = crc32(data)  # ids depend on where the photos lie, and masks must not
+    seed = crc32(data)  # not the id, which depends on the photos' place, while masks must not
     count = 0 if "none" in image.uri else 1 + seed % 5
     masks = image_masks(blobs(seed, count, height, width), height, width)
     if has_vectors:

@@ -1,4 +1,4 @@
-"""A decode child that sends more bytes once its answer is out, before it reads the next image."""
+"""A decode child that sends extra bytes after its answer, before it reads the next image."""
 
 import sys
 from typing import BinaryIO
@@ -7,7 +7,7 @@ from pipeline.images.decode_child import REQUEST, serve
 
 
 class Surplus:
-    """Standard input that, at every request but the first, first writes what nobody asked for."""
+    """Standard input that writes surplus bytes at every request except the first."""
 
     def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
         self._requests, self._answers = requests, answers

@@ -1,7 +1,7 @@
-"""The fields of custom resources that our manifests use, with their types; any other field is refused.
+"""The fields of custom resources that our manifests use, with their types; any other field is an error.
 
-A schema of ours, much smaller than the projects' own, so that a slip is caught where those are not at hand.
-test_kuberay_crds.py holds our manifests against KubeRay's. Pods are left to `kubernetes-validate`.
+This is our own schema, much smaller than the projects' schemas, to catch mistakes where those are not
+available. test_kuberay_crds.py checks our manifests against KubeRay's. `kubernetes-validate` checks the pods.
 """
 
 from typing import Any, Literal
@@ -104,7 +104,7 @@ class PodMonitor(Fields):
 class Rule(Fields):
     alert: str
     expr: str
-    # Prometheus calls it `for`, which is no name in Python.
+    # Prometheus calls it `for`, which is a keyword in Python.
     for_: str = Field(alias="for", pattern=r"\d+[smh]")
     labels: dict[str, str]
     annotations: dict[str, str]

@@ -1,6 +1,6 @@
-"""Object stores on loopback, each a process of its own: SeaweedFS and moto for S3, and those of other clouds.
+"""Object stores on loopback, each in its own process: SeaweedFS and moto for S3, others for other clouds.
 
-fake-gcs-server comes as a package. Azurite comes by npm alone, so it is tested where it is installed.
+fake-gcs-server comes as a Python package. Azurite comes only from npm, so it is tested where it is installed.
 """
 
 import json
@@ -29,7 +29,7 @@ AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1
 
 
 def login_at(endpoint: str) -> dict[str, str]:
-    """The environment that leads clients to the server at the endpoint."""
+    """The environment variables that make clients use the server at the endpoint."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": KEY,
@@ -39,7 +39,7 @@ def login_at(endpoint: str) -> dict[str, str]:
 
 
 def new_bucket() -> str:
-    """s3://bucket, made at the server that the environment leads to."""
+    """Creates a bucket at the server that the environment names; s3://bucket."""
     bucket = f"test-{uuid.uuid4().hex[:12]}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     return f"s3://{bucket}"
@@ -47,7 +47,7 @@ def new_bucket() -> str:
 
 @contextmanager
 def gcs_server(folder: Path) -> Iterator[str]:
-    """The endpoint of a fake-gcs-server, which keeps its objects in memory; `folder` takes its log."""
+    """The endpoint of a fake-gcs-server with its objects in memory; its log is in `folder`."""
     (port,) = _free_ports(1)
     endpoint = f"http://127.0.0.1:{port}"
     command = [str(_get_binary_path()), "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1"]
@@ -61,7 +61,7 @@ def gcs_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def azurite_server(folder: Path) -> Iterator[str]:
-    """The connection string of an Azurite, which keeps its blobs in memory; `folder` takes its log."""
+    """The connection string of an Azurite with its blobs in memory; its log is in `folder`."""
     (port,) = _free_ports(1)
     command = ["azurite-blob", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]
     process = _started([*command, "--blobHost", "127.0.0.1", "--blobPort", str(port)], folder / "log.txt")
@@ -76,7 +76,7 @@ def azurite_server(folder: Path) -> Iterator[str]:
 
 
 class SeaweedFS:
-    """A SeaweedFS server that keeps its objects in `folder`, and can be stopped, killed and started again."""
+    """A SeaweedFS server with its objects in `folder`, which can be stopped, killed and started again."""
 
     def __init__(self, folder: Path, others: Sequence[dict[str, Any]] = ()) -> None:
         """`others` are users besides the one of `login_at`, as SeaweedFS describes identities."""
@@ -125,7 +125,7 @@ class SeaweedFS:
 
 @contextmanager
 def seaweedfs_server(folder: Path, others: Sequence[dict[str, Any]] = ()) -> Iterator[str]:
-    """The endpoint of a SeaweedFS server that keeps its objects in `folder`; `others` are more users."""
+    """The endpoint of a SeaweedFS server with its objects in `folder`; `others` are more users."""
     server = SeaweedFS(folder, others)
     try:
         yield server.endpoint
@@ -135,7 +135,7 @@ def seaweedfs_server(folder: Path, others: Sequence[dict[str, Any]] = ()) -> Ite
 
 @contextmanager
 def moto_server(folder: Path) -> Iterator[str]:
-    """The endpoint of a moto server, which keeps its objects in memory; `folder` takes its log."""
+    """The endpoint of a moto server with its objects in memory; its log is in `folder`."""
     (port,) = _free_ports(1)
     process = _started(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], folder / "log.txt"
@@ -149,7 +149,7 @@ def moto_server(folder: Path) -> Iterator[str]:
 
 
 def _started(command: list[str], log: Path) -> "subprocess.Popen[bytes]":
-    """The server's process, in a group of its own."""
+    """Starts the server's process in its own process group."""
     with log.open("ab") as output:
         return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
 
@@ -161,7 +161,7 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _wait_until_accepting(endpoint: str, log: Path) -> None:
-    """Until the server answers S3 requests, to refuse them or not."""
+    """Waits until the server answers S3 requests."""
     deadline = time.monotonic() + READY_S
     client = boto3.client(
         "s3",
@@ -176,14 +176,14 @@ def _wait_until_accepting(endpoint: str, log: Path) -> None:
                 client.create_bucket(Bucket="ready")
             client.put_object(Bucket="ready", Key="probe", Body=b"x")
             return
-        except Exception as fault:  # whatever a server says that is still starting
+        except Exception as fault:  # any error of a server that is still starting
             if time.monotonic() > deadline:
                 raise RuntimeError(f"no answer from {endpoint}: {log.read_text()[-2000:]}") from fault
             time.sleep(0.1)
 
 
 def _wait_until(answers: Callable[[], None]) -> None:
-    """Until the server accepts what `answers` asks."""
+    """Waits until `answers` no longer raises OSError."""
     deadline = time.monotonic() + READY_S
     while True:
         try:

@@ -1,13 +1,13 @@
-"""A folder of what a run may meet: odd names, files that are no images, links, and what is left out."""
+"""A folder of files that a run may meet: odd names, files that are not images, links, files to leave out."""
 
 from pathlib import Path
 
 from PIL import Image
 from stand_in_generator import photo
 
-# besides those of odd names; labelers warn of every second one
+# without the ones with odd names; labelers warn about every second one
 PHOTOS = 20
-# and five cannot be
+# images that can be labelled; five more cannot
 LABELLED = 30
 ODD_NAMES = ["a b.png", "100%.png", "x#y.png", "[1]*?.png", "line\nbreak.png"]
 ODD_NAMES += ["\u00fc.png", "u\u0308.png", "..png"]
@@ -34,5 +34,5 @@ def odd_files(folder: Path) -> None:
 
 
 def warned_of(folder: Path) -> set[str]:
-    """The URIs of the images that labelers warn of."""
+    """The URIs of the images that labelers warn about."""
     return {(folder / f"{number:04d}.png").as_uri() for number in range(0, PHOTOS, 2)}

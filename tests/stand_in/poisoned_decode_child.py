@@ -1,4 +1,4 @@
-"""A decode child that does to itself what its input says: what hostile files do to a decoder, on purpose."""
+"""A decode child that fails in the way its input names, as hostile files make a decoder fail."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ HEADER = ANSWER.pack(1, 2)
 
 
 def framed(facts: bytes, pixels: bytes = b"") -> bytes:
-    """A whole answer to the first request."""
+    """A complete answer to the first request."""
     return ANSWER.pack(1, len(facts)) + facts + pixels
 
 
@@ -29,7 +29,7 @@ NONSENSE = {
 
 
 def _answer_nonsense(data: bytes) -> None:
-    """Writes the nonsense that the input names; then it ends, or waits for the next image if asked to."""
+    """Writes the nonsense that the input names; then ends or waits for the next image, as the input says."""
     _, _, name, after = data.decode().split(":")
     os.write(1, NONSENSE[name])
     if after == "ends":
@@ -52,10 +52,10 @@ def poisoned_decode(data: bytes, max_pixels: int, reading: PixelReading, frame: 
                 os._exit(3)
             case b"closes":
                 os.close(1)
-                os.read(0, 1)  # and lives on
+                os.read(0, 1)  # and stays alive
             case b"memory":
                 bytearray(8 << 30)
-            case b"nonsense":  # a decoder that was taken over, or has lost its place
+            case b"nonsense":  # like a decoder that was taken over or is out of step
                 _answer_nonsense(data)
     return decoded_image(data, max_pixels, reading, frame)
 

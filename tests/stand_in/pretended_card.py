@@ -1,12 +1,12 @@
-"""A CUDA card that is not there. Its tensors lie in the CPU's memory, and say that they are on cuda:1.
+"""A simulated CUDA card. Its tensors lie in the CPU's memory, and say that they are on cuda:1.
 
-What a card refuses is refused: operations on tensors of both sides, a kernel that is given one of the CPU's,
-or that is started while another card is current. What it gets wrong without a word is noted (card_work.py):
-one stream's answer read by another that has not waited for it, memory freed while another stream uses it,
-pinned memory read before the copy has come.
-Triton's kernels are interpreted, so TRITON_INTERPRET has to be 1 before Triton is imported.
+It raises the errors of a real card: for operations on tensors of both devices, and for a kernel that gets a
+CPU tensor or is started while another card is current. It records faults that a real card makes silently
+(card_work.py): a stream reads a result of another stream without waiting for it, memory is freed while
+another stream uses it, pinned memory is read before the copy has ended. Triton's kernels are interpreted, so
+TRITON_INTERPRET must be 1 before Triton is imported.
 
-Known are the calls of torch that this project makes, and only those.
+It supports only the torch calls that this project makes.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,13 +23,13 @@ from triton.runtime.interpreter import GridExecutor
 from sam_core import crop_streams
 from sam_core.model import device_encoder
 
-CARD = torch.device("cuda", 1)  # not the one that is current
-# Operations whose answer the host needs before it goes on
+CARD = torch.device("cuda", 1)  # not the current device
+# Operations whose result the host needs before it continues
 WAITS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2"}
 
 
 class CardTensor(torch.Tensor):
-    """A tensor of the card around one of the CPU. Views have the memory of what they are views of."""
+    """A tensor of the card that wraps a CPU tensor. Views share the memory of their base."""
 
     inner: torch.Tensor
     memory: Memory
@@ -59,7 +59,7 @@ class CardTensor(torch.Tensor):
         return torch.nn.Parameter(copy, requires_grad=False) if hasattr(self, "_is_param") else copy
 
     def data_ptr(self) -> int:
-        """Of the memory that it lies in."""
+        """The address of the CPU memory."""
         return self.inner.data_ptr()
 
     @classmethod
@@ -72,7 +72,7 @@ class CardTensor(torch.Tensor):
 
 
 class PretendedCard:
-    """The card: `work` has what it was given and faults; `is_full` says which allocation finds no room."""
+    """The card: `work` has its work and faults; `is_full` decides which allocations run out of memory."""
 
     def __init__(self) -> None:
         self.work = CardWork()
@@ -80,7 +80,7 @@ class PretendedCard:
         self.is_full: Callable[[int], bool] = lambda allocation: False
 
     def taken(self, inner: torch.Tensor, step: Step) -> CardTensor:
-        """The tensor in memory of its own."""
+        """The tensor in newly allocated memory of the card."""
         self.allocations += 1
         if self.is_full(self.allocations):
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -93,11 +93,11 @@ class PretendedCard:
         return self.taken(tensor.clone(), self.work.step(name))
 
     def _waits(self, why: str) -> None:
-        """For the thread's stream."""
+        """The host waits for the thread's stream."""
         self.work.host_waits(self.work.stream.clock, why)
 
     def operation(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What torch's operation gives, with what a card would have said."""
+        """The result of torch's operation, with the errors and faults of a card."""
         step = self.work.step(func.name())
         tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
         on_card = [each for each in tensors if isinstance(each, CardTensor)]
@@ -149,7 +149,7 @@ class PretendedCard:
         return tensor.inner.clone()
 
     def launched(self, launch: Callable[..., Any], executor: Any, args: Any, kwargs: Any) -> None:
-        """A kernel, interpreted; it has written what is other memory afterwards."""
+        """Interprets a kernel; memory that differs afterwards counts as written."""
         step = self.work.step(executor.fn.__name__)
         tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
         if not all(isinstance(each, CardTensor) for each in tensors):
@@ -164,7 +164,7 @@ class PretendedCard:
             (self.work.writes if is_written else self.work.reads)(step, each.memory)
 
     def moved(self, module: torch.nn.Module) -> None:
-        """The module's weights are on the card from now on."""
+        """Moves the module's weights to the card."""
         for part in module.modules():
             for name, weight in part.named_parameters(recurse=False):
                 on_card = self.uploaded(weight.detach(), "a weight")
@@ -174,7 +174,7 @@ class PretendedCard:
 
 
 class _OnCard(TorchFunctionMode):
-    """Calls of torch that name the card, or pinned memory, or that go from the card to the CPU."""
+    """Handles torch calls that name the card or pinned memory, or that copy from the card to the CPU."""
 
     def __init__(self, card: PretendedCard) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ class _OnCard(TorchFunctionMode):
 
 @contextmanager
 def pretended_card(capability: tuple[int, int] = (9, 0)) -> Iterator[PretendedCard]:
-    """The card is torch's, for this thread and for those that enter one of its streams."""
+    """Makes torch use the card, in this thread and in threads that enter one of its streams."""
     card, patch, launch = PretendedCard(), pytest.MonkeyPatch(), GridExecutor.__call__
 
     @contextmanager
@@ -248,23 +248,23 @@ def pretended_card(capability: tuple[int, int] = (9, 0)) -> Iterator[PretendedCa
 
 
 def pinned(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor, marked."""
+    """The tensor, marked as pinned."""
     tensor.is_pinned_here = True  # type: ignore[attr-defined]
     return tensor
 
 
 def is_pinned(tensor: torch.Tensor) -> bool:
-    """Whether it was marked."""
+    """Whether the tensor is marked as pinned."""
     return hasattr(tensor, "is_pinned_here")
 
 
 def names_card(args: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether a call is to make something on the card."""
+    """Whether a call names the card as its device."""
     return any(isinstance(each, torch.device) and each == CARD for each in (*args, kwargs.get("device")))
 
 
 def names_cpu(args: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether a call is to make something on the CPU."""
+    """Whether a call names the CPU as its device."""
     named = (*args, kwargs.get("device"))
     return any(
         each in ("cpu", torch.device("cpu")) for each in named if isinstance(each, (str, torch.device))
@@ -272,7 +272,7 @@ def names_cpu(args: Any, kwargs: dict[str, Any]) -> bool:
 
 
 def bytes_of(tensor: torch.Tensor) -> torch.Tensor:
-    """All of its memory."""
+    """All bytes of the tensor's storage."""
     return torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())
 
 

@@ -1,4 +1,4 @@
-"""Processes below a given one, read from /proc: what a test may kill is what it has started itself."""
+"""The processes below given ones, from /proc, so that a test kills only what it has started itself."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def descendants(roots: Iterable[int]) -> list[int]:
-    """The living processes below `roots`, each after its parent; the roots themselves are left out."""
+    """The live processes below `roots`, each after its parent, without the roots."""
     children = defaultdict(list)
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -28,14 +28,14 @@ def descendants(roots: Iterable[int]) -> list[int]:
 
 
 def title(pid: int) -> str:
-    """What the process calls itself; Ray's workers name their task. "" where it has ended."""
+    """The title of the process, in which Ray's workers name their task; "" if it has ended."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     return ""
 
 
 def kill(pids: Iterable[int]) -> int:
-    """How many of the processes were there to be killed."""
+    """Kills the processes and returns how many still existed."""
     killed = 0
     for pid in pids:
         with suppress(ProcessLookupError):

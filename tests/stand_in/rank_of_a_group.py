@@ -1,7 +1,7 @@
-"""What a rank of a real group is given: `python rank_of_a_group.py RANK RANKS RENDEZVOUS DATASET`.
+"""What a rank of a real process group reads: `python rank_of_a_group.py RANK RANKS RENDEZVOUS DATASET`.
 
-Prints, as JSON, the uris that a loader and a plain DataLoader give. Their workers come from a server of
-forks, which is in no group.
+Prints, as JSON, the URIs that a loader and a plain DataLoader yield. Their workers come from a fork server,
+which belongs to no group.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""The picture that the README opens with: `python tests/stand_in/readme_picture.py docs/masks.jpg`.
+"""Makes the picture at the top of the README: `python tests/stand_in/readme_picture.py docs/masks.jpg`.
 
-Three sample photos with the masks that are recorded of them, each as `sam-label draw` draws it, side by side.
+Three sample photos with their recorded masks, side by side, each as `sam-label draw` draws it.
 """
 
 import sys
@@ -15,7 +15,7 @@ from pipeline.reading.named import record_named
 from pipeline.report.overlay import draw
 
 PHOTOS = ("astronaut.jpg", "coins.jpg", "coffee.jpg")
-HEIGHT, GAP = 300, 6  # pixels; about as large as the photos are
+HEIGHT, GAP = 300, 6  # pixels; about the size of the photos
 
 
 def readme_picture() -> Image.Image:

@@ -1,4 +1,4 @@
-"""The original's recorded masks: the points that they came from, and ours beside them, on any device."""
+"""The original's recorded masks: their points, and a comparison with our masks on any device."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ PHOTOS = Path(__file__).parents[2] / "jobs" / "demo" / "photos"
 
 
 def points_of(masks: Sequence[dict[str, Any]], every_nth: int) -> np.ndarray:
-    """Points of the default grid, in 0..1: those that the masks came from, and every nth of all."""
+    """Points of the default grid, in 0..1: the points that the masks came from, and every nth of all."""
     grid_N2 = point_grid(32)
     height, width = masks[0]["segmentation"]["size"]
     from_N2 = np.array([mask["point_coords"][0] for mask in masks]) / [width, height]
@@ -30,7 +30,7 @@ def points_of(masks: Sequence[dict[str, Any]], every_nth: int) -> np.ndarray:
 
 
 def matches_of_recorded(sam: Sam, precision: str) -> dict[str, Any]:
-    """How many masks there are, of how many, and how many match one to one at an IoU of 0.99 or more."""
+    """The numbers of our and of recorded masks, and how many match one to one at an IoU of 0.99 or more."""
     ours = recorded = matched = 0
     predicted_iou_off = 0.0
     for path in sorted(GOLDEN.glob("*.json.gz")):

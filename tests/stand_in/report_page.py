@@ -1,4 +1,4 @@
-"""A report's page in a browser: its canvases and its sliders, and names that it may not fall for."""
+"""A report's page in a browser: its canvases and sliders, and hostile file names that it must escape."""
 
 from playwright.sync_api import Locator, Page
 
@@ -25,7 +25,7 @@ def pixels(canvas: Locator) -> int:
 
 
 def drawn(page: Page, place: int = 0) -> Locator:
-    """A canvas that is scrolled to and painted."""
+    """Scrolls to a canvas and waits until it is painted."""
     canvas = page.locator("canvas[role=slider]").nth(place)
     canvas.scroll_into_view_if_needed()
     page.wait_for_function("c => c.width !== 300", arg=canvas.element_handle())

@@ -1,4 +1,4 @@
-"""Both ways from run lengths to pixels, the C library and numpy, for each test of a file."""
+"""Runs each test of a file with both ways to decode run lengths, the C library and numpy."""
 
 from collections.abc import Iterator
 from types import ModuleType
@@ -10,7 +10,7 @@ from sam_core.masks.rle_library import library
 
 
 def by_library_and_by_numpy(module: ModuleType) -> Any:
-    """A fixture that runs every test of its file twice: with the library in `module`, and without."""
+    """A fixture that runs every test of its file twice: with the library in `module` and without it."""
 
     @pytest.fixture(params=["library", "numpy"], autouse=True)
     def way(request: pytest.FixtureRequest) -> Iterator[None]:

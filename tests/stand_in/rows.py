@@ -1,4 +1,4 @@
-"""Whether a dataset holds the rows that it should, however its runs went. Of images that are all sound."""
+"""Checks that a dataset of valid images holds the right rows, however its runs went."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -18,7 +18,7 @@ MOST_PIXELS = 1 << 20
 
 
 def faults_of(output: Path | str, images: int) -> list[str]:
-    """Every broken promise of a dataset that should hold `images` rows, none of them failed."""
+    """All faults of a dataset that should hold `images` rows, none of them failed."""
     found, dataset = validate(str(output)), Dataset.at(str(output))
     faults = list(found.problems)
     if (found.labelled, found.failed) != (images, 0):
@@ -29,7 +29,7 @@ def faults_of(output: Path | str, images: int) -> list[str]:
 
 
 def undisturbed_rows(dataset: Dataset) -> list[dict[str, Any]]:
-    """The rows by the slow and obvious way: one image after the other, in this process."""
+    """The rows, made in the slow and obvious way: one image after the other, in this process."""
     generator = StandInGenerator(0, None)
     rows = []
     for image in rows_of(dataset.manifest()):
@@ -40,6 +40,6 @@ def undisturbed_rows(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def digest(rows: Iterable[dict[str, Any]]) -> str:
-    """The hash of rows, in whatever order and from whatever shards they come."""
+    """A hash of the rows that does not depend on their order or shards."""
     ordered = sorted(rows, key=lambda row: str(row["image_id"]))
     return blake2b(repr(ordered).encode(), digest_size=16).hexdigest()

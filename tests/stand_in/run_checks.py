@@ -1,4 +1,4 @@
-"""What a run over photos has to have shown and kept, checked while its Ray is still there."""
+"""Checks what a run over photos must have shown and stored, while its Ray still runs."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from pipeline.summary import RunSummary
 
 
 def the_metrics_are_those_of(summary: RunSummary) -> None:
-    """Scrapes Ray's endpoint, which has to answer each query of infra/monitoring."""
+    """Scrapes Ray's endpoint and checks that its metrics answer each query of infra/monitoring."""
     samples = scraped(summary.output, summary.total)
     assert {one.labels["run"] for one in samples} == {summary.run_id}
     assert total(samples, "ray_sam_label_images_total", status="ok") == summary.labelled
@@ -56,7 +56,7 @@ def the_log_of_workers_reached_the_user(stderr: str) -> None:
 
 
 def the_output_keeps_the_log(output: Path, run: str, warned_of: set[str]) -> None:
-    """A line for each image that was warned of; no command takes the file for a leftover."""
+    """Checks that the log has a line for each image with a warning, and that gc does not collect the file."""
     kept = (output / "_runs" / f"{run}.log.jsonl").read_text().splitlines()
     warned = [line for line in map(json.loads, kept) if line["message"] == "a labeler warns"]
     ids = {row["uri"]: row["image_id"] for row in Dataset.at(str(output)).table().to_pylist()}

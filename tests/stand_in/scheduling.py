@@ -1,4 +1,4 @@
-"""`sam-label schedule` run in this process, and a job file for it."""
+"""Runs `sam-label schedule` in this process; has a job file for it."""
 
 from pathlib import Path
 

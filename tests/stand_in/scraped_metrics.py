@@ -1,4 +1,4 @@
-"""What the endpoint of a real Ray says, held against the queries of the dashboard and of the alerts."""
+"""Checks the metrics of a real Ray's endpoint against the queries of the dashboard and of the alerts."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 MONITORING = Path(__file__).parents[2] / "infra" / "monitoring"
-PATIENCE_S = 30.0  # Ray hands values on every second if it is told to
+PATIENCE_S = 30.0  # Ray passes values on every second if it is configured so
 SELECTOR = re.compile(r"\b(ray_\w+)(?:\{([^}]*)\})?")
 MATCHER = re.compile(r'(\w+)\s*(=~|=)\s*"([^"]*)"')
 GROUPING = re.compile(r"\bby \(([^)]*)\)")
 
 
 def queries() -> list[str]:
-    """Every query of the dashboard, those of its variables too, and of the alerts."""
+    """Every query of the dashboard, including its variables, and of the alerts."""
     dashboard = json.loads((MONITORING / "dashboard.json").read_text())
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     asked += [one["query"] for one in dashboard["templating"]["list"] if one["type"] == "query"]
@@ -29,7 +29,7 @@ def queries() -> list[str]:
 
 
 def scraped(output: str, images: int) -> list[Sample]:
-    """The samples of an output's runs, once they count so many images. Raises: AssertionError in time."""
+    """The samples of an output's runs, once they count `images`. Raises: AssertionError after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         found = [sample for sample in _samples() if sample.labels.get("output") == output]
@@ -45,7 +45,7 @@ def total(samples: list[Sample], name: str, **labels: str) -> float:
 
 
 def check_queries(samples: list[Sample]) -> None:
-    """Raises AssertionError for a query that names a metric, a label or a label's value that is not there."""
+    """Raises AssertionError for a query with a metric, a label or a label's value that does not exist."""
     for query in queries():
         asked = list(_selected(query))
         assert asked, f"{query} asks for nothing"
@@ -68,7 +68,7 @@ def _samples() -> Iterator[Sample]:
 
 
 def _selected(query: str) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Each metric that a query names, with the labels that have to be one value; `$output` may be any."""
+    """Each metric in a query, with the labels that must have one value."""
     for name, inside in SELECTOR.findall(query):
         matchers = MATCHER.findall(inside)
         assert len(matchers) == inside.count("="), f"{query}: {inside} is not understood"

@@ -1,7 +1,7 @@
-"""A Ray cluster of several nodes in one machine, whose workers and nodes can be killed.
+"""A Ray cluster of several nodes on one machine, whose workers and nodes can be killed.
 
-The head has no CPUs: it is the machine that the cluster's owner keeps alive. If nothing else is said, the
-others have two each, which is what a labeler takes. GPUs need not exist: Ray counts what it is told.
+The head has no CPUs: it is the machine that the cluster's owner keeps alive. By default the other nodes have
+two each, as many as a labeler needs. GPUs need not exist: Ray counts what it is told.
 """
 
 import json
@@ -25,7 +25,7 @@ SEEN_DEAD_SOON = {
 
 
 class SeveralNodes:
-    """A cluster, up until `close`; drivers in other processes join it at `address`."""
+    """A cluster that runs until `close`; drivers in other processes join it at `address`."""
 
     def __init__(self, nodes: Sequence[Mapping[str, Any]] = (TWO_CPUS, TWO_CPUS)) -> None:
         self._cluster = Cluster(
@@ -47,7 +47,7 @@ class SeveralNodes:
         return str(self._cluster.address)
 
     def kill_worker(self, rng: Random) -> bool:
-        """Whether a worker was there to be killed: every other time a labeler, else any worker."""
+        """Kills a worker: half of the time a labeler, else any worker. False if there was none."""
         titles = {pid: title(pid) for pid in self._processes()}
         labelers = [pid for pid, name in titles.items() if "Labeler" in name]
         workers = [pid for pid, name in titles.items() if _is_worker(name)]
@@ -55,7 +55,7 @@ class SeveralNodes:
         return bool(among) and kill([rng.choice(among)]) == 1
 
     def kill_node(self, rng: Random) -> None:
-        """Kills every process of a node at once, and puts a new node in its place."""
+        """Kills every process of a node at once and replaces the node by a new one."""
         self._lose(self.nodes.pop(rng.randrange(len(self.nodes))))
         self.join()
 
@@ -68,12 +68,12 @@ class SeveralNodes:
         return node
 
     def leave(self, node: Any) -> None:
-        """Kills every process of the node at once; nothing takes its place."""
+        """Kills every process of the node at once, without a replacement."""
         self.nodes.remove(node)
         self._lose(node)
 
     def gpus_asked_for(self) -> int:
-        """How many GPUs a cluster that scales by itself should have, as its autoscaler reads it."""
+        """How many GPUs an autoscaled cluster should have, as its autoscaler reads the request."""
         client = self._cluster.head_node.get_gcs_client()
         asked = client.internal_kv_get(AUTOSCALER_RESOURCE_REQUEST_CHANNEL, None)
         return int(sum(bundle.get("GPU", 0) for bundle in json.loads(asked or b"[]")))
@@ -84,7 +84,7 @@ class SeveralNodes:
         kill([*roots, *descendants(roots)])
 
     def close(self) -> None:
-        for node in [*self.nodes, self._cluster.head_node]:  # at once: nothing here is worth an orderly end
+        for node in [*self.nodes, self._cluster.head_node]:  # killed: nothing here needs an orderly shutdown
             self._lose(node)
         self._cluster.shutdown()
 
@@ -103,5 +103,5 @@ def _roots(node: Any) -> list[int]:
 
 
 def _is_worker(title: str) -> bool:
-    # Ray's agents are called so too; they are a node's own, and it dies with them.
+    # Ray's agents have such titles too, but belong to a node, which dies with them.
     return title.startswith("ray::") and "IDLE" not in title and "Agent" not in title

@@ -1,4 +1,4 @@
-"""A decode child that takes its time to start, as from a slow network disk."""
+"""A decode child that starts slowly, as from a slow network disk."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Models for tests that run them by the dozen: a small one, and the bundled one on a smaller square."""
+"""Models for tests that need many: a small one, and the bundled one with a smaller input square."""
 
 import torch
 
@@ -15,7 +15,7 @@ SMALL = SamPreset(
 
 
 def small_sam() -> Sam:
-    """The same random weights each time; with torch's own, smaller ones all pixels say nearly the same."""
+    """A model with the same random weights each time; torch's smaller default would make all pixels alike."""
     torch.manual_seed(0)
     sam = build_sam(SMALL)
     with torch.no_grad():
@@ -26,7 +26,7 @@ def small_sam() -> Sam:
 
 
 def bundled_sam(grid: int) -> Sam:
-    """The bundled weights for a square of 16 x grid pixels a side, of which grid x grid positions come."""
+    """The bundled weights for a square of 16 x grid pixels a side, which gives grid x grid positions."""
     sam = load_sam().sam
     sam.image_encoder.img_size = 16 * grid
     sam.prompt_encoder.image_embedding_size = (grid, grid)

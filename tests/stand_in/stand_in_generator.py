@@ -1,7 +1,7 @@
-"""A deterministic stand-in for SAM: sound masks that depend on the pixels alone, made in microseconds.
+"""A deterministic stand-in for SAM: valid masks that depend only on the pixels, made in microseconds.
 
-What an image does to its labeler is written in its first pixel, so that faults come with the data as real
-ones do. Ray's workers get this module by value: they have no tests on their path.
+The first pixel of an image decides what it does to its labeler, so that faults come with the data, like real
+faults. Ray's workers get this module by value, because tests are not on their path.
 """
 
 import io
@@ -44,11 +44,11 @@ POISONS = {
 
 
 class StandInGenerator:
-    """Makes MASKS masks of each image, after `delay_s`; notes each in `log`, equal images in equal lines."""
+    """Makes MASKS masks of each image, after `delay_s`; logs each image, equal images with equal lines."""
 
     def __init__(self, delay_s: float, log: Path | None) -> None:
         self._delay_s, self._log = delay_s, log
-        self.idle_since = -math.inf  # that is, it does nothing while it waits for an image
+        self.idle_since = -math.inf  # it is idle while it waits for an image
 
     def generate_many(self, images: Iterable[np.ndarray]) -> Iterator[ImageMasks]:
         return map(self.generate_masks, images)
@@ -78,13 +78,13 @@ class StandInGenerator:
 
 
 def log_line(image: np.ndarray) -> str:
-    """What the log says of an image."""
+    """The line of an image in the log."""
     return blake2b(image.tobytes(), digest_size=8).hexdigest()
 
 
 @dataclass
 class StandIn:
-    """What `run(load=...)` takes."""
+    """The argument for `run(load=...)`."""
 
     delay_s: float
     log: Path | None
@@ -95,22 +95,22 @@ class StandIn:
         return StandInGenerator(self.delay_s, self.log)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """In a labeler's process, before its decoders start."""
+        """Runs in a labeler's process, before its decoders start."""
         self.__dict__ |= state
         if self.decoder is not None:
-            sys.path.append(HERE)  # which decoders get from their labeler
+            sys.path.append(HERE)  # decoders inherit the path from their labeler
             labeler.DecodePool = partial(DecodePool, program=self.decoder)
 
 
 def stand_in(
     delay_s: float = 0.0, log: Path | None = None, decoder: str | None = None
 ) -> Callable[[LabelerSettings], StandInGenerator]:
-    """A stand-in for loading a model; `decoder` is the program that decodes, if not the usual one."""
+    """A stand-in for loading a model; `decoder` is the program that decodes, None for the usual one."""
     return StandIn(delay_s, log, decoder)
 
 
 def photo(seed: int, size: int = 24, poison: str | None = None) -> bytes:
-    """A PNG of noise; `poison` says what it does to its labeler."""
+    """A PNG of noise; `poison` names what it does to its labeler."""
     image_HW3 = np.random.default_rng(seed).integers(0, 250, (size, size + seed % 7, 3), np.uint8)
     if poison is not None:
         image_HW3[0, 0] = POISONS[poison]
@@ -123,7 +123,7 @@ def _take_poison(first_pixel: tuple[int, ...]) -> None:
     poison = next((name for name, pixel in POISONS.items() if pixel == first_pixel), None)
     match poison:
         case "segfault":
-            signal.raise_signal(signal.SIGSEGV)  # to this thread, as a real one is
+            signal.raise_signal(signal.SIGSEGV)  # to this thread, like a real one
         case "abort":
             os.abort()
         case "kill":

@@ -1,7 +1,7 @@
-"""`sam-label run` with the stand-in generator, as a process of its own, to be interrupted and killed.
+"""`sam-label run` with the stand-in generator, as a separate process that tests can interrupt and kill.
 
 Arguments: INPUT OUTPUT DELAY_S [LOG]. Flags of the command come as JSON in the variable RUN_OPTIONS. If
-POISONABLE_DECODER is set, files may say what they do to their decoder.
+POISONABLE_DECODER is set, files can name a fault for their decoder.
 """
 
 import json
@@ -26,7 +26,7 @@ def finished(
     options: Mapping[str, Any] | None = None,
     **environment: str,
 ) -> dict[str, Any]:
-    """The summary of such a process, once it has ended well."""
+    """Runs such a process to its successful end and returns its summary."""
     variables = {"RUN_OPTIONS": json.dumps(dict(options or {})), **environment}
     done = subprocess.run(
         [sys.executable, __file__, source, output, "0", log],

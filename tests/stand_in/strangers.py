@@ -1,4 +1,4 @@
-"""Files of other people, planted wherever a dataset has files, under names that come close to its own."""
+"""Foreign files, planted wherever a dataset has files, with names similar to its own."""
 
 from pipeline.output.dataset import Dataset
 from pipeline.store.storage import Store
@@ -44,17 +44,17 @@ def plant(store: Store) -> None:
 
 
 def lost(store: Store) -> list[str]:
-    """The strangers that are gone or have other bytes."""
+    """The foreign files that are gone or have other bytes."""
     return [name for name in NAMES if store.info(name) is None or store.read(name) != _content(name)]
 
 
 def own_names(store: Store) -> set[str]:
-    """Every file in the output that is no stranger."""
+    """Every file in the output that is not foreign."""
     return {entry.name for page in store.list() for entry in page} - set(NAMES)
 
 
 def live_names(dataset: Dataset) -> set[str]:
-    """The shards and commits that count."""
+    """The committed shards and their commits."""
     return {
         name for stem in dataset.commit_names for name in (f"data/{stem}.parquet", f"_commits/{stem}.json")
     }

@@ -1,4 +1,4 @@
-"""The commands around a job server, one after the other; what each printed follows `::` and its exit code."""
+"""Runs the commands for a job server one after another; prints `::`, the exit code and the output of each."""
 
 import io
 import os
@@ -15,12 +15,12 @@ from jobs.submission.runtime_environment import runtime_environment
 from pipeline.cluster.job_server import JobServer
 from pipeline.cluster.ray_internals import forget_token
 
-# Longer than Ray gives a job by itself.
+# Longer than Ray's default time for a job to end.
 ENDS_IN_FIVE_SECONDS = "trap 'sleep 5; echo ended in order; exit' TERM; while :; do sleep 0.1; done"
 
 
 def everything(address: str, job_file: str) -> None:
-    """For tests/integration/test_cluster_token.py, in the process that has the cluster."""
+    """For tests/integration/test_cluster_token.py, in the process that started the cluster."""
     at = ("--address", address)
     with runtime_environment(None, preinstalled=True) as installed:
         long_one = JobServer(address).submit(ENDS_IN_FIVE_SECONDS, installed, {})
@@ -38,7 +38,7 @@ def everything(address: str, job_file: str) -> None:
 
 
 def _followed_until_sigterm(*at: str) -> None:
-    """A run that waits for a store which never answers; SIGTERM comes to its follower once it does."""
+    """Follows a run that waits for a store which never answers; then SIGTERM ends the follower."""
     with socket.create_server(("127.0.0.1", 0)) as store, tempfile.TemporaryDirectory() as folder:
 
         def end_when_asked() -> None:
@@ -53,7 +53,7 @@ def _followed_until_sigterm(*at: str) -> None:
 
 
 def _printed(*words: str) -> None:
-    """Runs the command, and prints its exit code and what it wrote."""
+    """Runs the command and prints its exit code and output."""
     written, code = io.StringIO(), None
     with redirect_stdout(written), redirect_stderr(written):
         try:

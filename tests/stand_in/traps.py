@@ -1,4 +1,4 @@
-"""A folder of modules that nobody may import: each leaves its name in a file."""
+"""A folder of modules that must not be imported: each one writes its name to a file."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ LIBRARIES = [
 ]
 STANDARD = ["json", "resource", "token", "inspect", "logging", "socket", "random", "queue", "struct"]
 MODULES = [*LIBRARIES, *STANDARD]
-# Which Python imports by PYTHONPATH before any line of ours can run.
+# Modules that Python imports from PYTHONPATH before any line of ours can run.
 AT_START = ["types", "sitecustomize", "usercustomize", "jobs", "jobs/cli"]
 
 

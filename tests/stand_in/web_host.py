@@ -1,4 +1,4 @@
-"""A web host on loopback with a certificate of its own, that serves images and misbehaves by the path."""
+"""A web host on loopback with its own certificate, which serves images and misbehaves as the path says."""
 
 import gzip
 import ssl
@@ -19,7 +19,7 @@ BODY = b"\xff\xd8\xff" + bytes(range(256)) * 40
 
 @dataclass
 class WebHost:
-    """Where the host is, and what it was asked: how often by path, with which headers, how many at once."""
+    """The host's address and its requests: how many per path, with which headers, how many at once."""
 
     port: int
     ca_bundle: str
@@ -57,7 +57,7 @@ def web_host(folder: Path, is_trusted: bool = True) -> Iterator[WebHost]:
 
 
 class Misbehaving(BaseHTTPRequestHandler):
-    """The last word of the path says what happens; `once/...` happens to the first request alone."""
+    """The last word of the path decides what happens; with `once/...` only to the first request."""
 
     protocol_version = "HTTP/1.1"
 
@@ -132,4 +132,4 @@ class Misbehaving(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""

@@ -1,4 +1,4 @@
-"""A server on loopback that keeps what webhooks tell it."""
+"""A server on loopback that stores what webhooks send to it."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Listener(ThreadingHTTPServer):
-    """Keeps what it was told; answers with the next of `answers`, then with 200."""
+    """Stores the messages; responds with the next status of `answers`, then with 200."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

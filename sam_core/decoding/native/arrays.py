@@ -1,8 +1,8 @@
 """The one place where an array becomes a pointer for the C kernel.
 
-C reads whatever lies at an address. Each pointer therefore has a description, and an array that does not fit
-it raises before its address is taken: torch.autocast, another default dtype or a slice would otherwise make C
-read other numbers, or past the end.
+C reads whatever lies at an address. Each pointer therefore has a description, and an array that does not
+match it raises an error before its address is taken: torch.autocast, another default dtype or a slice would
+otherwise make C read other numbers, or past the end.
 """
 
 import ctypes
@@ -32,7 +32,7 @@ def address(
 ) -> int:
     """The array's address. The caller keeps the array alive.
 
-    Raises: ValueError if the array is not as described; nothing has been read then.
+    Raises: ValueError if the array is not as described, before anything is read.
     """
     named = lengths or {}
     shape = tuple(named[length] if isinstance(length, str) else length for length in expected.shape)
@@ -68,7 +68,7 @@ class KernelStruct(ctypes.Structure):
 
     @classmethod
     def filled(cls, lengths: Mapping[str, int] | None = None, /, **values: Any) -> Self:
-        """The struct with these fields; a number in it is a named length for its arrays too.
+        """The struct with these fields; its integer fields are also named lengths for its arrays.
 
         Raises: ValueError if an array is missing or not as described.
         """

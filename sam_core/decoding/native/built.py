@@ -1,4 +1,4 @@
-"""The libraries that the build left in this folder. Needs no torch, so that a command can ask at once."""
+"""The libraries that the build left in this folder. Does not import torch, so that commands start at once."""
 
 import ctypes
 import platform
@@ -14,17 +14,17 @@ NOT_BUILT = (
 
 
 def opened(name: str) -> ctypes.CDLL | None:
-    """The library of that name; None if there is none, it cannot be loaded or has other sources."""
+    """The library of that name; None if it is missing, cannot be loaded or was built from other sources."""
     path = Path(__file__).with_name(name + (".dll" if sys.platform == "win32" else ".so"))
     try:
         library = ctypes.CDLL(str(path))
         return library if library.sam_sources() == sources.digest() else None
-    # no such file, or another platform's; no such function
+    # no such file, or another platform's; no such function in it
     except (OSError, AttributeError):
         return None
 
 
 def is_missing() -> bool:
-    """Whether this architecture has a library and none of them can be used here."""
+    """Whether this architecture should have a library but none can be used here."""
     names = sources.INSTRUCTION_SETS.get(platform.machine().lower(), {})
     return bool(names) and not any(map(opened, names))

@@ -1,7 +1,7 @@
 """The crop decoder on the C kernel.
 
-Prompts go in batches, a batch a thread: their tokens through torch and the kernel's passes, then the masks
-whose predicted IoU passes are drawn and measured while their logits are in the thread's cache.
+Each thread decodes one batch of prompts at a time. The tokens go through torch and the kernel's passes; then
+the masks whose predicted IoU passes are drawn and measured while their logits are in the thread's cache.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from sam_core.masks.thresholds import passes_predicted_iou
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
 
-BATCH = 32  # prompts at most: enough rows for torch's products; a prompt keeps 1.6 MB of features
+BATCH = 32  # prompts at most: enough rows for torch's products; a prompt needs 1.6 MB of features
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class _Mask:
 
 @dataclass(frozen=True)
 class _Buffers:
-    """What one thread writes to, batch after batch: fresh pages cost more than the work in them."""
+    """Memory that one thread reuses for all its batches: fresh pages would cost more than the work."""
 
     tokens: TokenBuffers
     logits: npt.NDArray[np.float32]
@@ -89,7 +89,7 @@ class NativeDecoder:
     def _masks(
         self, points_B2: npt.NDArray[np.float64], first_index: int, buffers: _Buffers
     ) -> Iterator[_Mask]:
-        """The candidates of a batch of points, in their order and that of the mask tokens."""
+        """The candidates of a batch of points, in the order of points, then of mask tokens."""
         decoder, logits = self._sam.mask_decoder, buffers.logits
         coords_B12 = torch.from_numpy(self._frame.input_points(points_B2)).float()[:, None]
         labels_B1 = torch.ones(len(coords_B12), 1, dtype=torch.int)

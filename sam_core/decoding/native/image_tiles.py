@@ -1,7 +1,7 @@
-"""The image's half of the decoder, cut into tiles of 64 positions as the kernel reads it; once a crop.
+"""The image's half of the decoder, cut into tiles of 64 positions as the kernel reads it; made once per crop.
 
-Positions that show the image come first, row by row, then the padding: attention gives the same in any order,
-and the upscaling stops after the last tile that shows the image.
+Positions that show the image come first, row by row, then the padding. Attention does not depend on the
+order, and the upscaling stops after the last tile that shows the image.
 
 Legend: h heads, d channels of a head, P positions, F features, N tiles.
 """

@@ -1,6 +1,6 @@
-/* What Python calls: four passes over the image positions of a crop, and the measuring of the masks.
+/* The functions that Python calls: four passes over the image positions of a crop, and one to measure masks.
  *
- * Letters of the comments: x is the crop's embedding, C subtracts the mean over the channels, g and b are weight and
+ * Letters in the comments: x is the crop's embedding, C subtracts the mean over the channels, g and b are weight and
  * bias of a LayerNorm, A0 and A1 the weights with which the image positions attend to the tokens in the first and
  * second layer, U0 and U1 the values they weigh. attention.c has the formulas; structs.py mirrors these structs, with
  * the type and shape of every array.
@@ -40,8 +40,8 @@ typedef struct {
     float *out;
 } FirstAttention;
 
-/* A layer's attention of image to tokens, its LayerNorm, then the next attention of tokens to image. Weights are what
- * the values of the layer's tokens are multiplied with, in tiles of 64 outputs, [tile][128][64]; order: tokens.c. */
+/* A layer's attention of image to tokens, its LayerNorm, then the next attention of tokens to image. The values of the
+ * layer's tokens are multiplied by the weights, in tiles of 64 outputs, [tile][128][64]; order: tokens.c. */
 typedef struct {
     int32_t tiles;
     float epsilon;                    /* of the LayerNorm */
@@ -50,7 +50,7 @@ typedef struct {
     const float *queries;             /* [prompt], of the tokens that attend next */
     const float *token_keys;          /* [prompt] differences */
     const float *token_values;        /* [prompt] differences */
-    const float *token_values_before; /* the same of layer 0; this and the next four for the second layer only */
+    const float *token_values_before; /* the same of layer 0; the second layer alone uses this and the next four */
     const float *weights_before;
     const float *query_weights;       /* values of layer 0 to the queries of the positions */
     const float *shift;               /* [outputs], what layer 1 adds at every position, through the same weights */

@@ -1,4 +1,4 @@
-"""The C library that this CPU runs, loaded once, and calls that go a few prompts at a time."""
+"""Loads the C library for this CPU once, and calls it with a few prompts at a time."""
 
 import ctypes
 import functools
@@ -14,7 +14,7 @@ from sam_core.decoding.native.structs import PROMPTS_A_CALL
 
 @functools.cache
 def loaded() -> ctypes.CDLL | None:
-    """The fastest library that this CPU runs; None, with a warning, if there should be one and is not."""
+    """The fastest library that this CPU can run; None if there is none, with a warning if there should be."""
     library = next((library for library in map(opened, names()) if library), None)
     if library is None and names():
         warnings.warn(NOT_BUILT, RuntimeWarning, stacklevel=2)

@@ -1,6 +1,6 @@
 /* From the low-resolution logits of a mask to its counts, box and runs in pixels of the crop.
  *
- * SA resizes twice, bilinear both times; together a pixel is a weighted sum of three neighbouring logits a side. The
+ * SA resizes twice, bilinear both times: a pixel is a weighted sum of three neighbouring logits along each side. The
  * rows are resized first and transposed, so that a column of pixels is contiguous, as COCO's runs are column-major. One
  * pass over the pixels counts those above the three thresholds and keeps one bit each; runs are made from the bits.
  */

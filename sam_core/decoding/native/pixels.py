@@ -13,8 +13,8 @@ from sam_core.decoding.native.arrays import Array, address, floats
 from sam_core.decoding.native.structs import Cut, Measure
 
 WORD = 64  # pixels of a column whose bits make one word: columns are padded to whole words
-SLACK = 64  # columns of logits more than there are: a vector may begin inside a row and end after it
-# of the mask, and as many after it, which may be another's: slack again
+SLACK = 64  # extra columns of logits: a vector may begin inside a row and end after it
+# the mask's logits and as many after them, which may be another mask's: slack again
 LOGITS = floats(2, 4, "plane")
 
 
@@ -29,7 +29,7 @@ class Pixels:
 
 
 class PixelPass:
-    """Masks of one crop, one at a time; its buffers are used again: fresh pages cost more than the work."""
+    """Measures one mask of a crop at a time, in reused buffers: fresh pages would cost more than the work."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-"""What the kernel is built from. setup.py compiles the digest of it in, built.py compares.
+"""What the kernel is built from. setup.py compiles its digest into the library, and built.py checks it.
 
-Imports the standard library alone: the build has nothing else.
+Imports only the standard library: the build has nothing else.
 """
 
 import zlib
@@ -28,7 +28,7 @@ INSTRUCTION_SETS = {
 
 
 def digest() -> int:
-    """A number of 31 bits that changes with any source or flag; structs.py mirrors the structs of these."""
+    """A number of 31 bits that changes with any source or flag."""
     checksum = zlib.crc32(repr((FLAGS, INSTRUCTION_SETS)).encode())
     for path in sorted([*HERE.glob("*.c"), *HERE.glob("*.h")]):
         checksum = zlib.crc32(path.read_bytes(), checksum)

@@ -1,7 +1,7 @@
-"""The structs of kernel.h, field by field, with what each pointer has to hold; kernel.h has the meanings.
+"""The structs of kernel.h, field by field, with what each pointer must hold; kernel.h explains the fields.
 
-The digest of the sources (sources.py) ties a library to the C files it was built from. That these structs
-mirror kernel.h is what the tests of the decoder show.
+The digest of the sources (sources.py) ties a library to the C files it was built from. The tests of the
+decoder show that these structs mirror kernel.h.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ from sam_core.decoding.native.arrays import Array, KernelStruct, Layout, fields_
 # kernel.h and vector.h
 TILE = 64  # positions
 TOKENS = 7  # of a prompt: IoU, four masks, point, padding point
-EIGHT = 8  # tokens as the arrays of the kernel have them, the last of them not used
+EIGHT = 8  # tokens in the kernel's arrays; the last one is not used
 HEADS, HEAD_DIM = 8, 16
 DIM = HEADS * HEAD_DIM
 PROMPTS_A_CALL = 8
@@ -27,7 +27,7 @@ PER_TOKEN = floats("prompts", HEADS, HEAD_DIM, EIGHT)
 PER_POSITION = floats("tiles", HEADS, TILE, HEAD_DIM)
 ATTENDED = floats("prompts", HEADS, TOKENS, HEAD_DIM)
 ROWS_TO_UPSCALE = (4, 98, HIDDEN)  # of a prompt: sub-position, row of U, channel after the first convolution
-NOT_READ = ctypes.c_void_p  # a pointer that a pass leaves alone: NULL
+NOT_READ = ctypes.c_void_p  # a pointer that a pass does not use: NULL
 
 
 class FirstAttention(KernelStruct):

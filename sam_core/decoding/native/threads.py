@@ -1,9 +1,9 @@
-"""Work of the kernel in several threads, each of which has torch on one thread.
+"""Runs the kernel in several threads, each of which uses torch with a single thread.
 
-torch.set_num_threads counts twice: for the thread that calls it, and for every thread that begins later. So
-the threads are started once and stay. Each sets its own count, and the thread that started them sets the
-count for later threads back as soon as all have. A thread of another program that begins in between would
-have torch on one thread too; if the threads were started for each call, that would happen sooner or later.
+torch.set_num_threads has two effects: on the thread that calls it, and on every thread that starts later. So
+the threads are started once and stay. Each sets its own count, and the thread that started them then restores
+the count for later threads. A thread of another program that starts in between has torch on one thread too;
+if the kernel's threads were started for each call, that would happen sooner or later.
 """
 
 import logging
@@ -69,8 +69,8 @@ class _Team:
 
 
 def _use_one_torch_thread() -> None:
-    # Torch gives a thread the common count at its first question or product there, in place of what was
-    # set before. So it is asked first. Its own pool in each thread would fight over the cores.
+    # At the first get_num_threads or product in a thread, torch gives it the common count and drops what was
+    # set before. So the count is read first. A torch pool in every thread would fight over the cores.
     torch.get_num_threads()
     torch.set_num_threads(1)
 

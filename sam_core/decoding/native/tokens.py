@@ -1,4 +1,4 @@
-"""A batch of prompts whose image tokens are in the C kernel's hands, and the weights that it needs for them.
+"""A batch of prompts whose image tokens the C kernel computes, and the weights that it needs for them.
 
 The attention weights A of a position over a head's seven tokens sum to 1. The kernel therefore keeps six of
 them and gets the tokens as differences from the seventh, whose value every position gets.
@@ -63,7 +63,7 @@ class TokenBuffers:
 
 
 def token_weights(decoder: MaskDecoder, tiles: ImageTiles) -> TokenWeights:
-    """The weights for one crop. They do not depend on the image; made with it, they are never out of date."""
+    """The weights for one crop. They do not depend on the image; made per crop, they are never stale."""
     block0, block1 = decoder.transformer.blocks()
     side = tiles.side
     out0_DC = centred(block0.cross_attn_image_to_token.out_proj.weight.T)
@@ -85,7 +85,7 @@ def token_weights(decoder: MaskDecoder, tiles: ImageTiles) -> TokenWeights:
 
 
 class KernelImage:
-    """An ImageAttention in the kernel, which leaves in the buffers what masks are drawn from."""
+    """An ImageAttention in the kernel, which leaves the data to draw masks from in the buffers."""
 
     def __init__(
         self, transformer: TwoWayTransformer, tiles: ImageTiles, weights: TokenWeights, buffers: TokenBuffers
@@ -172,7 +172,7 @@ def _output(queries_Bhd8: torch.Tensor) -> torch.Tensor:
 
 
 def _queries(attention: DecoderAttention, tokens_BTC: torch.Tensor) -> torch.Tensor:
-    """Of attending tokens, as the kernel reads them: [B, h, d, 8], scaled for powers of two."""
+    """Queries of attending tokens, as the kernel reads them: [B, h, d, 8], scaled for powers of two."""
     queries_Bhd8 = _by_head(attention.q_proj(tokens_BTC), attention.num_heads)
     return queries_Bhd8.mul_(LOG2_E * queries_Bhd8.shape[2] ** -0.5)
 
@@ -180,7 +180,7 @@ def _queries(attention: DecoderAttention, tokens_BTC: torch.Tensor) -> torch.Ten
 def _keys_and_values(
     attention: DecoderAttention, keys_BTC: torch.Tensor, values_BTC: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of attended tokens, as the kernel reads them: [B, h, d, 8], six differences and the seventh token."""
+    """Keys and values of attended tokens for the kernel: [B, h, d, 8], six differences, the seventh token."""
     keys_Bhd8 = _by_head(attention.k_proj(keys_BTC), attention.num_heads)
     values_Bhd8 = _by_head(attention.v_proj(values_BTC), attention.num_heads)
     for columns_Bhd8 in (keys_Bhd8, values_Bhd8):

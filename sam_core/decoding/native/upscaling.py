@@ -14,7 +14,7 @@ from sam_core.decoding.native.structs import FEATURES, OUTPUTS, ROWS_TO_UPSCALE,
 from sam_core.model.mask_decoder import MaskDecoder
 
 MASKS = 3  # of a prompt, at most
-# of the masks of a prompt, and a fourth's as slack: a vector may read past the end of the last row
+# the masks of a prompt and a fourth as slack: a vector may read past the end of the last row
 LOGITS = floats(MASKS + 1, 4, "plane")
 
 

@@ -1,8 +1,8 @@
 /* Vectors of one machine register, and the small pieces of arithmetic that every pass is made of.
  *
- * Clang's vector extensions in place of intrinsics: one source for AVX-512, AVX2 and NEON. A tile is 64 positions of
- * the image (64 floats in a row of a tile-shaped array). A block is so many vectors of a tile that seven rows of sums
- * fit into the registers beside them.
+ * Clang's vector extensions replace intrinsics: one source serves AVX-512, AVX2 and NEON. A tile is 64 positions of
+ * the image (64 floats in a row of a tile-shaped array). A block is a number of vectors of a tile that leaves enough
+ * registers for seven rows of sums.
  */
 #ifndef SAM_VECTOR_H
 #define SAM_VECTOR_H

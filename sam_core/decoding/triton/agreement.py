@@ -1,9 +1,9 @@
-"""Whether the kernels give on this card, for one crop, what plain torch gives.
+"""Checks on one crop that the kernels agree with plain torch on this card.
 
-A few prompts are decoded both ways, and by kernels once more as some of many: the number of prompts says how
-their work is split among programs (look.py), and each way is a program of its own. Drawing in float16 differs
-by rounding; measures, selection and run lengths of the same logits may not differ, but where a pixel's logit
-lies within rounding of a threshold.
+A few prompts are decoded both ways, and by the kernels once more as part of a large batch: the number of
+prompts decides how the work is split among programs (look.py), and each split is a separate program. Drawing
+in float16 differs by rounding. Measures, selection and run lengths of the same logits must not differ, except
+where a pixel's logit lies within rounding of a threshold.
 """
 
 import math
@@ -28,15 +28,15 @@ POINTS_PER_SIDE = 6
 
 @dataclass(frozen=True)
 class Limits:
-    """How far drawing by kernels may lie from plain torch's in float32."""
+    """How far drawing by kernels may differ from plain torch in float32."""
 
     predicted_iou: float  # the largest difference
-    logits: float  # root mean square, of the logits' own spread
+    logits: float  # root mean square, relative to the logits' spread
 
 
-# interpreted, 24 to 96 prompts of photos came to 1.4e-3 and 0.0016 in float16, to 5e-6 and 6e-6 in float32
+# interpreted, with 24 to 96 prompts on photos: 1.4e-3 and 0.0016 in float16, 5e-6 and 6e-6 in float32
 LIMITS = {"float16": Limits(5e-3, 0.02), "float32": Limits(1e-4, 2e-4)}
-# of a mask's pixels; and as many of any mask
+# pixels that may differ: this share of a mask, or this number in any mask
 MOST_OTHER_PIXELS, FEW_PIXELS = 0.002, 4
 
 
@@ -78,14 +78,14 @@ def disagreement(
 
 
 def as_many(coords_N2: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The points again and again, so many that each has a program of its own, as in a usual crop."""
+    """The points repeated until there are enough that each has its own program, as in a usual crop."""
     return np.tile(coords_N2, (math.ceil(PROGRAMS / len(coords_N2)), 1))
 
 
 def _different_logits(
     ours: tuple[torch.Tensor, torch.Tensor], expected: tuple[torch.Tensor, torch.Tensor], limits: Limits
 ) -> str | None:
-    """Of predicted IoU [B, M] and logits [B, M, rows, columns]."""
+    """The same for predicted IoU [B, M] and logits [B, M, rows, columns]."""
     off = float((ours[0] - expected[0]).abs().max())
     if not off <= limits.predicted_iou:
         return f"predicted IoU differs by {off:.4f}"

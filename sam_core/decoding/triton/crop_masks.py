@@ -1,11 +1,11 @@
 """From the logits of a crop to its ImageMasks: queued on the device without a wait, finished on the host.
 
 Measures, selection, edges and their copies to pinned memory are queued together. The host waits once, for two
-megabytes, and makes COCO's counts of them. There is room for more masks and edges than crops have; where it
-is not enough, selection and edges are done again with more. Oracle: `masks_of_crop` of the torch decoder's
+megabytes, and makes COCO's counts from them. There is room for more masks and edges than crops usually have;
+if it is too small, selection and edges run again with more. Oracle: `masks_of_crop` of the torch decoder's
 candidates.
 
-Legend: N masks of L x M logits, K of them stay, E edges.
+Legend: N masks of L x M logits, K of them kept, E edges.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.selection import after_nms_in_crop
 from sam_core.options import MaskOptions
 
-# Masks and edges that there is room for: photos of 3 megapixels have up to 100 masks, with up to 1,300 edges
-# each. The copy of all the room takes some 40 microseconds, by arithmetic.
+# Room for masks and edges: photos of 3 megapixels have up to 100 masks, with up to 1,300 edges each. Copying
+# all of it should take about 40 microseconds (calculated).
 MASKS = 512
 EDGES = 1 << 19
 
@@ -53,14 +53,14 @@ class CropPlace:
 
 @dataclass(frozen=True)
 class QueuedMasks:
-    """What the device has been asked for. The five answers are on the host when `ready` has come."""
+    """Work queued on the device. The five results are on the host once `ready` has happened."""
 
     drawn: DrawnMasks
     place: CropPlace
     options: MaskOptions
     measures_N8: torch.Tensor
-    is_finite: torch.Tensor  # whether all predicted IoUs are
-    count: torch.Tensor  # of the masks that stay
+    is_finite: torch.Tensor  # whether all predicted IoUs are finite
+    count: torch.Tensor  # number of kept masks
     kept_K8: torch.Tensor  # their measures, best first
     ends_K: torch.Tensor  # where the edges of each of them end
     edges_E: torch.Tensor
@@ -76,7 +76,7 @@ def is_served(frame: CropFrame, image_size: tuple[int, int], masks: int) -> bool
 def queued_masks(
     drawn: DrawnMasks, place: CropPlace, options: MaskOptions, capacity: int = MASKS, room: int = EDGES
 ) -> QueuedMasks:
-    """Queues all work on a crop that follows its decoding, without a wait; the crop has to be `is_served`."""
+    """Queues all work on a decoded crop, without a wait; `is_served` must hold for the crop."""
     least_iou = options.pred_iou_thresh if options.pred_iou_thresh > 0 else None
     measures_N8 = measured(
         drawn.logits_NLM,
@@ -91,10 +91,10 @@ def queued_masks(
 
 
 def finished(queued: QueuedMasks, points_N2: npt.NDArray[np.float64]) -> ImageMasks:
-    """Waits for the answers and makes the masks that `masks_of_crop` makes.
+    """Waits for the results and makes the same masks as `masks_of_crop`.
 
     points_N2: the points behind the masks' point_index, in the frame of the crop.
-    Raises: NotFinite if a predicted IoU is no number.
+    Raises: NotFinite if a predicted IoU is not finite.
     """
     if queued.ready is not None:
         queued.ready.synchronize()
@@ -103,7 +103,7 @@ def finished(queued: QueuedMasks, points_N2: npt.NDArray[np.float64]) -> ImageMa
     count = int(queued.count)
     edges = int(queued.ends_K[count - 1]) if 0 < count <= capacity else 0
     if count > capacity or edges > room:
-        # powers of two, so that the memory can be used again
+        # powers of two, so that the memory can be reused
         capacity, room = max(capacity, _power_of_two(count)), max(room, _power_of_two(edges))
         more = _queued(queued.drawn, queued.place, queued.options, queued.measures_N8, capacity, room)
         return finished(more, points_N2)
@@ -154,7 +154,7 @@ def _queued(
 
 
 def _on_host(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor's copy in pinned memory, once the device has come to it."""
+    """A copy of the tensor in pinned memory, filled when the device reaches it in its queue."""
     if tensor.device.type != "cuda":
         return tensor
     host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
@@ -162,7 +162,7 @@ def _on_host(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _event(device: torch.device) -> torch.cuda.Event | None:
-    """An event after all that is queued so far; None if the device has none."""
+    """An event after all work queued so far; None if the device has no events."""
     return torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
 
 
@@ -177,7 +177,7 @@ def _image_masks(
     edges_E: npt.NDArray[np.int32],
     points_N2: npt.NDArray[np.float64],
 ) -> ImageMasks:
-    """The masks from measures and edges, both of the same pixels: area and box are of what is encoded."""
+    """The masks from measures and edges of the same pixels, so that area and box match what is encoded."""
     height, width = place.image_size
     x0, y0, x1, y1 = place.crop_xyxy
     area_K = kept_K8[:, 2].astype(np.int64)

@@ -1,4 +1,4 @@
-"""The taps of a crop's frame where kernels read them."""
+"""The taps of a crop's frame, copied to the device for the kernels."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.taps import TAPS
 from sam_core.model.host_copies import on_device
 
-# Arrays start at multiples of as many numbers of 32 bits: kernels are compiled for how arguments are aligned
+# Arrays start at multiples of this many 32-bit numbers: kernels are compiled for the alignment of arguments
 ALIGNED = 32
 
 
 @dataclass(frozen=True)
 class DeviceTaps:
-    """Taps of both sides on a device, H x W pixels from L x M logits: views of what one copy brings."""
+    """Taps of both sides on a device, H x W pixels from L x M logits: views of one copied array."""
 
     height: int
     width: int

@@ -1,8 +1,9 @@
-"""Where masks change along the image's column-major line, as COCO's runs have it, without drawing them.
+"""Finds where masks change along the image's column-major line, as COCO's runs need, without drawing them.
 
-Logits [N, L, M] and the places of K of these masks to all their changes, one mask after the other. A program
-goes down a strip of 32 pixel columns of one mask, as in pixels.py, twice: it counts the changes of each
-column, the counts are summed up, and it writes them where they belong. Oracle: `mask_runs`, `placed_runs`.
+Input: logits [N, L, M] and the places of K of these masks. Output: all their changes, mask after mask. A
+program goes down a strip of 32 pixel columns of one mask, as in pixels.py, twice: first it counts the changes
+of each column, then, with the counts summed up, it writes each change to its place. Oracle: `mask_runs`,
+`placed_runs`.
 
 Legend: N masks of L x M logits, K of which are encoded, H x W pixels of the crop.
 """
@@ -32,7 +33,7 @@ def _edges(  # type: ignore[no-untyped-def]
     WRITE: tl.constexpr, SEGMENT: tl.constexpr, STRIP: tl.constexpr,
     COLUMNS: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """Counts the changes of each column of mask kept[k] in counts [K, W], or writes them up to its end."""
+    """Counts the changes of each column of mask kept[k] in counts [K, W]; with WRITE, writes their places."""
     strip = tl.program_id(0)
     k = tl.program_id(1)
     x0 = strip * STRIP
@@ -67,7 +68,7 @@ def _edges(  # type: ignore[no-untyped-def]
         place = k * W + at
         found = tl.zeros([STRIP], tl.int32)
         if WRITE:
-            # past the room nothing is written, and its end fits 32 bits
+            # nothing is written past the room, whose end fits 32 bits
             found = tl.minimum(tl.load(ends + place) - tl.load(counts + place), room).to(tl.int32)
         last_r = -2
         for segment in range(0, segments):
@@ -115,7 +116,7 @@ def _edges(  # type: ignore[no-untyped-def]
                                 tl.store(places + found, line + y, mask=written)
                             found += change
                             was = now
-        # a mask ends with the crop's column, or with its last one, where the image goes on
+        # if the crop is shorter than the image, runs end with each column, else with the crop's last one
         ends_here = ((image_height != H) | (x == W - 1)) & (line + H < image_width * image_height)
         ending = tl.where(ends_here, was, 0)
         if WRITE:
@@ -137,17 +138,17 @@ def edges_of(
     crop_xyxy: XYXY,
     image_size: tuple[int, int],
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Places on the image's column-major line where the masks kept[:count] change, and where each one's end.
+    """Places on the image's column-major line where the masks kept[:count] change, and where each mask's end.
 
-    Gives int32 [room], one mask's after the other's, and int64 [capacity]. Of an end past `room` the places
-    past it were not written. Masks past `capacity` are left out. logits_NLM as for `measured`; image_size is
+    Returns the places, int32 [room], mask after mask, and the ends, int64 [capacity]. Places past `room` are
+    not written, and masks past `capacity` are left out. logits_NLM as for `measured`; image_size is
     (height, width), less than 2^31 pixels. Equals the runs of `mask_runs` and `placed_runs`, summed up.
     """
     device, W = logits_NLM.device, taps.width
     image_height, image_width = image_size
     counts = torch.empty(capacity * W, dtype=torch.int32, device=device)
     places = torch.empty(room, dtype=torch.int32, device=device)
-    # not read where changes are counted
+    # not read while changes are counted
     ends = counts
     for write in (False, True):
         _edges[(triton.cdiv(W, STRIP), capacity)](

@@ -1,7 +1,7 @@
 """The tokens' first attention to the image, which is still the same for all prompts.
 
 softmax(q k) v of N = 7 B tokens a head over P positions, in one pass with a running maximum. These scores
-are large and sharp: q k is taken in three tf32 products in every precision (one costs up to 5e-3 in
+are large and sharp, so q k uses three tf32 products in every precision (a single one would cost up to 5e-3 in
 predicted IoU).
 
 Oracle: `image_tokens.attended`.

@@ -1,15 +1,15 @@
-"""The decoder's transformer for a GPU: all that meets the image in Triton, tokens among themselves in torch.
+"""The decoder's transformer for a GPU: work on the image in Triton, work among the tokens in torch.
 
-Image tokens are never written out: a prompt has 128 factors a position and a scale (positions.py), and four
-passes over its positions make and read them: the looks of the tokens (first_look.py, look.py) and the image's
-attention to the tokens. What the tokens do among themselves is token_pass.py's, in torch's linear layers
-and in full float32, but for their MLPs (token_mlp.py).
+Image tokens are never written out: a prompt has 128 factors and a scale per position (positions.py). Passes
+over its positions make and read them: the looks of the tokens (first_look.py, look.py) and the image's
+attention to the tokens. token_pass.py does the work among the tokens, with torch's linear layers in full
+float32, except for their MLPs (token_mlp.py).
 
 The kernels are the same for float16 and for float32, whose products are near float32 (two_halves.py): the
-type of the side of the image and of the factors decides.
+type of the image's side and of the factors decides.
 
-Nothing here waits for the device, and memory comes from torch's allocator alone: a call can be captured in a
-CUDA graph. Oracle: `prompt_side.decoded_prompts`.
+Nothing here waits for the device, and memory comes only from torch's allocator, so a call can be captured in
+a CUDA graph. Oracle: `prompt_side.decoded_prompts`.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ from sam_core.model.triton.device import INTERPRETED
 
 CHANNELS, MASKS = 2 * INNER_DIM, 3
 # In this order: A100; A10G, A40, RTX 3090; L4, L40S, RTX 4090; H100, H200; B200; B300; RTX 5090. They have
-# tensor cores for tf32, and the shared memory that the largest program takes. float32 needs warp groups:
+# tensor cores for tf32, and enough shared memory for the largest program. float32 needs warp groups:
 # without them the looks would spill 15 KB a thread. bfloat16 has no kernels.
 CAPABILITIES = {
     torch.float16: ((8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0)),
@@ -47,7 +47,7 @@ POSITIONS_MULTIPLE = 256
 
 @dataclass(frozen=True)
 class FusedPrompts:
-    """The decoder's answer to B prompts of M masks, and what the upscaling kernel draws them from."""
+    """The decoder's answer to B prompts of M masks, and the inputs for the upscaling kernel to draw them."""
 
     predicted_iou_N: torch.Tensor  # float32 [B M]; NaN where the prompt's numbers leave float16's range
     scale_BP: torch.Tensor  # float32
@@ -58,7 +58,7 @@ class FusedPrompts:
 
 
 def serves(sam: Sam, dtype: torch.dtype) -> bool:
-    """Whether the kernels multiply this type, and fit the model's sizes, weights and device."""
+    """Whether the kernels can multiply this type and fit the model's sizes, weights and device."""
     decoder, transformer = sam.mask_decoder, sam.mask_decoder.transformer
     blocks = transformer.blocks()
     crossed = [transformer.final_attn_token_to_image]
@@ -89,7 +89,7 @@ def _serves_device(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 class FusedDecoder:
-    """The transformer of a model that `serves` says can be served, with the maps of its tokens."""
+    """The transformer of a model for which `serves` is true, with the maps of its tokens."""
 
     def __init__(self, sam: Sam, maps: TokenMaps) -> None:
         self._decoder, self._maps = sam.mask_decoder, maps
@@ -112,7 +112,7 @@ class FusedDecoder:
 
 
 class _FusedImage:
-    """An ImageAttention through the kernels; it keeps the image tokens as they are after the last block."""
+    """An ImageAttention through the kernels; it stores the image tokens as they are after the last block."""
 
     factors_BPF: torch.Tensor
     scale_BP: torch.Tensor
@@ -131,7 +131,7 @@ class _FusedImage:
         self._maps, self._side, self._start = maps, side, start
 
     def in_block0(self, queries_BTC: torch.Tensor) -> torch.Tensor:
-        # the queries' projection does not depend on the image: it is in the start
+        # the queries' projection does not depend on the image: the start holds it
         seen_ND = first_look(self._start.query_hND, self._side.key0_hPd, self._side.value0_hPd)
         return _split(seen_ND.view(len(queries_BTC), TOKENS, INNER_DIM))
 

@@ -1,6 +1,6 @@
-"""What the fused decoder keeps of a model: its maps, and the starts of the grids of points that came last.
+"""What the fused decoder stores for a model: its maps, and the starts of the most recent point grids.
 
-It does not refer to the model, which would keep the model for as long as the maps (made_of_weights.py).
+It holds no reference to the model, which would keep the model alive as long as the maps (made_of_weights.py).
 """
 
 import threading
@@ -16,8 +16,8 @@ from sam_core.decoding.triton.token_maps import TokenMaps
 from sam_core.model.host_copies import on_device
 from sam_core.model.sam import Sam
 
-# Grids whose starts are kept for each stream, 18 MB each for 1024 points: a dataset has few sizes of images,
-# or too many
+# Grids whose starts are stored for each stream, 18 MB each for 1024 points: a dataset has few image sizes, or
+# too many to store
 STARTS = 4
 
 
@@ -30,13 +30,13 @@ class FusedModel:
         self._starts: dict[int, OrderedDict[bytes, PromptStart]] = {}
         self._lock = threading.Lock()
         if sam.device.type == "cuda":
-            # made in this stream, and read in others
+            # made in this stream, read in others
             torch.cuda.synchronize(sam.device)
 
     def start(self, sam: Sam, coords_B2: npt.NDArray[np.float32]) -> PromptStart:
-        """The start of points at x, y in pixels of the input of the model, which is the one of the maps.
+        """The start of points at x, y in pixels of the model's input; `sam` must be the model of the maps.
 
-        A start is kept for the stream in which it was made: another one's work might not have come to it.
+        A start is stored for the stream that made it: another stream could read it before it is ready.
         """
         device, key = sam.device, coords_B2.tobytes()
         stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0

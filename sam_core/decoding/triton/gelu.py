@@ -1,7 +1,8 @@
-"""GELU inside kernels, doubled: 2 gelu(x) = x (1 + erf(x / sqrt 2)). The half is in the weights that follow.
+"""GELU inside kernels, doubled: 2 gelu(x) = x (1 + erf(x / sqrt 2)). The next weights are halved for it.
 
-The quick form puts tanh(x (a + b x^2)) for erf, which GPUs have as one instruction; a and b are fitted, and
-the error of gelu(x) is at most 2.7e-4 (float16 has steps of that size above 0.25). Oracle: torch's `gelu`.
+The quick form replaces erf by tanh(x (a + b x^2)), for which GPUs have one instruction; a and b are fitted,
+and the error of gelu(x) is at most 2.7e-4 (float16 has steps of that size above 0.25). Oracle: torch's
+`gelu`.
 """
 
 import triton
@@ -14,7 +15,7 @@ HAS_TANH_INSTRUCTION = tl.constexpr(not INTERPRETED)
 
 @triton.jit
 def twice_gelu(x, EXACT: tl.constexpr):  # type: ignore[no-untyped-def]
-    """2 gelu(x), float32: through erf where EXACT, else through tanh."""
+    """2 gelu(x), float32: with erf if EXACT, else with tanh."""
     if EXACT:
         shape = tl.math.erf(x * 0.70710678118654752)
     else:
@@ -24,7 +25,7 @@ def twice_gelu(x, EXACT: tl.constexpr):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def quick_tanh(x):  # type: ignore[no-untyped-def]
-    """tanh(x) to 2^-11 of it."""
+    """tanh(x) with a relative error of 2^-11."""
     if HAS_TANH_INSTRUCTION:
         y = tl.inline_asm_elementwise(
             "tanh.approx.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1

@@ -1,10 +1,10 @@
 """How the decoder's kernels hold a prompt's tokens: eight rows a head, block-diagonal over the heads.
 
 A prompt has T = 7 tokens of h = 8 heads of d = 16 channels. A head's eighth row is padding, which makes 64
-rows r = 8 head + token. Products of these rows with what all prompts share are taken with the rows as a
-matrix [64, 128] that is zero outside a head's own 16 columns: eight times the arithmetic of eight products
-of 16 channels, but one product on the tensor cores and nothing to rearrange. It is never stored: a program
-loads it from the tokens [B, 7, 128] as a linear layer writes them.
+rows r = 8 head + token. To multiply these rows with data that all prompts share, they form a matrix [64, 128]
+that is zero outside a head's own 16 columns. This needs eight times the arithmetic of eight products of 16
+channels, but it is one product on the tensor cores and nothing is rearranged. The matrix is never stored: a
+program loads it from the tokens [B, 7, 128] as a linear layer writes them.
 """
 
 import math
@@ -15,7 +15,7 @@ import triton.language as tl
 HEADS, HEAD_DIM, TOKENS = 8, 16, 7
 ROWS, INNER_DIM = HEADS * (TOKENS + 1), HEADS * HEAD_DIM  # 64, 128: the kernels' literals
 
-# of queries and keys: attention's 1 / sqrt(d), for a softmax in powers of two
+# factor for queries and keys: attention's 1 / sqrt(d), for a softmax in powers of two
 SCORE_SCALE = HEAD_DIM**-0.5 / math.log(2)
 
 

@@ -1,9 +1,9 @@
 """The image's side of the fused decoder: one affine map of the features, position by position.
 
-Whatever decoding reads of an image (`decoding/image_side.py`) is features @ weight + constant, where the
-constant holds "no mask" and the positional encodings; only two squared norms are not. The weights and
-constants are read off `image_side` in float64 once a model: the constant where the features are 0, the
-weight at unit vectors. An image then costs one batched product instead of some 290 small operations.
+Everything that decoding reads of an image (`decoding/image_side.py`) is features @ weight + constant, where
+the constant holds "no mask" and the positional encodings; the only exceptions are two squared norms. Weights
+and constants come from `image_side` in float64, once per model: the constant from features of 0, the weight
+from unit vectors. An image then costs one batched product instead of some 290 small operations.
 
 Legend: P positions, C = 256 channels, h = 8 heads, d = 16 channels of a head, D = h d.
 Oracle: `image_side.crop_side`.
@@ -23,16 +23,16 @@ from sam_core.model.sam import Sam
 
 @dataclass(frozen=True)
 class LookSide:
-    """The image's part of image tokens that tokens attend to, [P, D] of the type of the products."""
+    """The image's part of the image tokens that tokens attend to, [P, D] in the type of the products."""
 
     key_PD: torch.Tensor
-    key_constant_PD: torch.Tensor  # less their mean over positions, which a softmax does not see
+    key_constant_PD: torch.Tensor  # less their mean over positions, which does not change a softmax
     value_PD: torch.Tensor
 
 
 @dataclass(frozen=True)
 class FusedSide:
-    """All that the kernels read of an image; of the type of the products where nothing else is said."""
+    """All that the kernels read of an image, in the type of the products unless noted."""
 
     # block 0
     key0_hPd: torch.Tensor  # float32
@@ -60,7 +60,7 @@ class FusedSide:
         return self.query0_PD.dtype
 
 
-# what the map gives, [P, D] each, in this order
+# the parts that the map gives, [P, D] each, in this order
 PARTS = (
     "key0",
     "key1",
@@ -155,7 +155,7 @@ def _parts(side: ImageSide) -> torch.Tensor:
 
 
 def _constant(projection: Projection) -> torch.Tensor:
-    """What the projection adds at each position, less its mean over them; [P, D]."""
+    """What the projection adds at each position, less its mean over positions; [P, D]."""
     constant_DP = projection.constant_hdP.flatten(0, 1)
     return (constant_DP - constant_DP.mean(1, keepdim=True)).T
 

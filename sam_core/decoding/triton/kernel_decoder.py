@@ -1,7 +1,7 @@
-"""The crop decoder of kernels: a DeviceDecoder that measures, selects and encodes on the device.
+"""The crop decoder with kernels: a DeviceDecoder that measures, selects and encodes on the device.
 
-In float16 and float32 the masks are drawn by kernels too, the prompts of a crop in one batch. Plain torch
-draws them in bfloat16, of models of other sizes, and on cards that fused_decoder.CAPABILITIES does not name.
+In float16 and float32 kernels draw the masks too, with all prompts of a crop in one batch. Plain torch draws
+them in bfloat16, for models of other sizes, and on cards that fused_decoder.CAPABILITIES does not list.
 """
 
 import logging
@@ -42,19 +42,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Kernels:
-    """The kernels that a model's crops take in one precision."""
+    """The kernels that a model's crops use in one precision."""
 
     fused: FusedModel | None  # draws the masks; None if plain torch does
 
     @classmethod
     def of(cls, sam: Sam, options: MaskOptions) -> "Kernels":
-        """Those that fit the model's sizes and the precision."""
+        """The kernels that fit the model's sizes and the precision."""
         dtype = product_dtype(options)
         return cls(FusedModel(sam, dtype) if serves(sam, dtype) else None)
 
 
 class KernelDecoder(DeviceDecoder):
-    """A DeviceDecoder with kernels."""
+    """A DeviceDecoder that uses kernels."""
 
     def __init__(
         self,
@@ -93,9 +93,9 @@ class KernelDecoder(DeviceDecoder):
     def queued(
         self, points_N2: npt.NDArray[np.float64], crop_xyxy: XYXY, image_size: tuple[int, int]
     ) -> QueuedMasks:
-        """All work on points of a crop that `masks` does not hand to torch, queued without a wait."""
+        """Queues all work on the points of a crop, without a wait."""
         count = len(points_N2)
-        # batches of one size, as few as there may be
+        # as few batches as possible, all of one size
         batches = math.ceil(count / self._batch_size)
         self._batch_size = math.ceil(count / batches)
         logits_NMLM = self._room(count)
@@ -116,14 +116,14 @@ class KernelDecoder(DeviceDecoder):
         )
 
     def drawn(self, coords_B2: npt.NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
-        """As DeviceDecoder's; the logits are a view of whole positions."""
+        """As in DeviceDecoder; the logits are a view of whole positions."""
         if self._fused is None:
             return super().drawn(coords_B2)
         logits_BMLM = self._room(len(coords_B2))
         return self._drawn_to(coords_B2, logits_BMLM), self._shown(logits_BMLM)
 
     def _drawn_to(self, coords_B2: npt.NDArray[np.float32], out_BMLM: torch.Tensor) -> torch.Tensor:
-        """Predicted IoU [B, M]; the logits are written to `out`, which `_room` has made."""
+        """Predicted IoU [B, M]; writes the logits to `out`, which comes from `_room`."""
         if (fused := self._fused) is None:
             predicted_iou_BM, logits_BMLM = self._drawn_as_a_batch(coords_B2)
             self._shown(out_BMLM).copy_(logits_BMLM)
@@ -135,14 +135,14 @@ class KernelDecoder(DeviceDecoder):
         return prompts.predicted_iou_N.view(len(coords_B2), -1)
 
     def _room(self, count: int) -> torch.Tensor:
-        """Memory for the logits of so many prompts, over whole positions."""
+        """Memory for the logits of `count` prompts, over whole positions."""
         rows, columns = shown_positions(self._frame.shown)
         masks = self._sam.mask_decoder.num_multimask_outputs
         dtype = torch.float32 if self._fused is None else self._fused_side.dtype
         return torch.empty(count, masks, 4 * rows, 4 * columns, dtype=dtype, device=self._device)
 
     def _shown(self, logits_BMLM: torch.Tensor) -> torch.Tensor:
-        """What shows the crop of logits over whole positions."""
+        """The part of logits over whole positions that shows the crop."""
         rows, columns = self._frame.shown
         return logits_BMLM[..., :rows, :columns]
 

@@ -1,10 +1,10 @@
 """The tokens' attention to image tokens in factors: one pass over the positions of a prompt.
 
-A score is s (q . x W) + A (q . U W) + q . c W with x, c the image's and A, s, U a prompt's
-(image_tokens.py). What comes back are three sums of the softmax's weights over the positions: of A, of s (x
-W), and of 1; token_products.seen_values makes of them what a token sees.
+A score is s (q . x W) + A (q . U W) + q . c W, where x and c belong to the image and A, s and U to a prompt
+(image_tokens.py). The result is three sums over the positions, weighted by the softmax: of A, of s (x W), and
+of 1. From them token_products.seen_values computes what a token sees.
 
-The positions are split among programs until they fill the device; the parts are put together afterwards.
+The positions are split among programs until they fill the device; the parts are combined afterwards.
 Oracle: the sums of `image_tokens.projected_sum` with the weights of `projected_scores`.
 """
 
@@ -26,13 +26,13 @@ from sam_core.decoding.triton.token_products import LookSums
 from sam_core.decoding.triton.two_halves import product
 from sam_core.model.triton.device import Kind, kind_of
 
-# tuned on an H100: two programs on each of its 132 processors, and no program with fewer positions than these
+# tuned on an H100: two programs on each of its 132 processors, and at least this many positions per program
 PROGRAMS, LEAST_POSITIONS = 264, 256
 
 
 @dataclass(frozen=True)
 class LookTuning:
-    """How a program takes its positions."""
+    """How a program loops over its positions."""
 
     tile: int
     warps: int
@@ -116,8 +116,8 @@ def look(
     most_BSR, total_BSR = scale_BP.new_empty(2, B, splits, ROWS)
     mixed_BSRF = scale_BP.new_empty(B, splits, ROWS, F)
     shared_BSRd = scale_BP.new_empty(B, splits, ROWS, HEAD_DIM)
-    # scaled and rounded before the launch: what a program only loads stays in shared memory for its products,
-    # what it computes is read into registers anew for each
+    # scaled and rounded before the launch: data that a program only loads stays in shared memory for its
+    # products, while data that it computes is read into registers again for each
     query_BTD = (query_BTD * SCORE_SCALE).to(factors_BPF.dtype)
     look_kernel[(splits, B)](
         side.key_PD, side.key_constant_PD, side.value_PD, query_BTD, mix_BRF, factors_BPF, scale_BP,
@@ -135,7 +135,7 @@ def look(
 
 
 def _splits(B: int, P: int) -> int:
-    """Into how many parts the positions are split: powers of two, so that P and tiles divide evenly."""
+    """The number of parts to split the positions into: a power of two, so that P and tiles divide evenly."""
     splits = 1
     while B * splits < PROGRAMS and P // (2 * splits) >= LEAST_POSITIONS and P % (128 * splits) == 0:
         splits *= 2

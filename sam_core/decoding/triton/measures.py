@@ -1,8 +1,8 @@
 """Area, box and stability of masks from their logits, in two launches that write nothing at the crop's size.
 
-Logits [N, L, M], float32 or float16, to float64 [N, 8] as ScoredMasks has it. A program measures a strip of
-64 pixel columns of one mask, over some rows of logits, and adds its counts to the mask's; pixels.py has the
-idea. Two thirds to nine tenths of the logits need no interpolation. Oracle: `scored_masks`.
+From logits [N, L, M], float32 or float16, to float64 [N, 8] as in ScoredMasks. A program measures a strip of
+64 pixel columns of one mask, over some rows of logits, and adds its counts to the mask's; pixels.py explains
+the idea. Two thirds to nine tenths of the logits need no interpolation. Oracle: `scored_masks`.
 
 Legend: N masks of L x M logits, H x W pixels of the crop.
 """
@@ -18,11 +18,12 @@ from sam_core.decoding.triton.pixels import SEGMENT, mean, of_windows, row_bits,
 
 # Tuned on an H100. Pixel columns of a program
 STRIP = 64
-# Segments of SEGMENT rows of logits of a program; all would be slower for the few masks of a small batch
+# Segments of SEGMENT rows of logits per program; all in one would be slower for the few masks of a small
+# batch
 SEGMENTS = 3
 # Logits loaded together
 COLUMNS, ROWS = 32, 8
-# At most: 25 programs of one warp fit a multiprocessor
+# Maximum: 25 programs of one warp fit a multiprocessor
 REGISTERS = 80
 # Rows of pixels that three counts of ten bits hold
 PACKED_ROWS = tl.constexpr(1023)
@@ -54,7 +55,7 @@ def _sums(  # type: ignore[no-untyped-def]
     H, W, L, M, strips, groups, segments, segments_here, low, mid, high, least_iou,
     SEGMENT: tl.constexpr, STRIP: tl.constexpr, COLUMNS: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """Adds to sums [N, 8] the pixels over the high, the low and the middle cut, and the last's extent."""
+    """Adds to sums [N, 8] the pixels above the high, low and middle cut, and the extent at the middle cut."""
     pid = tl.program_id(0)
     strip = pid % strips
     group = pid // strips % groups
@@ -64,7 +65,7 @@ def _sums(  # type: ignore[no-untyped-def]
     x1 = tl.minimum(x0 + STRIP, W)
     x = x0 + tl.arange(0, STRIP)
     valid = x < W
-    # lanes past the crop repeat its last column, and are left out of the sums
+    # lanes past the crop repeat its last column and are not summed
     at = tl.minimum(x, W - 1)
     first = tl.load(column_first + at)
     u0 = tl.load(column_weights + 3 * at)
@@ -145,7 +146,7 @@ def _sums(  # type: ignore[no-untyped-def]
         if inside_px > 0:
             tl.atomic_add(out, inside_px, sem="relaxed")
         if area_px > 0:
-            # each side as a distance from the far one, so that the greatest counts and none is 0
+            # each side as its distance from the opposite edge, so that the maximum is right and 0 means none
             used = valid & ((last_y >= 0) | (full_rows > 0))
             left = tl.max(tl.where(used, W - x, 0), axis=0)
             right = tl.max(tl.where(used, x + 1, 0), axis=0)
@@ -173,7 +174,7 @@ def _columns(  # type: ignore[no-untyped-def]
     right = tl.load(sums + 8 * n + 5, mask=ok, other=0) - 1
     bottom = tl.load(sums + 8 * n + 6, mask=ok, other=0) - 1
     some = area > 0
-    # float32 by float32, rounded as a division in float32 is: a GPU's own is not, and float64 is exact enough
+    # a float32 division with correct rounding: the GPU's own is not exact, one in float64 is exact enough
     stability = inside.to(tl.float32).to(tl.float64) / tl.maximum(around, 1).to(tl.float32).to(tl.float64)
     out += 8 * n
     tl.store(out, tl.load(predicted_iou + n, mask=ok, other=0).to(tl.float64), mask=ok)
@@ -199,7 +200,7 @@ def measured(
 
     logits_NLM: float32 or float16; a view whose last stride is 1, of at least the rows and columns of the
     taps. predicted_iou_N is float32, point_index_N of whole numbers. Masks whose predicted IoU is not above
-    least_iou are not drawn and count as empty. The frame has to be `is_measured`.
+    least_iou are not drawn and count as empty. `is_measured` must hold for the frame.
     """
     N, L, M = logits_NLM.shape
     if taps.rows > L or taps.columns > M or (N and logits_NLM.stride(2) != 1):
@@ -226,6 +227,6 @@ def measured(
 
 
 def is_measured(frame: CropFrame) -> bool:
-    """Whether a crop's counts fit the kernel's: the area, and the rows of pixels of one row of logits."""
+    """Whether a crop's counts fit the kernel's integers: the area, and the pixel rows per row of logits."""
     most_rows = int(np.bincount(frame.row_taps.first_P).max())
     return frame.height * frame.width < 2**31 and most_rows <= PACKED_ROWS.value

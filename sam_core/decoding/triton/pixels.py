@@ -1,16 +1,16 @@
-"""Pixels of a mask from its logits, in registers: the parts that measuring and encoding share.
+"""Pixels of a mask from its logits, in registers: the code that measuring and encoding share.
 
-A program owns a strip of pixel columns of one mask, a column a lane, and goes down it by rows of logits. Row
-r of the logits makes the pixel rows whose first tap is r, from rows r, r + 1 and r + 2. Where these are all
-below the lowest cut or all above the highest, so are their pixels, as no weight is negative: one look at the
-logits tells it. The rest is interpolated with the same roundings by every kernel, so that counts and edges
+A program owns a strip of pixel columns of one mask, one column per lane, and goes down it by rows of logits.
+Row r of the logits makes the pixel rows whose first tap is r, from rows r, r + 1 and r + 2. If these are all
+below the lowest cut or all above the highest, so are their pixels, because no weight is negative: comparing
+the logits is enough. Every kernel interpolates the rest with the same rounding, so that counts and edges
 agree to the last pixel.
 """
 
 import triton
 import triton.language as tl
 
-# Rows of logits looked at together: a bit each, and the two rows after them for the taps of the last
+# Rows of logits compared together: one bit each, plus the two rows after them for the taps of the last
 SEGMENT = 30
 
 
@@ -21,13 +21,13 @@ def _either(one, other):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def mean(x0, x1, x2, w0, w1, w2):  # type: ignore[no-untyped-def]
-    """Three neighbours by their weights."""
+    """The weighted sum of three neighbours."""
     return tl.fma(x2, w2, tl.fma(x1, w1, x0 * w0))
 
 
 @triton.jit
 def wide_row(logits, row_step, row, L, M, first, w0, w1, w2):  # type: ignore[no-untyped-def]
-    """A row of logits at the strip's pixel columns, float32; past the last row or column that is repeated."""
+    """A row of logits at the strip's pixel columns, float32; the last row and column repeat past the end."""
     at = logits + tl.minimum(row, L - 1) * row_step + first
     x0 = tl.load(at).to(tl.float32)
     x1 = tl.load(at + tl.minimum(M - 1, 1)).to(tl.float32)
@@ -39,7 +39,7 @@ def wide_row(logits, row_step, row, L, M, first, w0, w1, w2):  # type: ignore[no
 def row_bits(  # type: ignore[no-untyped-def]
     logits, row_step, r0, L, start, stop, low, high, COLUMNS: tl.constexpr, ROWS: tl.constexpr
 ):
-    """Of 32 rows from r0, a bit each: a logit of columns start..stop is above `low`; one is not above `high`.
+    """For each of 32 rows from r0: is a logit of columns start..stop above `low`? Is one not above `high`?
 
     Rows past the last have neither bit. COLUMNS x ROWS logits are loaded at a time.
     """
@@ -53,10 +53,10 @@ def row_bits(  # type: ignore[no-untyped-def]
             bit = tl.where(r0 + rows < L, tl.full([ROWS], 1, tl.int32) << rows, 0)[:, None]
             at = tl.minimum(r0 + rows, L - 1) * row_step
             x = tl.load(logits + at[:, None] + columns[None, :]).to(tl.float32)
-            # a bit a row: a sum is an or
+            # one bit per row, so a sum is an or
             above |= tl.sum(tl.where(x > low, bit, 0), axis=0)
             below |= tl.sum(tl.where(x > high, 0, bit), axis=0)
-    # what is left, as the strip's last taps nearly always are: narrow blocks of all 32 rows
+    # the remaining columns (nearly always the strip's last taps): narrow blocks of all 32 rows
     rows = tl.arange(0, 32)
     bit = tl.where(r0 + rows < L, tl.full([32], 1, tl.int32) << rows, 0)[:, None]
     at = tl.minimum(r0 + rows, L - 1) * row_step
@@ -71,11 +71,11 @@ def row_bits(  # type: ignore[no-untyped-def]
         below_rest |= tl.sum(tl.where(x > high, 0, here), axis=0)
     above_all = tl.reduce(above, 0, _either) | tl.reduce(above_rest, 0, _either)
     below_all = tl.reduce(below, 0, _either) | tl.reduce(below_rest, 0, _either)
-    # without a sign, which a shift would repeat
+    # cleared above bit 31: a shift would repeat the sign
     return above_all.to(tl.int64) & 0xFFFFFFFF, below_all.to(tl.int64) & 0xFFFFFFFF
 
 
 @triton.jit
 def of_windows(row_bits):  # type: ignore[no-untyped-def]
-    """The bits of rows as bits of windows: of each of the first 30 rows, with the two after it."""
+    """The bits of rows as bits of windows: each of the first 30 rows with the two rows after it."""
     return (row_bits | (row_bits >> 1) | (row_bits >> 2)) & 0x3FFFFFFF

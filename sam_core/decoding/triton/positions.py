@@ -1,12 +1,12 @@
-"""The image's attention to the tokens: what the positions become after each block, kept in factors.
+"""The image's attention to the tokens: what the positions become after each block, stored as factors.
 
-A position's image tokens are s x + A U, as decoding/image_tokens.py has it: A holds its softmax weights over
-the tokens of each head, s makes their variance 1, U is a prompt's. A kernel takes tiles of positions of one
-prompt to A (times s) and s (float32). The variance needs x . U and U Uᵀ, the `gram`, but never U itself.
-All but scales, norms and what tokens give is of one type, float16 or float32.
+A position's image tokens are s x + A U, as in decoding/image_tokens.py: A holds its softmax weights over the
+tokens of each head, s makes their variance 1, and U belongs to the prompt. For tiles of positions of one
+prompt a kernel computes A (times s) and s (float32). The variance needs x . U and U Uᵀ, the `gram`, but never
+U itself. Everything except scales, norms and the tokens' own data has one type, float16 or float32.
 
-The eighth row of a head is padding with factor 0. After block 1 two of them are used: row 7 of block 0 is
-what block 1 adds everywhere, with factor s, and row 15 has factor 1, for the constant of the upscaling.
+The eighth row of a head is padding with factor 0. After block 1 two of these rows are used: row 7 of block 0
+is what block 1 adds everywhere, with factor s, and row 15 has factor 1, for the constant of the upscaling.
 
 Oracles: `image_tokens.tokens_after_first` and `tokens_after_second`.
 """
@@ -26,7 +26,7 @@ from sam_core.model.triton.device import Kind, kind_of
 
 @dataclass(frozen=True)
 class PositionsTuning:
-    """How a program takes its positions."""
+    """How a program loops over its positions."""
 
     tile: int
     tiles: int
@@ -136,7 +136,7 @@ def positions1_kernel(  # type: ignore[no-untyped-def]
         x_shift = tl.load(x_shift_P + position)[:, None]
         crossed = (crossed + tl.where(columns == 7, 2.0 * x_shift, 0.0)) * scale0
         crossed = product(factors.to(gram00.dtype), gram00, crossed)
-        # the gram is symmetric: its other half is this one once more
+        # the gram is symmetric: doubling this quarter accounts for the other one
         crossed = product(as_gram + as_gram, gram10, crossed)
         square = tl.sum(crossed * factors, 1)
         crossed = product(position_rows(x_out1_PD, position), value1) * scale0
@@ -180,7 +180,7 @@ def positions_after_second(
     scale0_BP: torch.Tensor,
     eps: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Factors [B, P, 128] and scale float32 [B, P] after block 1, from those after block 0.
+    """Factors [B, P, 128] and scale float32 [B, P] after block 1, from the same after block 0.
 
     key: the tokens' projection in block 1, float32 [B, 7, 128]; added: the values of both blocks; mix:
     scores of the keys with what block 0 added, F = 64; gram: [B, 128, 128].

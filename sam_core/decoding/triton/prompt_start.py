@@ -1,4 +1,4 @@
-"""What decoding takes of prompts alone, before any image: made once for the grid of a frame's size."""
+"""What decoding computes from the prompts alone, before any image: once for the grid of a frame's size."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ class PromptStart:
 
     encoding_BTC: torch.Tensor
     tokens_BTC: torch.Tensor  # after the self-attention of block 0
-    query_hND: torch.Tensor  # of the first look at the image, [8, 7 B, 16], times SCORE_SCALE
+    query_hND: torch.Tensor  # for the first look at the image, [8, 7 B, 16], times SCORE_SCALE
 
 
 @torch.inference_mode()
 def prompt_start(sam: Sam, coords_B2: torch.Tensor) -> PromptStart:
-    """The start of one foreground point a prompt, at x, y in pixels of the model's input."""
+    """The start of prompts of one foreground point each, at x, y in pixels of the model's input."""
     labels_B1 = torch.ones(len(coords_B2), 1, dtype=torch.int, device=coords_B2.device)
     sparse_BTC, _ = sam.prompt_encoder((coords_B2[:, None], labels_B1), None, None)
     start = started_tokens(sam.mask_decoder, sparse_BTC)

@@ -1,8 +1,8 @@
-"""All kernels of a model compiled and none started: a crop goes its whole way on torch's meta device.
+"""Compiles all kernels of a model without running any: a crop passes through on torch's meta device.
 
-Tensors of that device have shapes and no memory, so that nothing is computed, and a GPU need not be here: the
-kernels are compiled for the capability that is named. They are those that ship, with the arguments that they
-are started with. Triton keeps what it compiles in its cache, where other processes find it.
+Tensors on the meta device have shapes but no memory, so nothing is computed and no GPU is needed: the kernels
+are compiled for the given capability. They are the shipped kernels, with the arguments of a real run. Triton
+stores what it compiles in its cache, where other processes find it.
 
 As a program: rehearsal.py MODEL PRECISION CAPABILITY [SHARE SHARES], the last two for one process of several
 that share the work. Prints a line of JSON for each kernel.
@@ -34,14 +34,14 @@ from sam_core.model.triton.resize import device_input
 from sam_core.options import MaskOptions
 
 META = torch.device("meta")
-HEIGHT, WIDTH = 1500, 2250  # of no meaning: kernels serve all sizes of images
+HEIGHT, WIDTH = 1500, 2250  # arbitrary: kernels work for all image sizes
 ENCODER_BATCH = 2
 GRID_SIDE = 32  # the default; selection is compiled for the next power of two
 
 
 @dataclass
 class Rehearsal:
-    """Takes the place of starting kernels: compiles each of its share once, and hands it to `compiled`."""
+    """Replaces starting kernels: compiles each kernel of its share once and passes it to `compiled`."""
 
     compiled: Callable[[str, Any], None]
     share: int = 0
@@ -49,7 +49,7 @@ class Rehearsal:
     seen: set[str] = field(default_factory=set)
 
     def start(self, kernel: Any, grid: Any, *arguments: Any, **constants: Any) -> None:
-        """What `kernel[grid](*arguments, **constants)` becomes."""
+        """Replaces `kernel[grid](*arguments, **constants)`."""
         variant = repr((kernel.__name__, *map(_kind, arguments), *constants.items()))
         if variant in self.seen:
             return
@@ -59,8 +59,8 @@ class Rehearsal:
 
 
 def rehearse(model_type: str, precision: str, capability: int, rehearsal: Rehearsal) -> None:
-    """Starts, by way of the rehearsal, what labelling images starts: in a trial of kernels, and after it."""
-    # in one batch, as no kernel is compiled for its size
+    """Passes to the rehearsal every kernel that labelling starts, in the trial of kernels and after it."""
+    # in one batch, as no kernel depends on its size
     options = MaskOptions.model_validate({"precision": precision, "points_per_batch": GRID_SIDE**2})
     everything = options.model_copy(
         update={"pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1}
@@ -82,7 +82,7 @@ def rehearse(model_type: str, precision: str, capability: int, rehearsal: Rehear
 
 
 def _encoded(sam: Sam, precision: str) -> torch.Tensor:
-    """The features [1, C, h, w] of an image, of which the encoder takes some at once."""
+    """The features [1, C, h, w] of one image of an encoder batch."""
     size = sam.image_encoder.img_size
     inputs = torch.empty(ENCODER_BATCH, 3, size, size, device=META)
     image = torch.empty(HEIGHT, WIDTH, 3, dtype=torch.uint8, device=META)
@@ -95,19 +95,19 @@ def _encoded(sam: Sam, precision: str) -> torch.Tensor:
 
 @contextmanager
 def _card(capability: int, rehearsal: Rehearsal) -> Iterator[None]:
-    """Triton takes this for the card that is here, and starts kernels by way of the rehearsal."""
+    """Makes Triton see a card of this capability and start kernels through the rehearsal."""
     from triton.backends.compiler import GPUTarget
     from triton.runtime import driver
     from triton.runtime.jit import KernelInterface
 
     class Card:
-        """As much of Triton's driver as compiling takes."""
+        """The part of Triton's driver that compiling needs."""
 
         def get_current_target(self) -> Any:
             return GPUTarget("cuda", capability, 32)
 
         def get_current_device(self) -> int:
-            return capability  # a number of its own, as Triton keeps what it compiles by this number
+            return capability  # one number per capability, as Triton caches what it compiles by device
 
         def get_current_stream(self, device: int) -> int:
             return 0
@@ -124,7 +124,7 @@ def _card(capability: int, rehearsal: Rehearsal) -> Iterator[None]:
 
 
 def _kind(argument: Any) -> Any:
-    """What a kernel may be compiled for, of an argument."""
+    """The properties of an argument that a kernel may be compiled for."""
     if isinstance(argument, torch.Tensor):
         return str(argument.dtype)
     return (argument == 1, argument % 16 == 0) if isinstance(argument, int) else type(argument).__name__

@@ -1,8 +1,8 @@
-"""Which measured masks of a crop stay, in one launch: thresholds, crop edge, largest area and greedy box NMS.
+"""Selects the measured masks of a crop in one launch: thresholds, crop edge, largest area, greedy box NMS.
 
-Float64 [N, 8] to the places of the masks that stay, best first. One program holds all N: the best that is
-left is a maximum, and what overlaps it goes, until nothing is left. There is no sort, and the host is not
-asked. Oracle: `passing`, and what `masks_of_crop` does before it encodes.
+From float64 [N, 8] to the places of the kept masks, best first. One program holds all N: it takes the best
+remaining mask by a maximum and drops the masks that overlap it, until none is left. There is no sort and no
+wait for the host. Oracle: `passing`, and the steps of `masks_of_crop` before it encodes.
 """
 
 import math
@@ -19,7 +19,7 @@ from sam_core.options import MaskOptions
 MOST_MASKS = 8192
 # Tuned on an H100
 WARPS = 16
-# The key of a mask that is out
+# The key of a mask that is dropped
 OUT = tl.constexpr(-(1 << 62))
 
 
@@ -81,11 +81,10 @@ def selected(
     image_size: tuple[int, int],
     capacity: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Places of the masks that stay, best first, int32 [capacity], and how many they are, int32 [1].
+    """Places of the kept masks, best first, int32 [capacity], and their number, int32 [1].
 
     measures_N8 is contiguous, of at most MOST_MASKS masks, in pixels of the crop; image_size is (height,
-    width). Where more than `capacity` stay, the count says it. NMS by masks, which encodes first, is left to
-    the caller.
+    width). The number may exceed `capacity`. NMS by masks, which encodes first, is left to the caller.
     """
     N = len(measures_N8)
     if N > MOST_MASKS:
@@ -96,7 +95,7 @@ def selected(
     if not N:
         return kept, count
     height, width = image_size
-    # in memory, as a kernel's argument would be rounded to float32
+    # in a tensor, because a kernel's argument would be rounded to float32
     thresh = options.box_nms_thresh if options.nms_overlap == "box" else math.inf
     nms_thresh = torch.full((1,), thresh, dtype=torch.float64, device=device)
     most_px = math.floor(options.max_mask_area * height * width)

@@ -1,8 +1,8 @@
-"""A model's kernels compiled by several processes at once, before a first image asks for one after another.
+"""Compiles a model's kernels in several processes at once, so that a first image does not do it one by one.
 
-Triton compiles in Python, which does one thing at a time: threads gain nothing. Each process compiles a share
-of what rehearsal.py finds, into Triton's cache, where this process and others of the machine look first. A
-mark in the cache says that it was done; what it lacks all the same is compiled when it is needed.
+Triton compiles in Python, where threads gain nothing. Each process compiles a share of what rehearsal.py
+finds into Triton's cache, which all processes of the machine use. A mark file in the cache records that this
+was done; a kernel that is missing all the same is compiled when it is needed.
 """
 
 import fcntl
@@ -20,14 +20,14 @@ import torch
 import triton
 
 PROGRAM = "sam_core.decoding.triton.rehearsal"
-MOST_PROCESSES = 8  # the largest kernel takes as long as an eighth of all
+MOST_PROCESSES = 8  # the largest kernel takes an eighth of the whole time
 MOST_S = 180.0
 ROOMS = (Path(__file__).parent, Path(__file__).parents[2] / "model" / "triton")
 
 
 @dataclass(frozen=True)
 class KernelSet:
-    """Which kernels: of a model, in a precision, for GPUs of a capability (90 for 9.0)."""
+    """The kernels of a model in a precision, for GPUs of a capability (90 for 9.0)."""
 
     model_type: str
     precision: str
@@ -35,7 +35,7 @@ class KernelSet:
 
     @property
     def mark(self) -> str:
-        """The name of the mark in a cache; a new one when what makes the kernels has changed."""
+        """The name of the mark in a cache; it changes with the kernels' sources and compilers."""
         digest = hashlib.sha256(repr((astuple(self), triton.__version__, torch.__version__)).encode())
         for path in sorted(path for room in ROOMS for path in room.glob("*.py")):
             digest.update(path.read_bytes())
@@ -45,7 +45,7 @@ class KernelSet:
 def compile_side_by_side(kernels: KernelSet, processes: int, cache: Path | None = None) -> bool:
     """Fills Triton's cache with the kernels; False if another process, or an earlier one, has done so.
 
-    Waits for another process that is at it. Raises: OSError if the cache cannot be written.
+    Waits for another process that is doing so. Raises: OSError if the cache cannot be written.
     """
     folder = triton_cache() if cache is None else cache
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def compile_side_by_side(kernels: KernelSet, processes: int, cache: Path | None 
 
 
 def triton_cache() -> Path:
-    """Where Triton keeps what it has compiled."""
+    """Where Triton stores what it has compiled."""
     try:
         return Path(triton.knobs.cache.dir)
     except AttributeError:  # before Triton 3.3
@@ -99,7 +99,7 @@ def _compile(kernels: KernelSet, processes: int, folder: Path) -> None:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Held by one process of the machine at a time, and let go when it ends, however it does."""
+    """A lock that one process of the machine holds at a time; it is released even if the process crashes."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

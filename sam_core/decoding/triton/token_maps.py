@@ -1,14 +1,14 @@
-"""Where a prompt's values go: products of a model's matrices that follow each other, as one matrix.
+"""Maps for a prompt's values: consecutive matrices of a model, multiplied into one.
 
-Image to tokens, a prompt adds V O to the image tokens: its values V, 64 block-diagonal rows a block
-(head_rows.py), through the output projection O. What is wanted of it are projections V (O g W) and Gram
-matrices V (O Oᵀ) Vᵀ. Both brackets are fixed, so that V O, 256 wide, is never made. All is multiplied in
-float64, once.
+In the attention of image to tokens a prompt adds V O to the image tokens: its values V, 64 block-diagonal
+rows a block (head_rows.py), through the output projection O. Only the projections V (O g W) and the Gram
+matrices V (O Oᵀ) Vᵀ are needed. Both brackets are constant, so V O, 256 wide, is never made. They are
+multiplied once, in float64.
 
 After block 1 the rows of block 0 are V (O g), centred again, and one row is added that all prompts share:
-what block 1 adds everywhere, the shift. It stands in row 7, the padding of head 0.
+what block 1 adds everywhere, the shift. It is in row 7, the padding of head 0.
 
-Beside the maps stand the weights of the blocks' MLPs, as their kernel reads them (token_mlp.py).
+TokenMaps also holds the weights of the blocks' MLPs for their kernel (token_mlp.py).
 """
 
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ class TokenMap:
     """A map of what the blocks have added, to N columns; transposed, float32 [N, 128]."""
 
     first_ND: torch.Tensor  # of block 0's values
-    second_ND: torch.Tensor | None = None  # of block 1's values, where that has added some
+    second_ND: torch.Tensor | None = None  # of block 1's values, once that block has added some
     shift_N: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
 class TokenMaps:
-    """All maps of a model, what the image tokens' bias makes of them, and the blocks' MLPs."""
+    """All maps of a model, the constants that the image tokens' bias gives, and the blocks' MLPs."""
 
     gram0_DD: torch.Tensor
     key1: TokenMap

@@ -1,10 +1,10 @@
 """The blocks' MLPs for the tokens of all prompts, with products near float32 on tensor cores.
 
-Torch's products of float32 take no tensor cores, as its flags for TF32 are off while a model works. Here a
-product is three of two float16 each (two_halves.py). The weights' halves are made once. A program splits its
-rows of x itself; weights it only loads, so that products can read them from shared memory.
+Torch's float32 products do not use tensor cores, as its flags for TF32 are off while a model works. Here a
+product is three float16 products (two_halves.py). The weights are split into halves once. A program splits
+its rows of x itself, but only loads weights, so that products can read them from shared memory.
 
-A number beyond float16's range makes its row NaN, which reaches the prompt's predicted IoU.
+A number beyond float16's range makes its row NaN, and then the prompt's predicted IoU too.
 
 Oracle: `TransformerMLP.forward`.
 """
@@ -31,7 +31,7 @@ class MLPTuning:
     stages: int
 
 
-# chosen without a card: no spills, and two programs on a processor of any kind, three on an H100's
+# chosen without a card: no spills; two programs fit a processor of any kind, three fit an H100's
 TUNING = dict.fromkeys(Kind, MLPTuning(rows=64, columns=128, inner=32, warps=4, stages=3))
 
 
@@ -50,7 +50,7 @@ def linear_kernel(  # type: ignore[no-untyped-def]
     COLUMNS: tl.constexpr,
     INNER: tl.constexpr,
 ):
-    # the programs of the same rows are neighbours: x is read from the second cache
+    # programs of the same rows are neighbours, so that x is read from the L2 cache
     n = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     row = tl.program_id(1).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     k = tl.arange(0, INNER)
@@ -95,11 +95,11 @@ class TokenMLP:
 
     @classmethod
     def of(cls, mlp: TransformerMLP) -> "TokenMLP":
-        """The weights of an MLP that `serves_mlp` says can be served, as they are now."""
+        """The current weights of an MLP for which `serves_mlp` is true."""
         return cls(HalvedLinear.of(mlp.lin1), HalvedLinear.of(mlp.lin2))
 
     def __call__(self, x_BTC: torch.Tensor) -> torch.Tensor:
-        """What the MLP makes of B prompts' T tokens; both float32 [B, T, C]."""
+        """The MLP's output for B prompts' T tokens; both float32 [B, T, C]."""
         hidden_RN = linear(x_BTC.flatten(0, 1).contiguous(), self.lin1, is_rectified=True)
         return linear(hidden_RN, self.lin2, is_rectified=False).view(x_BTC.shape)
 
@@ -112,7 +112,7 @@ def serves_mlp(mlp: TransformerMLP) -> bool:
 
 
 def linear(x_RK: torch.Tensor, layer: HalvedLinear, is_rectified: bool) -> torch.Tensor:
-    """The layer's output float32 [R, N] for contiguous rows, with what is negative as 0 if it is rectified.
+    """The layer's output float32 [R, N] for contiguous rows; if rectified, negative values become 0.
 
     Raises: ValueError if a tile does not divide N or K.
     """

@@ -1,9 +1,9 @@
-"""Small products of one prompt's tokens, a program a prompt: 64 block-diagonal rows with a model's matrices.
+"""Small products of a prompt's tokens, one program per prompt: 64 block-diagonal rows by a model's matrices.
 
-Four kernels: `gram`, the products of what the blocks have added to the image tokens with itself; `mix`, those
-with a prompt's queries or keys; `seen`, what a token sees, from the sums of a look (look.py); `values`, what
-has been added, through the first convolution of the upscaling. The matrices are token_maps.py's. Products are
-near float32 whatever the type of what comes out.
+Four kernels work on the rows that the blocks have added to the image tokens. `gram` multiplies them with each
+other; `mix` with a prompt's queries or keys; `seen` computes what a token sees from the sums of a look
+(look.py); `values` passes them through the first convolution of the upscaling. The matrices come from
+token_maps.py. Products are near float32 whatever the output type.
 
 Oracles: the products of `values_BRC` in `image_tokens.tokens_after_first`, `tokens_after_second`,
 `projected_scores`, `projected_sum`, and in `upscaling.low_res_logits`.
@@ -33,7 +33,7 @@ PART = tl.constexpr(32)
 
 @dataclass(frozen=True)
 class AddedValues:
-    """The values of a prompt's tokens that the image has attended to so far, float32 [B, 7, 128] a block."""
+    """The values of the tokens that the image has attended to so far, float32 [B, 7, 128] a block."""
 
     first_BTD: torch.Tensor
     second_BTD: torch.Tensor | None = None
@@ -85,7 +85,7 @@ def gram_kernel(  # type: ignore[no-untyped-def]
     shift_gram0_D,
     shift_gram1_D,
     shift_square_1,
-    gram_BFF,  # out: of block 1 the part that is read, without the upper right quarter
+    gram_BFF,  # out: after block 1 only the part that is read, without the upper right quarter
     TWO: tl.constexpr,
 ):
     b = tl.program_id(0).to(tl.int64)
@@ -198,8 +198,8 @@ def values_kernel(  # type: ignore[no-untyped-def]
 def gram(values: AddedValues, maps: TokenMaps, dtype: torch.dtype) -> torch.Tensor:
     """Products of the added rows with each other, [B, F, F].
 
-    Of two blocks the upper right quarter is left unwritten: it is the lower left one's transpose, and nothing
-    reads it.
+    With two blocks the upper right quarter is not written: it is the transpose of the lower left one, and
+    nothing reads it.
     """
     value0, value1 = values.first_BTD, values.second_BTD
     B, F = len(value0), values.rows
@@ -255,7 +255,7 @@ def upscaling_values(values: AddedValues, maps: TokenMaps, dtype: torch.dtype) -
 
 
 def _pair(first: torch.Tensor, second: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both; the first again, which is not read, where there is no second."""
+    """Both; without a second, the first again, which is not read."""
     return first, first if second is None else second
 
 

@@ -1,13 +1,13 @@
-"""Products inside kernels, with sums in float32: of float16 as they are, and of float32 near float32.
+"""Products inside kernels with sums in float32: float16 numbers directly, float32 numbers near float32.
 
-A float32 is the sum of two float16, which tensor cores multiply: three of the four products of such pairs
-are taken, and the fourth is left out. The sum is the number to 22 bits, or to 2^-25 where that is more. In
-both types numbers have to lie within float16's range; all products of a float32 beyond it are NaN.
+A float32 is split into two float16, which tensor cores multiply: three of the four products of such pairs are
+computed, and the fourth is left out. The two halves hold the number to 22 bits, or to 2^-25 if that is more.
+In both types numbers must lie within float16's range; all products of a float32 beyond it are NaN.
 
 Oracle: a product in float32.
 
-Three tf32 products have float32's own range; they take twice the registers and shared memory, so that the
-large kernels spill (compiled for sm_90), and half as many a second.
+Three tf32 products would have float32's own range. But they need twice the registers and shared memory, so
+that the large kernels spill (compiled for sm_90), and run at half the speed.
 """
 
 import torch
@@ -22,7 +22,7 @@ def is_held(numbers: torch.Tensor) -> torch.Tensor:
 
 @triton.jit
 def halves(x):  # type: ignore[no-untyped-def]
-    """A float32 in float16, and what that leaves in float16."""
+    """A float32 rounded to float16, and the remainder as float16."""
     high = x.to(tl.float16)
     return high, (x - high.to(tl.float32)).to(tl.float16)
 

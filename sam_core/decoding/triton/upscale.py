@@ -1,12 +1,13 @@
 """From factors to mask logits in one kernel, with nothing written in between.
 
-A program takes a tile of positions of one prompt. Each position becomes 2 x 2 pixels g of 64 channels (first
-convolution: s x W + A (U W), LayerNorm, GELU), and each of these 2 x 2 pixels of 32 channels (second
-convolution, GELU), which M <= 4 masks weigh. The four pixels of the second step are taken together, as 128
+A program handles a tile of positions of one prompt. Each position becomes 2 x 2 pixels g of 64 channels
+(first
+convolution: s x W + A (U W), LayerNorm, GELU), and each of these becomes 2 x 2 pixels of 32 channels (second
+convolution, GELU), which M <= 4 masks weigh. The four pixels of the second step are computed together, as 128
 channels and a block-diagonal matrix of the masks' weights, in two halves to save registers.
 
-In float16 GELU has its quick form, and logits err by 0.009 (rms); in float32 it is erf's, and they err by
-less than 1e-4. Oracle: `upscaling.low_res_logits`.
+In float16 GELU has its quick form, and logits have an error of 0.009 (rms); in float32 GELU uses erf, and the
+error is less than 1e-4. Oracle: `upscaling.low_res_logits`.
 """
 
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def pixel_logits(  # type: ignore[no-untyped-def]
     values = tl.load(values_BFN + b * 32768 + f[:, None] * 256 + g * 64 + c[None, :])
     x = tl.load(x_PN + position[:, None] * 256 + g * 64 + c[None, :], mask=is_shown[:, None], other=0.0)
     y = product(factors, values) + scale[:, None] * x.to(tl.float32)
-    # what is added along channels takes sixteen registers a vector: it is read where it is used
+    # a vector along channels takes sixteen registers: it is loaded where it is used
     inverse_std = tl.rsqrt(tl.sum(y * y, 1) * (1.0 / 64) + eps)
     y = y * inverse_std[:, None] * tl.load(norm_weight_c + c)[None, :] + tl.load(norm_bias_c + c)[None, :]
     hidden = twice_gelu(y, EXACT).to(factors.dtype)

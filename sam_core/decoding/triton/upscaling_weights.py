@@ -1,6 +1,6 @@
-"""What upscaling takes of a model and of a prompt, arranged for its kernel.
+"""What upscaling needs of a model and of a prompt, arranged for its kernel.
 
-The kernel's GELU gives twice its value (gelu.py): both that follow one are halved here.
+The kernel's GELU gives twice its value (gelu.py), so both matrices that follow a GELU are halved here.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class UpscalingWeights:
 
     @classmethod
     def of(cls, decoder: MaskDecoder, dtype: torch.dtype) -> "UpscalingWeights":
-        """The decoder's, for products of this type."""
+        """The decoder's weights, for products of this type."""
         _, norm, second = decoder.upscaling_layers()
         assert second.bias is not None  # noqa: S101  MaskDecoder makes it with one
         second_cD = 0.5 * second.weight.permute(0, 2, 3, 1).flatten(1)

@@ -1,1 +1,1 @@
-"""The image encoders and the resize before them as Triton kernels: only a GPU's path imports this room."""
+"""The image encoders and the resize before them as Triton kernels: only the GPU path imports this package."""

@@ -63,7 +63,7 @@ class Depthwise:
 
     @classmethod
     def of(cls, weight_C133: Tensor, bias_C: Tensor, stride: int) -> "Depthwise":
-        """From weights as a convolution has them."""
+        """The same weights, from a convolution's."""
         return cls(weight_C133.flatten(1).T.float().contiguous(), bias_C.float().contiguous(), stride)
 
     def __call__(self, x_BHWC: Tensor, *, with_gelu: bool) -> Tensor:

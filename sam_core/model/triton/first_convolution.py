@@ -1,7 +1,7 @@
 """TinyViT's first convolution, 3 x 3 with stride 2 over the three planes of an image, with bias and GELU.
 
-The 27 taps of a place are one row of a product, filled up to 32; planes in, channels last out. Oracle:
-`sam_core.model.tiny_vit.ConvPatchEmbed`'s first two layers.
+The 27 taps of a place are one row of a product, padded to 32; the input is planes, the output channels last.
+Oracle: `sam_core.model.tiny_vit.ConvPatchEmbed`'s first two layers.
 
 Legend: B images of 3 planes of H x W pixels, h x w places, O channels out.
 """

@@ -13,13 +13,13 @@ BLOCK = 2048  # values of a program; tuned on an H100
 
 @triton.jit
 def gelu(value):  # type: ignore[no-untyped-def]
-    """Half the value, times one plus the error function of the value over the square root of two."""
+    """0.5 x (1 + erf(x / sqrt 2))."""
     return 0.5 * value * (1.0 + tl.erf(value * 0.7071067811865476))
 
 
 @triton.jit
 def gelu_of_sum_kernel(a, b, out, count, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """BLOCK values a program."""
+    """BLOCK values per program."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < count
     total = tl.load(a + i, mask=inside, other=0.0).to(tl.float32)

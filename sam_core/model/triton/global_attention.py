@@ -1,8 +1,8 @@
-"""Attention of every token of a map to all, with SAM's decomposed relative position.
+"""Attention of every token of a map to all others, with SAM's decomposed relative position.
 
-A block of keys is one row of the map. rel_w of a query is then the same vector for every block and stays in
-registers, and rel_h is one number a query and block: the bias is never made. Softmax is taken online. Oracle:
-`sam_core.model.attention.position_attention`.
+A block of keys is one row of the map. Then rel_w of a query is the same vector for every block and stays in
+registers, and rel_h is one number per query and block: the bias is never made. Softmax is computed online.
+Oracle: `sam_core.model.attention.position_attention`.
 
 Legend: B images, n heads, H x W tokens of a map, P = H W, T = B P, D channels of a head.
 """
@@ -56,7 +56,7 @@ def global_attention_kernel(  # type: ignore[no-untyped-def]
             k2 = tl.load(keys + d2[None, :], mask=(d2 < D)[None, :], other=0.0)
             score = tl.dot(q2, tl.trans(k2), score)
         score = score * scale + columns
-        # The row's term shifts all scores of the block alike: it is added to their largest, not to each.
+        # The row's term shifts all scores of the block equally: it is added to their maximum, not to each.
         shift = tl.load(plane + row * P + i, mask=inside, other=0.0).to(tl.float32)
         new_biggest = tl.maximum(biggest, tl.max(score, 1) + shift)
         part = tl.exp2(score - (new_biggest - shift)[:, None])
@@ -82,9 +82,10 @@ def global_attention_kernel(  # type: ignore[no-untyped-def]
 def global_attention(
     qkv: Tensor, terms: Tensor, out_TC: Tensor, shape_BHW: tuple[int, int, int], heads: Heads
 ) -> None:
-    """Writes the attention of each map of a side for which `map_serves`.
+    """Writes the attention of each map; `map_serves` must hold for its side.
 
-    qkv: [T or more, 3 n D]. terms: of `relative_positions.global_terms`. out_TC: [T, n D], no view of qkv.
+    qkv: [T or more, 3 n D]. terms: from `relative_positions.global_terms`. out_TC: [T, n D], not a view of
+    qkv.
     """
     B, H, W = shape_BHW
     D1, D2 = heads.pieces
@@ -96,5 +97,5 @@ def global_attention(
 
 
 def map_serves(side: int) -> bool:
-    """Whether a row of a square map is a tile of keys: a power of two, as many as registers hold."""
+    """Whether a row of a square map is a tile of keys: a power of two that fits the registers."""
     return SMALLEST_TILE <= side <= LARGEST_MAP and side & (side - 1) == 0

@@ -1,4 +1,4 @@
-"""An image encoder of either kind for inference in half precision, and whether the kernels can take it."""
+"""An image encoder of either kind for inference in half precision, and whether the kernels support it."""
 
 from collections.abc import Callable
 
@@ -14,9 +14,9 @@ from sam_core.model.triton.half_vit import HalfVit, half_vit_serves
 def half_encoder(encoder: ImageEncoderViT | TinyViT, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     """Images float32 [B, 3, S, S] to features float32 [B, C, h, w], products in float16 or bfloat16.
 
-    The weights are copied from the encoder's device. What is returned keeps no state between calls, waits for
-    nothing and may be recorded in a CUDA graph. Features that are not finite say that `dtype` has overflowed.
-    Raises: ValueError if `half_encoder_serves` says no.
+    Copies the weights on the encoder's device. The returned function stores no state between calls, does not
+    wait for the device and may be recorded in a CUDA graph. Features that are not finite mean that `dtype`
+    has overflowed. Raises: ValueError if `half_encoder_serves` is false.
     """
     if not half_encoder_serves(encoder):
         raise ValueError("the kernels cannot take an encoder of these sizes; use the encoder itself")
@@ -24,7 +24,7 @@ def half_encoder(encoder: ImageEncoderViT | TinyViT, dtype: torch.dtype) -> Call
 
 
 def half_encoder_serves(encoder: ImageEncoderViT | TinyViT) -> bool:
-    """Whether the kernels can take an encoder of these sizes; all published ones they can."""
+    """Whether the kernels support an encoder of these sizes; they support all published ones."""
     if isinstance(encoder, ImageEncoderViT):
         return half_vit_serves(encoder)
     return half_tiny_vit_serves(encoder)

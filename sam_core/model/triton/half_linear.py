@@ -19,19 +19,19 @@ class HalfLinear:
 
     @classmethod
     def of(cls, layer: nn.Linear, dtype: torch.dtype) -> "HalfLinear":
-        """A copy of the layer's weights; a convolution of one pixel has them as [O, I, 1, 1]."""
+        """A copy of the layer's weights in `dtype`."""
         return cls(layer.weight.to(dtype).contiguous(), layer.bias.to(dtype).contiguous())
 
     def __call__(self, x_TI: Tensor) -> Tensor:
         return torch.addmm(self.bias_O, x_TI, self.weight_OI.T)
 
     def write(self, x_TI: Tensor, out_TO: Tensor) -> None:
-        """The rows written where they are wanted."""
+        """Writes the rows to `out_TO`."""
         torch.addmm(self.bias_O, x_TI, self.weight_OI.T, out=out_TO)
 
     def with_gelu(self, x_TI: Tensor) -> Tensor:
-        """GELU of the rows in its tanh form, which CUDA's products compute before they write."""
+        """GELU of the rows in its tanh form, which CUDA's products compute before they write the result."""
         if x_TI.is_cuda:
             return torch._addmm_activation(self.bias_O, x_TI, self.weight_OI.T, use_gelu=True)
-        # The same call on a CPU means the erf form.
+        # On a CPU the same call would use the erf form.
         return F.gelu(self(x_TI).float(), approximate="tanh").to(x_TI.dtype)

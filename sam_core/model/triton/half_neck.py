@@ -1,7 +1,7 @@
-"""The last layers of both encoders for inference: to the decoder's width, norms in float32.
+"""The last layers of both encoders for inference: they convert to the decoder's width, with norms in float32.
 
-The first product stays float32, so that the residual stream is never narrowed: it is a hundredth of the work,
-and large activations of a ViT are where float16 would overflow. Oracle: `sam_core.model.image_encoder.neck`.
+The first product stays in float32, so that the residual stream is never narrowed: it is a hundredth of the
+work, and float16 would overflow at a ViT's large activations. Oracle: `sam_core.model.image_encoder.neck`.
 
 Legend: T = B H W tokens, C channels of the encoder, O of the decoder.
 """
@@ -18,7 +18,7 @@ from sam_core.model.triton.layer_norm import Norm, normalised
 
 @dataclass(frozen=True)
 class HalfNeck:
-    """Weights of the neck; the second convolution's in half precision."""
+    """Weights of the neck; those of the second convolution are in half precision."""
 
     narrow_OC: Tensor
     first_norm: Norm
@@ -27,7 +27,7 @@ class HalfNeck:
 
     @classmethod
     def of(cls, neck: nn.Sequential, dtype: torch.dtype) -> "HalfNeck":
-        """Of `image_encoder.neck`'s four layers."""
+        """The weights of `image_encoder.neck`'s four layers."""
         narrow, mix = typed_layer(neck[0], nn.Conv2d), typed_layer(neck[2], nn.Conv2d)
         return cls(
             narrow_OC=narrow.weight.flatten(1).float().contiguous(),
@@ -37,7 +37,7 @@ class HalfNeck:
         )
 
     def __call__(self, x_TC: Tensor, shape_BHW: tuple[int, int, int]) -> Tensor:
-        """Features float32 [B, O, H, W], channels last in memory, of tokens in any floating dtype."""
+        """Features float32 [B, O, H, W], channels last in memory, from tokens of any floating dtype."""
         B, H, W = shape_BHW
         narrow_TO = x_TC.float() @ self.narrow_OC.T
         narrow_TO = normalised(narrow_TO, self.first_norm, self.mix_OO33.dtype)

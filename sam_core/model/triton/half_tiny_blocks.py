@@ -22,7 +22,7 @@ from sam_core.model.triton.window_attention import dense_bias, window_attention_
 
 
 def folded(layer: Conv2d_BN) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that does what convolution and BatchNorm do."""
+    """Weight and bias of the convolution that equals convolution and BatchNorm together."""
     variance, mean = layer.bn.running_var, layer.bn.running_mean
     assert variance is not None  # noqa: S101  BatchNorm2d tracks its statistics unless it is switched off
     assert mean is not None  # noqa: S101
@@ -41,7 +41,7 @@ def _depthwise(layer: Conv2d_BN) -> Depthwise:
 
 @dataclass(frozen=True)
 class HalfConvolutions:
-    """Widen, depthwise, narrow: `PatchMerging` as it is, and `MBConv` around a residual connection."""
+    """Widen, depthwise, narrow: `PatchMerging`, or `MBConv` if `residual`, which adds the input."""
 
     widen: HalfLinear
     depthwise: Depthwise
@@ -72,7 +72,7 @@ class HalfAttentionBlock:
     window: int
     heads: Heads
     bias_nPK: Tensor
-    padding: Tensor  # q, k and v of a token of zeros, which the norm makes its bias
+    padding: Tensor  # q, k and v of a padding token: zeros, which the norm turns into its bias
     norm1: Norm
     qkv: HalfLinear
     proj: HalfLinear
@@ -101,7 +101,7 @@ class HalfAttentionBlock:
         )
 
     def __call__(self, x_BHWC: Tensor, y_TC: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The map, and what is still to be added to it; y is what the block before left. Writes to x."""
+        """The map, and what is still to be added to it; y is the same from the block before. Writes to x."""
         B, H, W, C = x_BHWC.shape
         x_TC = x_BHWC.view(-1, C)
         qkv = torch.empty(len(x_TC) + 1, 3 * C, device=x_TC.device, dtype=x_TC.dtype)

@@ -1,9 +1,9 @@
 """TinyViT for inference in half precision, channels last throughout.
 
 BatchNorm is folded into its convolution once. Products, attention and the stream are float16 or bfloat16;
-norms, depthwise convolutions' sums and the neck's first product are float32. GELU is the tanh form after
-products, within 5e-4 of the erf form, which the convolutions' own kernels have. Nothing waits for the device,
-and a call's scratch is its own. Oracle: `sam_core.model.tiny_vit.TinyViT`.
+norms, depthwise convolutions' sums and the neck's first product are float32. After products, GELU is the tanh
+form, within 5e-4 of the erf form that the convolutions' own kernels use. Nothing waits for the device, and
+each call has its own scratch memory. Oracle: `sam_core.model.tiny_vit.TinyViT`.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from sam_core.model.triton.heads import heads_serve
 
 @dataclass(frozen=True)
 class HalfStage:
-    """Blocks of one resolution, all of one kind, then the step to the next."""
+    """Blocks of one resolution, all of one kind, then the step to the next stage."""
 
     convolutions: list[HalfConvolutions]
     attentions: list[HalfAttentionBlock]
@@ -56,7 +56,7 @@ class HalfStage:
 class HalfTinyViT:
     """`TinyViT` in half precision: features float32 [B, O, h, w] of images float32 [B, 3, H, W].
 
-    Values too large for float16 show as features that are not finite.
+    If values are too large for float16, features are not finite.
     """
 
     @torch.no_grad()
@@ -84,7 +84,7 @@ class HalfTinyViT:
 
 
 def half_tiny_vit_serves(encoder: TinyViT) -> bool:
-    """Whether `HalfTinyViT` can take this encoder: its heads, and the width of its first convolution."""
+    """Whether `HalfTinyViT` supports this encoder's heads and the width of its first convolution."""
     width = typed_layer(encoder.patch_embed.seq[0], Conv2d_BN).c.out_channels
     blocks = [block for stage in encoder.layers for block in typed_layer(stage, Stage).blocks]
     attentions = [block.attn for block in blocks if isinstance(block, TinyViTBlock)]

@@ -1,9 +1,9 @@
-"""SAM's ViT encoder for inference in half precision: a handful of launches a block.
+"""SAM's ViT encoder for inference in half precision, with only a few launches per block.
 
 Products and attention are float16 or bfloat16; the residual stream, every norm and the neck's first product
 are float32. Weights are cast once. A block is: norm with the residual, product, relative positions,
 attention, product, norm with the residual, product with GELU, product. GELU is the tanh form, within 5e-4 of
-the erf form. Nothing waits for the device, and a call's scratch is its own. Oracle:
+the erf form. Nothing waits for the device, and each call has its own scratch memory. Oracle:
 `sam_core.model.image_encoder.ImageEncoderViT`.
 
 Legend: B images, H x W tokens of a map, T = B H W, C channels, n heads, S side of a window or of the map.
@@ -59,7 +59,7 @@ class HalfBlock:
         )
 
     def attend(self, qkv: Tensor, out_TC: Tensor, shape_BHW: tuple[int, int, int]) -> None:
-        """Writes what lies between the attention's two products."""
+        """Writes to `out_TC` the step between the attention's two products."""
         if self.window:
             terms = window_terms(qkv, self.tables_2SSD, shape_BHW, self.heads)
             window_attention(qkv, terms, out_TC, shape_BHW, self.window, self.heads)
@@ -70,11 +70,11 @@ class HalfBlock:
 
 @dataclass(frozen=True)
 class Scratch:
-    """What the blocks of one call write one after the other."""
+    """Memory that the blocks of one call reuse one after the other."""
 
     normal_TC: Tensor
     mixed_TC: Tensor
-    qkv: Tensor  # [T + 1, 3 C]: the last row is what the windows' padding has
+    qkv: Tensor  # [T + 1, 3 C]: the last row is for the windows' padding
 
     @classmethod
     def of(cls, T: int, C: int, device: torch.device, dtype: torch.dtype) -> "Scratch":
@@ -87,7 +87,7 @@ class Scratch:
 class HalfVit:
     """`ImageEncoderViT` in half precision: features float32 [B, O, H, W] of images float32 [B, 3, S, S].
 
-    The images have the size of the preset. Values too large for float16 show as features that are not finite.
+    The images have the size of the preset. If values are too large for float16, features are not finite.
     """
 
     @torch.no_grad()
@@ -122,7 +122,7 @@ class HalfVit:
     def _block(
         block: HalfBlock, x_TC: Tensor, y_TC: Tensor | None, scratch: Scratch, shape_BHW: tuple[int, int, int]
     ) -> Tensor:
-        """What is still to be added to the stream x; y is what the block before left to be added."""
+        """What is still to be added to the stream x; y is the same from the block before."""
         normal_TC, mixed_TC, qkv = scratch.normal_TC, scratch.mixed_TC, scratch.qkv
         padding = Copied(block.qkv.bias_O, qkv[-1]) if block.window else None
         layer_norm(x_TC, y_TC, block.norm1, normal_TC, padding)
@@ -140,7 +140,7 @@ class HalfVit:
 
 
 def half_vit_serves(encoder: ImageEncoderViT) -> bool:
-    """Whether `HalfVit` can take this encoder: its heads, its position terms, its map."""
+    """Whether `HalfVit` supports this encoder's heads, position terms and map."""
     attentions = [typed_layer(block, ViTBlock).attn for block in encoder.blocks]
     grid = encoder.img_size // encoder.patch_embed.proj.kernel_size[0]
     return all(

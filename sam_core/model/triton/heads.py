@@ -1,7 +1,7 @@
 """How queries, keys and values of all heads lie in the rows of one product.
 
-The attention kernels read them in place. A head's channels are taken in one or two pieces whose widths are
-powers of two, as Triton's tiles have to be: 80 are 64 and 16.
+The attention kernels read them in place. They read a head's channels in one or two pieces whose widths are
+powers of two, as Triton's tiles must be: 80 is 64 + 16.
 """
 
 from dataclasses import dataclass
@@ -45,5 +45,5 @@ class Heads:
 
 
 def heads_serve(width: int, count: int) -> bool:
-    """Whether the kernels can take so many heads over so many channels."""
+    """Whether the kernels support this number of heads over this number of channels."""
     return width % count == 0 and width // count <= LARGEST_HEAD and width // count % 8 == 0

@@ -1,6 +1,6 @@
-"""LayerNorm in float32 of a stream to which the previous product is added on the way.
+"""LayerNorm in float32 of a stream, which also adds the previous product to the stream.
 
-out = LayerNorm(x + y), and x becomes x + y: the residual costs no pass over memory of its own. Oracle:
+out = LayerNorm(x + y), and x becomes x + y: the residual needs no separate pass over memory. Oracle:
 `torch.nn.functional.layer_norm` of the sum.
 
 Legend: T tokens, C channels.
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sam_core.model.layers import LayerNorm2d
 
-BLOCK_VALUES = 1024  # of a program where rows are shorter; tuned on an H100
+BLOCK_VALUES = 1024  # per program if rows are shorter; tuned on an H100
 WARPS = 4
 
 
@@ -35,7 +35,7 @@ class Norm:
 
 @dataclass(frozen=True)
 class Copied:
-    """A vector to be copied by the launch: one kernel less where another would copy a few numbers."""
+    """A vector that the launch also copies, to save a separate kernel for a few numbers."""
 
     source: Tensor
     target: Tensor
@@ -46,7 +46,7 @@ def layer_norm_kernel(  # type: ignore[no-untyped-def]
     x, y, weight, bias, out, source, target, T, C, copied, eps,
     ADD: tl.constexpr, COPY: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, COPY_BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """ROWS rows a program; the first program also copies `copied` numbers, if asked to."""
+    """ROWS rows per program; with COPY the first program also copies `copied` numbers."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     c = tl.arange(0, BLOCK)
     inside_c = c < C
@@ -74,7 +74,7 @@ def layer_norm_kernel(  # type: ignore[no-untyped-def]
 def layer_norm(
     x_TC: Tensor, y_TC: Tensor | None, norm: Norm, out_TC: Tensor, copied: Copied | None = None
 ) -> None:
-    """Writes the normalised sum to `out_TC` and, where there is a y, the sum itself to `x_TC`.
+    """Writes the normalised sum to `out_TC` and, if there is a y, the sum itself to `x_TC`.
 
     All [T, C] and contiguous on one device, each of any floating dtype.
     """

@@ -1,9 +1,9 @@
 """Pillow's bilinear resize of uint8 images in integers: source places, their weights, which axis first.
 
-Pillow weights with a triangle that is as wide as the step between two places, at least one pixel. The weights
-of a place are rounded to 22 bits after the point, and the sums of either axis to 8 bits, so that the order of
-the two axes shows in the result. Weights and order hold for Pillow 13 (tests/unit/sam_core/model);
-`resize.is_exact` asks the installed one.
+Pillow weights with a triangle that is as wide as the step between two places, at least one pixel. It rounds
+the weights of a place to 22 bits after the point, and the sums of either axis to 8 bits, so the order of the
+two axes changes the result. Weights and order are correct for Pillow 13 (tests/unit/sam_core/model);
+`resize.is_exact` checks the installed Pillow.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 FIXED_BITS = 22  # of a weight; a sum of 255 * 2^22 fits an int32
-HALF = 1 << (FIXED_BITS - 1)  # what makes the shift at the end round to nearest
+HALF = 1 << (FIXED_BITS - 1)  # makes the shift at the end round to nearest
 
 
 @lru_cache(maxsize=512)
@@ -33,7 +33,7 @@ def taps(size: int, new_size: int) -> npt.NDArray[np.int32]:
     distance = np.abs((place - centre + 0.5) * (1.0 / reach))
     weights = np.where((distance < 1.0) & (place < end), 1.0 - distance, 0.0)
     total = np.zeros(new_size)
-    # One after the other, as Pillow adds: numpy's own sum goes by pairs and rounds otherwise.
+    # One after the other, as Pillow adds: numpy's own sum adds by pairs and rounds differently.
     for weight in weights:
         total += weight
     fixed = (weights / total * (1 << FIXED_BITS) + 0.5).astype(np.int32)
@@ -53,7 +53,7 @@ def rows_first(size: tuple[int, int], new_size: tuple[int, int]) -> bool:
 
 
 def taps_resize(image_HW3: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
-    """The resized image in plain integer arithmetic: what the kernels equal, and Pillow's result."""
+    """The resized image in plain integer arithmetic: equal to the kernels' and Pillow's result."""
     if rows_first(image_HW3.shape[:2], (height, width)):
         return _columns(_rows(image_HW3, height), width)
     return _rows(_columns(image_HW3, width), height)

@@ -2,10 +2,10 @@
 
 A score is q.k / sqrt(D) + rel_h(q)[row of k] + rel_w(q)[column of k] with rel_h(q) = table_h[row of q] q and
 rel_w(q) = table_w[column of q] q, rows and columns inside the query's window or, without windows, the map. A
-program takes one line of the map, a row for rel_h and a column for rel_w: its queries share one slice of the
-table, so that the terms are one product. They are kept in float16, in the layout in which the attention reads
-them; a term too large for it becomes infinite and shows in the features. Oracle: the two einsums of
-`sam_core.model.attention.position_attention`, tables by its `relative_positions`.
+program handles one line of the map, a row for rel_h and a column for rel_w: its queries share one slice of
+the table, so that the terms are one product. They are stored in float16, in the layout that the attention
+reads; a term too large for float16 becomes infinite and shows in the features. Oracle: the two einsums of
+`sam_core.model.attention.position_attention`, with tables from its `relative_positions`.
 
 Legend: B images, n heads, H x W tokens of a map, P = H W, D channels of a head, S side of a window, T = B P.
 """
@@ -76,12 +76,12 @@ class TermLayout:
 
 
 def keys_of_window(S: int) -> int:
-    """Places for the terms of one axis: S, filled up with zeros to a power of two."""
+    """Number of terms per axis: S, padded with zeros to a power of two."""
     return max(SMALLEST_TILE, 1 << (S - 1).bit_length())
 
 
 def window_terms(qkv: Tensor, tables_2SSD: Tensor, shape_BHW: tuple[int, int, int], heads: Heads) -> Tensor:
-    """rel_h and rel_w of each token, each filled up to K keys: float16 [B, n, P, 2, K], times sqrt(D).
+    """rel_h and rel_w of each token, each padded to K keys: float16 [B, n, P, 2, K], times sqrt(D).
 
     The attention adds them before it scales its scores. qkv: [T or more, 3 n D] in the tables' dtype.
     """
@@ -96,9 +96,9 @@ def window_terms(qkv: Tensor, tables_2SSD: Tensor, shape_BHW: tuple[int, int, in
 
 
 def global_terms(qkv: Tensor, tables_2SSD: Tensor, shape_BHW: tuple[int, int, int], heads: Heads) -> Tensor:
-    """rel_h as [H, P] and behind it rel_w as [P, W] for each head: float16 [B, n, (H + W) P], times log2 e.
+    """rel_h as [H, P], then rel_w as [P, W], for each head: float16 [B, n, (H + W) P], times log2 e.
 
-    A square map, its side a power of two from 16 on. qkv: [T or more, 3 n D] in the tables' dtype.
+    The map is square, its side a power of two from 16 on. qkv: [T or more, 3 n D] in the tables' dtype.
     """
     B, H, W = shape_BHW
     P = H * W

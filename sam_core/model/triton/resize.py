@@ -1,8 +1,8 @@
-"""An image on the device to the encoder's input: Pillow's resize bit for bit, normalised, padded to a square.
+"""From an image on the device to the encoder's input: Pillow's resize bit for bit, normalised, padded square.
 
-Three launches: one an axis, in the order of `pillow_taps.rows_first`, each a sum of a few source places with
-weights of 22 bits; then the normalisation into the planes of the square. Nothing is compiled anew for an
-image of another size or at another address. Oracle: `pillow_taps.taps_resize`, and
+Three launches: one per axis, in the order of `pillow_taps.rows_first`, each a sum of a few source places with
+weights of 22 bits; then the normalisation into the planes of the square. An image of another size or at
+another address needs no new compilation. Oracle: `pillow_taps.taps_resize`, and
 `ResizeLongestSide.apply_image` with `Sam.preprocess`.
 
 Legend: H x W pixels, S x S the square, j counts pixels and channels of a row together.
@@ -23,7 +23,8 @@ from sam_core.model.triton.pillow_taps import FIXED_BITS, HALF, rows_first, taps
 # Tuned on an H100.
 BLOCK_Y, BLOCK_X = 8, 256
 
-# (height, width) before and after: smaller, larger, both orders and both sides of their edge, a line.
+# (height, width) before and after: smaller, larger, both orders of the axes and sizes near the switch, a
+# line.
 PROBES = (
     ((41, 61), (21, 32)),
     ((61, 41), (32, 21)),
@@ -41,7 +42,7 @@ def resize_columns_kernel(  # type: ignore[no-untyped-def]
     image, out, table, rows, old_width, width, count,
     HALF: tl.constexpr, BITS: tl.constexpr, BLOCK_Y: tl.constexpr, BLOCK_J: tl.constexpr,
 ):  # fmt: skip
-    """[rows, old_width, 3] to [rows, width, 3]; one axis of programs, the only one without a limit."""
+    """[rows, old_width, 3] to [rows, width, 3]; programs use one axis, the only one without a limit."""
     blocks = tl.cdiv(width * 3, BLOCK_J)
     j = (tl.program_id(0) % blocks) * BLOCK_J + tl.arange(0, BLOCK_J)
     y = (tl.program_id(0) // blocks) * BLOCK_Y + tl.arange(0, BLOCK_Y)
@@ -67,7 +68,7 @@ def resize_rows_kernel(  # type: ignore[no-untyped-def]
     image, out, table, old_height, height, row_size, count,
     HALF: tl.constexpr, BITS: tl.constexpr, BLOCK_Y: tl.constexpr, BLOCK_J: tl.constexpr,
 ):  # fmt: skip
-    """[old_height, row_size] to [height, row_size]; one axis of programs as above."""
+    """[old_height, row_size] to [height, row_size]; programs use one axis as above."""
     blocks = tl.cdiv(row_size, BLOCK_J)
     j = (tl.program_id(0) % blocks) * BLOCK_J + tl.arange(0, BLOCK_J)
     y = (tl.program_id(0) // blocks) * BLOCK_Y + tl.arange(0, BLOCK_Y)
@@ -90,7 +91,7 @@ def resize_rows_kernel(  # type: ignore[no-untyped-def]
 def normalise_kernel(  # type: ignore[no-untyped-def]
     image, mean, std, out, height, width, side, BLOCK_Y: tl.constexpr, BLOCK_X: tl.constexpr
 ):  # fmt: skip
-    """[height, width, 3] to [3, side, side], zeros outside; one channel a program."""
+    """[height, width, 3] to [3, side, side], zeros outside; one channel per program."""
     x = tl.program_id(0) * BLOCK_X + tl.arange(0, BLOCK_X)
     y = tl.program_id(1) * BLOCK_Y + tl.arange(0, BLOCK_Y)
     channel = tl.program_id(2)
@@ -98,7 +99,7 @@ def normalise_kernel(  # type: ignore[no-untyped-def]
     source = image + y.to(tl.int64)[:, None] * (width * 3) + (x * 3 + channel)[None, :]
     grey = tl.load(source, mask=inside, other=0).to(tl.float32)
     centred = grey - tl.load(mean + channel)
-    # Rounded as torch divides; Triton's own division is only nearly that.
+    # Rounded as in torch's division; Triton's own division is only nearly the same.
     value = tl.div_rn(centred, tl.zeros_like(centred) + tl.load(std + channel))
     place = channel.to(tl.int64) * side * side + y.to(tl.int64)[:, None] * side + x[None, :]
     tl.store(out + place, tl.where(inside, value, 0.0), mask=(y < side)[:, None] & (x < side)[None, :])
@@ -107,7 +108,7 @@ def normalise_kernel(  # type: ignore[no-untyped-def]
 def device_input(
     image_HW3: Tensor, side: int, mean_3: Tensor, std_3: Tensor, out_3SS: Tensor
 ) -> tuple[int, int]:
-    """Writes the encoder's input, float32 [3, side, side]; the fitted (height, width).
+    """Writes the encoder's input, float32 [3, side, side], and returns the fitted (height, width).
 
     image_HW3: uint8 on the device. mean_3, std_3: float32 of three values, of any shape, on the device.
     """
@@ -162,14 +163,14 @@ def _device_taps(size: int, new_size: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=512)
 def _host_taps(size: int, new_size: int, pinned: bool) -> Tensor:
-    """`taps` where the device can copy them from without a wait."""
+    """`taps` in memory from which the device can copy without a wait."""
     table = torch.from_numpy(taps(size, new_size).copy())
     return table.pin_memory() if pinned else table
 
 
 @cache
 def is_exact() -> bool:
-    """Whether the installed Pillow gives what the taps give, by a handful of sizes; without a device."""
+    """Whether the installed Pillow gives the same pixels as the taps for a few sizes; needs no device."""
     random = np.random.default_rng(0)
     return all(_agrees(random.integers(0, 256, (*old, 3), dtype=np.uint8), *new) for old, new in PROBES)
 

@@ -1,9 +1,9 @@
 """Attention inside windows of S x S tokens, read from and written to the map's own layout.
 
-No window is copied: a program finds the tokens of its window in the product of the whole map, and a place
-behind the map's end is one more row of that product, which holds what padding has. Softmax is taken online,
-a block of keys at a time. The position comes either from two vectors a query
-(`relative_positions.window_terms`), which a one-hot matrix spreads over the keys as one more small product,
+No window is copied: a program finds the tokens of its window in the product of the whole map. For a place
+outside the map it reads an extra row of that product, which holds the values of padding. Softmax is computed
+online, a block of keys at a time. The position comes either from two vectors per query
+(`relative_positions.window_terms`), which a one-hot matrix spreads over the keys in one more small product,
 or from a bias for each head and pair of places. Oracle: `sam_core.model.attention.ViTAttention` and
 `sam_core.model.tiny_vit.TinyViTAttention` between their two products.
 
@@ -30,7 +30,7 @@ def window_keys(  # type: ignore[no-untyped-def]
     S: tl.constexpr, D: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr, K: tl.constexpr,
     DENSE: tl.constexpr, N: tl.constexpr, LAST: tl.constexpr,
 ):  # fmt: skip
-    """N more keys of a window, from `start` on; the last ones may reach behind it."""
+    """N more keys of a window, from `start` on; with LAST they may extend past its end."""
     P: tl.constexpr = S * S
     j = start + tl.arange(0, N)
     d1 = tl.arange(0, D1)
@@ -50,7 +50,7 @@ def window_keys(  # type: ignore[no-untyped-def]
     if not DENSE:
         c = tl.arange(0, 2 * K)
         one_hot = (c[:, None] == row[None, :]) | ((c[:, None] - K) == column[None, :])
-        # Not a cast of truth values: Triton 3.2 dies of it on sm_80.
+        # Not a cast of bools: it crashes Triton 3.2 on sm_80.
         score = tl.dot(spread, tl.where(one_hot, 1.0, 0.0).to(tl.float16), score)
     score = score * scale
     if DENSE:
@@ -79,7 +79,7 @@ def window_attention_kernel(  # type: ignore[no-untyped-def]
     S: tl.constexpr, D: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr, K: tl.constexpr,
     DENSE: tl.constexpr, M: tl.constexpr, N: tl.constexpr, TAIL: tl.constexpr,
 ):  # fmt: skip
-    """M queries of one window and head; N keys at a time, then TAIL, so that the last few do not cost N.
+    """M queries of one window and head; N keys at a time, then TAIL, so that the last few keys cost less.
 
     positions: `window_terms`, or with DENSE a bias [n, P, K]. pad: the row of qkv that padding reads.
     """
@@ -140,7 +140,7 @@ def window_attention(
 ) -> None:
     """Writes the attention of each window, with SAM's relative position.
 
-    qkv: [T + 1, 3 n D], its last row what padding has. terms: of `window_terms`. out_TC: [T, n D], no view of
+    qkv: [T + 1, 3 n D], its last row for padding. terms: from `window_terms`. out_TC: [T, n D], not a view of
     qkv.
     """
     _launch(qkv, terms, out_TC, shape_BHW, S, heads, keys_of_window(S), dense=False)
@@ -154,7 +154,7 @@ def window_attention_with_bias(
 
 
 def dense_bias(bias_nPP: Tensor) -> Tensor:
-    """The bias as the kernel reads it: float16, times log2 e, rows filled up to whole 32 bytes."""
+    """The bias as the kernel reads it: float16, times log2 e, rows padded to multiples of 32 bytes."""
     n, P, _ = bias_nPP.shape
     K = -(-P // SMALLEST_TILE) * SMALLEST_TILE
     bias_nPK = torch.zeros(n, P, K, device=bias_nPP.device, dtype=torch.float16)

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from sam_core.model.host_copies import event_after
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -36,10 +38,11 @@ def mapped_ahead(
 ) -> Iterator[Answer]:
     """Yields `call(item)` for each item in order, from threads; no item is made long before its turn."""
     futures: deque[Future[Answer]] = deque()
+    free = _free_streams(device)  # before the threads: a cache lets two of them make it twice
     pool = ThreadPoolExecutor(CROPS_AT_ONCE)
     try:
         for item in items:
-            futures.append(pool.submit(_called_on_stream, call, item, device, _queued(device)))
+            futures.append(pool.submit(_called_on_stream, call, item, free, event_after(device)))
             # One item more than threads, so that a thread that finishes gets its next item at once.
             if len(futures) > CROPS_AT_ONCE:
                 yield futures.popleft().result()
@@ -50,9 +53,8 @@ def mapped_ahead(
 
 
 def _called_on_stream(
-    call: Callable[[Item], Answer], item: Item, device: torch.device, queued: Any
+    call: Callable[[Item], Answer], item: Item, free: "SimpleQueue[Any]", queued: Any
 ) -> Answer:
-    free = _free_streams(device)
     stream = free.get()
     try:
         with _entered(stream):
@@ -62,11 +64,6 @@ def _called_on_stream(
             return call(item)
     finally:
         free.put(stream)
-
-
-def _queued(device: torch.device) -> Any:
-    """An event that follows all work that this thread has queued; None if the device has no streams."""
-    return torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
 
 
 def _entered(stream: Any) -> AbstractContextManager[Any]:

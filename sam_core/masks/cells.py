@@ -45,7 +45,8 @@ def covered_cells(counts: Sequence[bytes], height: int, width: int, grid: CellGr
     """How much of each cell each mask of a height x width image covers, 0 to 1; float32 [N, h, w].
 
     A pixel that lies over several cells counts in each by area.
-    Raises: ValueError if counts do not describe a mask of that size, or a mask begins before the grid.
+    What a mask covers outside the grid's part of the image counts in no cell.
+    Raises: ValueError if counts do not describe a mask of that size.
     """
     covered_Nhw = np.zeros((len(counts), grid.rows, grid.columns), np.float32)
     x0, y0, x1, y1 = grid.xyxy
@@ -63,7 +64,9 @@ def covered_cells(counts: Sequence[bytes], height: int, width: int, grid: CellGr
         packed,
         ctypes.c_void_p(offsets.ctypes.data),
         ctypes.c_int64(len(counts)),
-        ctypes.byref(Grid(height, width, x0, y0, grid.rows, grid.columns, cells_a_row, cells_a_column)),
+        ctypes.byref(
+            Grid(height, width, x0, y0, x1, y1, grid.rows, grid.columns, cells_a_row, cells_a_column)
+        ),
         ctypes.c_void_p(covered_Nhw.ctypes.data),
     )
     refuse_unsound(unsound, counts, height, width)

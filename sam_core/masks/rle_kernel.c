@@ -223,7 +223,7 @@ int64_t rle_reduced(const uint8_t *counts, const int64_t *offsets, int64_t masks
 /* A grid over a part of the image, whose cell edges may lie inside pixels: the cell of pixel (x, y) is
  * (y - y0) * cells_a_row down and (x - x0) * cells_a_column to the right, with fractions. */
 typedef struct {
-    int32_t height, width, x0, y0, cell_rows, cell_columns;
+    int32_t height, width, x0, y0, x1, y1, cell_rows, cell_columns;
     double cells_a_row, cells_a_column;
 } Grid;
 
@@ -242,8 +242,8 @@ static void cover_piece(const Grid *grid, float *cells, int64_t x, int64_t y, in
     }
 }
 
-/* Writes how much of each cell each mask covers into out [mask][cell row][cell column], which must be zeros. Returns as
- * rle_masks; a mask that begins before the grid's part of the image counts as unsound. */
+/* Writes how much of each cell each mask covers, as far as it lies in the grid's part of the image, into
+ * out [mask][cell row][cell column], which must be zeros. Returns as rle_masks. */
 int64_t rle_covered(const uint8_t *counts, const int64_t *offsets, int64_t masks, const Grid *grid, float *out) {
     const int64_t height = grid->height, total = height * grid->width;
     for (int64_t mask = 0; mask < masks; mask++) {
@@ -254,9 +254,11 @@ int64_t rle_covered(const uint8_t *counts, const int64_t *offsets, int64_t masks
         while ((sound = next_piece(&runs, total, &line, &start, &stop)) == 1) {
             for (int64_t x = start / height; start < stop; x++, start = x * height) {
                 const int64_t end = stop < (x + 1) * height ? stop : (x + 1) * height;
-                const int64_t y = start - x * height - grid->y0;
-                if (x < grid->x0 || y < 0) return mask;
-                cover_piece(grid, cells, x - grid->x0, y, end - x * height - grid->y0);
+                int64_t y = start - x * height, y_end = end - x * height;
+                y = y < grid->y0 ? grid->y0 : y;
+                y_end = y_end > grid->y1 ? grid->y1 : y_end;
+                if (x >= grid->x0 && x < grid->x1 && y < y_end)
+                    cover_piece(grid, cells, x - grid->x0, y - grid->y0, y_end - grid->y0);
             }
         }
         if (sound < 0) return mask;

@@ -34,7 +34,8 @@ class Grid(ctypes.Structure):
     """Grid of rle_kernel.c: an image's size, and the cells that lie over a part of it."""
 
     _fields_ = (
-        *((name, ctypes.c_int32) for name in ("height", "width", "x0", "y0", "cell_rows", "cell_columns")),
+        *((name, ctypes.c_int32) for name in ("height", "width", "x0", "y0", "x1", "y1")),
+        *((name, ctypes.c_int32) for name in ("cell_rows", "cell_columns")),
         *((name, ctypes.c_double) for name in ("cells_a_row", "cells_a_column")),
     )
 

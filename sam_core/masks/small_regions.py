@@ -29,9 +29,10 @@ def masks_without_small_regions(masks: ImageMasks, options: MaskOptions) -> Imag
     """
     min_area = options.min_mask_region_area
     counts, area, bbox_xywh = list(masks.counts), masks.area.copy(), masks.bbox_xywh.copy()
+    boxes_xyxy = masks.box_xyxy().astype(int)
     is_changed_N = np.zeros(len(masks), dtype=bool)
     for index in range(len(masks)):
-        window = _window_of_box(masks, index, min_area)
+        window = _window_around(boxes_xyxy[index], masks, min_area)
         mask_HW = decoded_masks([counts[index]], masks.height, masks.width, window)[0]
         cleaned, is_changed_N[index] = without_small_regions(mask_HW, min_area)
         if is_changed_N[index]:
@@ -50,9 +51,9 @@ def masks_without_small_regions(masks: ImageMasks, options: MaskOptions) -> Imag
     return masks.select(kept_by_nms(order_N, iou_of(masks, options), thresh))
 
 
-def _window_of_box(masks: ImageMasks, index: int, margin: int) -> XYXY:
+def _window_around(box_xyxy: npt.NDArray[np.int_], masks: ImageMasks, margin: int) -> XYXY:
     """The mask's box and `margin` pixels around it, within the image, so that no array is image-sized."""
-    x0, y0, x1, y1 = masks.box_xyxy()[index].astype(int).tolist()
+    x0, y0, x1, y1 = box_xyxy.tolist()
     return (
         max(0, x0 - margin),
         max(0, y0 - margin),

@@ -61,7 +61,7 @@ def _inputs_by_kernels(sam: "Sam", images_HW3: Sequence[np.ndarray]) -> Tensor:
     from sam_core.model.triton.resize import device_input
 
     side = sam.image_encoder.img_size
-    inputs = torch.empty(len(images_HW3), 3, side, side, device=sam.device)
+    inputs = torch.empty(len(images_HW3), 3, side, side, dtype=torch.float32, device=sam.device)
     for image, out in zip(images_HW3, inputs, strict=True):
         device_input(on_device(image, sam.device), side, sam.pixel_mean, sam.pixel_std, out)
     return inputs

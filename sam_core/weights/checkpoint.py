@@ -106,7 +106,7 @@ def used_tensors(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 def is_normalization(values: Tensor, ours: tuple[float, ...]) -> bool:
     """Whether the values are ours, for pixels in 0..255 or in 0..1."""
-    expected, given = torch.tensor(ours), values.detach().float().flatten()
+    expected, given = torch.tensor(ours, dtype=torch.float32), values.detach().float().flatten()
     return given.shape == expected.shape and any(
         torch.allclose(given * scale, expected, rtol=1e-2) for scale in (1, 255)
     )
@@ -117,7 +117,7 @@ def model_type_of(state_dict: dict[str, Tensor], path: Path) -> str:
     if "image_encoder.patch_embed.seq.0.c.weight" in state_dict:
         return "vit_t"
     pos_embed = state_dict.get("image_encoder.pos_embed")
-    if pos_embed is not None:
+    if pos_embed is not None and pos_embed.ndim:
         for model_type, preset in PRESETS.items():
             if isinstance(preset.encoder, VitPreset) and preset.encoder.embed_dim == pos_embed.shape[-1]:
                 return model_type

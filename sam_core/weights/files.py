@@ -51,13 +51,14 @@ def sha256_of(files: Sequence[Path]) -> str:
 def _indexed_files(index: Path) -> list[Path]:
     """The files that an index names, in the order of their names."""
     try:
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()), key=str)
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise CheckpointError(
             f"{index} is no index of a checkpoint's files: expected JSON with a weight_map; download it again"
         ) from fault
     for name in names:
-        if Path(name).name != name or not (index.parent / name).is_file():
+        is_name = isinstance(name, str) and Path(name).name == name
+        if not is_name or not (index.parent / name).is_file():
             raise CheckpointError(
                 f"{index} names the file {name}, which is not beside it; download the whole folder again"
             )

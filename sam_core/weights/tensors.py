@@ -84,6 +84,11 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
         return CheckpointError(
             f"{path} is a TorchScript program, not a checkpoint; save the model's state_dict()"
         )
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return CheckpointError(
+            f"there is not enough memory to read {path}, which has {path.stat().st_size:,} bytes; stop other "
+            "programs, or use a smaller model"
+        )
     return CheckpointError(
         f"{path} is damaged or cut off at {path.stat().st_size} bytes: expected a whole safetensors or "
         "torch file; download it again"

@@ -24,6 +24,7 @@ from sam_core.masks.crops import XYXY
 from sam_core.masks.edge_counts import counts_of_edges
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.selection import after_nms_in_crop
+from sam_core.model.host_copies import event_after
 from sam_core.options import MaskOptions
 
 # Room for masks and edges: photos of 3 megapixels have up to 100 masks, with up to 1,300 edges each. Copying
@@ -149,7 +150,7 @@ def _queued(
         kept_K8=_on_host(kept_K8),
         ends_K=_on_host(ends_K),
         edges_E=_on_host(edges_E),
-        ready=_event(measures_N8.device),
+        ready=event_after(measures_N8.device),
     )
 
 
@@ -159,11 +160,6 @@ def _on_host(tensor: torch.Tensor) -> torch.Tensor:
         return tensor
     host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     return host.copy_(tensor, non_blocking=True)
-
-
-def _event(device: torch.device) -> torch.cuda.Event | None:
-    """An event after all work queued so far; None if the device has no events."""
-    return torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
 
 
 def _power_of_two(least: int) -> int:

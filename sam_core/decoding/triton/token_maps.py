@@ -57,7 +57,8 @@ class TokenMaps:
     def of(cls, sam: Sam) -> "TokenMaps":
         """The maps of a model."""
         h, w = sam.prompt_encoder.image_embedding_size
-        features_1Chw = torch.zeros(1, sam.prompt_encoder.embed_dim, h, w, device=sam.device)
+        size = (1, sam.prompt_encoder.embed_dim, h, w)
+        features_1Chw = torch.zeros(size, dtype=torch.float32, device=sam.device)
         return cls._of(sam, crop_side(sam, features_1Chw))
 
     @classmethod

@@ -56,6 +56,17 @@ def test_a_cell_is_covered_by_the_area_of_the_pixels_in_it(
     )
 
 
+def test_what_lies_outside_the_grid_counts_in_no_cell() -> None:
+    rng = np.random.default_rng(0)
+    mask_HW = rng.random((9, 8)) < 0.6
+    grid = CellGrid((2, 3, 6, 7), 3, 3, 2.0, 2.0)
+    inside_HW = np.zeros_like(mask_HW)
+    inside_HW[3:7, 2:6] = mask_HW[3:7, 2:6]
+    covered = covered_cells([encoded(mask_HW), encoded(inside_HW)], 9, 8, grid)
+    np.testing.assert_array_equal(covered[0], covered[1])
+    np.testing.assert_allclose(covered[0, 0, 0], mask_HW[3:5, 2:4].mean())
+
+
 @pytest.mark.parametrize("pixel", [(0, 2**26 - 1), (2**26 - 1, 0)])
 def test_a_mask_far_beyond_the_grid_covers_no_cell(pixel: tuple[int, int]) -> None:
     """Its place in cells does not fit 32 bits."""

@@ -1,4 +1,4 @@
-"""`sam-label bench`: what an image takes on this machine, and what a whole run would take."""
+"""`sam-label bench`: how long an image takes on this machine, and what a whole run would take."""
 
 import json
 from typing import Annotated
@@ -17,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the figures as one JSO
 def bench(config: RunConfig, images: Images = 8, json_: Json = False) -> int:
     """Label a few images of INPUT without writing any, and estimate the run into OUTPUT from them.
 
-    Takes the options of `run`, so that the figures are those of the run they stand for.
+    Takes the options of `run`, so that the figures are those of that run.
     """
     from pipeline.rates.estimate import estimate
 

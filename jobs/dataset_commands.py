@@ -31,7 +31,7 @@ Errors = Annotated[
 
 
 def status(output: Output, json_: Json = False, watch: Watch = False) -> int:
-    """What is done, what failed and why, what is left, and who is writing; also while a run goes on."""
+    """Show what is done, what failed and why, what is left, and who is writing; also while a run goes on."""
     if watch:
         return _watch(output, json_)
     from pipeline.output.commands.status import status as dataset_status
@@ -42,7 +42,7 @@ def status(output: Output, json_: Json = False, watch: Watch = False) -> int:
 
 
 def _watch(output: str, json_: bool) -> int:
-    """Shows the run until it ends; Ctrl-C ends the watch alone."""
+    """Shows the run until it ends; Ctrl-C ends only the watch."""
     from pipeline.output.commands.watch import Look, watched
 
     last: Look | None = None
@@ -95,7 +95,7 @@ def retry(output: Output, error: Errors = None) -> int:
 
 
 def gc(output: Output) -> int:
-    """Remove what killed runs have left behind; what counts, is being written or is yours stays as it is."""
+    """Remove what killed runs have left behind; files that count, are being written or are yours stay."""
     from pipeline.output.commands.gc import collect
 
     swept = collect(output)

@@ -1,4 +1,4 @@
-"""`sam-label doctor`: what a run would meet on this machine, before there is a run."""
+"""`sam-label doctor`: finds what would hinder a run on this machine, before there is a run."""
 
 import json
 from dataclasses import asdict
@@ -21,9 +21,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the findings as one JS
 
 @given_options(RunConfig, only=(*OF_THE_PLACES, "address"))
 def doctor(given: Given, json_: Json = False) -> int:
-    """Look at this machine, and at a run's input, output and cluster; say what to do about each fault.
+    """Check this machine, and a run's input, output and cluster; say what to do about each fault.
 
-    INPUT is tried by reading an image, OUTPUT by a file that is removed again. Neither has to be named.
+    It reads an image of INPUT, and writes a file to OUTPUT and removes it again. Both may be left out.
 
     Exit code 1 if a run would fail.
     """

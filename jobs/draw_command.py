@@ -53,7 +53,7 @@ def draw(
 ) -> int:
     """Draw the masks of IMAGE over it: a colour and an outline for each, smaller ones on larger ones.
 
-    The image is fetched as it was labelled; one that has changed since is refused.
+    The image is fetched again; if it has changed since it was labelled, the command refuses it.
     """
     if out == "-" and sys.stdout.isatty():
         raise UsageError(
@@ -87,7 +87,7 @@ def draw(
 
 
 def _masks(record: "Record", shown: "Record") -> str:
-    """What is to be seen."""
+    """How many masks are drawn."""
     if len(shown) == len(record):
         return f"{counted(len(record), 'mask')} drawn"
     return f"{len(shown):,} of {counted(len(record), 'mask')} drawn"

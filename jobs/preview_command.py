@@ -1,4 +1,4 @@
-"""`sam-label preview`: a page that shows a dataset's masks over its photos."""
+"""`sam-label preview`: writes a page that shows a dataset's masks over its photos."""
 
 import json
 import sys
@@ -51,7 +51,7 @@ def preview(
 ) -> int:
     """Write one page that shows the masks of a dataset: best, worst, random and failed images, with sliders.
 
-    It holds all it needs, opens from a disk and asks no network. Of a large dataset it shows a sample.
+    The page holds all it needs, opens from a disk and uses no network. Of a large dataset it shows a sample.
     """
     from pipeline.report.destination import Destination
     from pipeline.report.report import Preview, written_report

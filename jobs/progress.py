@@ -1,7 +1,7 @@
-"""How far a run is, on stderr: a bar on a terminal, now and then a line of text everywhere else.
+"""Shows on stderr how far a run is: a bar on a terminal, now and then a line of text everywhere else.
 
-rich honours NO_COLOR. The images/s are of this run alone, so that a resumed run shows its own speed. What is
-logged meanwhile stands above the bar.
+rich honours NO_COLOR. The images/s are of this run alone, so that a resumed run shows its own speed. Log
+lines appear above the bar.
 """
 
 import sys
@@ -16,13 +16,13 @@ from pipeline.program_log import for_stderr, is_stderr_json
 if TYPE_CHECKING:
     from pipeline.run import RunProgress
 
-SAME_LINE_EVERY_S = 60.0  # so that who follows a log can tell a slow run from one that hangs
-LINE_EVERY_S = 10.0  # often enough to see life in a log, rare enough to keep it short
+SAME_LINE_EVERY_S = 60.0  # so that the reader of a log can tell a slow run from one that hangs
+LINE_EVERY_S = 10.0  # often enough to show that the run goes on, and the log stays short
 
 
 @contextmanager
 def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
-    """A callback for a run, which shows its progress until the block is left."""
+    """A callback that shows a run's progress, until the end of the block."""
     if not sys.stderr.isatty() or is_stderr_json():
         yield _Lines().show
         return
@@ -58,7 +58,7 @@ def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
 
 @contextmanager
 def images_progress() -> Iterator[Callable[[int, int], None]]:
-    """A callback for work that goes through a dataset: it takes the images that are done and all of them."""
+    """A callback for work on a dataset's images: called with how many are done, and how many there are."""
     if not sys.stderr.isatty() or is_stderr_json():
         yield _CountLines().show
         return
@@ -78,7 +78,7 @@ def images_progress() -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def bytes_progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback to give to a download: it takes the bytes that are here and in all, 0 if unknown."""
+    """A callback for a download: called with the bytes that are here, and all bytes, 0 if unknown."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -103,7 +103,7 @@ def bytes_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def drawn_anew() -> Iterator[Callable[[str], None]]:
-    """A callback that shows a text on the terminal in place of the one before, until the block is left."""
+    """A callback that shows a text on the terminal in place of the last one, until the end of the block."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""`sam-label compact` and `merge`: the same rows in other files."""
+"""`sam-label compact` and `merge`: write the same rows into other files."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 
 
 def compact(output: Output, json_: Json = False) -> int:
-    """Put small shards together into few large ones; the rows stay what they are."""
+    """Join small shards into few large ones; the rows stay the same."""
     from pipeline.output.commands.compact import compact as put_together
 
     result = put_together(output)
@@ -36,9 +36,9 @@ def compact(output: Output, json_: Json = False) -> int:
 
 
 def merge(inputs: Inputs, output: Merged, overwrite: Overwrite = False, json_: Json = False) -> int:
-    """Write the rows of several datasets to a new one; one model and one set of options made them all.
+    """Write the rows of several datasets to a new one; one model and one set of options must have made them.
 
-    An image that several hold keeps the row of the dataset that is named first.
+    If several hold an image, the row of the dataset named first is used.
     """
     from pipeline.output.commands.merge import merge as merged
 

@@ -1,4 +1,4 @@
-"""`sam-label similar`: what in a dataset is most like one of its masks or images."""
+"""`sam-label similar`: finds what in a dataset is most like one of its masks or images."""
 
 import json
 import shlex
@@ -29,9 +29,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 
 
 def similar(output: Output, image: Image, mask: Mask = None, top: Top = 10, json_: Json = False) -> int:
-    """Show the masks that are most like one of IMAGE's, or the images most like IMAGE; nearest first.
+    """Show the masks most like one mask of IMAGE, or the images most like IMAGE; nearest first.
 
-    OUTPUT has to be labelled with --mask-embeddings. 1 is the likest there is.
+    OUTPUT has to be labelled with --mask-embeddings. The highest similarity is 1.
     """
     from pipeline.similarity.similar import similar as most_similar
 

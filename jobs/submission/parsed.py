@@ -30,7 +30,7 @@ def config_of(model: type[Config], words: Sequence[str]) -> Config:
 
 
 def job_file_config(job_file: Path, model: type[Config], assignments: Sequence[str]) -> Config:
-    """The configuration of a job file alone, as a scheduler runs it. Raises: UsageError if it is not whole."""
+    """The configuration of a job file alone, as schedulers run it. Raises: UsageError if it is incomplete."""
     values, variables = job_values(str(job_file), model), Variables.given(assignments)
     for field in config_fields(model):
         text = values.get(field.name)

@@ -31,7 +31,7 @@ class Published:
         self._is_broken = False
 
     def set(self, metric: Metric, value: float, **labels: str) -> None:
-        """Publishes the value. A counter's value that has fallen was restarted: all of it is added."""
+        """Publishes the value. If a counter's value has fallen, it was restarted, and all of it is added."""
         if self._is_broken:
             return
         try:

@@ -22,7 +22,7 @@ class Ending:
 
     @classmethod
     def of(cls, fault: BaseException | None) -> "Ending":
-        """How a run ended that raised `fault`; without a fault it finished."""
+        """How a run ended: `fault` is what it raised, None if it finished."""
         if fault is None:
             return cls("finished", 0)
         if isinstance(fault, KeyboardInterrupt | Interrupted):

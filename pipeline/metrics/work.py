@@ -23,8 +23,8 @@ class Work:
 
     images: Mapping[Stage, int] = field(default_factory=dict)
     seconds: Mapping[Stage, float] = field(default_factory=dict)
-    busy_s: float = 0.0  # that labelers worked, from their first image on
-    waiting_s: float = 0.0  # that labelers waited for a block or a decoded image, with no other work
+    busy_s: float = 0.0  # time that labelers worked, from their first image on
+    waiting_s: float = 0.0  # time that labelers waited for a block or a decoded image, without other work
 
     def __add__(self, other: "Work") -> "Work":
         stages = {*self.images, *other.images}
@@ -64,7 +64,7 @@ class WorkClock:
 
     @contextmanager
     def left_out(self, stage: Stage) -> Iterator[None]:
-        """Leaves the block's time out of the stage's work, inside of whose `timed` block it runs.
+        """Leaves the time of the block, which runs inside of a `timed` one, out of the stage's seconds.
 
         Only for a stage of one thread. The time is subtracted when the `timed` block ends, since a reported
         total must never fall.

@@ -84,7 +84,7 @@ class RunRecord:
     software_version: str = __version__
     made_with: dict[str, str] = field(default_factory=dict)  # versions, git revision; {} in older records
     grown_since: str = ""  # the last run that listed the input or took rows out; later rows were only added
-    duplicates: tuple[str, ...] = ()  # parts: images whose bytes another image has
+    duplicates: tuple[str, ...] = ()  # parts that list images whose bytes another image has
     duplicate_images: int = 0  # how many images they name
     filtered_from: str | None = None  # for filtered rows: their dataset, and its grown_since
     ended: dict[str, Any] | None = None  # how, when, and counts; None while it runs or after it was killed

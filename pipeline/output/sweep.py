@@ -1,8 +1,8 @@
 """Removes files that no longer count: leftovers of killed runs, and shards that a retry or refresh replaced.
 
 A run sweeps only files named for runs before its own, and only those that its own record does not name. So
-even an overtaken run that wakes up cannot remove a file that a later run relies on. Files whose
-names are not those of a dataset (names.py) stay, wherever they are.
+even an overtaken run that wakes up cannot remove a file that a later run relies on. Files whose names are
+not those of a dataset (names.py) stay, wherever they are.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -155,7 +155,7 @@ class Dataset:
         return (record for added in followed(self._rows.snapshot, seconds) for record in self._of(added))
 
     def pin(self) -> dict[str, Any]:
-        """This moment as JSON values: `open(url, pinned=...)` gives the same rows, also after later runs."""
+        """This moment as JSON values: `open(url, pinned=...)` gives the same rows after others were added."""
         snapshot = self._rows.snapshot
         return {"run": snapshot.record.run, "commits": [commit.name for commit in snapshot.commits]}
 
@@ -204,7 +204,7 @@ class Dataset:
     ) -> "ray.data.Dataset":
         """The labelled images as a `ray.data.Dataset`: one epoch in its order, without the first `done_rows`.
 
-        `options` are FeedOptions. A transform returns a dictionary; without one, that has the masks' columns.
+        `options` are FeedOptions. A transform returns a dictionary; by default it has the masks' columns.
         """
         from pipeline.reading.ray_data import arrays, arrays_and_image, ray_dataset
 

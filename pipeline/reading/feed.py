@@ -26,7 +26,7 @@ PREFETCH = 8  # images that a worker fetches ahead: a store answers in about 20 
 
 
 class FeedOptions(TypedDict, total=False):
-    """The options of `Dataset.to_torch` and `Dataset.to_ray`, each with its default.
+    """The options of `Dataset.to_torch` and `Dataset.to_ray`; the default comes last.
 
     - transform: makes a sample from a Record, in the worker. None: the dictionary of `to_torch` or `to_ray`.
     - images: whether each record's image is fetched ahead. False.

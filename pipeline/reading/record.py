@@ -53,7 +53,7 @@ class Record:
 
     @property
     def image_id(self) -> str:
-        """32 hex characters made from the uri, or for `source_id` if there is one."""
+        """32 hex characters made from the uri, or from `source_id` if there is one."""
         return str(self["image_id"])
 
     @property
@@ -157,7 +157,7 @@ class Record:
         return Record(self.block, self.row, positions if self.chosen is None else self.chosen[positions])
 
     def mask(self, index: int, window_xyxy: Box | None = None) -> NDArray[np.bool_]:
-        """One mask, or a window of it from pixel x0, y0 to x1, y1, these two excluded; bool [H, W].
+        """One mask, or a window of it from pixel x0, y0 to x1, y1 (both of these excluded); bool [H, W].
 
         Raises: IndexError, TypeError; ValueError for a window that leaves the image.
         """
@@ -172,7 +172,7 @@ class Record:
     def masks(
         self, size: tuple[int, int] | None = None, out: NDArray[np.bool_] | None = None
     ) -> NDArray[np.bool_]:
-        """All masks; bool [N, H, W], or [N, *size]: there a cell is True if at least half of it is inside.
+        """All masks; bool [N, H, W], or [N, *size]: there a cell is True if at least half of it is covered.
 
         Along a side with more cells than pixels, a cell has the value of the pixel that its centre lies in.
         The masks are written into `out` if it is given, an array of bool or uint8. A smaller size is computed

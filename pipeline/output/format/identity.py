@@ -1,4 +1,4 @@
-"""What rows have in common that can be compared: schema, weights, mask options, and how pixels are read.
+"""What rows must have in common to be comparable: schema, weights, mask options, and how pixels are read.
 
 All rows of a dataset have one identity.
 

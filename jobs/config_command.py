@@ -29,8 +29,7 @@ NewFile = Annotated[str, typer.Argument(metavar="[FILE]", help="The file to writ
 def show(given: Given, origin: Origin = False, json_: Json = False) -> int:
     """Print the options that `run` would use with the same flags, variables and job file, as a job file.
 
-    --origin says where each value comes from: a flag, a SAM_LABEL_ variable, a job file, a preset, or the
-    default.
+    --origin says where each value comes from: flag, SAM_LABEL_ variable, job file, preset, or default.
     """
     fields = list(config_fields(RunConfig))
     missing = [field.name for field in fields if field.is_positional and not given.has(field.name)]

@@ -1,1 +1,1 @@
-"""How people and schedulers start it: the `sam-label` command and its job files."""
+"""How people and schedulers start sam-label: the `sam-label` command and its job files."""

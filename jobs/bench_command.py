@@ -1,4 +1,4 @@
-"""`sam-label bench`: what an image takes on this machine, and what a whole run would take."""
+"""`sam-label bench`: how long an image takes on this machine, and what a whole run would take."""
 
 import json
 from typing import Annotated

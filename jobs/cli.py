@@ -1,8 +1,8 @@
 """The `sam-label` command: which commands there are, and how every error ends.
 
-stdout is data, stderr is progress, logs and errors. A person's mistake is one sentence and an exit code,
-never a traceback; so is an unexpected exception, whose traceback --debug shows. Each command imports ray and
-torch only when it has work for them, so that --help answers at once.
+stdout gets data; stderr gets progress, logs and errors. A person's mistake ends in one sentence and an exit
+code, never in a traceback. So does an unexpected exception, whose traceback --debug shows. Each command
+imports ray and torch only when it has work for them, so that --help answers at once.
 """
 
 import errno
@@ -100,7 +100,7 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
         return _fail(str(error), error.exit_code, debug)
     except typer.TyperException as mistake:
         return _fail(_sentence(mistake), mistake.exit_code, debug)
-    except BrokenPipeError:  # the reader of stdout has left, as `| head` does
+    except BrokenPipeError:  # the reader of stdout has ended, as `| head` does
         sys.stderr.close()
         return 1
     except OSError as fault:
@@ -117,7 +117,7 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
     except ImportError as missing:
         if (missing.name or "").partition(".")[0] in OWN_PACKAGES:
             return _fail_unexpectedly(missing, debug)
-        # it is not there, or two packages do not go together, which the second one says
+        # the package is missing, or two packages do not fit each other, as one of them then says
         return _fail(
             f"a package that sam-label needs cannot be imported ({_last_line(missing)}); install sam-label "
             "again, best into a fresh virtual environment",
@@ -129,7 +129,7 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
 
 
 def _sentence(mistake: typer.TyperException) -> str:
-    """What Typer says; a pattern that the shell has replaced by names is told, without the names."""
+    """What Typer says; if the shell has replaced a pattern by names, says so, without the names."""
     command = getattr(mistake, "ctx", None)
     parameter = getattr(mistake, "param", None)
     if command and parameter and _is_of_environment(command, parameter.name):
@@ -160,7 +160,7 @@ def _fail_unexpectedly(unexpected: Exception, debug: bool) -> int:
 
 
 def _last_line(error: Exception) -> str:
-    """The end of its message, into which Ray puts whole tracebacks."""
+    """The last line of the error's message, since Ray puts whole tracebacks into it."""
     return str(error).strip().rpartition("\n")[2]
 
 

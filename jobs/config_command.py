@@ -1,4 +1,4 @@
-"""`sam-label config`: what a run's options come to, and what a job file may hold."""
+"""`sam-label config`: shows the options that a run would use, and what a job file may hold."""
 
 import json
 import sys
@@ -28,9 +28,9 @@ NewFile = Annotated[str, typer.Argument(metavar="[FILE]", help="The file to writ
 @config.command(cls=ShortHelp)
 @given_options(RunConfig)
 def show(given: Given, origin: Origin = False, json_: Json = False) -> int:
-    """The options that `run` would have from the same flags, variables and job file, as a job file.
+    """Print the options that `run` would use with the same flags, variables and job file, as a job file.
 
-    Each value's place, by --origin: a flag, a SAM_LABEL_ variable, a job file, a preset, or the default.
+    --origin says where each value comes from: flag, SAM_LABEL_ variable, job file, preset, or default.
     """
     fields = list(config_fields(RunConfig))
     missing = [field.name for field in fields if field.is_positional and not given.has(field.name)]
@@ -53,14 +53,14 @@ def show(given: Given, origin: Origin = False, json_: Json = False) -> int:
 
 @config.command(cls=ShortHelp)
 def schema() -> int:
-    """The JSON Schema of a job file, by which editors complete and check it."""
+    """Print the JSON Schema of a job file, with which editors complete and check it."""
     print(json.dumps(job_file_schema(), indent=1))
     return 0
 
 
 @config.command(cls=ShortHelp)
 def init(file: NewFile = "job.toml") -> int:
-    """Write a job file that names every option with its default; a file that is there already stays."""
+    """Write a job file that names every option with its default; an existing file is not overwritten."""
     if file == "-":
         print(commented_job_file("job.toml"), end="")
         return 0
@@ -76,7 +76,7 @@ def init(file: NewFile = "job.toml") -> int:
 
 @config.command(cls=ShortHelp)
 def presets(json_: Json = False) -> int:
-    """The presets that --config takes in place of a job file, and what each is for."""
+    """List the presets that --config accepts in place of a job file, and what each is for."""
     known = known_presets()
     if json_:
         print(json.dumps(known))
@@ -88,7 +88,7 @@ def presets(json_: Json = False) -> int:
 
 
 def _value(checked: RunConfig, field: ConfigField) -> Any:
-    """The checked value, without the secrets that a variable of the environment may hold."""
+    """The checked value, without secrets, which an environment variable may hold."""
     value: Any = checked
     for name in field.path:
         value = getattr(value, name)

@@ -44,7 +44,7 @@ def status(output: Output, json_: Json = False, watch: Watch = False) -> int:
 
 
 def _watch(output: str, json_: bool) -> int:
-    """Shows the run until it ends; Ctrl-C ends the watch alone."""
+    """Shows the run until it ends; Ctrl-C ends only the watch."""
     from pipeline.output.commands.watch import Look, watched
 
     last: Look | None = None

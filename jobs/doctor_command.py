@@ -1,4 +1,4 @@
-"""`sam-label doctor`: what a run would meet on this machine, before there is a run."""
+"""`sam-label doctor`: finds what would hinder a run on this machine, before there is a run."""
 
 import json
 from dataclasses import asdict
@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the findings as one JS
 def doctor(given: Given, json_: Json = False) -> int:
     """Check this machine and a run's input, output and cluster, and say how to fix faults.
 
-    INPUT is tried by reading an image, OUTPUT by a file that is removed again. Neither has to be named.
+    It reads an image of INPUT, and writes a file to OUTPUT and removes it again. Both may be left out.
 
     Exit code 1 if a run would fail.
     """

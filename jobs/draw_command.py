@@ -90,7 +90,7 @@ def draw(
 
 
 def _masks(record: "Record", shown: "Record") -> str:
-    """What is to be seen."""
+    """How many masks are drawn."""
     if len(shown) == len(record):
         return f"{counted(len(record), 'mask')} drawn"
     return f"{len(shown):,} of {counted(len(record), 'mask')} drawn"

@@ -1,7 +1,7 @@
-"""Where the installed `sam-label` begins: the import path is made safe before anything else is imported.
+"""Where the installed `sam-label` begins: it makes the import path safe before it imports anything else.
 
-Python takes an empty or relative entry of PYTHONPATH for the folder where the command is started, and looks
-there first. A data set that somebody has downloaded may hold a `numpy.py`, which would run with the user's
+An empty or relative entry of PYTHONPATH makes Python look for modules in the folder where the command is
+started. A data set that somebody has downloaded may hold a `numpy.py`, which would run with the user's
 credentials. So this module imports only what every Python has imported already.
 """
 

@@ -1,4 +1,4 @@
-"""`sam-label export`: a dataset in the form that another tool reads."""
+"""`sam-label export`: writes a dataset in the form that another tool reads."""
 
 import json
 import sys

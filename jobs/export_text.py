@@ -1,4 +1,4 @@
-"""What `sam-label export` says at its end: what was written, what was left out, what the form cannot hold."""
+"""What `sam-label export` prints at its end: what was written, left out, and lost because of the format."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -45,7 +45,7 @@ def _turned(exported: "Exported") -> str:
 
 
 def _lost(counts: "Counts") -> Iterator[str]:
-    """What the form cannot hold, a line for each kind of it."""
+    """What the format cannot hold, a line for each kind of loss."""
 
     def masks(kind: str) -> str:
         return counted(counts.lost[kind], "mask") if counts.lost[kind] else ""

@@ -25,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @models.command("list", cls=ShortHelp)
 def list_models(json_: Json = False) -> int:
-    """The known weights: architecture, size, licence and where they are on this machine."""
+    """List the known weights: architecture, size, licence and where they are on this machine."""
     from pipeline.weights.models import known_models
 
     rows = [

@@ -1,4 +1,4 @@
-"""`sam-label plan`: what of an input would be labelled, and what is left out and why."""
+"""`sam-label plan`: lists what of an input would be labelled, and what is left out and why."""
 
 import json
 import shlex
@@ -76,7 +76,7 @@ def plan(
 
 
 def _dataset(refuse_overlap: "Callable[..., None]", config: RunConfig) -> "Dataset | None":
-    """What OUTPUT holds already. Raises: UsageError for one inside the input."""
+    """The dataset that OUTPUT holds already. Raises: UsageError if OUTPUT is inside the input."""
     from pipeline.output.dataset import Dataset
     from pipeline.store.storage import Store
 

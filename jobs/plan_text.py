@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def inventory_text(found: "Inventory", dataset: "Dataset | None") -> str:
-    """Counts, types, sizes, what is left out, and what was looked into on request."""
+    """Counts, types, sizes, what is left out, and the results of --inspect and --duplicates."""
     sizes = [size(found.bytes)] if found.bytes or not found.unknown_sizes else []
     sizes += [f"{found.unknown_sizes:,} of unknown size"] if found.unknown_sizes else []
     lines = [found.why_none or f"{counted(found.images, 'image')} would be taken, {', '.join(sizes)}"]

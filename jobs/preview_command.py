@@ -1,4 +1,4 @@
-"""`sam-label preview`: a page that shows a dataset's masks over its photos."""
+"""`sam-label preview`: writes a page that shows a dataset's masks over its photos."""
 
 import json
 import sys

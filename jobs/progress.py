@@ -1,7 +1,7 @@
-"""How far a run is, on stderr: a bar on a terminal, now and then a line of text everywhere else.
+"""Shows on stderr how far a run is: a bar on a terminal, now and then a line of text everywhere else.
 
-rich honours NO_COLOR. The images/s are of this run alone, so that a resumed run shows its own speed. What is
-logged meanwhile stands above the bar.
+rich honours NO_COLOR. The images/s are of this run alone, so that a resumed run shows its own speed. Log
+lines appear above the bar.
 """
 
 import sys
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from pipeline.run import RunProgress
 
-SAME_LINE_EVERY_S = 60.0  # so that who follows a log can tell a slow run from one that hangs
-LINE_EVERY_S = 10.0  # often enough to see life in a log, rare enough to keep it short
+SAME_LINE_EVERY_S = 60.0  # so that the reader of a log can tell a slow run from one that hangs
+LINE_EVERY_S = 10.0  # often enough to show that the run goes on, and the log stays short
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def _counting_bar(what: str, *figures: "ProgressColumn") -> Iterator[Callable[[i
 
 @contextmanager
 def drawn_anew() -> Iterator[Callable[[str], None]]:
-    """A callback that shows a text on the terminal in place of the one before, until the block is left."""
+    """A callback that shows a text on the terminal in place of the last one, until the end of the block."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text

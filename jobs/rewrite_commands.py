@@ -1,4 +1,4 @@
-"""`sam-label compact` and `merge`: the same rows in other files."""
+"""`sam-label compact` and `merge`: write the same rows into other files."""
 
 import json
 import sys
@@ -40,7 +40,7 @@ def merge(inputs: Inputs, output: Merged, overwrite: Overwrite = False, json_: J
 
     The same model and options must have made all of them.
 
-    An image that several hold keeps the row of the dataset that is named first.
+    If several hold an image, the row of the dataset named first is used.
     """
     from pipeline.output.commands.merge import merge as merged
 

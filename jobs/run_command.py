@@ -1,4 +1,4 @@
-"""`sam-label run`: options to a `RunConfig`, the run, and its summary."""
+"""`sam-label run`: turns options into a `RunConfig`, runs it, and prints the summary."""
 
 import json
 import time
@@ -51,7 +51,7 @@ def run(config: RunConfig, dry_run: DryRun = False, json_: Json = False) -> int:
 
 
 def _label(config: RunConfig, json_: bool) -> None:
-    """Runs, and prints the summary; after an early end too, before the error is raised again."""
+    """Runs and prints the summary; if the run is stopped early, prints it before the error is raised."""
     from pipeline.run import run as labelled  # torch and ray load only once the options are right
     from pipeline.summary import summary_so_far
 

@@ -1,4 +1,4 @@
-"""`sam-label schedule`: a job file on a schedule, as the text that a scheduler takes."""
+"""`sam-label schedule`: prints a scheduled job file as the text that a scheduler reads."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
@@ -98,8 +98,8 @@ def schedule(
 
     Its first comment says how to apply it.
 
-    Two runs of a schedule never go on at once. One that lost a node or a store is tried again and goes on
-    from the output; one whose options are wrong is not.
+    Two runs of a schedule never overlap. A run that lost a node or a store is tried again and goes on from
+    the output; a run with wrong options is not tried again.
     """
     if target not in TARGETS:
         raise UsageError(
@@ -160,7 +160,7 @@ def _text(target: str, planned: Schedule) -> str:
 
 
 def _refuse_unused_settings(target: str, given: Sequence[tuple[str, object, Sequence[str]]]) -> None:
-    """Raises UsageError for an option that says nothing to the target; `given`: flag, value, targets."""
+    """Raises UsageError for an option that the target does not use; `given`: flag, value, targets."""
     for flag, value, targets in given:
         if value is not None and target not in targets:
             raise UsageError(f"{flag} says nothing to --target {target}; it is for {' and '.join(targets)}")

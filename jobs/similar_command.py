@@ -1,4 +1,4 @@
-"""`sam-label similar`: what in a dataset is most like one of its masks or images."""
+"""`sam-label similar`: finds what in a dataset is most like one of its masks or images."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""`sam-label stats`: what is in a dataset, as figures and histograms."""
+"""`sam-label stats`: shows what is in a dataset, as figures and histograms."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ def stats(output: Output, sample: Sampled = 1000, seed: Seed = 0, json_: Json = 
 
 
 def _page() -> Page:
-    """As wide as the terminal, 80 columns elsewhere; with blocks if the encoding has them."""
+    """A page as wide as the terminal, 80 columns elsewhere; with blocks if the encoding has them."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
     try:
         "█▏".encode(sys.stdout.encoding or "ascii")

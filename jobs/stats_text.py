@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipeline.statistics.statistics import Statistics
 
 MOST_BARS = 12
-LEAST_WIDTH = 4  # of a bar; in a narrower terminal there are none
+LEAST_WIDTH = 4  # of a bar; a narrower terminal gets no bars
 MOST_WIDTH = 50
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -21,7 +21,7 @@ Format = Callable[[float], str]
 
 @dataclass(frozen=True)
 class Page:
-    """What is written on."""
+    """What the text is written on."""
 
     width: int  # columns
     has_blocks: bool = True  # False if its encoding has no block characters
@@ -48,7 +48,7 @@ def stats_text(figures: "Statistics", page: Page) -> str:
 
 
 def stats_next(figures: "Statistics", output: str) -> str:
-    """The command that goes on from a dataset that is whole."""
+    """The next command for a dataset that is whole."""
     if figures.columns.failed:
         return f"sam-label status {output}"
     return f"sam-label preview {output}"
@@ -94,7 +94,7 @@ def _time(figures: "Statistics") -> str:
 
 
 def _time_of_workers(figures: "Statistics") -> str:
-    """By stage, added up over workers side by side; the longest first."""
+    """The time by stage, added up over parallel workers; the longest first."""
     time = figures.time
     stages = sorted(time.stages.items(), key=lambda item: -item[1])
     by_stage = ", ".join(f"{duration(seconds)} {stage}" for stage, seconds in stages)
@@ -110,7 +110,7 @@ def _sample(figures: "Statistics") -> Iterator[str]:
 
 
 def _histograms(page: Page, histogram: "Histogram", title: str, shown: Format) -> list[str]:
-    """The histogram under its title; none of no values."""
+    """The histogram under its title; nothing if it has no values."""
     if not histogram.number:
         return []
     reach = f"{shown(histogram.least)} to {shown(histogram.most)}"

@@ -8,8 +8,8 @@ from pipeline.errors import Reason
 if TYPE_CHECKING:
     from pipeline.output.commands.status import Status
 
-# Causes outside the file, so that another try may succeed. Not SOURCE_CHANGED: a retry asks for the listed
-# version again, and only --refresh lists the new one.
+# The cause is not the file, so another try may succeed. SOURCE_CHANGED is not among them: a retry asks for
+# the listed version again, and only --refresh lists the new one.
 WORTH_A_RETRY = {
     Reason.SOURCE_MISSING,
     Reason.SOURCE_UNAVAILABLE,
@@ -47,7 +47,7 @@ def status_text(dataset: "Status", output: str) -> str:
 
 
 def status_next(dataset: "Status", output: str) -> str:
-    """The command that goes on from here, or whom to wait for."""
+    """The next command, or what to wait for."""
     if dataset.is_written:
         return "wait for that run; if it was killed, the same command takes over after 30 s"
     if dataset.left:

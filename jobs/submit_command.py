@@ -1,4 +1,4 @@
-"""`sam-label submit`: a run handed to a Ray cluster's job server; `sam-label jobs`: what became of it."""
+"""`sam-label submit` hands a run to a Ray cluster's job server; `sam-label jobs` shows what became of it."""
 
 import json
 import shlex
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pipeline.cluster.job_server import ClusterJob, JobServer
 
 STOPPED = 130  # as a run that SIGTERM ended
-NOT_FOUND = 127  # of a shell, for a command that is not there
-STOP_AGAIN_S = 2.0  # after a server that did not answer, until the follower ends
+NOT_FOUND = 127  # a shell's exit code for a command that is not there
+STOP_AGAIN_S = 2.0  # between requests to a server that does not answer, until the follower ends
 
 submitted = typer.Typer(
     cls=ShortHelpGroup, help="List, follow and stop what was submitted to a cluster.", no_args_is_help=True
@@ -106,7 +106,7 @@ def submit(
 
 @submitted.command("list", cls=ShortHelp)
 def list_jobs(address: Address, json_: Json = False) -> int:
-    """The jobs that the cluster remembers, the newest first."""
+    """List the jobs that the cluster remembers, the newest first."""
     known = _server(address).jobs()
     if json_:
         print(json.dumps([asdict(job) for job in known]))
@@ -120,7 +120,7 @@ def list_jobs(address: Address, json_: Json = False) -> int:
 
 @submitted.command(cls=ShortHelp)
 def status(job_id: Id, address: Address, json_: Json = False) -> int:
-    """How a job stands, its exit code and its command."""
+    """Show a job's state, its exit code and its command."""
     job = _server(address).job(job_id)
     if json_:
         print(json.dumps(asdict(job)))
@@ -133,7 +133,7 @@ def status(job_id: Id, address: Address, json_: Json = False) -> int:
 
 @submitted.command(cls=ShortHelp)
 def logs(job_id: Id, address: Address, follow: Follow = False) -> int:
-    """What a job has written; with --follow until it ends, and then its exit code."""
+    """Print what a job has written; --follow goes on until it ends, and ends with its exit code."""
     server = _server(address)
     if follow:
         return _followed(server, job_id)
@@ -143,7 +143,7 @@ def logs(job_id: Id, address: Address, follow: Follow = False) -> int:
 
 @submitted.command(cls=ShortHelp)
 def stop(job_id: Id, address: Address) -> int:
-    """End a job in order: what it has done is committed, and the same job goes on from there."""
+    """Stop a job in order: what it has done is committed, and the same job, submitted again, goes on."""
     was_running = _server(address).stop(job_id)
     print("asked to stop" if was_running else "it had ended before")
     print(f"next: sam-label jobs status {job_id} --address {address}", file=sys.stderr)
@@ -151,14 +151,14 @@ def stop(job_id: Id, address: Address) -> int:
 
 
 def _server(address: str, allow_unauthenticated: bool = True) -> "JobServer":
-    """The job server; to ask or to stop, unlike to submit, any will do."""
+    """The job server. Only `submit` refuses one without authentication; to ask or to stop is harmless."""
     from pipeline.cluster.job_server import JobServer
 
     return JobServer(address, allow_unauthenticated)
 
 
 def _stop_at(term: threading.Event, server: "JobServer", job_id: str) -> None:
-    """Waits for the signal, then asks the job to stop, until the server has heard it."""
+    """Waits for the signal, then asks the server to stop the job, until it answers."""
     term.wait()
     while True:
         try:
@@ -174,7 +174,7 @@ def _stop_at(term: threading.Event, server: "JobServer", job_id: str) -> None:
 
 
 def _followed(server: "JobServer", job_id: str) -> int:
-    """Shows the job's log until it ends; its exit code."""
+    """Shows the job's log until it ends, and returns its exit code."""
 
     def write(text: str) -> None:
         print(text, end="", flush=True)
@@ -189,7 +189,7 @@ def _followed(server: "JobServer", job_id: str) -> int:
 
 
 def _exit_code(job: "ClusterJob", url: str) -> int:
-    """What the job's own process ended with. Raises: SamLabelError if it had none."""
+    """The exit code of the job's own process. Raises: SamLabelError if it had none."""
     if job.status == "SUCCEEDED":
         return 0
     if job.status == "STOPPED":

@@ -1,6 +1,6 @@
-"""How much of the log reaches stderr, and how: warnings as text, or what the flags ask for.
+"""How much of the log goes to stderr, and in which form: warnings as text, or what the flags ask for.
 
-They may stand anywhere in the command line, since a person adds them to a command that has just failed.
+The flags may stand anywhere in the command line, since people add them to a command that has just failed.
 """
 
 import logging
@@ -29,7 +29,7 @@ class Verbosity:
 def verbosity_of(arguments: Sequence[str]) -> tuple[Verbosity, list[str]]:
     """What the flags among the arguments ask for, and the other arguments.
 
-    Raises: UsageError for a level that there is not.
+    Raises: UsageError for an unknown level.
     """
     level, debug, json, others = logging.WARNING, False, False, []
     words = iter(arguments)
@@ -52,9 +52,9 @@ def verbosity_of(arguments: Sequence[str]) -> tuple[Verbosity, list[str]]:
 
 @contextmanager
 def logged_to_stderr(level: int, json: bool = False) -> Iterator[None]:
-    """The program's log from `level` on, a line a record, on stderr for the while.
+    """Writes the program's log from `level` on to stderr, a line a record, until the end of the block.
 
-    Other handlers get warnings at any level: the log that an output keeps has them.
+    Other handlers get warnings at any `level`, since the log in the output holds them.
     """
     handler = _Stderr()
     handler.setLevel(level)
@@ -76,7 +76,7 @@ def _level(name: str) -> int:
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to what sys.stderr is at the moment: a progress bar takes its place, and keeps below the log."""
+    """Writes to the current sys.stderr: a progress bar replaces it, so that the log stays above the bar."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)

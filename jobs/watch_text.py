@@ -1,4 +1,4 @@
-"""What `sam-label status --watch` shows: lines that are drawn anew on a terminal, else a line a change."""
+"""What `sam-label status --watch` shows: lines that are redrawn on a terminal, else a line a change."""
 
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ def _pace(look: "Look") -> str:
 
 
 def _run(look: "Look") -> str:
-    """What the run does, and who it is."""
+    """What the run is doing, and which process it is."""
     if look.state == "ended":
         if look.outcome is None:
             return "no run writes here; the last one did not end in order"

@@ -1,1 +1,1 @@
-"""What a pod of a schedule runs on Kubernetes."""
+"""What the pod of a schedule runs on Kubernetes."""

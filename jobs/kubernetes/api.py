@@ -16,7 +16,7 @@ from pipeline.errors import SamLabelError, UsageError
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 REQUEST_S = 30.0
-# A control plane that is upgraded is away for minutes.
+# A control plane is away for minutes while it is upgraded.
 RETRY_S = 600.0
 
 
@@ -26,14 +26,14 @@ class Unavailable(SamLabelError):
 
 @dataclass(frozen=True)
 class Kubernetes:
-    """The API server at `url`, and the folder that Kubernetes mounts for a service account."""
+    """The API server at `url`; `account` is the folder that Kubernetes mounts for a service account."""
 
     url: str
     account: Path = ACCOUNT
 
     @classmethod
     def around(cls) -> "Kubernetes":
-        """The cluster of this pod. Raises: UsageError outside of one."""
+        """The cluster of this pod. Raises: UsageError if this is no pod."""
         host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
         if not host or not port or not ACCOUNT.is_dir():
             raise UsageError(
@@ -51,7 +51,7 @@ class Kubernetes:
         return self._answer("GET", path)
 
     def create(self, path: str, content: dict[str, Any]) -> bool:
-        """Whether the object is new; False if one of its name exists."""
+        """Creates the object; False if one of its name exists."""
         try:
             self._answer("POST", path, content)
         except FileExistsError:

@@ -1,13 +1,13 @@
-"""One run of a schedule on Kubernetes: a RayJob made after a template, awaited; ends with its exit code.
+"""One run of a schedule on Kubernetes: creates a RayJob from a template, and exits with its exit code.
 
     python -m jobs.kubernetes.rayjob TEMPLATE
 
-is the pod of a CronJob's Job (infra/kubernetes/components/schedule). The exit code is that of the run: the
-Job tries a lost cluster again, and a misspelt option not. JOB_NAME and JOB_UID name the Job; QUEUE, if it is
-set, names a queue of Kueue.
+runs in the pod of a CronJob's Job (infra/kubernetes/components/schedule). It exits with the exit code of the
+run, so that the Job retries after a lost cluster, but not after a misspelt option. JOB_NAME and JOB_UID name
+the Job; QUEUE, if it is set, names a queue of Kueue.
 
-The RayJob has the name of the Job: a pod that takes the place of one that was moved finds it, and waits on.
-One that has failed gives way to a new one, which goes on from the output.
+The RayJob has the name of the Job. So if the pod is moved, its successor finds the RayJob and waits on. A
+RayJob that has failed is replaced by a new one, which goes on from the output.
 """
 
 import os
@@ -22,9 +22,9 @@ from jobs.kubernetes.api import Kubernetes
 from pipeline.errors import Interrupted, SamLabelError, UsageError
 
 LOOK_EVERY_S = 10.0
-GONE_S = 900.0  # a RayJob goes after its pods, which have a minute each, and their nodes may be gone
+GONE_S = 900.0  # a RayJob is deleted after its pods, which have a minute each, and their nodes may be gone
 ENDED = ("Complete", "Failed", "ValidationFailed")
-# Ray's words for the end of a command (dashboard/modules/job/job_supervisor.py), which KubeRay hands on.
+# Ray's words for a failed command (dashboard/modules/job/job_supervisor.py), which KubeRay passes on.
 EXIT_CODE = re.compile(r"failed with exit code (\d+)")
 
 
@@ -37,7 +37,7 @@ class Job:
     queue: str = ""
 
     def rayjob(self, template: dict[str, Any]) -> dict[str, Any]:
-        """The RayJob to create: the template's, deleted with the Job, and tried once, since the Job tries."""
+        """The RayJob to create from the template: deleted with the Job; tried once, since the Job retries."""
         labels = dict(template["metadata"].get("labels", {}))
         if self.queue:
             labels["kueue.x-k8s.io/queue-name"] = self.queue
@@ -51,13 +51,13 @@ class Job:
                     {"apiVersion": "batch/v1", "kind": "Job", "name": self.name, "uid": self.uid}
                 ],
             },
-            # Kueue starts what is suspended.
+            # Kueue starts suspended RayJobs.
             "spec": template["spec"] | {"suspend": bool(self.queue), "backoffLimit": 0},
         }
 
 
 def main() -> int:
-    """Exit code of the run; 1 if it ended without one."""
+    """The exit code of the run; 1 if it ended without one."""
     signal.signal(signal.SIGTERM, _ended)  # process 1 of a container has no default action
     try:
         if len(sys.argv) != 2:
@@ -75,7 +75,7 @@ def main() -> int:
 def run_rayjob(
     kubernetes: Kubernetes, template_name: str, job: Job, look_every_s: float = LOOK_EVERY_S
 ) -> int:
-    """Exit code of the run that the RayJob of this Job made.
+    """The exit code of the run of this Job's RayJob, once that has ended.
 
     Raises: UsageError if there is no such template, or Kubernetes refuses; SamLabelError if it is silent.
     """

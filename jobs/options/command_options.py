@@ -1,6 +1,6 @@
-"""Commands whose options are a model's fields, given as flags, in the environment or in a job file.
+"""Makes commands whose options are a model's fields, given as flags, in the environment or in a job file.
 
-To Typer every option is text, or a switch. The model alone checks and converts it, and the message about a
+To Typer every option is a text or a switch. Only the model checks and converts it, and the message about a
 wrong value names the place that the value came from.
 """
 
@@ -23,8 +23,8 @@ from pipeline.errors import UsageError
 from pipeline.suggestion import suggestion
 
 OTHER_SETTINGS = ["CONFIG", "CACHE"]
-# A variable this like an option counts as that option misspelt. VERSION, which container images set, has a
-# likeness of 0.63 to PRECISION; INPUT with a letter missing has 0.89 to INPUT.
+# A variable as similar as this to an option counts as that option misspelt. VERSION, which container images
+# set, has a similarity of 0.63 to PRECISION; INPUT with a letter missing has 0.89 to INPUT.
 MISSPELT = 0.8
 
 # The options of `run` that choose images and say how INPUT and OUTPUT are reached.
@@ -61,7 +61,7 @@ Var = Annotated[
 def configured_by(
     model: type[BaseModel], show_defaults: bool = True
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """A decorator for a command that takes a `config` of the model first, and then options of its own."""
+    """A decorator for a command whose first parameter is a `config` of the model; its own options follow."""
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @wraps(command)
@@ -76,9 +76,9 @@ def configured_by(
 def given_options(
     model: type[BaseModel], show_defaults: bool = True, only: Collection[str] | None = None
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """As `configured_by`, for a command that takes what was `given`, unchecked, in place of a `config`.
+    """As `configured_by`, but the command's first parameter is `given`, the unchecked values.
 
-    `only` names the options that it takes; a job file may set others, which it does not heed.
+    `only` names the options that the command has; a job file may set others, which it ignores.
     """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
@@ -108,7 +108,7 @@ def given_options(
 
 
 def _given(value: object) -> object:
-    """A value that Typer has filled in; None for an empty list, which it gives for a flag that is missing."""
+    """A value that Typer has filled in; None for the empty list that it gives for a missing flag."""
     return None if value == [] else value
 
 
@@ -149,7 +149,7 @@ def _job_file_annotation(model: type[BaseModel]) -> Any:
 
 
 def _refuse_misspelt_variables(fields: Sequence[ConfigField]) -> None:
-    """Raises UsageError for one that is like an option's; any other may belong to another program."""
+    """Raises UsageError for a variable that resembles an option's; others may belong to other programs."""
     known = [field.name.upper() for field in (*fields, *config_fields(RunConfig))] + OTHER_SETTINGS
     for variable in os.environ:
         name = variable.removeprefix(ENVIRONMENT_PREFIX)

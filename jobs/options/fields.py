@@ -1,4 +1,4 @@
-"""A configuration model's options one by one: command line, job file and docs are made from them."""
+"""The options of a configuration model one by one: command line, job file and docs are made from them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Config = TypeVar("Config", bound=BaseModel)
 class ConfigField:
     """One option: `path` leads to it inside the model, and its last part is its key in a job file.
 
-    The key is its name everywhere, except in `[storage]`, where tables share keys and the path is the name.
+    The option's name is its key, except in `[storage]`: its tables share keys, so the path is the name.
     """
 
     path: tuple[str, ...]
@@ -55,7 +55,7 @@ class ConfigField:
 
     @property
     def is_positional(self) -> bool:
-        """Whether a command takes it as an argument, since it has no default and must be given."""
+        """Whether it is an argument of the command: it has no default and must be given."""
         return self.info.is_required()
 
     @property
@@ -64,7 +64,7 @@ class ConfigField:
 
     @property
     def is_list(self) -> bool:
-        """Whether the flag may be repeated; a job file then takes a list."""
+        """Whether the flag may be repeated; in a job file it is then a list."""
         return any(get_origin(kind) is tuple for kind in self._types)
 
     @property
@@ -93,7 +93,7 @@ class ConfigField:
 
     @property
     def _types(self) -> tuple[Any, ...]:
-        """The field's types without None, a Literal kept whole."""
+        """The field's types without None; a Literal is one type."""
         annotation = self.info.annotation
         if get_origin(annotation) in (Union, UnionType):
             return tuple(part for part in get_args(annotation) if part is not NoneType)
@@ -101,7 +101,7 @@ class ConfigField:
 
 
 def config_fields(model: type[BaseModel], group: tuple[str, ...] = ()) -> Iterator[ConfigField]:
-    """Every option of a model, those of nested models included, in the order in which they are stated."""
+    """Every option of a model, those of nested models included, in the order of the source."""
     for name, info in model.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             yield from config_fields(info.annotation, (*group, name))
@@ -112,7 +112,7 @@ def config_fields(model: type[BaseModel], group: tuple[str, ...] = ()) -> Iterat
 def config_from(
     model: type[Config], values: Mapping[str, object], place: Callable[[ConfigField], str]
 ) -> Config:
-    """The model filled with the given values (None: not given); `place` names the place that one came from.
+    """The model filled with the given values (None: not given); `place` says where a value came from.
 
     Raises: UsageError: a value is missing, out of its range or of another type.
     """

@@ -17,7 +17,7 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class Given:
-    """The values by option name, as text or as TOML gave them; None: not given."""
+    """The values by option name, as text or as TOML gave them; None if not given."""
 
     values: Mapping[str, object]
     context: typer.Context
@@ -25,9 +25,9 @@ class Given:
     variables: Variables
 
     def config(self, model: type[Config], may_lack: Collection[str] = ()) -> Config:
-        """The model with these values, the variables filled in. Raises: UsageError.
+        """The model with these values and with variables filled in. Raises: UsageError.
 
-        may_lack: arguments that need not be given; "no NAME" then stands in their place.
+        may_lack: arguments that need not be given; their value is then "no NAME".
         """
         values = {**self.values, **{name: f"no {name.upper()}" for name in may_lack if not self.has(name)}}
         for field in config_fields(model):

@@ -1,7 +1,7 @@
-"""Job files: TOML with the option names of the command line, a group (`[mask]`) in a table of its name.
+"""Job files: TOML with the option names of the command line; a group of options is a table (`[mask]`).
 
 A job file holds no secrets: credentials come from the environment, a profile or a role. A preset is a job
-file of ours, told by its name; its first line is a comment that says what it is for.
+file that comes with sam-label and is named without a path; its first line, a comment, says what it is for.
 """
 
 import tomllib
@@ -19,7 +19,7 @@ PRESETS = Path(__file__).parents[1] / "presets"
 
 
 def job_values(name: str, model: type[BaseModel]) -> dict[str, object]:
-    """The values that a job file, or the preset of that name, gives to options of the model, by option name.
+    """The values that a job file, or the preset of that name, sets for options of the model, by option name.
 
     Raises: UsageError: no such file, not TOML, a secret, or a key that is no option.
     """
@@ -48,7 +48,7 @@ def job_values(name: str, model: type[BaseModel]) -> dict[str, object]:
 
 
 def _wrong_kind(field: ConfigField, value: object) -> str:
-    """What to write in place of a value that Typer would misread; empty for what the model checks."""
+    """What to write in place of a value that Typer would misread; empty if the model checks the value."""
     if field.is_list:
         is_list_of_text = isinstance(value, list) and all(isinstance(one, str) for one in value)
         return "" if is_list_of_text else f'give a list of texts, as {field.key} = ["*.png"]'
@@ -71,7 +71,7 @@ def job_file(name: str) -> Path:
 
 
 def is_preset(name: str) -> bool:
-    """Whether the name stands for a preset; a file of the same name goes first."""
+    """Whether the name means a preset; a file of the same name takes precedence."""
     return not Path(name).is_file() and name in presets()
 
 

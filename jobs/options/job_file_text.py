@@ -57,7 +57,7 @@ def commented_job_file(name: str) -> str:
 
 
 def job_file_of(values: Mapping[str, Any], notes: Mapping[str, str]) -> str:
-    """A job file that sets these values by option name, each with its note; None stands as a comment."""
+    """A job file that sets these values by option name, each with its note; a None becomes a comment."""
 
     def lines(field: ConfigField) -> Iterator[str]:
         value, note = values[field.name], notes.get(field.name)
@@ -68,7 +68,7 @@ def job_file_of(values: Mapping[str, Any], notes: Mapping[str, str]) -> str:
 
 
 def job_file_schema() -> dict[str, Any]:
-    """The JSON Schema of a job file, in which nothing is required: the command line may give the rest."""
+    """The JSON Schema of a job file. Nothing is required in it, since the command line may give the rest."""
     schema = RunConfig.model_json_schema()
     schema.pop("required", None)
     schema |= {
@@ -87,7 +87,7 @@ def toml_value(value: object) -> str:
 
 
 def _by_table(lines: Callable[[ConfigField], Iterable[str]]) -> str:
-    """The lines of each option, those of a group after the name of its table."""
+    """The lines of each option; those of a group follow the name of its table."""
     written: list[str] = []
     table: tuple[str, ...] = ()
     for field in sorted(config_fields(RunConfig), key=lambda field: field.path[:-1]):

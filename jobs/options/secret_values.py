@@ -1,6 +1,6 @@
-"""Secrets that must not stand in a job file: files are copied, committed and mounted where many can read.
+"""Finds secrets, which must not stand in a job file: many people can read a file that is copied or committed.
 
-They are told by their form or by the name that they are given. A message names the line and the kind, never
+A secret is recognized by its form, or by the name of its option. A message names the line and the kind, never
 the value.
 """
 

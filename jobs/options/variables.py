@@ -2,7 +2,7 @@
 
 DATE, YEAR, MONTH, DAY and HOUR are those of the command's start in UTC; `${DATE-1d}` and `${HOUR+2h}` are
 days and hours away from it. `--var DATE=2026-11-01` (or 2026-11-01T05) sets that moment, to do a day again.
-Other names come from `--var NAME=VALUE`. `$${` stands for `${`; any other `$` for itself.
+`--var NAME=VALUE` sets other names. `$${` stands for `${`; any other `$` stands for itself.
 """
 
 import re
@@ -31,7 +31,7 @@ class Variables:
 
     @classmethod
     def given(cls, assignments: Iterable[str], now: datetime | None = None) -> "Variables":
-        """Those of `NAME=VALUE` texts at a moment, else at this one. Raises: UsageError."""
+        """The variables of `NAME=VALUE` texts, at `now` or the current time. Raises: UsageError."""
         values = dict(_assignment(text) for text in assignments)
         moment = _moment(values["DATE"]) if "DATE" in values else now or datetime.now(UTC)
         return cls(moment, values)
@@ -44,7 +44,7 @@ class Variables:
         return _USE.sub(lambda use: self._value(use, place), text)
 
     def refuse_unused(self) -> None:
-        """Raises UsageError for a `--var` that no text named: most likely it is misspelt."""
+        """Raises UsageError for a `--var` that no text has used: most likely it is misspelt."""
         used_times = self.used & FORMATS.keys()
         for name in self.values:
             if name not in self.used and not (name == "DATE" and used_times):
@@ -80,7 +80,7 @@ def names_in(texts: Sequence[str]) -> set[str]:
 
 
 def escaped(text: str) -> str:
-    """The text as a job file writes it so that nothing in it is taken for a variable."""
+    """The text, escaped so that nothing in it counts as a variable."""
     return text.replace("${", "$${")
 
 

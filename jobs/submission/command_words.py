@@ -1,4 +1,4 @@
-"""A configuration as the words of a command, for another machine, where relative paths mean nothing."""
+"""Turns a configuration into a command for another machine, where relative paths mean nothing."""
 
 import re
 from pathlib import PurePosixPath
@@ -11,7 +11,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.store.uri import has_secret
 
-OF_THIS_MACHINE = {"address"}  # the run is for the cluster that it is submitted to
+OF_THIS_MACHINE = {"address"}  # the run is on the cluster that it is submitted to
 PLACES = ("input", "output", "checkpoint")
 
 
@@ -41,7 +41,7 @@ def _option_words(field: ConfigField, value: Any) -> list[str]:
 
 
 def refuse_relative(values: dict[str, Any], where: str) -> None:
-    """Raises UsageError for a place that only the folder says in which this command was started."""
+    """Raises UsageError for a place that depends on the folder in which this command was started."""
     for name in PLACES:
         place = values.get(name)
         is_url = isinstance(place, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", place)

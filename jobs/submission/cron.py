@@ -1,7 +1,8 @@
-"""Cron lines, checked here so that a wrong one is not found by a scheduler that nobody watches.
+"""Reads and checks cron lines, so that a mistake shows here and not in a scheduler that nobody watches.
 
-Five fields as in crontab(5), or @hourly, @daily, @weekly, @monthly, @yearly. Times are UTC. The text that
-comes out is understood by cron, Kubernetes, Slurm and Airflow alike: numbers in place of names, Sunday as 0.
+A line has five fields as in crontab(5), or is @hourly, @daily, @weekly, @monthly or @yearly. Times are UTC.
+The text that comes out means the same to cron, Kubernetes, Slurm and Airflow: it has numbers in place of
+names, and Sunday is 0.
 """
 
 import re
@@ -28,7 +29,7 @@ _ITEM = re.compile(r"(?:(?P<all>\*)|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<st
 
 @dataclass(frozen=True)
 class Field:
-    """One of the five, with the values that it may have; `names` stand for the values from `least` on."""
+    """One of the five fields, and the values that it may have; `names` stand for those from `least` on."""
 
     title: str
     least: int
@@ -51,7 +52,7 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Cron:
-    """The values of each field, sorted; None: all of them, written `*`."""
+    """The values of each field, sorted; None for all of them, written `*`."""
 
     minutes: tuple[int, ...] | None
     hours: tuple[int, ...] | None
@@ -61,7 +62,7 @@ class Cron:
 
     @classmethod
     def of(cls, line: str) -> "Cron":
-        """The line read. Raises: UsageError for one that is none, or that never comes."""
+        """Reads a line. Raises: UsageError if it is no cron line, or names a day that never comes."""
         words = line.split()
         if len(words) == 1 and words[0].startswith("@"):
             if words[0].lower() not in NICKNAMES:
@@ -86,7 +87,7 @@ class Cron:
 
     @property
     def calendars(self) -> list[str]:
-        """The same for systemd's OnCalendar=; two, if days of the month OR of the week start a run."""
+        """The same for systemd's OnCalendar=; two if both days of the month and of the week are given."""
         time = f"{_two(self.hours)}:{_two(self.minutes)}:00 UTC"
         weekdays = ",".join(DAYS[day].capitalize() for day in self.weekdays or ())
         date, any_date = f"*-{_two(self.months)}-{_two(self.days)}", f"*-{_two(self.months)}-*"
@@ -100,7 +101,7 @@ class Cron:
         return (self.minutes, self.hours, self.days, self.months, self.weekdays)
 
     def _refuse_days_that_differ(self, line: str, day: str, weekday: str) -> None:
-        """Raises UsageError for days that not every scheduler takes as `days` and `weekdays` have them."""
+        """Raises UsageError for days that not every scheduler reads as `days` and `weekdays` have them."""
         if self.days and self.weekdays and "*" in day + weekday:
             raise UsageError(
                 f"--cron is {line!r}, which cron and Kubernetes read differently: days of the month and of "
@@ -157,7 +158,7 @@ def _wrong(field: Field, item: str, line: str) -> UsageError:
 
 
 def _text(field: Field, values: Sequence[int] | None, stars: bool) -> str:
-    """`*`, `*/10` (only with `stars`) or a list: what every reader of cron lines knows."""
+    """`*`, `*/10` (only with `stars`) or a list: forms that every scheduler can read."""
     if values is None:
         return "*"
     step = values[1] - values[0] if stars and len(values) > 2 else 0

@@ -1,7 +1,7 @@
-"""What is installed here as a wheel again, for a cluster to install: also that of a checkout, as it is now.
+"""Packs the sam-label that is installed here into a wheel, for a cluster to install; also a changed checkout.
 
-Its version ends in a digest of the contents (`0.1.0+5f3c...`): Ray keeps what it has installed by name, and
-would not notice that a checkout has changed.
+The wheel's version ends in a digest of the contents (`0.1.0+5f3c...`): Ray caches installed packages by name,
+and would not notice that a checkout has changed.
 """
 
 import sysconfig
@@ -16,12 +16,12 @@ from zipfile import ZipFile
 from pipeline.errors import SamLabelError
 
 PACKAGES = ("sam_label", "sam_core", "pipeline", "jobs")
-# Of what the installation knows about itself. Beside a checkout the metadata are called PKG-INFO.
+# The metadata of the installation that the wheel gets. In a checkout METADATA is called PKG-INFO.
 KEPT = ("METADATA", "PKG-INFO", "entry_points.txt", "top_level.txt", "licenses/LICENSE", "licenses/NOTICE")
 
 
 def installed_wheel(folder: Path) -> Path:
-    """The wheel, new in the folder. Raises: SamLabelError if sam-label is not installed but only imported."""
+    """Writes the wheel to the folder. Raises: SamLabelError if sam-label is only imported, not installed."""
     try:
         known = distribution("sam-label")
     except PackageNotFoundError:
@@ -44,7 +44,7 @@ def installed_wheel(folder: Path) -> Path:
     record = "".join(f"{name},sha256={_hash(data)},{len(data)}\n" for name, data in files.items())
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
     wheel = folder / f"sam_label-{version}-{tag}.whl"
-    with ZipFile(wheel, "w") as archive:  # stored: nearly all of it is weights, which do not get smaller
+    with ZipFile(wheel, "w") as archive:  # uncompressed: most of it is weights, which do not shrink
         for name, data in files.items():
             archive.writestr(name, data)
     return wheel

@@ -1,4 +1,4 @@
-"""Manifests for Kubernetes, made from the templates beside this file: they are those of infra/kubernetes."""
+"""Makes manifests for Kubernetes from the templates beside this file, which are those of infra/kubernetes."""
 
 import shlex
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ GPU = "nvidia.com/gpu"
 
 
 def cron_job(schedule: Schedule) -> str:
-    """A CronJob, each run of which is one pod with a Ray of its own."""
+    """A CronJob; each of its runs is one pod with its own Ray."""
     (job,) = _documents("cronjob.yaml")
     spec = _scheduled(job, schedule)
     pod = spec["jobTemplate"]["spec"]["template"]["spec"]
@@ -26,7 +26,7 @@ def cron_job(schedule: Schedule) -> str:
 
 
 def scheduled_ray_job(schedule: Schedule) -> str:
-    """A RayJob that stands as a template, and a CronJob that copies it for each run and waits for its end."""
+    """A RayJob as a template, and a CronJob that copies it for each run and waits for the run's end."""
     (ray_job,) = _documents("rayjob.yaml")
     (job,) = _documents("rayjob-schedule.yaml")
     ray_job["metadata"]["name"] = schedule.name
@@ -100,7 +100,7 @@ def _access(schedule: Schedule) -> Iterator[dict[str, Any]]:
 
 
 def _with_gpus(pod: dict[str, Any], gpus: int) -> None:
-    """Gives the pod's container GPUs and what feeds them, and lets the pod onto nodes kept for those."""
+    """Gives the pod's container GPUs, with CPUs and memory for them, and lets the pod onto GPU nodes."""
     if gpus:
         amounts = {"cpu": str(6 * gpus), "memory": f"{24 * gpus}Gi", GPU: str(gpus)}
         pod["containers"][0]["resources"] = {"requests": amounts, "limits": dict(amounts)}
@@ -124,12 +124,12 @@ def _account_name(schedule: Schedule) -> str:
 
 
 def _argument(word: str) -> str:
-    """As Kubernetes has to be told not to expand `$(NAME)`."""
+    """Escapes `$(NAME)`, which Kubernetes would expand."""
     return word.replace("$(", "$$(")
 
 
 def _documents(template: str) -> list[Any]:
-    # YAML's anchors make one object of several places, and a change to one would change them all.
+    # YAML's anchors make several places one object, so that a change to one would change them all.
     return [_unshared(document) for document in yaml.safe_load_all((TEMPLATES / template).read_text("utf-8"))]
 
 

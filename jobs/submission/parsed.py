@@ -1,4 +1,4 @@
-"""A configuration from the words that `sam-label run` takes, for commands that hand a run on."""
+"""Reads a configuration from the words of `sam-label run`, for commands that start a run elsewhere."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ Config = TypeVar("Config", bound=BaseModel)
 
 
 def config_of(model: type[Config], words: Sequence[str]) -> Config:
-    """What the words, the environment and the job file come to, as for `run`. Raises: as `run` does."""
+    """The configuration that the words, environment and job file give to `run`. Raises: as `run`."""
     app, seen = typer.Typer(add_completion=False), []
 
     @app.command()
@@ -30,7 +30,7 @@ def config_of(model: type[Config], words: Sequence[str]) -> Config:
 
 
 def job_file_config(job_file: Path, model: type[Config], assignments: Sequence[str]) -> Config:
-    """What a job file comes to by itself, as a scheduler runs it. Raises: UsageError if it is not whole."""
+    """The configuration of a job file alone, as schedulers run it. Raises: UsageError if it is incomplete."""
     values, variables = job_values(str(job_file), model), Variables.given(assignments)
     for field in config_fields(model):
         text = values.get(field.name)

@@ -1,4 +1,4 @@
-"""What a schedule refuses: a job file that would fail, or lose its work, each time that it runs."""
+"""Refuses to schedule a job file that would fail, or lose its work, each time that it runs."""
 
 import posixpath
 import re
@@ -10,7 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.store.uri import location
 
 PODS = ("kubernetes", "rayjob")
-WITH_GPUS = (*PODS, "slurm")  # the targets that --gpus speaks to
+WITH_GPUS = (*PODS, "slurm")  # the targets that use --gpus
 BUNDLED = (None, "vit_t")
 WEIGHTS = "/weights"  # where the image keeps weights (infra/Dockerfile), and where a claim is mounted
 _PART = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
@@ -20,7 +20,7 @@ MOST_OF_A_CLAIM = 253
 
 @dataclass(frozen=True)
 class Asked:
-    """A job file, and what of the schedule decides whether it can run there."""
+    """A job file, and the options of the schedule that decide whether it can run there."""
 
     config: RunConfig
     target: str

@@ -1,4 +1,4 @@
-"""A job file on a schedule, and its text for the scheduler that it is for."""
+"""A scheduled job file, and its text for each kind of scheduler."""
 
 import getpass
 import os
@@ -15,27 +15,27 @@ from pipeline.errors import UsageError
 from sam_core import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
-MOST_OF_A_NAME = 38  # of a RayJob 47, and each run's adds nine for its minute
+MOST_OF_A_NAME = 38  # a RayJob's may have 47, and each run adds nine for its minute
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _PREFIX = "sam-label-"
-_OF_A_FILE = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)\.toml")  # no two names of files give one
+_OF_A_FILE = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)\.toml")  # no two files give the same name
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What runs, when, and on how much; `variables` are NAME=VALUE."""
+    """What runs, when, and on which machines; `variables` are NAME=VALUE."""
 
     name: str
     cron: Cron
     job_file: Path  # absolute
-    places: tuple[str, ...]  # INPUT and OUTPUT, variables and all
+    places: tuple[str, ...]  # INPUT and OUTPUT, with their variables
     variables: tuple[str, ...] = ()
     own_image: str | None = None
     nodes: int = 1
     gpus: int = 0  # a node
     deadline_h: int = 24  # hours after which a run is ended
     weights_claim: str | None = None  # a PersistentVolumeClaim with weights
-    address: str | None = None  # the job server of a cluster that is up already
+    address: str | None = None  # the job server of a running cluster
 
     @property
     def image(self) -> str:
@@ -53,7 +53,7 @@ class Schedule:
 
     @property
     def is_dated(self) -> bool:
-        """Whether the places name the moment of the run, and no variable sets it."""
+        """Whether the places name the time of the run, and `variables` does not set it."""
         given = {variable.partition("=")[0] for variable in self.variables}
         return bool(names_in(self.places) & FORMATS.keys() - given) and "DATE" not in given
 
@@ -78,7 +78,7 @@ def checked_name(name: str | None, job_file: Path) -> str:
 
 
 def systemd_units(schedule: Schedule) -> str:
-    """A service and a timer, each below the name of its file."""
+    """A service and a timer, each after a line with the name of its file."""
     name = schedule.name
     apply = (
         f"# Apply: save this as {name}.units, then: sudo awk '/^# file: /{{file=$3}} file{{print > file}}' "
@@ -96,7 +96,7 @@ def systemd_units(schedule: Schedule) -> str:
 
 
 def slurm_script(schedule: Schedule) -> str:
-    """An sbatch script, one Ray over the nodes of its allocation."""
+    """An sbatch script that starts one Ray over the nodes of its allocation."""
     dated = r" --var DATE=$(date -u +\%FT\%H)" if schedule.is_dated else ""
     apply = (
         f"# Apply: save this as {schedule.name}.sbatch on a login node, and add to `crontab -e` (in UTC): "
@@ -134,7 +134,7 @@ def airflow_dag(schedule: Schedule) -> str:
 
 
 def _own_command() -> Path:
-    """The `sam-label` beside this Python; else the one that was started, as of `pip install --user`."""
+    """The `sam-label` beside this Python, else the one that was started, as with `pip install --user`."""
     beside = _own_python_folder() / "sam-label"
     is_started = Path(sys.argv[0]).name == beside.name
     started = shutil.which(sys.argv[0] if is_started else beside.name)
@@ -146,7 +146,7 @@ def _own_python_folder() -> Path:
 
 
 def _slurm_environment() -> str:
-    """What a batch job has to be told that cron starts: where this sam-label and its weights are."""
+    """Tells a batch job that cron starts where this sam-label and its weights are."""
     folders = dict.fromkeys([_own_python_folder(), _own_command().parent])
     lines = [f"export PATH={shlex.quote(':'.join(map(str, folders)))}:$PATH"]
     if cache := os.environ.get("SAM_LABEL_CACHE"):
@@ -155,13 +155,13 @@ def _slurm_environment() -> str:
 
 
 def _filled(template: str, **values: str) -> str:
-    """The template with each @NAME@ replaced, once: a value that looks like one stays as it is."""
+    """The template with each @NAME@ replaced, in one pass: a value that looks like @NAME@ stays."""
     text = (TEMPLATES / template).read_text(encoding="utf-8")
     return re.sub(r"@([A-Z_]+)@", lambda name: values[name[1]], text)
 
 
 def _systemd_word(word: str) -> str:
-    """A word of ExecStart=, in which quotes, backslashes, % and $ mean something. Raises: UsageError."""
+    """A word for ExecStart=, with quotes, backslashes, % and $ escaped. Raises: UsageError."""
     if re.search(r"[\x00-\x1f\x7f]", word):
         raise UsageError(f"{word!r} holds a control character, which a unit of systemd cannot; rename it")
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")

@@ -1,7 +1,7 @@
-"""The metrics of a run: their names, units and labels, stated once. docs/monitoring.md is held to this list.
+"""The metrics of a run: names, units and labels, stated once. A test compares docs/monitoring.md with them.
 
-Ray puts `ray_` before a name, Prometheus' format `_total` behind a counter's. Labels that Ray adds are not
-listed here.
+Ray puts `ray_` before each name, and Prometheus' format adds `_total` to a counter's name. Labels that Ray
+adds are not listed here.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ RUN_LABELS = ("output", "run")  # the output's URL, and the run's name in `_runs
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric; `labels` are those beside RUN_LABELS."""
+    """One metric; `labels` are the labels that it has besides RUN_LABELS."""
 
     name: str
     kind: Literal["counter", "gauge"]
@@ -22,7 +22,7 @@ class Metric:
 
     @property
     def exposed(self) -> str:
-        """Its name as Prometheus scrapes it."""
+        """The name under which Prometheus scrapes it."""
         return f"ray_{self.name}" + ("_total" if self.kind == "counter" else "")
 
     @property

@@ -1,8 +1,8 @@
-"""The metrics of a run on Ray's endpoint, one a node, which Prometheus scrapes.
+"""Publishes a run's metrics on Ray's endpoints, one a node, which Prometheus scrapes.
 
-The driver shows what the run's ledger has counted: a worker that dies takes no count along. A labeler shows
-its GPU's memory itself, which ends with it. Ray hands values on every ten seconds; without `ray[default]` it
-has no endpoint, and drops them.
+The driver publishes what the run's ledger has counted, so a worker that dies takes no counts with it. Each
+labeler publishes the memory of its own GPU; that series ends with the labeler. Ray exports the values every
+ten seconds. Without `ray[default]` Ray has no endpoint, and drops them.
 """
 
 import logging
@@ -16,13 +16,13 @@ from pipeline.metrics.declared import Metric
 from pipeline.metrics.report import RunReport
 from pipeline.metrics.work import Stage
 
-SHOW_S = 1.0  # between two looks at the figures, less than Ray's own interval
+SHOW_S = 1.0  # between two updates; less than Ray's own interval
 
 _log = logging.getLogger("sam_label.metrics")
 
 
 class Published:
-    """Takes values of metrics to Ray, under the labels of one run. No fault of it ends the run."""
+    """Hands metric values to Ray, under the labels of one run. An error in here never ends the run."""
 
     def __init__(self, output: str, run: str) -> None:
         self._labels = {"output": output, "run": run}
@@ -31,12 +31,12 @@ class Published:
         self._is_broken = False
 
     def set(self, metric: Metric, value: float, **labels: str) -> None:
-        """Shows the value. A counter whose value has fallen was started anew, and counts on from there."""
+        """Publishes the value. If a counter's value has fallen, it was restarted, and all of it is added."""
         if self._is_broken:
             return
         try:
             self._set(metric, value, {**self._labels, **labels})
-        except Exception as fault:  # noqa: BLE001  # a run is not worth its metrics
+        except Exception as fault:  # noqa: BLE001  # metrics must not end a run
             self._is_broken = True
             _log.debug("metrics are not shown: %s", fault)
 
@@ -57,7 +57,7 @@ class Published:
 
 
 class RunMetrics:
-    """Shows the figures of a run while it goes on."""
+    """Publishes the figures of a run while it goes on."""
 
     def __init__(self, report: RunReport) -> None:
         self._report = report
@@ -65,7 +65,7 @@ class RunMetrics:
         self._shown_s = 0.0
 
     def show(self, is_last: bool = False) -> None:
-        """Shows the figures as they are now, if it is time or there will be no later ones."""
+        """Publishes the current figures if SHOW_S have passed since the last time, or if `is_last`."""
         if not is_last and time.monotonic() - self._shown_s < SHOW_S:
             return
         self._shown_s = time.monotonic()
@@ -87,6 +87,6 @@ class RunMetrics:
 
 
 def show_gpu(published: Published, gpu: str, used_bytes: int, total_bytes: int) -> None:
-    """Shows a labeler's memory of its GPU."""
+    """Publishes the memory of a labeler's GPU."""
     published.set(declared.GPU_USED, used_bytes, gpu=gpu)
     published.set(declared.GPU_TOTAL, total_bytes, gpu=gpu)

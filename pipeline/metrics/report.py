@@ -1,4 +1,4 @@
-"""What a run came to: filled in while it goes on, put into its record at its end, and sent to a webhook."""
+"""The report of a run: filled in while it goes on, then put into its record and sent to a webhook."""
 
 import time
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Ending:
 
     @classmethod
     def of(cls, fault: BaseException | None) -> "Ending":
-        """The end that a fault makes, or that of a run without one."""
+        """How a run ended: `fault` is what it raised, None if it finished."""
         if fault is None:
             return cls("finished", 0)
         if isinstance(fault, KeyboardInterrupt | Interrupted):
@@ -39,7 +39,7 @@ class RunReport:
 
     output: str
     run: str = ""  # its name, once it holds the output
-    images: int = 0  # that it is to label
+    images: int = 0  # how many it is to label
     device: str = ""  # "" if it labelled none
     labelers: int = 0
     labelled: int = 0
@@ -69,11 +69,11 @@ class RunReport:
         return self.images > 0
 
     def count(self, labelled: int, failed: Mapping[str, int], masks: int) -> None:
-        """Takes these numbers in place of those before; at the end they are those of the run's commits."""
+        """Replaces the counts by these. At the run's end they are counted from its commits."""
         self.labelled, self.failed, self.masks = labelled, failed, masks
 
     def counts(self) -> dict[str, Any]:
-        """What it did, in numbers of images and masks."""
+        """The numbers of images and masks."""
         return {
             "images": self.done,
             "labelled": self.labelled,
@@ -83,7 +83,7 @@ class RunReport:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """JSON values: counts, rates, and of each stage images, seconds, and images/s of one worker."""
+        """JSON values: counts, rates, and for each stage its images, seconds, and images/s of one worker."""
         return {
             **self.counts(),
             "device": self.device,

@@ -1,6 +1,6 @@
-"""One POST at the end of a run, for whoever wants to be told. A fault of it is a warning and no more.
+"""Sends one POST at the end of a run. If that fails, the run only logs a warning.
 
-The path of such a URL is often its secret, so that messages and records name the host alone.
+The path of such a URL is often a secret, so messages and records name only the host.
 """
 
 import json
@@ -16,7 +16,7 @@ from pipeline.store.hosts import site_of
 
 ANSWER_S = 10.0
 TRIES = 2
-# Of the 30 s that an interrupted run has (pipeline/shutdown.py); one try.
+# For the only try of an interrupted run, which has 30 s in all (pipeline/shutdown.py).
 INTERRUPTED_S = 2.0
 
 _log = logging.getLogger("sam_label.webhook")
@@ -24,7 +24,7 @@ _log = logging.getLogger("sam_label.webhook")
 
 @contextmanager
 def announced(url: str | None, report: RunReport) -> Iterator[None]:
-    """Tells the URL, if there is one, how the block ended, whatever it raised."""
+    """Posts to the URL, if there is one, how the block ended, whatever it raised."""
     fault: BaseException | None = None
     try:
         yield
@@ -68,7 +68,7 @@ def _tell(url: str, report: RunReport, ending: Ending) -> None:
 
 
 def _post(url: str, body: bytes) -> bool:
-    """True. Raises: OSError, or what else a server's answer leads to."""
+    """Posts the body and returns True. Raises: OSError, or another error that the server's answer causes."""
     headers = {"Content-Type": "application/json", "User-Agent": "sam-label"}
     request = Request(url, body, headers, method="POST")  # noqa: S310  # its scheme is checked (config.py)
     with build_opener(_NoRedirects).open(request, timeout=ANSWER_S):
@@ -76,7 +76,7 @@ def _post(url: str, body: bytes) -> bool:
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """A redirected POST becomes a GET without its body, so none is followed: it counts as a fault."""
+    """Follows no redirect, since a redirected POST becomes a GET without its body: a redirect is an error."""
 
     def redirect_request(self, *_: object) -> None:
         return None

@@ -1,4 +1,4 @@
-"""What workers have done, by stage: measured where it is done, and added up by the run's ledger."""
+"""The work of all workers, by stage: each worker measures its own, and the run's ledger adds it up."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +9,7 @@ from threading import Lock
 
 
 class Stage(StrEnum):
-    """A step of the chain that takes time."""
+    """A step of the chain whose time is measured."""
 
     FETCH = "fetch"  # the tasks that read encoded bytes, eight images side by side
     DECODE = "decode"  # the decoders' processes
@@ -19,12 +19,12 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Work:
-    """Images and seconds by stage, added up over workers; what was done twice counts twice."""
+    """Images and seconds by stage, added up over workers; work that was repeated counts twice."""
 
     images: Mapping[Stage, int] = field(default_factory=dict)
     seconds: Mapping[Stage, float] = field(default_factory=dict)
-    busy_s: float = 0.0  # of labelers, from their first image
-    waiting_s: float = 0.0  # of labelers, for a block or a decoded image, with nothing else under way
+    busy_s: float = 0.0  # time that labelers worked, from their first image on
+    waiting_s: float = 0.0  # time that labelers waited for a block or a decoded image, without other work
 
     def __add__(self, other: "Work") -> "Work":
         stages = {*self.images, *other.images}
@@ -43,7 +43,7 @@ class Work:
 
 
 class WorkClock:
-    """Measures the work of one process, in several threads, until it is reported."""
+    """Measures the work of one process, of all its threads, between two reports."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -54,7 +54,7 @@ class WorkClock:
 
     @contextmanager
     def timed(self, stage: Stage, images: int = 1) -> Iterator[None]:
-        """Counts the block of code as the stage's work on so many images, also if it raises."""
+        """Counts the block of code as the stage's work on this many images, also if it raises."""
         began = time.perf_counter()
         try:
             yield
@@ -64,9 +64,10 @@ class WorkClock:
 
     @contextmanager
     def left_out(self, stage: Stage) -> Iterator[None]:
-        """Takes the block of code out of the seconds of the stage's work that it runs within.
+        """Leaves the time of the block, which runs inside of a `timed` one, out of the stage's seconds.
 
-        For a stage of one thread. The seconds are taken off when that work ends: no report may fall.
+        Only for a stage of one thread. The time is subtracted when the `timed` block ends, since a reported
+        total must never fall.
         """
         began = time.perf_counter()
         try:
@@ -76,23 +77,23 @@ class WorkClock:
             self._left_out[stage] = self._left_out.get(stage, 0.0) + left_out_s
 
     def count(self, stage: Stage) -> None:
-        """Counts an image whose work is timed apart."""
+        """Counts one image whose time is measured elsewhere."""
         self._add(Work({stage: 1}))
 
     def labels(self) -> None:
-        """From now on this labeler is at work."""
+        """Counts the time from now on as work of this labeler."""
         self._turn(True)
 
     def waits(self) -> None:
-        """From now on this labeler waits for images."""
+        """Counts the time from now on as this labeler's wait for images."""
         self._turn(False)
 
     @contextmanager
     def waiting(self, idle_since: Callable[[], float]) -> Iterator[None]:
-        """Counts the block of code as a wait for images, from when the labeler has had none under way."""
+        """Counts the block as a wait for images, from `idle_since()` on, when the last image was done."""
         with self._lock:
             self._count_until_now()
-            began, self._labels = self._since, None  # neither, until it is known
+            began, self._labels = self._since, None  # neither; counted below
         try:
             yield
         finally:

@@ -1,8 +1,8 @@
-"""README.md and croissant.json: what a dataset is, for people, hubs and tools that meet the folder.
+"""Writes README.md and croissant.json, which describe a dataset to people, hubs and other tools.
 
-They are copies, made of the run record and the commits alone, so that they cost the same for any number of
-images. They are written wherever a dataset's change ends, by its one writer. A file of the same name that
-does not carry the marker is the user's, and stays.
+Both are made from the run record and the commits alone, so they cost the same for any number of images. The
+process that changes a dataset writes them at the end of each change. A file of the same name without the
+marker belongs to the user, and stays.
 """
 
 import logging
@@ -19,7 +19,7 @@ _TEXTS = {README: card_text, CROISSANT: croissant_text}
 
 
 def publish_card(dataset: Dataset) -> None:
-    """Brings both files up to the dataset; a fault is a warning, since the dataset is whole without them."""
+    """Updates both files. An error is only a warning, since the dataset is whole without them."""
     for name, text in _TEXTS.items():
         try:
             _publish(dataset.store, name, text(dataset).encode())

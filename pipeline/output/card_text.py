@@ -1,6 +1,6 @@
 """The text of a dataset's README.md: Markdown, after a header that hubs read.
 
-What comes from outside (places, options) stands in blocks of code, on one line each, where nothing is markup.
+Values from outside (URLs, options) stand in code blocks, one on each line, so that none can act as Markdown.
 """
 
 import json
@@ -44,7 +44,7 @@ def card_text(dataset: Dataset) -> str:
 
 
 def _header(dataset: Dataset) -> str:
-    """YAML; a JSON string is one of YAML too."""
+    """The YAML header; a JSON string is a YAML string too."""
     sizes = (word for limit, word in _SIZES.items() if dataset.images < limit)
     lines = [
         "---",

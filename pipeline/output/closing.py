@@ -1,4 +1,4 @@
-"""The end of a run: what no longer counts is removed, and the record says how it ended and what it did."""
+"""Ends a run: removes files that no longer count, and records how it ended and what it did."""
 
 import logging
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def close_run(
     log: KeptLog,
     fault: BaseException | None,
 ) -> None:
-    """Closes the run of a lock's generation; `fault` ended it, if it did not finish.
+    """Closes the run that took the lock `generation`; `fault` is what ended it, None if it finished.
 
     Raises: OutputLocked, StoreError, DamagedFile.
     """

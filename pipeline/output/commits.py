@@ -1,9 +1,9 @@
-"""What is in a dataset: one run record that is current, and the commits that it stands for.
+"""What is in a dataset: the current run record, and the commits that count under it.
 
-A shard counts once its commit `_commits/<run>-<task>.json` is there, and only if the current run record knows
-it. The current record is the one of the highest run in `_runs/`; it names every commit that its run started
-from, and vouches for the run's own. So a run takes over with one put-if-absent: what an overtaken run still
-commits afterwards is in nobody's list (infra/adr/0006).
+A shard counts once its commit `_commits/<run>-<task>.json` exists, and only if the commit counts under the
+current run record, which is that of the highest run in `_runs/`. Two kinds of commits count under it: those
+of earlier runs that it names, and all commits of its own run. So a run takes over by creating one object,
+only if it is absent. What an overtaken run commits later counts nowhere (infra/adr/0006).
 """
 
 import json
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 def now() -> str:
-    """The time as it stands in records: UTC, ISO 8601."""
+    """The current time as records have it: UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -39,7 +39,7 @@ class Commit:
 
     name: str  # <run>-<task>
     rows: int
-    failed: dict[str, int]  # rows by Reason
+    failed: dict[str, int]  # failed rows by Reason
     masks: int
     bytes: int
     written_at: str
@@ -52,7 +52,7 @@ class Commit:
 
     @classmethod
     def of(cls, name: str, table: pa.Table, size: int) -> "Commit":
-        """The commit of a shard's rows, written now."""
+        """The commit of a shard with these rows, with the current time."""
         errors = pc.value_counts(table["error"].drop_null()).to_pylist()
         deep, narrow = deep_and_narrow(table)
         return cls(
@@ -83,20 +83,20 @@ class RunRecord:
     settings: dict[str, Any] = field(default_factory=dict)
     software_version: str = __version__
     made_with: dict[str, str] = field(default_factory=dict)  # versions, git revision; {} in older records
-    grown_since: str = ""  # the last run that listed the input or took rows out: since then rows only joined
-    duplicates: tuple[str, ...] = ()  # parts, of the images that others stand for
-    duplicate_images: int = 0  # rows of these
-    filtered_from: str | None = None  # of filtered rows: which dataset, and the grown_since of that one
+    grown_since: str = ""  # the last run that listed the input or took rows out; later rows were only added
+    duplicates: tuple[str, ...] = ()  # parts that list images whose bytes another image has
+    duplicate_images: int = 0  # how many images they name
+    filtered_from: str | None = None  # for filtered rows: their dataset, and its grown_since
     ended: dict[str, Any] | None = None  # how, when, and counts; None while it runs or after it was killed
 
     @property
     def inputs(self) -> list[str]:
-        """The URLs that `input` names: one, or those of the datasets that were merged."""
+        """The URLs in `input`: one, or several if datasets were merged."""
         return re.split(r" and (?=\w+://)", self.input)
 
     @property
     def is_merged(self) -> bool:
-        """Whether the images are of several inputs: a run, which has one, cannot go on."""
+        """Whether the images come from several inputs. A run has one input, so none can go on with this."""
         return len(self.inputs) > 1
 
     def next(
@@ -109,7 +109,7 @@ class RunRecord:
     ) -> "RunRecord":
         """The record of a run that goes on with the same manifest and these commits.
 
-        How the images are reached stays, unless `settings` say it anew.
+        How the images are reached stays the same, unless `settings` change it.
         `only_grows` is False if the run takes rows out.
         """
         return replace(
@@ -154,7 +154,7 @@ def run_records(store: Store) -> list[RunRecord]:
 
 
 def live_commits(store: Store, record: RunRecord, known: Iterable[Commit] = ()) -> list[Commit]:
-    """The commits that count under a record, by name; those that are `known` are not read again.
+    """The commits that count under a record, sorted by name; `known` ones are not read again.
 
     Raises: DamagedFile. StoreError if a commit is gone.
     """
@@ -169,7 +169,7 @@ def live_commits(store: Store, record: RunRecord, known: Iterable[Commit] = ()) 
 
 
 def write_commit(store: Store, commit: Commit) -> None:
-    """Makes the commit's shard count; if an earlier attempt did so already, its commit stays."""
+    """Creates the commit, which makes its shard count; a commit of an earlier attempt stays."""
     store.create(commit_name(commit.name), json.dumps(asdict(commit)).encode())
 
 

@@ -1,7 +1,7 @@
 """The text of a dataset's croissant.json: its files, columns and types in the Croissant format, version 1.1.
 
-Columns that were added to the schema later are left out: shards may lack them, for which its readers have no
-word.
+Columns that were added to the schema later are left out: old shards lack them, and the format cannot say that
+a column may be missing.
 
 Source: the format's specification, https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
 """

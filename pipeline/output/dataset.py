@@ -3,7 +3,7 @@
     dataset = Dataset.at("s3://bucket/masks")
     for table in dataset.tables(["uri", "mask_counts"]): ...
 
-A snapshot holds still while a run goes on; take another for what has been committed since.
+A snapshot does not change while a run goes on; take a new one to see later commits.
 """
 
 import json
@@ -28,7 +28,7 @@ from pipeline.output.shards import read_shard, shard_group_rows, shard_memory_by
 from pipeline.store.storage import Store, side_by_side
 
 T = TypeVar("T")
-SHARDS_AT_ONCE = 128  # whose ids are read side by side: 4 MB of them, and 30 as text
+SHARDS_AT_ONCE = 128  # whose ids are read side by side: 4 MB of ids, and 30 MB as text
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Dataset:
     def in_store(
         cls, store: Store, known: Iterable[Commit] = (), may_lack_commits: bool = False
     ) -> "Dataset":
-        """As `in_store_or_none`. Raises: UsageError if there is none, or none yet."""
+        """As `in_store_or_none`, but raises UsageError if there is no dataset, or none yet."""
         try:
             dataset = cls.in_store_or_none(store, known, may_lack_commits)
         except StoreError as fault:
@@ -63,9 +63,9 @@ class Dataset:
     def in_store_or_none(
         cls, store: Store, known: Iterable[Commit] = (), may_lack_commits: bool = False
     ) -> "Dataset | None":
-        """As `at`, or None if there is no dataset yet; commits that are `known` are not read again.
+        """The dataset in the store, None if there is none yet; `known` commits are not read again.
 
-        Raises: DamagedFile, also if commits are lost and not `may_lack_commits`.
+        Raises: DamagedFile, also for lost commits unless `may_lack_commits`.
             UsageError if the place is a file, or a newer sam-label has written it.
         """
         if store.is_local and store.info("") is not None:
@@ -104,7 +104,7 @@ class Dataset:
 
     @property
     def own_commits(self) -> list[Commit]:
-        """What the current run has labelled, without the shards that it only wrote again."""
+        """The commits that the current run has labelled, without shards that it only wrote again."""
         before = set(self.record.started_from)
         return [commit for commit in self.commits if commit.name not in before]
 
@@ -145,7 +145,7 @@ class Dataset:
         return self.left == 0
 
     def files(self) -> list[str]:
-        """The URIs of the shards that count, for readers of many Parquet files."""
+        """The URIs of the shards that count, for other readers of Parquet."""
         return [self.store.uri(commit.shard) for commit in self.commits]
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -165,15 +165,15 @@ class Dataset:
         )
 
     def manifest(self) -> Iterator[pa.Table]:
-        """The images that the dataset has or will have rows of, by uri, a part at a time."""
+        """The images that have or will have a row, sorted by `ManifestRow.name`, a part at a time."""
         return read_manifest(self.store, self.record.manifest)
 
     def duplicates(self) -> Iterator[pa.Table]:
-        """The images that others of equal bytes stand for (uri, image_id), a part at a time."""
+        """Images whose bytes another image has (uri, image_id of that one), a part at a time."""
         return read_duplicates(self.store, self.record.duplicates)
 
     def done_ids(self) -> Iterator[Ids]:
-        """The ids of the images that have a row, some shards' at a time."""
+        """The ids of the images that have a row, those of SHARDS_AT_ONCE shards at a time."""
         for start in range(0, len(self.commits), SHARDS_AT_ONCE):
             some = self.commits[start : start + SHARDS_AT_ONCE]
             yield np.concatenate(
@@ -204,13 +204,13 @@ class Dataset:
         return self._unless_replaced(commit, lambda: shard_group_rows(self.store, commit))
 
     def memory_bytes_of(self, commit: Commit) -> int:
-        """What a shard's rows take in memory, by its footer alone. Raises: as `tables`."""
+        """The bytes that a shard's rows take in memory, from its footer alone. Raises: as `tables`."""
         return self._unless_replaced(commit, lambda: shard_memory_bytes(self.store, commit))
 
     def _refuse_lost_commits(self) -> None:
         """Raises: DamagedFile if fewer rows count than when the run ended, as in a copy without `_commits/`.
 
-        Shards without their commits look like leftovers of a killed run, which `gc` removes.
+        Shards without their commits look like leftovers of a killed run, and `gc` would remove them.
         """
         left = (self.record.ended or {}).get("left", self.left)
         if self.left > left:
@@ -250,9 +250,9 @@ def _why_there_is_none(store: Store) -> str:
 
 
 def _refuse_newer(store: Store, recorded: int = 0) -> None:
-    """Raises: UsageError if the dataset is of a schema that this release does not know.
+    """Raises: UsageError if the dataset has a newer schema than this release knows.
 
-    A newer release says so in dataset.json too, for its records may be what this one cannot read.
+    The version stands in dataset.json too, since this release may be unable to read a newer run record.
     """
     try:
         version = max(recorded, int(json.loads(store.read(DATASET))["schema_version"]))
@@ -270,7 +270,7 @@ def _refuse_newer(store: Store, recorded: int = 0) -> None:
 
 
 def _later_record(store: Store, record: RunRecord, missing: StoreError) -> RunRecord:
-    """The record of a later run, which removed what is missing. Raises: DamagedFile if there is none."""
+    """The record of the later run that removed the missing file. Raises: DamagedFile if there is none."""
     if missing.reason is not Reason.SOURCE_MISSING:
         raise missing
     later = current_record(store)

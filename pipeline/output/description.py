@@ -7,11 +7,11 @@ from pipeline.output.format.names import generation_of
 from sam_core.weights.known import known_by_sha256
 
 CITATION = "Kirillov et al., Segment Anything, ICCV 2023, https://arxiv.org/abs/2304.02643"
-LICENCE = "unknown"  # as hubs call it: the masks' licence is their publisher's to choose
+LICENCE = "unknown"  # the hubs' word for it; whoever publishes the masks chooses their licence
 
 
 def name(dataset: Dataset) -> str:
-    """The last part of its place, with letters, digits, dots, dashes and underscores only."""
+    """The last part of the dataset's URL, with letters, digits, dots, dashes and underscores only."""
     last = dataset.store.location.root.rpartition("/")[2]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-.") or "masks"
 

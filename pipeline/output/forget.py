@@ -1,7 +1,7 @@
-"""Taking rows out of a dataset: each shard that holds some of them is written again without them.
+"""Takes rows out of a dataset: writes each shard that holds some of them again without them.
 
-The new shards belong to the run that writes them. They count once its record is there, in the place of the
-old ones. The images then have no row, so the next run labels them.
+The new shards belong to the run that writes them, and replace the old ones once its record exists. The
+images then have no row, so the next run labels them.
 """
 
 from collections.abc import Iterable
@@ -20,9 +20,9 @@ from pipeline.output.shards import read_shard, write_shards
 def forget_rows(
     dataset: Dataset, run: str, matches: Iterable[NDArray[np.bool_]]
 ) -> tuple[tuple[str, ...], int]:
-    """The names of the commits without the matching rows, and the number of these rows.
+    """Takes out the matching rows; returns the names of the commits that are left, and how many rows it took.
 
-    `matches` says of each shard in turn which of its rows are taken out.
+    `matches` gives, for each shard in turn, which of its rows to take out.
     """
     standing: list[str] = []
     forgotten = 0

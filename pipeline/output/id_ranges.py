@@ -1,7 +1,7 @@
-"""Ids of images in files by range, so that sets of any size are compared in the memory of one range.
+"""Sorts image ids into files by range, so that sets of any size are compared in the memory of one range.
 
-Ids are hashes and fall evenly into ranges by their first bytes. Those of each kind (rows, listed, done) are
-dealt into files on the local disk; ranges of the same number hold the same ids of all kinds.
+Ids are hashes, so their first bytes spread them evenly over the ranges. The ids of each kind (rows, listed,
+done) are written to a file for each range on the local disk. An id is in the same range in every kind.
 """
 
 import tempfile
@@ -18,14 +18,14 @@ from pipeline.output.ids import Ids
 
 IDS_IN_A_RANGE = 1 << 17  # 2 MB: a search among them stays in a core's cache
 MOST_RANGES = 1 << 16  # two bytes of an id: 8 billion images before a range grows
-HELD_BYTES = 1 << 20  # of a kind, before they are dealt: each time opens the file of every range
+HELD_BYTES = 1 << 20  # of a kind, before they are written, which opens the file of every range
 
 _ID = [("id", "S16")]
 _PLACED = [*_ID, ("place", "<i8")]
 
 
 class RangedIds:
-    """Ids of one kind; the place of one is how many were added before it."""
+    """Ids of one kind; the place of an id is the number of ids added before it."""
 
     def __init__(self, folder: Path, ranges: int, record: np.dtype[np.void]) -> None:
         self.size = 0
@@ -33,11 +33,11 @@ class RangedIds:
         self._held = bytearray()
 
     def add(self, ids: Ids) -> None:
-        """Takes in ids, in any order. Raises: SamLabelError if the local disk is full."""
+        """Adds ids, in any order. Raises: SamLabelError if the local disk is full."""
         self._add(ids.view(np.uint8).data)
 
     def add_one(self, image_id: str) -> None:
-        """Takes in an id of 32 hex characters. Raises: as `add`."""
+        """Adds an id of 32 hex characters. Raises: as `add`."""
         self._add(bytes.fromhex(image_id))
 
     def of(self, number: int) -> NDArray[np.void]:
@@ -76,13 +76,13 @@ class RangedIds:
 
 @dataclass(frozen=True)
 class IdRanges:
-    """Where ids of several kinds meet; a range has a number below `count`."""
+    """The ranges of several kinds of ids, numbered from 0 to `count` - 1."""
 
     folder: Path
     count: int
 
     def of_kind(self, kind: str, has_places: bool = True) -> RangedIds:
-        """Room for ids of a new kind: 24 bytes of disk each, 16 without places."""
+        """Storage for ids of a new kind: 24 bytes of disk each, 16 without places."""
         folder = self.folder / kind
         with _full_disk_told():
             folder.mkdir()
@@ -91,7 +91,7 @@ class IdRanges:
 
 @contextmanager
 def id_ranges(images: int) -> Iterator[IdRanges]:
-    """Ranges for about so many ids of a kind, until the end of the block.
+    """Ranges for about `images` ids of each kind, until the end of the block.
 
     Raises: SamLabelError if there is no room on the local disk.
     """

@@ -1,4 +1,4 @@
-"""Image ids in memory: 16 bytes for the 32 hex characters that files have."""
+"""Image ids in memory: 16 bytes for the 32 hex characters that files hold."""
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ def packed_ids(image_ids: pa.ChunkedArray) -> Ids:
 
 
 def is_among(ids: Ids, sorted_ids: Ids) -> NDArray[np.bool_]:
-    """For each id whether the sorted ones hold it."""
+    """For each id, whether `sorted_ids` has it."""
     if not sorted_ids.size:
         return np.zeros(ids.size, dtype=bool)
     places = np.searchsorted(sorted_ids, ids).clip(max=sorted_ids.size - 1)

@@ -1,6 +1,6 @@
-"""The log of a run in its output, `_runs/<run>.log.jsonl`: put now and then, and when the run ends.
+"""The log of a run in its output, `_runs/<run>.log.jsonl`: written now and then, and when the run ends.
 
-A run that logs nothing leaves no file. Its name is the run's own: an overtaken run overwrites nothing.
+A run that logs nothing leaves no file. The file is named for its run, so an overtaken run overwrites none.
 """
 
 import threading
@@ -13,11 +13,11 @@ from pipeline.output.format.names import log_name
 from pipeline.program_log import about_run
 from pipeline.store.storage import Store
 
-KEEP_S = 30.0  # what a killed run has said in its last half minute is lost
+KEEP_S = 30.0  # a killed run loses what it logged in its last half minute
 
 
 class KeptLog:
-    """Puts the lines every KEEP_S, in a thread of its own, until it is ended."""
+    """Writes the lines every KEEP_S, in a thread of its own, until `end`."""
 
     def __init__(self, store: Store, run: str, lines: KeptLines) -> None:
         self._store, self._name, self._lines = store, log_name(run), lines
@@ -27,11 +27,11 @@ class KeptLog:
         threading.Thread(target=self._keep, name="sam-label log", daemon=True).start()
 
     def end(self) -> None:
-        """From now on nothing is put but by `put`."""
+        """Stops the thread: from now on only `put` writes."""
         self._is_over.set()
 
     def put(self) -> None:
-        """Puts the lines, if there are new ones. Raises: StoreError."""
+        """Writes the lines, if there are new ones. Raises: StoreError."""
         with self._lock:
             number = self._lines.number
             if number > self._put:
@@ -48,7 +48,7 @@ class KeptLog:
 
 @contextmanager
 def kept_log(store: Store, run: str, lines: KeptLines) -> Iterator[KeptLog]:
-    """The log of a run, for the while; what is logged meanwhile is about this run."""
+    """The log of a run, until the end of the block; lines that are logged meanwhile name this run."""
     log = KeptLog(store, run, lines)
     try:
         with about_run(run):

@@ -1,9 +1,10 @@
 """One writer at a time: numbered locks `_lock/<generation>.json`, each created only if it is absent.
 
-The highest number holds the output until it says that it is released. To take over is to create the next
-number: if several try at once, the store lets one through, and an overtaken holder sees a higher number than
-its own. A holder beats: it counts up in its own object. Whoever wants the output watches that count by its
-own clock, so no two machines need to agree on the time. The generation also names the run.
+The lock with the highest number holds the output until it says that it is released. A process takes the
+output over by creating the next number. If several try at once, the store lets one through, and an overtaken
+holder sees a higher number than its own. A holder beats: it increments a counter in its own lock. Whoever
+wants the output watches that counter by its own clock, so no two machines need to agree on the time. The
+generation also names the run.
 """
 
 import json
@@ -24,20 +25,20 @@ from pipeline.shutdown import in_the_time_left
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 
-BEAT_S = 3.0  # a loser sees a beat and leaves well within 10 s
+BEAT_S = 3.0  # a run that finds the output held sees a beat and gives up well within 10 s
 RELEASE_S = 3.0  # of the 30 s that an interrupted run has; a lock that is not released expires
-EXPIRY_S = 30.0  # ten beats, so that a short fault of the store is not taken for a death
+EXPIRY_S = 30.0  # ten beats, so that a short fault of the store does not look like a death
 
 _log = logging.getLogger("sam_label.output")
 
 
 @dataclass(frozen=True)
 class Holder:
-    """What a lock object says."""
+    """The content of a lock object."""
 
     generation: int
     process: ProcessIdentity
-    word: str  # random, so that it knows its own write from another's
+    word: str  # random, so that a process recognizes its own write
     taken_at: str
     beat: int = 0
     released: bool = False
@@ -76,7 +77,7 @@ class Lock:
         return run_id(self.generation)
 
     def check(self) -> None:
-        """Raises OutputLocked if a beat has seen the lock lost; cheap, since it asks no store."""
+        """Raises OutputLocked if a beat has found the lock lost; cheap, since it asks no store."""
         if self._overtaken:
             raise _overtaken(self._store, self.generation)
 
@@ -150,7 +151,7 @@ def newest_generation(store: Store) -> int:
 
 
 def output_fault(fault: StoreError) -> SamLabelError:
-    """The error for a fault of the first look at an output: its name is more often wrong than its store."""
+    """The error for a failed first access to an output: its name is more often wrong than its store."""
     if fault.reason is Reason.SOURCE_UNAVAILABLE:
         return fault
     return UsageError(f"the output cannot be used: {fault}; name a place that can be written")
@@ -165,7 +166,7 @@ def refuse_if_overtaken(store: Store, generation: int) -> None:
 def _taken(
     store: Store, beat_s: float, expiry_s: float, wait: Callable[[float], None], clock: Callable[[], float]
 ) -> Holder:
-    """The lock that this process has created, after the one before it was released or its holder died."""
+    """Creates this process's lock, once the lock before it is released or its holder has died."""
     seen, seen_at = None, clock()
     while True:
         newest = _newest(store)
@@ -182,7 +183,7 @@ def _taken(
             if newest_generation(store) <= mine.generation:
                 _delete_older(store, mine.generation)
                 return mine
-            # A folder that is listed while a lock is created and the one before it deleted may show neither.
+            # A listing that runs while one lock is created and an older one is deleted may show neither.
             store.delete(lock_name(mine.generation))
             continue
         winner = _newest(store)
@@ -226,7 +227,7 @@ def _lock_files(store: Store) -> Iterator[tuple[Entry, OwnFile]]:
 
 
 def refuse_without_put_if_absent(store: Store) -> None:
-    """Raises UsageError after a trial: some stores accept If-None-Match and overwrite all the same."""
+    """Tests the store, and raises UsageError if it fails: some accept If-None-Match and overwrite anyway."""
     name = probe_name(uuid.uuid4().hex)
     try:
         created = store.create(name, b"first")

@@ -1,8 +1,8 @@
-"""Which software made a run: versions, and the git revision of sam-label where it can be known.
+"""Which software made a run: versions, and the git revision of sam-label where it is known.
 
-The revision is that of the checkout that sam-label is imported from, or the one that pip noted when it
-installed from a repository. A wheel of a release has none: its version says the same. The job file's own
-revision is not kept, for the record holds what all options came to.
+The revision is that of the checkout that sam-label is imported from, or the one that pip recorded when it
+installed from a repository. A wheel of a release has none, since its version says the same. The job file's
+own revision is not recorded, since the record holds the values of all options.
 """
 
 import json
@@ -17,7 +17,7 @@ from sam_core import __version__
 
 PACKAGES = ("ray", "torch", "numpy", "pyarrow", "pillow", "fsspec", "s3fs", "pydantic")
 CHECKOUT = Path(__file__).parents[2]
-GIT_S = 10.0  # a matter of milliseconds, but for a slow network disk
+GIT_S = 10.0  # milliseconds, except on a slow network disk
 
 
 @cache
@@ -28,13 +28,13 @@ def made_with() -> dict[str, str]:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
-            continue  # an optional one, or one that was unpacked by hand
+            continue  # an optional package, or one unpacked by hand
     revision = _of_checkout(CHECKOUT) or _of_installation()
     return {**versions, "revision": revision} if revision else versions
 
 
 def _of_checkout(root: Path) -> str | None:
-    """The commit of a checkout, if `root` is its top: a folder of packages may lie in a stranger's one."""
+    """The commit of a checkout, if `root` is its top: packages may lie inside another project's."""
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():
         return None
@@ -47,7 +47,7 @@ def _of_checkout(root: Path) -> str | None:
 
 
 def _of_installation() -> str | None:
-    """The commit that pip noted, by PEP 610."""
+    """The commit that pip recorded, by PEP 610."""
     try:
         noted = Distribution.from_name("sam-label").read_text("direct_url.json")
         return str(json.loads(noted or "{}")["vcs_info"]["commit_id"])

@@ -1,3 +1,3 @@
-"""The words by which a card is known as ours."""
+"""The words that mark a card as sam-label's."""
 
 MARKER = "written by sam-label, anew whenever the dataset changes"

@@ -1,7 +1,7 @@
-"""Which images of a manifest have no row yet, in memory that hardly grows with their number: a bit an image.
+"""Finds the images of a manifest that have no row yet, in little memory: a bit an image.
 
-Those that have a row, and those of the manifest with their places, are compared through files on the local
-disk (40 bytes an image).
+The ids of images that have a row, and those of the manifest with their places, are compared through files on
+the local disk (40 bytes an image).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from pipeline.output.marks import Marks
 from pipeline.store.objects import UNKNOWN_SIZE
 from pipeline.store.storage import Store, side_by_side
 
-PARTS_AT_ONCE = 8  # read side by side: 400,000 ids, 6 MB of them and 50 as text
+PARTS_AT_ONCE = 8  # read side by side: 400,000 ids, 6 MB, and 50 MB as text
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class PendingPart:
     """A part of the manifest that names images without a row."""
 
     name: str
-    done: bytes = b""  # a bit for each of its rows, the lowest first; none if none of them has a row
+    done: bytes = b""  # a bit for each image, the lowest first, set if it has a row; empty if none has
 
     def tables(self, store: Store) -> Iterator[pa.Table]:
         """The rows of its images that are still to be labelled. Raises: DamagedFile."""
@@ -51,7 +51,7 @@ def mean_size(store: Store, parts: Sequence[PendingPart]) -> float:
 
 
 def pending_parts(store: Store, parts: Sequence[str], images: int, done: Iterable[Ids]) -> list[PendingPart]:
-    """The parts of a manifest of `images` that name others than the done ones, whose ids come in any order.
+    """The parts of a manifest of `images` that name an image not in `done`, whose ids may come in any order.
 
     Raises: DamagedFile. SamLabelError if the local disk is full.
     """

@@ -1,7 +1,7 @@
 """The identity of a process, from which another process can see whether it still lives.
 
 A pid is unique only within one boot and pid namespace (two containers of one pod share their host's name).
-Pids are used again, so the start time is part of the identity.
+Pids are reused, so the start time is part of the identity.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""A dataset's manifest brought up to its input: new images join, changed ones are labelled again.
+"""Updates a dataset's manifest from its input: new images join, changed ones are labelled again.
 
-Images that are gone from the input, or from what is chosen of it, keep their rows: the dataset says what was
-labelled, not what is left. Those without a row yet are dropped.
+Images that are gone from the input, or are no longer chosen from it, keep their rows: the dataset says what
+was labelled, not what is left. Those without a row yet are dropped.
 """
 
 import heapq
@@ -20,7 +20,7 @@ class Refreshed:
     old: Iterable[ManifestRow]
     listed: Iterable[ManifestRow]
     left: Iterable[ManifestRow]
-    on_changed: Callable[[str], None] | None = None  # is told the id of each changed image
+    on_changed: Callable[[str], None] | None = None  # called with the id of each changed image
     images: int = 0
     added: int = 0
     gone: int = 0

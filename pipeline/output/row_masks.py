@@ -1,4 +1,4 @@
-"""From a row of the dataset back to the masks of `sam_core`, and whether they are sound."""
+"""Turns a row of the dataset back into the masks of `sam_core`, and checks that they are sound."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ def masks_of_row(row: Mapping[str, Any]) -> ImageMasks:
 
 
 def refuse_damaged_masks(row: str, counts: Sequence[bytes], height: int, width: int) -> None:
-    """Raises: DamagedFile, which calls the row by this name, if some of its masks are none of its image."""
+    """Raises: DamagedFile, which calls the row `row`, if one of its masks is no mask of its image's size."""
     try:
         refuse_unsound_counts(counts, height, width)
     except ValueError as fault:

@@ -1,6 +1,6 @@
-"""Which rows of datasets are those of some images, of which there may be as many as rows.
+"""Finds the rows of some images in datasets; there may be as many images as rows.
 
-Both go through files on the local disk; memory is a bit a row.
+The ids of both go through files on the local disk, so memory is a bit a row.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,11 +21,11 @@ class RowSearch:
     """A search among the rows of the datasets' shards."""
 
     datasets: Sequence[Dataset]
-    images: RangedIds  # those that are looked for; add them here
+    images: RangedIds  # the images to look for; add their ids here
     ranges: IdRanges
 
     def found(self, once: bool = False) -> Marks:
-        """The rows of the images, shard by shard of each dataset in turn; only the first of each with `once`.
+        """Marks the images' rows, shard by shard of each dataset; with `once` only each image's first.
 
         No shard is read if no image is looked for. Raises: as `Dataset.tables`.
         """
@@ -53,9 +53,9 @@ def row_search(datasets: Sequence[Dataset]) -> Iterator[RowSearch]:
 
 
 def rows_left(output: Dataset, datasets: Sequence[Dataset]) -> Iterator[tuple[int, pa.Table]]:
-    """Rows of the datasets for the images that have none in the output yet, with the number of their shard.
+    """The datasets' rows of images that have none in `output` yet, each table with the number of its shard.
 
-    An image that several shards hold has the row of the first. Raises: as `Dataset.tables`.
+    If several shards hold an image, the row of the first is used. Raises: as `Dataset.tables`.
     """
     with row_search(datasets) as search:
         for images in output.pending():

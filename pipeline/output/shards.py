@@ -1,7 +1,7 @@
 """Writing and reading shards: immutable Parquet files of at most SHARD_BYTES, each with its commit.
 
-A shard is created only if its name is free, then committed. A name that is taken is an earlier attempt's at
-the same task: the whole file that is there stays, and its rows are not written again. So a task may be tried
+A shard is created only if its name is free, then committed. If the name is taken, an earlier attempt at the
+same task has written that file: the file stays, and its rows are not written again. So a task may be tried
 any number of times, even at the same time, and each of its rows ends in exactly one committed shard.
 """
 
@@ -24,14 +24,14 @@ from pipeline.output.format.schema import ADDED_LATER, SCHEMA_WITH_VECTORS
 from pipeline.store.range_file import RangeFile
 from pipeline.store.storage import Store
 
-SHARD_BYTES = 128 << 20  # in memory; readers stream shards of 64-128 MB well, and one put carries it
-# In memory, of a row group: whoever wants one image reads no more than that.
+SHARD_BYTES = 128 << 20  # in memory; readers stream shards of 64-128 MB well, and one put can carry it
+# Of a row group, in memory: a reader of one image reads no more than that.
 ROW_GROUP_BYTES = 16 << 20
-_FEW_VALUES = ["status", "error"]  # a dictionary saves bytes only in these: no two masks are alike
+_FEW_VALUES = ["status", "error"]  # only here a dictionary saves bytes: no two masks are alike
 
 
 def write_shards(store: Store, task: str, rows: pa.Table, metadata: Mapping[bytes, bytes]) -> list[Commit]:
-    """The commits that hold the task's rows, those of earlier attempts included; none for no rows."""
+    """Writes the task's rows; returns the commits that hold them, those of earlier attempts included."""
     commits: list[Commit] = []
     while rows.num_rows:
         name = f"{task}.{len(commits)}" if commits else task
@@ -59,7 +59,7 @@ def read_shard(
 
 
 def _in_order(table: pa.Table) -> pa.Table:
-    """The columns as SCHEMA has them, where those that were added later stand before the vectors."""
+    """The columns in the order of SCHEMA_WITH_VECTORS: those added later come before the vectors."""
     known = [name for name in SCHEMA_WITH_VECTORS.names if name in table.column_names]
     return table.select([*known, *(name for name in table.column_names if name not in known)])
 
@@ -81,7 +81,7 @@ def shard_metadata(store: Store, commit: Commit) -> Mapping[bytes, bytes]:
 
 
 def shard_memory_bytes(store: Store, commit: Commit) -> int:
-    """What a shard's rows take in memory, by its footer alone. Raises: DamagedFile."""
+    """The bytes that a shard's rows take in memory, from its footer alone. Raises: DamagedFile."""
     file = RangeFile(store, commit.shard, commit.bytes)
     return parquet_memory_bytes(file, store.uri(commit.shard))
 

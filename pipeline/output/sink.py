@@ -1,8 +1,7 @@
 """The end of the Ray Data chain: a write task's blocks become committed shards.
 
-A shard holds a hundredth of the images that are left, so that a killed run loses about 1 % of its work. It is
-never less than MIN_ROWS, so that files are not many and tiny, nor more than MAX_ROWS, with which a shard
-reaches SHARD_BYTES.
+A shard holds a hundredth of the images that are left, so that a killed run loses about 1 % of its work. It
+holds at least MIN_ROWS, so that there are not many tiny files, and at most MAX_ROWS, which reach SHARD_BYTES.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -32,7 +31,7 @@ def rows_a_shard(images_left: int) -> int:
 
 @dataclass
 class ShardSink(Datasink[list[Commit]]):
-    """Writes the rows of one run; safe to retry, and refused once another run has taken the output over."""
+    """Writes the rows of one run; safe to retry. It raises once another run has taken the output over."""
 
     store: Store
     generation: int
@@ -40,7 +39,7 @@ class ShardSink(Datasink[list[Commit]]):
     schema: pa.Schema
     rows_a_shard: int
     logged: Callable[[], AbstractContextManager[None]] = nullcontext  # around each write
-    add_work: Callable[[Work], object] | None = None  # takes what each write has done
+    add_work: Callable[[Work], object] | None = None  # called with the work of each write
 
     def write(self, blocks: Iterable[Block], ctx: Any) -> list[Commit]:
         """The commits of this task's rows. Raises: OutputLocked, StoreError."""

@@ -1,8 +1,8 @@
-"""Removing what no longer counts: leftovers of killed runs, and shards that a retry or refresh has replaced.
+"""Removes files that no longer count: leftovers of killed runs, and shards that a retry or refresh replaced.
 
 A run sweeps only files named for runs before its own, and only those that its own record does not name. So
-even an overtaken run that wakes up cannot remove a file that a later run relies on. Files whose names are not
-a dataset's (names.py) stay, wherever they are.
+even an overtaken run that wakes up cannot remove a file that a later run relies on. Files whose names are
+not those of a dataset (names.py) stay, wherever they are.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ from pipeline.output.format.names import Kind, OwnFile, commit_name, generation_
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 
-# Where runs leave files behind. What is beside them may be large, and not for us to look into.
+# Where runs leave files behind. Other folders may be large, and are not ours to look into.
 SWEPT_FOLDERS = ("_commits", "_runs", "data", "manifest", "duplicates")
 WHOLE_OUTPUT = ("",)
 _KEPT = (Kind.RECORD, Kind.LOG, Kind.DATASET, Kind.CARD, Kind.REPORT)
@@ -28,12 +28,12 @@ class Swept:
 
 
 def sweep(store: Store, record: RunRecord, folders: Sequence[str] = SWEPT_FOLDERS) -> Swept:
-    """Removes what runs before the record's have left and it does not name."""
+    """Removes the files of earlier runs that the record does not name."""
     own = generation_of(record.run)
     older = [
         entry for entry, file in orphans(store, record, record.started_from, folders) if file.generation < own
     ]
-    # Commits first: a commit never stands without its shard.
+    # Commits first, so that a commit never stands without its shard.
     for entry in sorted(older, key=lambda entry: entry.name):
         store.delete(entry.name)
     return Swept(len(older), sum(entry.size for entry in older))
@@ -55,7 +55,7 @@ def orphans(
 
 
 def _is_left_behind(file: OwnFile) -> bool:
-    """Whether a file that no record names is of no use; locks are removed by who takes the next one."""
+    """Whether a file that no record names can go; whoever takes the next lock removes the older ones."""
     if file.kind in (Kind.LOCK, Kind.PROBE):
         return False
     return not file.is_whole or file.kind not in _KEPT

@@ -1,8 +1,8 @@
-"""Opening an output to write it: refuse what does not belong together, take the lock, switch, sweep.
+"""Opens an output to write it: refuses what does not belong together, takes the lock, switches, sweeps.
 
-Every change of a dataset has one shape (infra/adr/0006): hold the lock, write files named for the new run,
-and create the run record. From that moment they count, and files of earlier runs that the record does not
-name are leftovers.
+Every change of a dataset takes the same steps (infra/adr/0006): hold the lock, write files named for the new
+run, and create the run record. From that moment these files count, and files of earlier runs that the record
+does not name are leftovers.
 """
 
 import json
@@ -60,7 +60,7 @@ class OutputRun:
         self.lock.check()
 
     def sink(self, images: int | None = None) -> "ShardSink":
-        """Where the labelled rows go; `images` is how many the run will label, if not all that are left."""
+        """The sink for labelled rows; `images` is how many the run will label, if not all that are left."""
         # Imports Ray, which the commands that only rewrite shards do not need.
         from pipeline.output.sink import ShardSink, rows_a_shard
 
@@ -85,11 +85,11 @@ def open_output(
     report: RunReport | None = None,
     duplicates: Callable[[], Iterable[Duplicate]] = tuple,
 ) -> Iterator[OutputRun]:
-    """The output of a labelling run, until the end of the block; the input is listed only if it has to be.
+    """The output of a labelling run, until the end of the block; lists the input only if it has to.
 
-    `source` is the input's URL as `Location` writes it; a dataset knows its own input by it. `filtered_from`
-    names the rows that are filtered into the output; those of another name are not mixed in. `duplicates`
-    is asked for after the listing was read: images of it that others stand for.
+    `source` is the input's URL as `Location` writes it; a dataset recognizes its input by it. `filtered_from`
+    says which rows are filtered into the output; rows of another origin are not mixed in. `duplicates` is
+    called once the listing has been read, and gives its images whose bytes another image has.
     Raises: UsageError for an output that holds something else, OutputLocked.
     """
     at_first = dataset_to_resume(store, identity, source, overwrite, filtered_from)
@@ -135,9 +135,9 @@ def switched(
     known: Sequence[Commit] = (),
     report: RunReport | None = None,
 ) -> Iterator[OutputRun]:
-    """The run whose record becomes the current one now; at the end of the block it is closed.
+    """Makes the record the current one now, and closes its run at the end of the block.
 
-    `known` are commits that need not be read again. `report` is for the record to keep, and names the run.
+    `known` are commits that need not be read again. `report` gets the run's name, and goes into the record.
     """
     refuse_if_overtaken(store, lock.generation)
     if not store.create(record_name(record.run), record.to_json()):
@@ -158,7 +158,7 @@ def switched(
 def dataset_to_resume(
     store: Store, identity: Identity, source: str, overwrite: bool, filtered_from: str | None = None
 ) -> Dataset | None:
-    """The dataset that a run goes on with, None if it begins one.
+    """The dataset that a run goes on with, None if it begins a new one.
 
     Raises: UsageError if the output holds another dataset, only other files, or cannot be read.
     """
@@ -183,17 +183,17 @@ def _has_record(store: Store) -> bool:
 
 
 def _stranger(store: Store) -> str | None:
-    """The first file that is not a dataset's, if there is one."""
+    """The first file that does not belong to a dataset, if there is one."""
     names = (entry.name for page in store.list() for entry in page)
     return next((name for name in names if own_file(name) is None), None)
 
 
 def _log_strangers(store: Store) -> None:
-    """Says that an overwritten output keeps the files that are not a dataset's."""
+    """Warns that an overwritten output keeps the files that do not belong to a dataset."""
     try:
         stranger = _stranger(store)
     except StoreError:
-        return  # a folder that nobody may look into is not ours
+        return  # a folder that cannot be read is not ours
     if stranger is not None:
         _log.warning("%s holds files that are not a dataset's, such as %s: they stay", store.url, stranger)
 
@@ -205,7 +205,7 @@ def _resumable(
     filtered_from: str | None,
     known: Iterable[Commit] = (),
 ) -> Dataset | None:
-    """The dataset to go on with, None if there is none, or only another one without a row."""
+    """The dataset to go on with; None if there is none, or one that differs but has no row yet."""
     dataset = Dataset.in_store_or_none(store, known)
     if dataset is None:
         return None
@@ -229,7 +229,7 @@ def _resumable(
 
 
 def _written_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> tuple[tuple[str, ...], int]:
-    """The parts of the new manifest, and how many images it names."""
+    """Writes the new manifest; returns its parts, and how many images it names."""
     images = 0
 
     def counted() -> Iterator[ManifestRow]:
@@ -245,7 +245,7 @@ def _written_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> tu
 def _refreshed(
     before: Dataset, run: str, listed: Iterable[ManifestRow], settings: Mapping[str, Any]
 ) -> RunRecord:
-    """The record of a run with the manifest brought up to the input, without the rows of changed images."""
+    """The record of a run whose manifest is updated from the input, without the rows of changed images."""
     with row_search([before]) as search:
         old, left = rows_of(before.manifest()), rows_of(before.pending())
         merged = Refreshed(old, listed, left, search.images.add_one)
@@ -265,7 +265,7 @@ def _refreshed(
 
 
 def _publish_dataset_json(store: Store, record: RunRecord) -> None:
-    """A copy of the identity for people and other tools; the run record is what counts."""
+    """Writes a copy of the identity for people and other tools; the run record is what counts."""
     description = {"format": "sam-label", "input": record.input, **record.identity.described()}
     data = json.dumps(description, indent=1).encode()
     if store.info(DATASET) is None or store.read(DATASET) != data:

@@ -1,1 +1,1 @@
-"""How fast images are labelled here, and what that comes to for a whole input."""
+"""Measures how fast images are labelled here, and estimates from that what a whole input takes."""

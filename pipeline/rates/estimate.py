@@ -1,4 +1,4 @@
-"""From the rates of a sample to the time and the room that a whole input takes."""
+"""Estimates the time and the disk space that a whole input takes, from the rates of a sample."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from pipeline.rates.rates import Rates, measured
 
 @dataclass(frozen=True)
 class Estimate:
-    """A run over the whole input by labelers like the one that was measured, side by side."""
+    """A run over the whole input, by labelers like the measured one that work side by side."""
 
     sample: Sample
     rates: Rates
@@ -23,7 +23,7 @@ class Estimate:
 
     @property
     def seconds_an_image(self) -> float:
-        """Of one labeler. A GPU is fed meanwhile; a CPU labeler's cores also decode and write."""
+        """Of one labeler. With a GPU, CPU cores decode meanwhile; a CPU labeler's cores do everything."""
         stages = {stage: self.rates.an_image(total) for stage, total in self.rates.seconds.items()}
         if self.pool.gpus:
             return max(stages["label"], stages["decode"] / self.pool.decoders)
@@ -36,7 +36,7 @@ class Estimate:
 
     @property
     def hours(self) -> float:
-        """From the first image to the last, without the start."""
+        """From the first image to the last, without the start-up."""
         return self.sample.images / self.images_per_s / 3600 if self.images_per_s else 0.0
 
     @property
@@ -49,7 +49,7 @@ class Estimate:
 
 
 def estimate(config: RunConfig, images: int, seed: int, load: LoadGenerator = sam_generator) -> Estimate:
-    """The estimate for `config.input`, from at most `images` of its images; nothing is written there.
+    """The estimate for `config.input`, from at most `images` of its images; writes nothing there.
 
     Raises: UsageError, SamLabelError.
     """

@@ -1,7 +1,7 @@
-"""What a run would take, before anything is measured here: from figures of other machines and a few headers.
+"""Guesses what a run takes without a measurement: from figures of other machines and a few headers.
 
-`sam-label bench` measures; this is for `run --dry-run`, which has seconds. The figures and where they come
-from stand in tests/bench/RESULTS.md and docs/scaling.md.
+`sam-label bench` measures; this is for `run --dry-run`, which must answer within seconds. The figures and
+their sources are in tests/bench/RESULTS.md and docs/scaling.md.
 """
 
 from collections.abc import Sequence
@@ -24,20 +24,20 @@ from pipeline.store.storage import side_by_side
 from pipeline.weights.models import weights_of
 from sam_core.options import MaskOptions
 
-# Seconds of one core for the encoder: vit_t measured (Xeon with AVX-512), the others by their arithmetic.
+# Seconds of one core for the encoder: vit_t measured (Xeon with AVX-512), the others by their operations.
 CPU_ENCODE_S = {"vit_t": 1.0, "vit_b": 3.5, "vit_l": 10.0, "vit_h": 19.0}
 CPU_PROMPT_S = 0.0083  # of one core, by the C kernel
 # Seconds on an H100 in bfloat16: vit_t and vit_h measured, the others between them.
 GPU_ENCODE_S = {"vit_t": 0.005, "vit_b": 0.015, "vit_l": 0.03, "vit_h": 0.04}
 GPU_PROMPT_S, GPU_PROMPT_MEGAPIXEL_S = 1.5e-4, 1.4e-4
-MASKS = 28  # an image of the sample photos, of which SA-1B's larger ones have a hundred
+MASKS = 28  # of an image of the sample photos; SA-1B's larger images have about a hundred
 MASK_BYTES, MASK_BYTES_WITH_VECTOR = 256, 764
-MOST_BYTES = 8 << 20  # of an image that is fetched for its header
+MOST_BYTES = 8 << 20  # a larger image is not fetched for its header
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """A guess, good to about a factor of two, and what it rests on."""
+    """A guess, good to about a factor of two, and what it is based on."""
 
     hours: float
     output_bytes: int
@@ -48,7 +48,7 @@ class Forecast:
 
 
 def forecast(config: RunConfig, plan: RunPlan) -> Forecast:
-    """The forecast for what is pending. Raises: UsageError if the labelers asked for do not fit here."""
+    """The forecast for the pending images. Raises: UsageError if the labelers asked for do not fit here."""
     sizes = _megapixels(config, plan.sample)
     typical = median(sizes) if sizes else None
     pool = _pool(config)
@@ -77,14 +77,14 @@ def image_seconds(model: str, mask: MaskOptions, pool: LabelerPool, megapixels: 
 
 
 def _pool(config: RunConfig) -> LabelerPool:
-    """The labelers of this machine; of a cluster, which is not asked, those that were named, or one."""
+    """The labelers of this machine. A cluster is not asked: it counts as `config.workers`, or one."""
     if config.address is None:
         return labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
     return LabelerPool(config.workers or 1, threads=2, gpus=int(config.device != "cpu"))
 
 
 def _megapixels(config: RunConfig, rows: Sequence[ManifestRow]) -> list[float]:
-    """Of those images of the sample whose header can be read."""
+    """The megapixels of the sample's images whose header can be read."""
     if not rows:
         return []
     settings = FetchSettings(Source.of(config).root, config.access, config.max_image_pixels)

@@ -1,4 +1,4 @@
-"""What a labeler takes for a few images, stage after stage, in this process and without Ray."""
+"""Measures what a labeler takes for a few images, stage after stage, in this process and without Ray."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -35,8 +35,8 @@ class Rates:
     failed: int = 0
     masks: int = 0
     output_bytes: int = 0
-    load_s: float = 0.0  # the model, once
-    first_s: float = 0.0  # on a GPU: the first images, for which it compiles its kernels
+    load_s: float = 0.0  # to load the model, once
+    first_s: float = 0.0  # on a GPU: the first image, for which it compiles its kernels
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
     @contextmanager
@@ -55,7 +55,7 @@ class Rates:
 def measured(
     config: RunConfig, source: Source, rows: Sequence[ManifestRow], pool: LabelerPool, load: LoadGenerator
 ) -> Rates:
-    """The rates of one of the pool's labelers over the rows. An image that fails is counted, and left out.
+    """Measures one of the pool's labelers on the rows. An image that fails is counted, and left out.
 
     Raises: UsageError for the weights, SamLabelError.
     """

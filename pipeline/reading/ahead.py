@@ -1,4 +1,4 @@
-"""Work that is begun before it is asked for."""
+"""Starts work before its result is asked for."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,9 +10,9 @@ U = TypeVar("U")
 
 
 def ahead(work: Callable[[T], U], items: Iterable[T], count: int) -> Iterator[U]:
-    """What `work` gives for each item, in their order, with the next `count` under way in threads.
+    """The result of `work` for each item, in order, while threads work on the next `count` items.
 
-    The first fault ends it; what waits then is not begun. With a count of 0 nothing is done ahead.
+    The first error ends it; waiting items are then not started. With a count of 0 nothing is done ahead.
     """
     if count == 0:
         yield from map(work, items)

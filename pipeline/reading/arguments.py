@@ -1,6 +1,6 @@
-"""Options as callers give them, made Python's own or refused in one sentence.
+"""Checks the options that callers give, and converts them to Python's own types.
 
-Raises in all of them: UsageError, which names the option.
+Each function raises UsageError, with a sentence that names the option.
 """
 
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ def flag(name: str, value: object) -> bool:
 
 
 def refuse_unknown(method: str, given: Iterable[str], known: Iterable[str], of_other: dict[str, str]) -> None:
-    """Raises if an option is none of the method; `of_other` says of some what takes them."""
+    """Raises if the method has no such option; `of_other` says where some options belong."""
     known = list(known)
     for name in given:
         if name in of_other:

@@ -1,4 +1,4 @@
-"""Some rows of a dataset in memory: columns of Arrow, and numbers of one row as numpy without a copy."""
+"""Some rows of a dataset in memory: Arrow columns, and the numbers of a row as numpy without a copy."""
 
 from dataclasses import dataclass
 from functools import cached_property

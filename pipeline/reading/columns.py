@@ -1,4 +1,4 @@
-"""Which columns are read and which rows are wanted, checked before anything is read."""
+"""Checks which columns are read and which rows are wanted, before anything is read."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -11,16 +11,16 @@ import pyarrow.parquet as pq
 from pipeline.errors import UsageError
 from pipeline.output.format.schema import VECTORS
 
-# what a record needs to be one: some bytes a row
+# what every Record needs: some bytes a row
 ALWAYS = ("image_id", "uri", "etag", "width", "height", "status", "error", "num_masks")
 
 Where: TypeAlias = pc.Expression | Sequence[Any]
 
 
 def read_columns(columns: Iterable[str] | None, schema: pa.Schema) -> list[str]:
-    """The named columns and those that are always read, in the schema's order; all of them for None.
+    """The named columns and those that are always read, in the schema's order; all columns for None.
 
-    Raises: UsageError for a column that there is not.
+    Raises: UsageError for an unknown column.
     """
     if columns is None:
         return list(schema.names)
@@ -39,9 +39,9 @@ def read_columns(columns: Iterable[str] | None, schema: pa.Schema) -> list[str]:
 
 
 def expression_of(where: Where | None, schema: pa.Schema) -> pc.Expression | None:
-    """The condition as an Arrow expression: one already, or tuples as `pyarrow.parquet` takes them.
+    """The condition as an Arrow expression; `where` is one, or tuples as `pyarrow.parquet` accepts them.
 
-    Raises: UsageError for a column that there is not, or a condition that cannot be.
+    Raises: UsageError for an unknown column, or a condition that cannot be applied.
     """
     if where is None:
         return None
@@ -57,7 +57,7 @@ def expression_of(where: Where | None, schema: pa.Schema) -> pc.Expression | Non
 
 
 def columns_of(expression: pc.Expression, schema: pa.Schema) -> list[str]:
-    """The columns that an expression looks at: those without which it cannot be applied."""
+    """The columns without which an expression cannot be applied."""
     return [name for name in schema.names if not _applies_without(expression, name, schema)]
 
 

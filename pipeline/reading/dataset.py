@@ -3,7 +3,7 @@
     dataset = Dataset.open("s3://bucket/masks")
     for record in dataset: record.uri, record.predicted_iou, record.mask(0)
 
-It is one moment of it: a run that goes on adds rows to the next one, which `again` gives.
+A `Dataset` shows one moment. What a run adds later is in the next one, which `again` gives.
 """
 
 import re
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pipeline.reading.torch_data import IndexedImages, StreamedImages
 
 _ID = re.compile("[0-9a-fA-F]{32}")
-# what takes the options that are often given to the wrong one
+# where the options belong that are often given to the wrong method
 _OF_LOADERS = dict.fromkeys(("batch_size", "num_workers", "drop_last", "collate_fn"), "its loader")
 _FEED = tuple(FeedOptions.__annotations__)
 _OF_BATCHES = dict.fromkeys(("batch_size", "drop_last"), "its iter_batches")
@@ -54,11 +54,12 @@ class Dataset:
         where: Where | None = None,
         pinned: dict[str, Any] | None = None,
     ) -> "Dataset":
-        """The dataset at a path or a URL, as it is now, or as it was when `pin` was taken.
+        """The dataset at a path or a URL, as it is now, or as it was when `pin` gave `pinned`.
 
-        `columns` are those of the masks that are read (docs/dataset.md); `where` is a condition on rows, an
-        Arrow expression or tuples such as [("num_masks", ">", 3)], by which whole shards are left unread.
-        Raises: UsageError if there is none, it was made by a newer sam-label, or a column is unknown;
+        `columns` names the columns to read (docs/dataset.md), all by default. `where` is a condition on rows:
+        an Arrow expression, or tuples such as [("num_masks", ">", 3)]. Of a shard without such a row only the
+        condition's columns are read.
+        Raises: UsageError if there is no dataset, a newer sam-label made it, or a column is unknown;
             DamagedFile.
         """
         snapshot = pinned_snapshot(fspath(url), pinned) if pinned is not None else Snapshot.at(fspath(url))
@@ -87,11 +88,11 @@ class Dataset:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every image of the input has its row by now."""
+        """Whether every image of the input has a row at this moment."""
         return self._rows.snapshot.is_complete
 
     def __len__(self) -> int:
-        """Images, failed ones included unless `where` leaves them out."""
+        """The number of images, failed ones included unless `where` leaves them out."""
         return len(self._rows)
 
     def __bool__(self) -> bool:
@@ -103,12 +104,12 @@ class Dataset:
         )
 
     def __iter__(self) -> Iterator[Record]:
-        """All records, the next shard being read meanwhile."""
+        """All records; the next shard is read ahead."""
         for block, places in ahead(self._rows.block, range(len(self._rows.commits)), 1):
             yield from (Record(block, row) for row in places.tolist())
 
     def __getitem__(self, key: int | str) -> Record:
-        """The record at a position, or of an image id.
+        """The record at a position, or with an image id.
 
         Raises: IndexError, TypeError, UsageError for an id that is not in the dataset.
         """
@@ -127,7 +128,7 @@ class Dataset:
         return self._rows.record(position)
 
     def __contains__(self, image_id: object) -> bool:
-        """Whether it is the id of an image of the dataset."""
+        """Whether the dataset has an image with this id."""
         return isinstance(image_id, str) and self._number_of(image_id) is not None
 
     def select(self, columns: Iterable[str] | None = None, where: Where | None = None) -> "Dataset":
@@ -139,13 +140,13 @@ class Dataset:
         return Dataset(Rows(self._rows.snapshot, named, condition, self._rows.only_ok))
 
     def again(self) -> "Dataset":
-        """The dataset as it is by now; what was read of it before is not read again."""
+        """The dataset as it is now; commits that are known already are not read again."""
         return self._of(self._rows.snapshot.again())
 
     def follow(self, poll_s: float = 2.0) -> Iterator[Record]:
-        """All records, those of a run under way as they are committed, until that run has ended.
+        """All records, then those that the current run commits, until that run has ended.
 
-        A run that was killed never ends; `sam-label status` tells.
+        A run that was killed never ends; `sam-label status` says so.
         Raises: SamLabelError if rows that were given have been taken out since.
         """
         seconds = real("poll_s", poll_s)
@@ -165,9 +166,9 @@ class Dataset:
                 yield block.table.take(places)
 
     def duplicates(self) -> Iterator[pa.Table]:
-        """Images without a row, since others have their bytes: `uri`, and `image_id` of the one with a row.
+        """Images without a row, since others have the same bytes: `uri`, and `image_id` of the other.
 
-        A table of at most 100,000 at a time; none without `--deduplicate`.
+        Tables of at most 100,000 rows; there are none without `--deduplicate`.
         """
         return self._rows.snapshot.duplicates()
 
@@ -188,9 +189,9 @@ class Dataset:
     ) -> "StreamedImages | IndexedImages":
         """The labelled images for `torch.utils.data`: a stream, or by position if `indexed`.
 
-        In a stream one worker reads a shard, or two if their shares meet in it; by position each worker reads
-        the shards that it needs. `options` are FeedOptions; without a transform samples are dictionaries of
-        tensors.
+        In a stream each shard is read by one worker, or by two if their shares meet in it. By position each
+        worker reads the shards that it needs. `options` are FeedOptions; without a transform, samples are
+        dictionaries of tensors.
         """
         from pipeline.reading.torch_data import IndexedImages, StreamedImages, tensors, tensors_and_image
 
@@ -201,9 +202,9 @@ class Dataset:
     def to_ray(
         self, *, epoch: int = 0, done_rows: int = 0, **options: Unpack[FeedOptions]
     ) -> "ray.data.Dataset":
-        """The labelled images as a `ray.data.Dataset`: one epoch in its order, less the first `done_rows`.
+        """The labelled images as a `ray.data.Dataset`: one epoch in its order, without the first `done_rows`.
 
-        `options` are FeedOptions; a transform gives a dictionary, without one it has the masks' columns.
+        `options` are FeedOptions. A transform returns a dictionary; by default it has the masks' columns.
         """
         from pipeline.reading.ray_data import arrays, arrays_and_image, ray_dataset
 

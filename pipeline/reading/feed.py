@@ -1,4 +1,4 @@
-"""What is trained on, apart from who asks: the labelled rows of a dataset in an epoch's order, as samples."""
+"""The labelled rows of a dataset as samples, in the order of an epoch: for torch and for Ray alike."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,20 +22,20 @@ from pipeline.reading.shares import Shares, Span, Spans
 Transform = Callable[[Record], Any]
 WINDOW_ROWS = 4096  # about 80 MB with 100 masks an image
 EVERY_MASK = MaskSampling()
-PREFETCH = 8  # images on their way to one worker: a store answers in some 20 ms, a sample is made in a few
+PREFETCH = 8  # images that a worker fetches ahead: a store answers in about 20 ms, a sample takes a few
 
 
 class FeedOptions(TypedDict, total=False):
-    """What `Dataset.to_torch` and `Dataset.to_ray` take.
+    """The options of `Dataset.to_torch` and `Dataset.to_ray`; the default comes last.
 
-    - transform: makes a sample of a Record, in the worker; None for the dictionary of `to_torch` or `to_ray`.
-    - images: whether each record's image is fetched ahead; False.
-    - sampling: which masks a record keeps; None for all.
-    - shuffle, seed: another order each epoch, the same for the same seed and epoch; False, 0.
-    - window_rows: rows are mixed over at least that many, which are held in memory; 4096.
-    - prefetch: images on their way to one worker; 8.
-    - rank, ranks: whose share, of how many; else those of torch.distributed, or all.
-    - equal_ranks: leaves out the last few images of an epoch, so that all ranks have as many batches; False.
+    - transform: makes a sample from a Record, in the worker. None: the dictionary of `to_torch` or `to_ray`.
+    - images: whether each record's image is fetched ahead. False.
+    - sampling: which masks a record keeps. None: all.
+    - shuffle, seed: another order each epoch, the same for the same seed and epoch. False, 0.
+    - window_rows: rows are mixed over at least this many, which are held in memory. 4096.
+    - prefetch: images that one worker fetches ahead. 8.
+    - rank, ranks: whose share, of how many. None: those of torch.distributed, or one share of all.
+    - equal_ranks: leaves out the last few images of an epoch, so that all ranks have as many batches. False.
     """
 
     transform: Transform | None
@@ -52,7 +52,7 @@ class FeedOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Feed:
-    """The rows, and what makes samples of them."""
+    """The rows, and how samples are made from them."""
 
     rows: Rows
     transform: Transform
@@ -72,7 +72,7 @@ class Feed:
             raise UsageError(f"transform is {self.transform!r:.100}; it takes a function of one Record")
         if not isinstance(self.sampling, MaskSampling):
             raise UsageError(f"sampling is {self.sampling!r:.100}; it takes a MaskSampling")
-        # as Python's own: the fingerprint of an order is made of their texts
+        # as Python's own types: the fingerprint of an order is made from their texts
         for name in ("images", "shuffle", "equal_ranks"):
             object.__setattr__(self, name, flag(name, getattr(self, name)))
         if (self.rank is None) != (self.ranks is None):
@@ -92,29 +92,29 @@ class Feed:
         return ((0, len(self)),)
 
     def rank_and_ranks(self) -> tuple[int, int]:
-        """The rank, and how many there are: as named, or those of torch.distributed, or 0 of 1.
+        """The rank, and how many there are: as given, or those of torch.distributed, or 0 of 1.
 
-        In a process without a group they are those of the process that it was sent from.
+        A process without a group uses those of the process that sent it the feed.
         """
         if self.rank is not None and self.ranks is not None:
             return self.rank, self.ranks
         return _of_group() or self.of_sender or (0, 1)
 
     def __getstate__(self) -> dict[str, Any]:
-        """With the rank of this process: a loader's worker that is not forked is in no group itself."""
+        """Includes the rank of this process: a loader's worker that is not forked is in no group itself."""
         return {**vars(self), "of_sender": _of_group() or self.of_sender} if self.rank is None else vars(self)
 
     def shares(self, spans: Spans, ranks: int, lanes: int) -> Shares:
-        """Those places, cut among ranks and their lanes."""
+        """These places, divided among ranks and their lanes."""
         return Shares.cut(spans, ranks, lanes, self.equal_ranks)
 
     def row_numbers(self, epoch: int, spans: Sequence[Span]) -> Iterator[NDArray[np.int64]]:
-        """The numbers of the rows at those places of an epoch, at most a window at a time."""
+        """The numbers of the rows at these places of an epoch, at most a window at a time."""
         order = EpochOrder(self.rows.starts, self.shuffle, self.seed, epoch, self.window_rows)
         return order.rows(spans)
 
     def samples(self, epoch: int, spans: Sequence[Span]) -> Iterator[Any]:
-        """The samples at those places of an epoch, the next ones already under way."""
+        """The samples at these places of an epoch; the next ones are made ahead."""
         windows = ahead(self._records, self.row_numbers(epoch, spans), min(self.prefetch, 1))
         records = (record for window in windows for record in window)
         ready = ahead(lambda record: self._ready(record, epoch), records, self.prefetch if self.images else 0)
@@ -137,14 +137,14 @@ class Feed:
         return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
     def _ready(self, record: Record, epoch: int) -> Record:
-        # a record of its own: the window's list would keep the image of each
+        # a copy: the window's list would keep every image in memory
         chosen = self.sampling.sampled(replace(record), self.seed, epoch)
         if self.images:
             _ = chosen.image  # stays with the record
         return chosen
 
     def _records(self, numbers: NDArray[np.int64]) -> list[Record]:
-        """The rows of those numbers, each shard read once."""
+        """The rows with these numbers; each shard is read once."""
         starts = self.rows.starts
         shards = np.searchsorted(starts, numbers, side="right") - 1
         read: dict[int, tuple[Block, NDArray[np.int64]]] = {

@@ -9,9 +9,9 @@ from pipeline.output.dataset import Dataset as Snapshot
 
 
 def followed(snapshot: Snapshot, poll_s: float) -> Iterator[Snapshot]:
-    """The snapshot, then what has been added since, each as a snapshot of the new shards alone.
+    """The snapshot, then each addition, as a snapshot of the new shards alone.
 
-    Ends with the run under way. Stores tell nobody of a new object, so they are asked every `poll_s` seconds.
+    Ends when the current run ends. Stores announce no new objects, so they are asked every `poll_s` seconds.
     Raises: SamLabelError if rows that were given have been taken out since.
     """
     given: set[str] = set()

@@ -1,6 +1,6 @@
-"""A DataLoader that can be stopped after any batch, and gone on with in another process.
+"""A DataLoader that can be stopped after any batch, and resumed in another process.
 
-It counts the batches that it has given, not those that its workers have made ahead.
+It counts the batches that it has given out, not those that its workers have made ahead.
 """
 
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ _NO_STATE = "the state is none of this loader's; give what its state_dict return
 
 
 class Loader(DataLoader[Any]):
-    """Each pass is one epoch, the next pass the next one, also if it was left by `break` after some batches.
+    """Each pass is one epoch, and the next pass is the next epoch, even if `break` has ended the pass early.
 
-    Batches are lists of samples unless collated; with batch_size=None it gives samples.
+    A batch is a list of samples unless `collate_fn` is given. With batch_size=None it gives single samples.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Loader(DataLoader[Any]):
                 )
         self._images = images
         self._epoch, self._given = 0, 0
-        self._shares: Shares | None = None  # at the begin of the pass under way, or of the next one
+        self._shares: Shares | None = None  # at the beginning of the current pass, or of the next one
         self._is_resumed = False
         if batch_size is not None:
             batch_size, options = whole("batch_size", batch_size, 1), {"collate_fn": list, **options}
@@ -65,7 +65,7 @@ class Loader(DataLoader[Any]):
 
     @property
     def epoch(self) -> int:
-        """The epoch under way, or that of the pass that was left; else the next one."""
+        """The epoch of the current pass, or of a pass that was left early; else the next epoch."""
         return self._epoch
 
     def set_epoch(self, epoch: int) -> None:
@@ -73,7 +73,7 @@ class Loader(DataLoader[Any]):
         self._epoch, self._given, self._shares, self._is_resumed = whole("epoch", epoch), 0, None, False
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        if self._given:  # the pass before was left
+        if self._given:  # the pass before was left early
             self.set_epoch(self._epoch + 1)
         if not self._is_resumed:
             self._shares = None
@@ -85,14 +85,14 @@ class Loader(DataLoader[Any]):
         self.set_epoch(self._epoch + 1)
 
     def __len__(self) -> int:
-        """The batches of a pass; of the one that goes on, those that were left."""
+        """The number of batches in a pass; in a resumed pass, those that are left."""
         rank, _ = self._images.feed.rank_and_ranks()
         return self._begin().batches(rank, self._batch_rows, bool(self.drop_last))
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it is, or where the pass was left, as JSON values.
+        """The position in the current pass, or where a pass was left, as JSON values.
 
-        All ranks are taken to have had as many batches, so one state does.
+        One rank's state serves all ranks, which are assumed to have had equally many batches.
         """
         left = self._begin().after(self._given, self._batch_rows, bool(self.drop_last))
         return {
@@ -103,10 +103,10 @@ class Loader(DataLoader[Any]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next pass goes on there: with the same ranks, workers and batch size, with the same next batch.
+        """The next pass goes on there; its next batch is the same if ranks, workers and batch size are.
 
-        With others what is left of the epoch is cut anew.
-        Raises: UsageError for the state of another dataset, another order, or none at all.
+        With others, the rest of the epoch is divided anew.
+        Raises: UsageError for a state of another dataset or another order, or a value that is no state.
         """
         try:
             version, dataset = state["version"], state["dataset"]
@@ -131,7 +131,7 @@ class Loader(DataLoader[Any]):
         return self.batch_size or 1
 
     def _begin(self) -> Shares:
-        """What the pass under way, or the next one, begins with."""
+        """The shares with which the current pass, or the next one, begins."""
         _, ranks = self._images.feed.rank_and_ranks()
         lanes = max(1, self.num_workers) if self._images.is_shared_by_workers else 1
         before = self._shares

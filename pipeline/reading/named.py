@@ -1,4 +1,4 @@
-"""An image as people name it: by its id, its uri or path, or as much of its end as tells it apart."""
+"""Finds an image as people name it: by its id, its uri or path, or enough of the uri's end."""
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
@@ -21,9 +21,9 @@ _COMPARED = 5000  # file names that a misspelt one is compared with: a second at
 def record_named(dataset: Dataset, image: str | PathLike[str] | Record) -> Record:
     """The record of the image that `image` means.
 
-    An id, that of its list too, a uri, a path or a Record means that image alone. Anything else is the end of
-    one image's uri: whole parts of it (`a.jpg`, `2026/a.jpg`) before parts cut in the middle (`7.jpg` for
-    `img_0007.jpg`).
+    An id (also one from its list), a uri, a path or a Record names exactly that image. Anything else is the
+    end of one image's uri: whole parts of it are tried first (`a.jpg`, `2026/a.jpg`), then parts cut in the
+    middle (`7.jpg` for `img_0007.jpg`).
     Raises: UsageError if there is no such image, or several.
     """
     name = _name(image)
@@ -49,7 +49,7 @@ def record_named(dataset: Dataset, image: str | PathLike[str] | Record) -> Recor
 
 
 def _name(image: object) -> str:
-    """As text that is UTF-8: what else a path holds stands in the uri percent-encoded."""
+    """The name as UTF-8 text; a path that is not UTF-8 is percent-encoded, as in its uri."""
     try:
         name = image.image_id if isinstance(image, Record) else fspath(image)  # type: ignore[call-overload]
         if isinstance(name, str):
@@ -60,7 +60,7 @@ def _name(image: object) -> str:
 
 
 def _first_of_duplicate(dataset: Dataset, uris: Collection[str]) -> str | None:
-    """The id of the labelled image that has the bytes of a duplicate with one of the uris."""
+    """If one of the uris is a duplicate's: the id of the image that has the same bytes."""
     for duplicates in dataset.duplicates():
         is_named = pc.is_in(duplicates["uri"], value_set=pa.array(sorted(uris), pa.string()))
         for image in duplicates["image_id"].filter(is_named).to_pylist():
@@ -94,7 +94,7 @@ def _uris(dataset: Dataset) -> Iterator[pa.ChunkedArray]:
 def _uri_of_path(name: str) -> str:
     try:
         return str(location(name))
-    except UsageError:  # it is no place, and may still be the end of one
+    except UsageError:  # no path or URL, but it may still be the end of one
         return name
 
 

@@ -1,6 +1,6 @@
-"""In which order an epoch goes through the rows: the same on every rank and worker for one seed and epoch.
+"""The order of the rows in an epoch: the same on every rank and worker for one seed and epoch.
 
-Shuffled, whole shards are put in another order, and the rows of a few neighbouring ones are mixed: a window.
+A shuffle puts whole shards in another order, and mixes the rows of a few neighbouring shards: a window.
 So a reader holds a window in memory, reads each shard once, and two epochs have little in common.
 """
 

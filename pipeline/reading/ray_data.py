@@ -1,4 +1,4 @@
-"""The same epoch as a `ray.data.Dataset`, for Ray Train and for preprocessing on other machines."""
+"""An epoch as a `ray.data.Dataset`, for Ray Train and for preprocessing on other machines."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from pipeline.reading.shares import rows_in
 
 
 def arrays(record: Record) -> dict[str, Any]:
-    """A sample if no transform is named: names and masks' run lengths, which are small; pixels come later."""
+    """The sample if no transform is given: names and the masks' run lengths, which are small, not pixels."""
     vectors = {name: getattr(record, name) for name in VECTORS if record.block.has(name)}
     return {
         "image_id": record.image_id,
@@ -33,7 +33,7 @@ def arrays_and_image(record: Record) -> dict[str, Any]:
 
 
 def ray_dataset(feed: Feed, epoch: int, done_rows: int) -> "ray.data.Dataset":
-    """A rank's share of an epoch, less its first rows: as a dataset of Ray in the order of the epoch."""
+    """A rank's share of an epoch as a Ray dataset, in the epoch's order, without the first `done_rows`."""
     rank, ranks = feed.rank_and_ranks()
     share = feed.shares(feed.whole, ranks, 1).lanes[rank][0]
     left = feed.shares(share, 1, 1).after(1, done_rows).lanes[0][0] if done_rows else share
@@ -49,5 +49,5 @@ def ray_dataset(feed: Feed, epoch: int, done_rows: int) -> "ray.data.Dataset":
     if not rows_in(left):
         return ray.data.from_items([])
     dataset = ray.data.from_items(pieces, override_num_blocks=len(pieces)).flat_map(samples)
-    dataset.context.execution_options.preserve_order = True  # the order is what makes it go on
+    dataset.context.execution_options.preserve_order = True  # `done_rows` relies on the order
     return dataset

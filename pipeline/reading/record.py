@@ -21,9 +21,9 @@ from sam_core.masks.image_masks import ImageMasks
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One image. Nothing is decoded before it is asked for; N is the number of its masks, H x W its size.
+    """One image. Nothing is decoded before it is asked for. N is the number of masks, H x W the image's size.
 
-    A failed image has no masks: `is_ok` tells, and asking for them raises UsageError.
+    A failed image has no masks: `is_ok` is False, and asking for masks raises UsageError.
     """
 
     block: Block = field(repr=False)
@@ -31,7 +31,7 @@ class Record:
     chosen: NDArray[np.int64] | None = field(default=None, repr=False)  # of the row's masks; None for all
 
     def __getitem__(self, column: str) -> Any:
-        """The value of a column as it stands in the dataset, all masks of the row included."""
+        """The value of a column as the dataset stores it, for all masks of the row."""
         return self.block.value(column, self.row)
 
     def __repr__(self) -> str:
@@ -48,12 +48,12 @@ class Record:
         return True  # also without masks
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # to another process goes this row alone, not those beside it
+        # only this row is sent to another process, not the rows beside it
         return _unpickled, (self.block.table.take([self.row]), self.block.images, self.chosen)
 
     @property
     def image_id(self) -> str:
-        """32 hex characters that stand for the uri, or for `source_id` if there is one."""
+        """32 hex characters made from the uri, or from `source_id` if there is one."""
         return str(self["image_id"])
 
     @property
@@ -79,13 +79,13 @@ class Record:
 
     @property
     def height(self) -> int:
-        """Of the upright image."""
+        """The height of the upright image, in pixels."""
         self._refuse_failed()
         return int(self["height"])
 
     @property
     def width(self) -> int:
-        """Of the upright image."""
+        """The width of the upright image, in pixels."""
         self._refuse_failed()
         return int(self["width"])
 
@@ -132,7 +132,7 @@ class Record:
 
     @property
     def image_masks(self) -> ImageMasks:
-        """All that is known of the masks, as `sam_core` has it: SA's records, filters, `select`."""
+        """The masks with all their columns, as `sam_core` has them: for SA's records, filters, `select`."""
         return ImageMasks(
             height=self.height,
             width=self.width,
@@ -148,7 +148,7 @@ class Record:
         )
 
     def select(self, index: Positions) -> "Record":
-        """The same image with the masks at `index` only: positions, or one bool a mask, whether it is wanted.
+        """The same image with the masks at `index` only: positions, or one bool for each mask.
 
         Raises: TypeError, IndexError.
         """
@@ -157,7 +157,7 @@ class Record:
         return Record(self.block, self.row, positions if self.chosen is None else self.chosen[positions])
 
     def mask(self, index: int, window_xyxy: Box | None = None) -> NDArray[np.bool_]:
-        """One mask, or a window of it: from pixel x0, y0 to x1, y1, both excluded; bool [H, W].
+        """One mask, or a window of it from pixel x0, y0 to x1, y1 (both of these excluded); bool [H, W].
 
         Raises: IndexError, TypeError; ValueError for a window that leaves the image.
         """
@@ -172,21 +172,21 @@ class Record:
     def masks(
         self, size: tuple[int, int] | None = None, out: NDArray[np.bool_] | None = None
     ) -> NDArray[np.bool_]:
-        """All masks; bool [N, H, W], or [N, *size] on another grid: inside if at least half of a cell is.
+        """All masks; bool [N, H, W], or [N, *size]: there a cell is True if at least half of it is covered.
 
-        Along a side of more cells than pixels a cell has one pixel, that which its centre lies in. They are
-        written into `out` if it is given, an array of bool or uint8. No full size is made on the way to a
-        smaller one.
-        Raises: ValueError for a size that is none, or an array of another shape.
+        Along a side with more cells than pixels, a cell has the value of the pixel that its centre lies in.
+        The masks are written into `out` if it is given, an array of bool or uint8. A smaller size is computed
+        without decoding masks at full size.
+        Raises: ValueError for an invalid size, or an `out` of another shape.
         """
         if size is None:
             return decoded_masks(self.counts, self.height, self.width, None, out)
         return reduced_masks(self.counts, self.height, self.width, size, out)
 
     def label_map(self, size: tuple[int, int] | None = None) -> NDArray[np.int32]:
-        """Which mask each pixel belongs to, its position plus 1, 0 for none; int32 [H, W], or `size`.
+        """For each pixel the position of its mask plus 1, 0 for none; int32 [H, W], or `size`.
 
-        Of masks that overlap the one of smaller area has the pixel, so that a part is seen on its whole.
+        Where masks overlap, the pixel belongs to the one of smaller area, so a part is seen on its whole.
         """
         largest_first = np.argsort(-self.area, kind="stable")
         if size is None:
@@ -201,7 +201,7 @@ class Record:
     def image(self) -> NDArray[np.uint8]:
         """The image as it was labelled: fetched, decoded, turned upright; uint8 RGB [H, W, 3].
 
-        Raises: ImageError if it is gone, or is another one by now.
+        Raises: ImageError if the image is gone or has changed.
         """
         self._refuse_failed()
         try:
@@ -211,7 +211,7 @@ class Record:
             pixels_HW3 = decoded_image(data, pixels, self.block.images.reading, frame_of(self.uri)).image_HW3
         except ImageError as fault:
             raise ImageError(fault.reason, f"the image {self.uri} cannot be had: {fault}") from fault
-        return pixels_HW3 if pixels_HW3.flags.writeable else pixels_HW3.copy()  # torch takes no other
+        return pixels_HW3 if pixels_HW3.flags.writeable else pixels_HW3.copy()  # torch needs it writeable
 
     def _numbers(self, column: str) -> NDArray[Any]:
         self._refuse_failed()

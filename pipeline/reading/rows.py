@@ -1,7 +1,7 @@
-"""The rows of a snapshot that are wanted, numbered from 0 on, by the shards' names and as in the files.
+"""The wanted rows of a snapshot, numbered from 0 in the order of the shards' names and of their rows.
 
-A condition is looked at first, with the columns that it needs: of a shard without such a row nothing else is
-read.
+The condition is checked first, with the columns that it needs. If no row of a shard meets it, nothing else of
+the shard is read.
 """
 
 import threading
@@ -46,7 +46,7 @@ class Rows:
 
     @cached_property
     def images(self) -> ImageSettings:
-        """How the images were read that the rows are of."""
+        """How the run read the images of the rows."""
         return ImageSettings(self.snapshot.identity.reading, recorded_access(self.snapshot.record.settings))
 
     @cached_property
@@ -61,7 +61,7 @@ class Rows:
     def block(self, shard: int) -> tuple[Block, Places]:
         """A shard's rows, and which of them are wanted; an empty block if there are none."""
         commit = self.commits[shard]
-        # a pass over all rows has no need of the conditions of all shards first
+        # a pass over all rows need not check the condition on all shards first
         places = self._places[shard] if "_places" in self.__dict__ else self._places_of(commit)
         if places is not None and not len(places):
             return Block(pa.table({}), self.images), places
@@ -69,7 +69,7 @@ class Rows:
         return Block(table, self.images), np.arange(commit.rows) if places is None else places
 
     def record(self, number: int) -> Record:
-        """The row of that number, through the row group that holds it."""
+        """The row with that number; only the row group that holds it is read."""
         shard = int(np.searchsorted(self.starts, number, side="right")) - 1
         place, places = number - int(self.starts[shard]), self._places[shard]
         block, row = self._block_at(self.commits[shard], place if places is None else int(places[place]))
@@ -90,7 +90,7 @@ class Rows:
 
     @cached_property
     def _places(self) -> list[Places | None]:
-        """Of each shard the rows that are wanted; None for all of them."""
+        """For each shard the wanted rows; None for all of them."""
         return side_by_side(self._places_of, self.commits)
 
     def _places_of(self, commit: Commit) -> Places | None:
@@ -119,7 +119,7 @@ class Rows:
 
 
 class _KeptBlocks:
-    """The row groups that were read last, up to KEPT_BYTES; several threads may ask."""
+    """A cache of the row groups that were read last, up to KEPT_BYTES; several threads may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

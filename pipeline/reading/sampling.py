@@ -1,4 +1,4 @@
-"""Which of an image's masks are trained on."""
+"""Chooses which of an image's masks are trained on."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from pipeline.reading.record import Record
 
 @dataclass(frozen=True)
 class MaskSampling:
-    """The masks that pass all limits; of more than `max_masks` that many by chance, anew each epoch.
+    """Keeps the masks that pass all limits; of more than `max_masks` a random choice, new each epoch.
 
     Area is the share of the image that a mask covers, 0 to 1.
     """
@@ -37,7 +37,7 @@ class MaskSampling:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it looks at."""
+        """The columns that it needs."""
         return (
             *(["mask_predicted_iou"] if self.min_iou is not None else []),
             *(["mask_stability_score"] if self.min_stability is not None else []),

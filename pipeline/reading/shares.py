@@ -1,8 +1,8 @@
-"""Who reads which places of an epoch's order, and what is left after some batches: plain arithmetic.
+"""Divides the places of an epoch's order among readers, and computes what is left after some batches.
 
-A span is a start and a stop. Each rank has lanes, one a worker process of its loader; lanes give batches in
-turn, and all ranks are taken to have had as many. What is left can go on as it was, which gives the same next
-batch, or be cut anew among another number of ranks and lanes.
+A span is a start and a stop. Each rank has lanes, one for each worker process of its loader. Lanes give
+batches in turn, and all ranks are assumed to have had equally many. What is left can go on with the same
+ranks and lanes, which gives the same next batch, or be divided anew among another number of them.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ class Shares:
 
     @classmethod
     def cut(cls, spans: Spans, ranks: int, lanes: int, equal: bool = False) -> "Shares":
-        """The places cut into shares that differ by one at most, or not at all if `equal`.
+        """Divides the places into shares whose sizes differ by at most one, or not at all if `equal`.
 
-        Then the last places, fewer than there are lanes in all, are nobody's.
+        With `equal`, the last places are left out, fewer than there are lanes in all.
         """
         parts, rows = ranks * lanes, rows_in(spans)
         rows -= rows % parts if equal else 0
@@ -46,7 +46,7 @@ class Shares:
         return edges == sorted(edges) and len({len(rank) for rank in self.lanes}) == 1
 
     def left(self) -> Spans:
-        """All places, as few spans as there can be."""
+        """All places, in as few spans as possible."""
         joined: list[Span] = []
         for start, stop in sorted(span for rank in self.lanes for lane in rank for span in lane):
             if joined and joined[-1][1] == start:
@@ -60,7 +60,7 @@ class Shares:
         return sum(_batches(lane, batch_rows, drop_last) for lane in self.lanes[rank])
 
     def after(self, batches: int, batch_rows: int, drop_last: bool = False) -> "Shares":
-        """What is left after each rank had that many batches, lanes turned so that the next one is first."""
+        """What is left after each rank had that many batches; the lane of the next one comes first."""
         return Shares(tuple(_rank_after(rank, batches, batch_rows, drop_last) for rank in self.lanes))
 
     def to_json(self) -> list[list[list[list[int]]]]:
@@ -86,7 +86,7 @@ def _rank_after(
     whole_rounds = min(min(ready), batches // len(lanes))
     given = [whole_rounds] * len(lanes)
     for _ in range(min(batches, sum(ready)) - whole_rounds * len(lanes)):
-        while given[turn] == ready[turn]:  # a lane that has ended is passed over
+        while given[turn] == ready[turn]:  # a lane that has ended is skipped
             turn = (turn + 1) % len(lanes)
         given[turn] += 1
         turn = (turn + 1) % len(lanes)

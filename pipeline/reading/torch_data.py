@@ -1,7 +1,7 @@
 """A dataset for `torch.utils.data`: by position, or as a stream that ranks and workers share.
 
-Both give the same samples in the same order of an epoch. `loader` makes a DataLoader of either that can be
-stopped and gone on with; plain DataLoaders take them too.
+Both give the same samples in the same order of an epoch. `loader` makes a DataLoader from either that can
+be stopped and resumed; plain DataLoaders accept both too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from sam_core.masks.arguments import whole_number
 
 
 def tensors(record: Record) -> dict[str, Any]:
-    """A sample if no transform is named: the masks as tensors, and what is known of them."""
+    """The sample if no transform is given: the masks as tensors, with their boxes and scores."""
     vectors = {
         name: torch.tensor(getattr(record, name))  # float16 [N, 256], and [256] of the image
         for name in VECTORS
@@ -57,7 +57,7 @@ class StreamedImages(IterableDataset[Any]):
         self.epoch, self._shares = whole("epoch", epoch), None
 
     def set_shares(self, epoch: int, shares: Shares) -> None:
-        """What the next iteration goes through: the loader tells, before its workers start."""
+        """Sets what the next iteration goes through; the loader calls it before its workers start."""
         self.epoch, self._shares = epoch, shares
 
     def __iter__(self) -> Iterator[Any]:
@@ -73,7 +73,7 @@ class StreamedImages(IterableDataset[Any]):
 
 
 class IndexedImages(Dataset[Any]):
-    """Samples by position; which position comes when, its sampler says."""
+    """Samples by position; its sampler determines the order of the positions."""
 
     is_shared_by_workers = False  # the sampler runs in the main process
 
@@ -87,7 +87,7 @@ class IndexedImages(Dataset[Any]):
         self.epoch, self.places.spans = whole("epoch", epoch), None
 
     def set_shares(self, epoch: int, shares: Shares) -> None:
-        """What the next iteration goes through: the loader tells."""
+        """Sets what the next iteration goes through; the loader calls it."""
         rank, _ = self.feed.rank_and_ranks()
         self.epoch, self.places.spans = epoch, shares.lanes[rank][0]
 

@@ -1,1 +1,1 @@
-"""A dataset for eyes: its masks drawn over its photos. Needs neither Ray nor torch."""
+"""Shows a dataset: draws its masks over its photos. Needs neither Ray nor torch."""

@@ -1,4 +1,4 @@
-"""Where a report goes: a file on a disk or an object, which no file of somebody else gives way to."""
+"""Where a report goes: a file on a disk, or an object. A file that is no report is never replaced."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +22,14 @@ class Destination:
 
     @classmethod
     def of(cls, output: str, file: str | None) -> "Destination":
-        """The named file, or the report of the dataset `output`. Raises: UsageError for what is none."""
+        """The named file, or the report of the dataset `output`. Raises: UsageError if it is no page."""
         place = location(file) if file is not None else location(output)
         if file is None:
             return cls(Store(place), REPORT)
         folder, _, name = place.root.rpartition("/")
         is_bucket = place.scheme != "file" and not folder
         is_folder = place.scheme == "file" and Path(place.root or "/").is_dir()
-        is_page = name.lower().endswith(_SUFFIXES) or is_folder  # of a folder refuse_foreign says more
+        is_page = name.lower().endswith(_SUFFIXES) or is_folder  # for a folder refuse_foreign says more
         if is_bucket or not is_page or file.endswith("/"):
             raise UsageError(f"{place} names no page: its name must end in .html")
         destination = cls(Store(Location(place.scheme, folder)), name)
@@ -47,7 +47,7 @@ class Destination:
         return Path(self.store.location.root or "/") / self.name if self.store.is_local else None
 
     def refuse_foreign(self) -> None:
-        """Raises: UsageError if a file is there that is no report, or a folder."""
+        """Raises: UsageError if there is a folder, or a file that is no report."""
         if self.path is not None and self.path.is_dir():
             raise UsageError(
                 f"{self.path} is a folder; name the report's file in it: -o {self.path}/{REPORT}"

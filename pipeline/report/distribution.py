@@ -1,4 +1,4 @@
-"""How the numbers of masks and images are spread: counts in bins that are joined shard by shard."""
+"""Distributions of the numbers of masks and images: counts in bins, which are added shard by shard."""
 
 from dataclasses import dataclass, field
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 MOST_BARS = 40  # in a plot a hand wide
 _FINE_IOUS = np.linspace(0, 1.2, 241)  # a predicted IoU may be a little above 1
 _FINE_STABILITIES = np.linspace(0, 1, 401)
-_ROUNDING = 1e-6  # a float32 of 0.95 is a little below it, and belongs with it
+_ROUNDING = 1e-6  # a float32 of 0.95 is a little below 0.95, but belongs in its bin
 _FINE_SHARES = np.logspace(-6, 0, 61)  # ten a decade, from a pixel of a megapixel on
 
 
 @dataclass(frozen=True)
 class Bar:
-    """How many values lie from `low` on and below `high`."""
+    """The number of values from `low` on and below `high`."""
 
     low: float
     high: float
@@ -25,7 +25,7 @@ class Bar:
 
 @dataclass
 class Distribution:
-    """Counts between edges; what lies beyond them is in the first or the last bin."""
+    """Counts between edges; values beyond them are in the first or the last bin."""
 
     edges: NDArray[np.float64]
     counts: NDArray[np.int64] = field(init=False)
@@ -41,7 +41,7 @@ class Distribution:
         self.counts += other.counts
 
     def bars(self) -> list[Bar]:
-        """The bins from the first to the last that holds something, put together into MOST_BARS at most."""
+        """The bins from the first to the last that is not empty, joined into MOST_BARS at most."""
         held = np.flatnonzero(self.counts)
         if not len(held):
             return []
@@ -60,7 +60,7 @@ class Distribution:
 
 @dataclass
 class Distributions:
-    """Those of the rows that were read."""
+    """The distributions of the rows that were read."""
 
     predicted_iou: Distribution = field(default_factory=lambda: Distribution(_FINE_IOUS))
     stability: Distribution = field(default_factory=lambda: Distribution(_FINE_STABILITIES))

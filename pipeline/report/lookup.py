@@ -1,7 +1,7 @@
-"""The rows of a dataset by shard and row, and those of some images, wherever they are.
+"""Finds rows of a dataset by shard and row number, or by the uris of images.
 
-Of a large dataset only a few shards may hold an image: each Parquet footer says from which to which uri its
-rows go, so that the others are left unread.
+Only a few shards of a large dataset may hold an image: each Parquet footer has the smallest and the largest
+uri of its shard, so the other shards are not read.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,7 +43,7 @@ def records_at(dataset: Dataset, places: Iterable[Place]) -> Iterator[tuple[Plac
     first = dict(zip(dataset.commit_names, rows.starts.tolist(), strict=False))
     for place in sorted(places, key=lambda place: first[place.commit] + place.row):
         record = rows.record(first[place.commit] + place.row)
-        # by itself: its row group is let go
+        # a copy of this row, so that its row group can be freed
         yield place, Record(Block(record.block.table.take([record.row]), record.block.images), 0)
 
 

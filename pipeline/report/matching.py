@@ -1,4 +1,4 @@
-"""Which masks of one dataset are which of another, for one image: by the IoU of the masks."""
+"""Matches the masks of an image in one dataset with those in another, by their IoU."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from pipeline.reading.record import Record
 from sam_core.masks.coco_masks import coco_masks
 
 SAME_IOU = 0.95  # rounding on another device moves an edge by a pixel here and there
-MATCH_IOU = 0.5  # below it they are two masks
+MATCH_IOU = 0.5  # below it two masks do not match
 
 SAME, CHANGED, ALONE = 0, 1, 2
 
@@ -19,9 +19,9 @@ SAME, CHANGED, ALONE = 0, 1, 2
 def matched(before: Record, after: Record) -> tuple[list[list[Any]], list[list[Any]]]:
     """For each mask of both: SAME, CHANGED or ALONE, its counterpart's place or -1, and their IoU.
 
-    Pairs are chosen so that the IoUs of all add up to the most; those below MATCH_IOU are none. Two images
-    of unequal sizes have no mask in common.
-    Raises: ValueError for masks that are none of their image's size.
+    Pairs are chosen so that the sum of their IoUs is largest; a pair below MATCH_IOU does not count. Images
+    of different sizes have no mask in common.
+    Raises: ValueError for masks that do not have their image's size.
     """
     of_before = [[ALONE, -1, 0.0] for _ in range(len(before))]
     of_after = [[ALONE, -1, 0.0] for _ in range(len(after))]

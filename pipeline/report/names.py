@@ -1,4 +1,4 @@
-"""What the page calls a dataset, or two beside each other."""
+"""The names that the page gives to a dataset, or to two that it compares."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from pipeline.store.uri import redacted
 
 
 def names_of(datasets: Sequence[Dataset]) -> list[str]:
-    """The last part of each place; with the folders above it, as far as it takes to tell two apart."""
+    """The last part of each URL, with as many folders above it as are needed to tell two apart."""
     paths = [dataset.store.url.removeprefix("file://").split("/") for dataset in datasets]
     for parts in range(1, max(map(len, paths)) + 1):
         names = ["/".join(path[-parts:]) for path in paths]

@@ -1,4 +1,4 @@
-"""The masks of one image drawn over it: a colour for each, the larger ones below, each with its outline.
+"""Draws the masks of an image over it: each with a colour and an outline, larger ones below smaller ones.
 
 Shapes: N masks, H x W the image. One mask is decoded at a time, and only where it is.
 """
@@ -40,9 +40,9 @@ class _Shape:
     """One mask, as it is drawn."""
 
     counts: bytes
-    place: int  # among the image's masks: its colour
+    place: int  # among the image's masks, which gives its colour
     area: int
-    box_xyxy: tuple[int, int, int, int]  # both ends excluded; without a pixel it has none
+    box_xyxy: tuple[int, int, int, int]  # x1 and y1 excluded
 
 
 def draw(
@@ -55,14 +55,14 @@ def draw(
     """The image with its masks drawn over it; uint8 RGB [H, W, 3].
 
     `image` is a Record, whose photo is fetched, or an array, uint8 RGB [H, W, 3]. `masks` are SA's records in
-    any output mode, the ImageMasks of `generate_masks`, or bool [N, H, W] or a list of bool [H, W], for which
-    uint8 of 0 and 1 does too; a Record brings its own.
+    any output mode, the ImageMasks of `generate_masks`, or bool [N, H, W] or a list of bool [H, W], or
+    the same as uint8 of 0 and 1. A Record has its own masks.
 
-    A mask's colour follows from its place among the image's masks, so that `record.select` changes none.
-    Smaller masks lie on larger ones. `alpha` is how much of the colour covers the photo, 0 to 1; `outline` is
+    A mask's colour depends on its position among the image's masks, so `record.select` changes no colour.
+    Smaller masks lie on larger ones. `alpha` is how much of the colour covers the photo, 0 to 1. `outline` is
     the width of the line around each mask in pixels, 0 for none, by default a 300th of the longer side.
     Raises: ValueError for an image or masks of another kind or size; UsageError for a failed image,
-        ImageError if its photo is gone or another one by now.
+        ImageError if its photo is gone or has changed.
     """
     _refuse_other_look(alpha, outline)
     image_HW3 = image.image if isinstance(image, Record) else _checked(image)
@@ -132,7 +132,7 @@ def _counts_of(masks: Masks, height: int, width: int) -> list[bytes]:
 
 
 def _counts(mask: object, height: int, width: int) -> bytes:
-    """Of an array, or of SA's record with its `segmentation` in one of its three forms."""
+    """The run lengths of an array, or of SA's record with its `segmentation` in one of its three forms."""
     segmentation = mask.get("segmentation") if isinstance(mask, Mapping) else mask
     if isinstance(mask, Mapping) and isinstance(segmentation, Mapping):
         return _counts_of_rle(segmentation, height, width)
@@ -199,9 +199,9 @@ def _filled(image_HW3: NDArray[np.uint8], shapes: Sequence[_Shape], alpha: float
 
 
 def _rim(mask_HW: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
-    """The pixels of a mask that are at most `width` from what is outside, beyond the array included.
+    """The pixels of a mask that are at most `width` from a pixel outside; all beyond the array is outside.
 
-    Peeled by four and by eight neighbours in turn, which makes an octagon of what would be a circle.
+    The mask is eroded by four and by eight neighbours in turn, so that the reach is an octagon, not a circle.
     """
     core = np.pad(mask_HW, 1)
     for step in range(width):

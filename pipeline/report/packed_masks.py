@@ -1,7 +1,7 @@
-"""The masks of an image in few bytes, for a page: their numbers exactly, their pixels on a small grid.
+"""Packs the masks of an image into few bytes for a page: exact numbers, and pixels on a small grid.
 
-Runs go along the rows, as a canvas has its pixels: of each mask first cells outside, then inside, in turn, as
-LEB128 numbers that add up to the cells of the grid.
+Runs go along the rows, like the pixels of a canvas. Each mask is a list of LEB128 numbers, in turn the cells
+outside of it and inside; they add up to the cells of the grid.
 """
 
 import base64
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.reading.record import Record
 from sam_core.masks.rle import runs_of_mask
 
-SIDES = (640, 480, 320, 240, 160, 112, 80)  # longest side of the grid, the finest that fits is taken
+SIDES = (640, 480, 320, 240, 160, 112, 80)  # longest side of the grid; the finest that fits is used
 NUMBERS_BYTES = 38  # of text: the three numbers of a mask, and its counterpart in another dataset
 AT_ONCE = 32  # masks decoded together: 10 MB on the finest grid
 
@@ -25,7 +25,7 @@ class PackedMasks:
     """N masks; the first `drawn` of them have their pixels here."""
 
     masks: int
-    left_out: int  # masks of the image that are not among them
+    left_out: int  # masks of the image that are not in here
     numbers: dict[str, str]  # base64 of little-endian arrays of N
     runs: bytes
     drawn: int
@@ -34,7 +34,7 @@ class PackedMasks:
 
     @property
     def text_bytes(self) -> int:
-        """What they take in the page."""
+        """The bytes that they take in the page."""
         return sum(map(len, self.numbers.values())) + 4 * len(self.runs) // 3
 
     def as_json(self) -> dict[str, Any]:
@@ -51,7 +51,8 @@ class PackedMasks:
 def packed_masks(record: Record, most_bytes: int) -> PackedMasks:
     """The record's masks within `most_bytes` of text.
 
-    Many masks are on a coarser grid, then the last ones have no pixels. `fitting` leaves room for numbers.
+    Many masks get a coarser grid. If even that is too large, the last masks have no pixels. Call `fitting`
+    first, so that the numbers fit.
     """
     numbers = {
         "iou": _base64(record.predicted_iou.astype("<f4").tobytes()),
@@ -70,7 +71,7 @@ def packed_masks(record: Record, most_bytes: int) -> PackedMasks:
 
 
 def fitting(record: Record, most_bytes: int) -> Record:
-    """The record with its first masks: so many that their numbers take a third of `most_bytes` at most."""
+    """The record with only so many of its first masks that their numbers take a third of `most_bytes`."""
     return record.select(np.arange(min(len(record), most_bytes // (3 * NUMBERS_BYTES))))
 
 
@@ -98,7 +99,7 @@ def _runs(record: Record, height: int, width: int) -> Iterator[bytes]:
         if not mask_HW.any():  # too small for the grid: the cell of its middle stands for it
             x, y = box_xywh[:2] + box_xywh[2:] / 2
             mask_HW[_cell(y, record.height, height), _cell(x, record.width, width)] = True
-        # along the rows is down the columns of the transposed mask
+        # runs_of_mask goes down the columns, so the mask is transposed
         yield varints(runs_of_mask(mask_HW.T))
 
 

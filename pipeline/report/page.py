@@ -1,7 +1,7 @@
-"""The page itself: one HTML file, with styles, program, photos and masks in it, that asks no network.
+"""Makes the page: one HTML file with styles, program, photos and masks in it, which uses no network.
 
-Data of the dataset get in by two ways alone: through the template, which escapes them, and as JSON in which
-no `<` is left. The policy in the page's head forbids everything but this program and these styles.
+Data of the dataset get in only in two ways: through the template, which escapes them, and as JSON that holds
+no `<`. The policy in the page's head forbids everything but this program and these styles.
 """
 
 import base64
@@ -56,7 +56,7 @@ def page(about: Summary, data: dict[str, Any]) -> str:
 
 
 def embedded_json(data: Any) -> str:
-    """JSON that may stand between the tags of a script: whatever its texts hold, they end no tag."""
+    """JSON that may stand inside a script element: whatever its texts hold, they do not close the tag."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 

@@ -1,8 +1,9 @@
-"""The colour of each mask, by its place among the masks of an image: the same in every picture and page.
+"""The colour of each mask, by its position among the masks of an image: the same in every picture and page.
 
-Hues go round by the golden angle, so that masks of neighbouring places never look alike and any number of
-them share the circle evenly; after 8 or 13 steps a hue nearly comes back, and then its lightness is another.
-Both are those of OKLCH, where equal steps look equal: with HSV a third of all hues would be one green.
+Each hue is the golden angle away from the one before. So masks of neighbouring positions never look alike,
+and any number of hues spread evenly over the circle. After 8 or 13 steps a hue nearly comes back, but with
+another lightness. Hue and lightness are those of OKLCH, where equal steps look equal; with HSV a third of all
+hues would be one green.
 
 Source: B. Ottosson, "A perceptual color space for image processing" (2020), for the two matrices of OKLab.
 """
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _GOLDEN_TURN = (3 - 5**0.5) / 2  # of a circle: about 137.5 degrees
-_LIGHTNESS = (0.54, 0.86)  # all of it is seen on black and on white
-_LIGHTNESS_TURN = 2**0.5 - 1  # of that range; far from whole numbers where the hue comes back
-_CHROMA = 0.19  # more than sRGB has for some hues, which are cut to it; less looks like pastels on a photo
+_LIGHTNESS = (0.54, 0.86)  # visible on black and on white
+_LIGHTNESS_TURN = 2**0.5 - 1  # of that range a step; far from whole numbers after 8 and 13 steps
+_CHROMA = 0.19  # for some hues more than sRGB has: they are clipped. With less, colours are pale on a photo
 _LMS_OF_LAB = np.array(
     [
         [1.0, 0.3963377774, 0.2158037573],

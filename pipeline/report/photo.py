@@ -13,7 +13,7 @@ _HEAD = "data:image/webp;base64,"
 
 
 def photo_uri(image_HW3: NDArray[np.uint8], most_bytes: int) -> str:
-    """The image as a data URI of at most `most_bytes`, the best that there is; at the least the last step."""
+    """The image as a data URI: the best of the STEPS that fits `most_bytes`, or the last one."""
     small = Image.fromarray(image_HW3)
     for side, quality in STEPS:
         small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)

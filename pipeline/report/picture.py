@@ -1,4 +1,4 @@
-"""A drawn picture as a file: in the format that its name says, at a place that was free."""
+"""Writes a drawn picture to a file, in the format that the file's name says."""
 
 import io
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from pipeline.store.uri import Location, location, refuse_overlap
 from pipeline.suggestion import suggestion
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-_QUALITY = 90  # of JPEG and WebP; with every pixel's own colour, for outlines of one pixel
-_LONGEST_STEM = 200  # bytes; file systems take 255 for a name
+_QUALITY = 90  # of JPEG and WebP; without chroma subsampling, which blurs outlines of one pixel
+_LONGEST_STEM = 200  # bytes; file systems allow 255 for a name
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class PictureFile:
 
     @classmethod
     def at(cls, url: str, record: Record, dataset: Dataset, overwrite: bool) -> "PictureFile":
-        """The file that a path or a URL names, or one in the folder that it names, for a record's picture.
+        """The file for a record's picture: the one that `url` names, or one in the folder that it names.
 
-        Raises: UsageError for a format that is not written, a file that exists, a place among the images.
+        Raises: UsageError for another format, a file that exists, or a place among the images.
         """
         place = location(url)
         if url.endswith("/") or (place.scheme == "file" and Path(place.root or "/").is_dir()):
@@ -74,7 +74,7 @@ def picture_bytes(picture_HW3: NDArray[np.uint8], kind: str = "PNG", size: int |
 
 
 def _default_name(record: Record) -> str:
-    """The name of a record's picture: that of its image, if it can be one, or its id."""
+    """The name of a record's picture: made from its image's name if that can be used, else from its id."""
     stem = PurePosixPath(record.uri.rpartition("/")[2]).stem
     is_fit = stem.isprintable() and 0 < len(stem.encode()) <= _LONGEST_STEM
     return f"{stem if is_fit else record.image_id}-masks.png"

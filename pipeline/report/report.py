@@ -1,6 +1,6 @@
-"""A report of a dataset: one HTML page with everything in it, to look at and to send around.
+"""Writes a report of a dataset: one HTML page with everything in it, to look at and to send around.
 
-The dataset is read, and nothing of it is changed. Of a dataset of any size it shows a sample (sample.py).
+The dataset is only read. The page shows a sample of it (sample.py), so the dataset may have any size.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from pipeline.report.shown import Photos, Seen, shown_image
 from pipeline.report.sliders import as_json, folder_of, sliders
 from pipeline.report.summary import summary
 
-# The page as it is sent by mail and opened on a phone: images share this, whatever is in them.
+# Small enough to be mailed and opened on a phone. The images share this, whatever is in them.
 MOST_BYTES = 14_000_000
 _MOST_BYTES_AN_IMAGE = 200_000  # more is not seen at 640 pixels
 _AT_ONCE = 4  # images in memory at their full size
@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]  # images that are done, and all
 
 @dataclass(frozen=True)
 class Preview:
-    """What a report is to show, as it was asked for."""
+    """What the report should show."""
 
     output: str
     file: str | None = None
@@ -49,13 +49,13 @@ class Report:
     images: int
     images_of: int  # rows of the dataset
     masks: int  # of the images that are shown
-    unreadable: int  # images whose photo could not be had
+    unreadable: int  # images whose photo could not be fetched
 
 
 def written_report(asked: Preview, progress: Progress = lambda done, whole: None) -> Report:
-    """The report, which is written.
+    """Writes the report.
 
-    Raises: UsageError if there is no dataset, nothing to show, or a foreign file in the way; StoreError,
+    Raises: UsageError if there is no dataset, nothing to show, or another file in the way; StoreError,
         DamagedFile.
     """
     destination = Destination.of(asked.output, asked.file)

@@ -1,7 +1,7 @@
-"""Which images a report shows, and what it counts: a sample by seed, of a dataset of any size.
+"""Chooses what a report shows and counts: a sample by seed, of a dataset of any size.
 
-What is exact comes from the commits. The rest is read of some shards alone, chosen by the seed: columns of
-numbers first, and the masks of the chosen rows only.
+Exact counts come from the commits. Everything else is read from some shards, chosen by the seed: first
+columns of numbers, then the masks of the chosen rows only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,12 +17,12 @@ from pipeline.output.dataset import Dataset
 from pipeline.report.distribution import Distributions
 from pipeline.store.storage import side_by_side
 
-# Rows after which no further shard is read: a histogram of them is within a pixel or two of the whole.
+# Rows after which no further shard is read: their histogram is within a pixel or two of that of all rows.
 ENOUGH_ROWS = 3000
 # A shard holds neighbours in the listing, so that one alone would show one folder.
 LEAST_SHARDS = 4
 MOST_SHARDS = 64  # some hundred requests to a store; more only if they have too few rows
-MOST_FAILED_SHARDS = 8  # besides those, to find failed rows in
+MOST_FAILED_SHARDS = 8  # further ones, to find failed rows
 _COLUMNS = (
     "status",
     "width",
@@ -34,13 +34,13 @@ _COLUMNS = (
 )
 
 GROUPS = ("best", "worst", "random", "none", "failed")
-# Of the images that are asked for; random ones are the rest.
+# Shares of the images that are asked for; the rest are random ones.
 _SHARES = {"best": 1 / 5, "worst": 1 / 5, "none": 1 / 8, "failed": 1 / 8}
 
 
 @dataclass(frozen=True)
 class Place:
-    """A row of the dataset: the name of its shard's commit, and its number in there."""
+    """A row of the dataset: the name of its shard's commit, and its number in the shard."""
 
     commit: str
     row: int
@@ -93,7 +93,7 @@ def _shards_to_read(order: Sequence[Commit], images: int) -> list[Commit]:
 
 
 def _shards_with_failed(order: Iterable[Commit], read: Sequence[Commit], wanted: int) -> list[Commit]:
-    """Shards that hold failed rows, if those that are read anyway have too few."""
+    """Further shards with failed rows, if those that are read anyway have too few."""
     names = {commit.name for commit in read}
     found = sum(sum(commit.failed.values()) for commit in read)
     chosen: list[Commit] = []
@@ -166,7 +166,7 @@ def _groups(
         else:
             break
     for place in failed:
-        if len(groups) >= images:  # else there are not enough others
+        if len(groups) >= images:  # more failed rows are shown only if others are too few
             break
         groups.setdefault(place, ["failed"])
     return {place: names for group in GROUPS for place, names in groups.items() if _first_of(names) == group}

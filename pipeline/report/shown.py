@@ -1,4 +1,4 @@
-"""What the page knows of one image: its photo, or why there is none, and the masks of one dataset or two."""
+"""What the page holds of one image: its photo, or why there is none, and the masks of one dataset or two."""
 
 import threading
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ from pipeline.report.packed_masks import fitting, packed_masks
 from pipeline.report.photo import photo_uri
 from pipeline.store.uri import redacted
 
-# After so many images that their store did not give in time the others are not asked for.
+# Once this many images were not available in time, the store is asked for no others.
 MOST_UNAVAILABLE = 3
 _LONGEST_TEXT = 1000  # of a name or a message; a path has 4096 bytes
 
 
 @dataclass
 class Photos:
-    """The photos, fetched by several threads, until their store is taken for dead."""
+    """Fetches the photos, for several threads, until the store counts as unavailable."""
 
     _unavailable: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -54,9 +54,9 @@ class Seen:
 def shown_image(
     seen: Seen, photos: Photos, folder: str, most_bytes: int, is_compared: bool
 ) -> dict[str, Any]:
-    """JSON values of at most about `most_bytes`; `folder` is what names are relative to.
+    """The image as JSON values of at most about `most_bytes`; its name is relative to `folder`.
 
-    Raises: DamagedFile for masks that are none.
+    Raises: DamagedFile for masks that are not sound.
     """
     record = seen.record
     shown: dict[str, Any] = {

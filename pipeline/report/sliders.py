@@ -1,4 +1,4 @@
-"""The page's three sliders: where each begins, and whether `sam-label filter` can do what it shows."""
+"""The page's three sliders: where each begins, and whether `sam-label filter` can apply it."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +14,7 @@ class Slider:
 
     key: str
     option: str
-    start: float  # what the masks were made with: at this end none is cut
+    start: float  # what the masks were made with: here no mask is hidden
     end: float
     refused: str | None
 
@@ -42,7 +42,7 @@ def _slider(made_with: MaskOptions, key: str, option: str, end: float) -> Slider
     try:
         check_refilter(made_with, tighter)
     except ValueError as why:
-        refused = str(why).partition(";")[0]  # then comes to label again, and an export does without
+        refused = str(why).partition(";")[0]  # the rest says to label again, which an export does not need
     return Slider(key, f"--{option.replace('_', '-')}", start, end, refused)
 
 

@@ -1,4 +1,4 @@
-"""What stands at the top of the page: counts that are exact, and plots of the rows that were read."""
+"""The top of the page: exact counts, and plots of the rows that were read."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class Column:
-    """A bar as it is drawn, with what a person reads of it."""
+    """A bar as it is drawn, with its values as a person reads them."""
 
     x: float
     y: float
@@ -41,12 +41,12 @@ class Plot:
 
     @property
     def meaning(self) -> str:
-        """For who sees such numbers for the first time."""
+        """An explanation, for readers who see such numbers for the first time."""
         return _MEANINGS[self.title]
 
     @property
     def described(self) -> str:
-        """For who does not see it."""
+        """The plot in words, for readers who cannot see it."""
         if not self.columns:
             return f"{self.title}: nothing to count"
         most = max(self.columns, key=lambda column: column.count)
@@ -81,7 +81,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Summary:
-    """Of the dataset, and of the other one if two are compared."""
+    """The top of the page: about the dataset, and about the other one if two are compared."""
 
     figures: Figures
     other: Figures | None

@@ -1,1 +1,1 @@
-"""What in a dataset looks alike, by the vectors that the option mask_embeddings has written."""
+"""Finds what looks alike in a dataset, by the vectors that the option mask_embeddings writes."""

@@ -1,7 +1,7 @@
-"""The masks of a dataset that are most like one of them, or the images most like one.
+"""Finds the masks of a dataset that are most like one of them, or the images most like one.
 
-Every vector is compared, a shard at a time, so that the answer is exact and memory holds two shards. Of
-equally near ones those come first that stand first in the dataset.
+Every vector is compared, so the answer is exact. It goes shard by shard, so memory holds two shards. Equally
+near results come in the order of the dataset.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from pipeline.reading.named import record_named
 from pipeline.reading.record import Record
 from pipeline.similarity.vectors import cosines, shard_vectors
 
-Progress = Callable[[int, int], None]  # images that were looked at, and all
+Progress = Callable[[int, int], None]  # images that were compared, and all
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ def similar(
     top: int = 10,
     progress: Progress | None = None,
 ) -> Similar:
-    """The `top` masks in the dataset at a path or URL that are most like one, others of its image included.
+    """The `top` masks in the dataset at `output` that are most like one; its image's other masks count too.
 
-    image: an image_id, a uri, a path, a Record, or as much of the uri's end as tells it apart. mask: its
-    position among the image's masks, from 0; without it images are compared. Vectors of zeros, of masks
-    without a pixel, are left out.
+    image: an image_id, a uri, a path, a Record, or enough of the uri's end to identify it. mask: its position
+    among the image's masks, from 0; without it images are compared. Masks without a pixel, whose vectors are
+    zeros, are left out.
     Raises: UsageError if the dataset has no vectors (the run option --mask-embeddings writes them), or no
         such image or mask.
     """

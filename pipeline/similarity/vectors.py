@@ -1,4 +1,4 @@
-"""The vectors of a shard, and how near each points to where another does."""
+"""The vectors of a shard, and the cosine of the angle between each of them and another."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class ShardVectors:
 
 
 def shard_vectors(column: pa.ChunkedArray) -> ShardVectors:
-    """The vectors of mask_embedding or image_embedding; a row without any has none."""
+    """The vectors of mask_embedding or image_embedding; rows without any are skipped."""
     whole = column.combine_chunks()
     if not pa.types.is_nested(whole.type.value_type):
         rows = np.flatnonzero(whole.is_valid().to_numpy(zero_copy_only=False))
@@ -35,10 +35,10 @@ def shard_vectors(column: pa.ChunkedArray) -> ShardVectors:
 
 
 def cosines(vectors_NC: Vectors, query_C: NDArray[np.float16]) -> NDArray[np.float64]:
-    """The cosine of the angle between each vector and the query, -1 to 1; NaN for one of zeros.
+    """The cosine of the angle between each vector and the query, -1 to 1; NaN for a vector of zeros.
 
-    Each row is summed by itself in float64, not in a matrix product, whose rounding depends on a row's place:
-    equal vectors have equal cosines, so that ties are ties.
+    Each row is summed by itself in float64, so that equal vectors have equal cosines, and ties are ties. In a
+    matrix product the rounding depends on a row's place.
     """
     query = query_C.astype(np.float64)
     cosine_N = np.empty(len(vectors_NC))

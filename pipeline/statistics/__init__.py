@@ -1,1 +1,1 @@
-"""Figures of a whole dataset: exact ones of its columns, and those of pixels by a sample."""
+"""Figures of a whole dataset: exact ones from its columns, and figures of pixels from a sample."""

@@ -1,4 +1,4 @@
-"""What the columns of a dataset say of all its images, shard by shard, without decoding a mask."""
+"""Figures of all images, from the columns of a dataset, shard by shard, without decoding a mask."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -22,14 +22,14 @@ COLUMNS = (
     "mask_predicted_iou",
     "mask_stability_score",
 )
-# The ETag of an object store is a hash of the content, that of a disk is not, nor that of an encrypted object
-# equal for equal contents.
+# An object store's ETag is a hash of the content. A disk's etag is not, and the ETags of encrypted objects
+# differ for equal contents.
 _CONTENT_ETAG = "^[0-9a-f]{32}(-[0-9]+)?$"
 
 
 @dataclass
 class ColumnFigures:
-    """Of the rows that were added, or of those of several such figures merged."""
+    """Figures of the rows that were added, or merged from other such figures."""
 
     rows: int = 0
     failed: Counter[str] = field(default_factory=Counter)  # by Reason
@@ -86,7 +86,7 @@ def _content_hashes(etags: pa.ChunkedArray) -> Hashes:
 
 
 def _mask_hashes(counts: np.ndarray, pixels: np.ndarray, area: np.ndarray, iou: np.ndarray) -> Hashes:
-    """Of each image that has masks: equal images get equal masks, areas and scores to the last bit."""
+    """A hash for each image that has masks: equal images have equal areas and scores to the last bit."""
     edges = np.concatenate([[0], np.cumsum(counts)]).tolist()
     digests = [
         blake2b(

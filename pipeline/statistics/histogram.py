@@ -1,6 +1,6 @@
 """A distribution in bounded memory: counts between fixed edges, and the exact mean, least and greatest value.
 
-Two histograms of the same edges add up to that of all their values.
+Two histograms with the same edges can be merged into that of all their values.
 """
 
 import math
@@ -28,7 +28,7 @@ ESTIMATES: Edges = np.arange(0, 111) / 100  # the model's estimate of an IoU may
 class Histogram:
     """Values by size: counts[i] of them lie at edges[i] or above, and below edges[i + 1].
 
-    What lies outside of all edges counts in the first or the last place.
+    Values outside of all edges count in the first or the last bin.
     """
 
     edges: Edges
@@ -42,7 +42,7 @@ class Histogram:
         self.counts = np.zeros(len(self.edges) - 1, np.int64)
 
     def add(self, values: ArrayLike) -> None:
-        """Counts the values; NaN is none."""
+        """Counts the values, without NaN."""
         array = np.asarray(values)
         array = array[~np.isnan(array)]
         if not array.size:
@@ -65,12 +65,12 @@ class Histogram:
 
     @property
     def mean(self) -> float:
-        """0 of no values."""
+        """The exact mean; 0 if there are no values."""
         return self.total / self.number if self.number else 0.0
 
     @property
     def median(self) -> float:
-        """To the width of a bin, within which the values are taken as spread evenly; 0 of no values."""
+        """Exact to the width of a bin, in which values are assumed to spread evenly; 0 if there are none."""
         if not self.number:
             return 0.0
         below = np.concatenate([[0], np.cumsum(self.counts)])
@@ -80,7 +80,7 @@ class Histogram:
         return float(np.clip(middle, self.least, self.most))
 
     def bins(self, most: int) -> list[tuple[float, float, int]]:
-        """Low and high edge and count of at most so many bins, which reach as far as there are values."""
+        """Low edge, high edge and count of at most `most` bins, which reach as far as there are values."""
         used = np.flatnonzero(self.counts)
         if not used.size:
             return []
@@ -99,7 +99,7 @@ class Histogram:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """JSON values; least and most are null of no values."""
+        """JSON values; least and most are null if there are no values."""
         return {
             "number": self.number,
             "mean": self.mean,

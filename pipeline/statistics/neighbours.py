@@ -21,7 +21,7 @@ _AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """How many of the sampled images have another one in the sample whose vector is `similarity` near."""
+    """How many of the sampled images have another one in the sample at a cosine of `similarity` or more."""
 
     images: int
     sampled: int

@@ -19,7 +19,7 @@ _ROWS_AT_ONCE = 16  # as Python values
 
 @dataclass
 class PixelFigures:
-    """Of the labelled images of a sample."""
+    """Figures of the labelled images of a sample."""
 
     images: int = 0
     masks: int = 0

@@ -1,4 +1,4 @@
-"""How many things are the same as one before, by hashes, in bounded memory."""
+"""Counts the things that are equal to an earlier one, by hashes, in bounded memory."""
 
 from dataclasses import dataclass, field
 
@@ -11,11 +11,11 @@ MOST_HELD = 1 << 22  # hashes of 8 bytes: 32 MB
 
 @dataclass
 class Repeats:
-    """Exact up to `most_held` things; of more, hashes that are multiples of 2, 4, ... stand for all."""
+    """Exact up to `most_held` things. Of more, only hashes that are multiples of 2, 4, ... are held."""
 
     most_held: int = MOST_HELD
     things: int = 0
-    one_in: int = 1  # which part of the hashes is held
+    one_in: int = 1  # one in so many hashes is held, and stands for the others
     _held: list[Hashes] = field(default_factory=list)
     _held_number: int = 0
 
@@ -34,7 +34,7 @@ class Repeats:
 
     @property
     def number(self) -> int:
-        """Things of which there was an equal one before; estimated if `one_in` is not 1."""
+        """The number of things that are equal to an earlier one; estimated if `one_in` is not 1."""
         held = np.sort(np.concatenate([np.zeros(0, np.uint64), *self._held]))
         return int((held[1:] == held[:-1]).sum()) * self.one_in
 

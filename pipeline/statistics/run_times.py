@@ -1,4 +1,4 @@
-"""How long the runs took that labelled a dataset, by what their records and commits say."""
+"""How long the runs took that labelled a dataset, from their records and commits."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _LABELLING = ("label", "refresh", "overwrite")
 class RunTimes:
     """Seconds of all labelling runs since the dataset was begun.
 
-    Of a run that was killed, or goes on, up to its last commit that counts; nothing of one without.
+    A run that was killed or still goes on counts up to its last commit, and not at all without one.
     """
 
     runs: int
@@ -23,9 +23,9 @@ class RunTimes:
     first_shard_s: float  # from a run's start to its first shard: Ray, the models, the first images
     further_shards_s: float
     closing_s: float  # after the last shard
-    unknown_s: float  # of runs whose shards were put together, or retried, since
+    unknown_s: float  # of runs whose shards were compacted or retried since
     stages: dict[str, float] = field(default_factory=dict)  # seconds of workers, by the runs' reports
-    reports: int = 0  # of so many of them: a run that was killed has none
+    reports: int = 0  # how many runs have one: a run that was killed has none
 
 
 def run_times(dataset: Dataset) -> RunTimes:
@@ -43,7 +43,7 @@ def run_times(dataset: Dataset) -> RunTimes:
 
 
 def _seconds_by_stage(reports: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """What workers took at each stage, added up."""
+    """The seconds that workers took at each stage, added up."""
     totals: dict[str, float] = {}
     for report in reports:
         for stage, figures in report["stages"].items():

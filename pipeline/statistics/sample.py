@@ -1,4 +1,4 @@
-"""Some images of a dataset by a seed: the same ones for the same seed, without reading all shards."""
+"""A sample of a dataset's images by a seed: the same ones for the same seed, without reading all shards."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from pipeline.output.dataset import Dataset
 
-LEAST_SHARDS = 32  # of large ones, 4 GB to read at the most; images of one shard are often alike
+LEAST_SHARDS = 32  # at most 4 GB to read; images of one shard are often alike
 _CHOICE = 4  # rows to choose from, for each that is wanted
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Which rows are looked at, by the names of their shards' commits."""
+    """The rows of the sample, by the names of their shards' commits."""
 
     places: dict[str, NDArray[np.int64]]
 
@@ -24,7 +24,7 @@ class Sample:
 
 
 def sample_of(dataset: Dataset, size: int, seed: int) -> Sample:
-    """At most `size` rows, evenly drawn from shards that are drawn first; all rows if there are no more."""
+    """At most `size` rows: draws shards, then rows evenly from these; all rows if there are no more."""
     random = np.random.default_rng(seed)
     order = random.permutation(len(dataset.commits))
     drawn = [dataset.commits[number] for number in sorted(_drawn(dataset, order.tolist(), size))]

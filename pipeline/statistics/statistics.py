@@ -20,7 +20,7 @@ Progress = Callable[[int, int], None]  # rows that are done, and all
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one moment of a dataset."""
+    """The figures of a dataset at one moment."""
 
     output: str
     run: str
@@ -49,7 +49,7 @@ class Statistics:
 
     @property
     def bytes_a_mask(self) -> float:
-        """Of the Parquet files, images without a mask included; 0 of no masks."""
+        """Bytes of all Parquet files for each mask, rows without masks included; 0 if there are no masks."""
         return self.bytes / self.masks if self.masks else 0.0
 
     def as_json(self) -> dict[str, Any]:
@@ -90,9 +90,9 @@ class Statistics:
 def statistics(
     output: str, sample: int, seed: int, progress: Progress = lambda done, whole: None
 ) -> Statistics:
-    """The figures of the dataset at a path or a URL; those of pixels of `sample` images at the most.
+    """The figures of the dataset at a path or a URL; those of pixels come from at most `sample` images.
 
-    Raises: UsageError if there is none, or the sample has no size; DamagedFile.
+    Raises: UsageError if there is no dataset, or `sample` or `seed` is negative; DamagedFile.
     """
     if sample < 0 or seed < 0:
         raise UsageError(f"--sample is {sample} and --seed is {seed}; both are 0 or more")

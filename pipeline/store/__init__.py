@@ -1,1 +1,1 @@
-"""Disks and object stores: whole objects by name, behind one door with every retry."""
+"""Disks and object stores: whole objects by name, behind one class that has every retry."""

@@ -1,7 +1,7 @@
-"""Several listings as one: read side by side, given one after the other.
+"""Joins several listings into one: reads them side by side, and gives them one after the other.
 
-A thread that reads a listing ahead keeps its pages until their turn comes: on disk but for the first 128 kB,
-so memory is 8 MB and the pages under way, however long the listings are. The disk is free again once a
+A listing that is read ahead keeps its pages until their turn comes: up to 128 kB in memory, a longer one on
+disk. So memory is 8 MB and the pages being read, however long the listings are. The disk is freed once a
 listing has been given.
 """
 
@@ -21,7 +21,7 @@ from pipeline.shutdown import LOOK_UP_S, Call
 from pipeline.store.objects import Entry
 
 AT_A_TIME = 16
-AHEAD = 64  # listings begun and not given: a long one holds up the threads only if 63 short ones follow it
+AHEAD = 64  # listings begun and not given: a long one blocks the threads only if 63 short ones follow it
 KEPT_BYTES = 1 << 17
 
 
@@ -30,9 +30,9 @@ class Abandoned(Exception):
 
 
 def in_order(listings: Iterable[Iterator[list[Entry]]], abandoned: threading.Event) -> Iterator[list[Entry]]:
-    """The pages of the listings, one listing after the other; a fault when its turn has come.
+    """The pages of the listings, one listing after the other; raises an error when its turn has come.
 
-    Its threads end with the event, each after the request at hand; nobody waits for them.
+    Once `abandoned` is set, each thread ends after its current request; nobody waits for the threads.
     """
     due: SimpleQueue[_Ahead | None] = SimpleQueue()
     begun: deque[_Ahead] = deque()
@@ -112,7 +112,7 @@ class _Ahead:
             return place
 
     def _next(self) -> int | BaseException | None:
-        # looks up often, for a signal may reach another thread
+        # wakes up often, since a signal may reach another thread
         while True:
             try:
                 return self._read.get(timeout=LOOK_UP_S)

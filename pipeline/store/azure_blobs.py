@@ -1,6 +1,6 @@
 """A container's prefix on Azure Blob Storage as a store, through Azure's own client: one request a call.
 
-Put-if-absent is `If-None-Match: *`. The account is that of storage.endpoint_url or of the environment:
+Put-if-absent is `If-None-Match: *`. The account comes from storage.endpoint_url or the environment:
 AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with a key, a SAS token or an identity.
 """
 
@@ -163,7 +163,7 @@ def _is_folder(blob: Any) -> bool:
 
 @contextmanager
 def _faults() -> Iterator[None]:
-    """Lets Azure's faults out as OSError, those that no other try cures as PermanentFault."""
+    """Turns Azure's errors into OSError, and those that no retry can fix into PermanentFault."""
     try:
         yield
     except ClientAuthenticationError as fault:
@@ -178,6 +178,6 @@ def _first_line(fault: Exception) -> str:
     return str(fault).partition("\n")[0] or type(fault).__name__
 
 
-# connections do not go along into a process that is forked, as a DataLoader's workers are
+# a forked process, such as a DataLoader's worker, must not use its parent's connections
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=client.cache_clear)

@@ -1,7 +1,7 @@
 """A folder on a disk as a store of whole, immutable objects.
 
-Objects appear under their name only when they are whole and on the medium: they are written beside it under a
-temporary name, synced, then linked (fails if the name is taken) or renamed (replaces it).
+An object appears under its name only when it is whole and on the medium: it is written beside it under a
+temporary name, synced, then linked (which fails if the name is taken) or renamed (which replaces it).
 """
 
 import errno
@@ -24,7 +24,7 @@ _TEMPORARY_NAME = re.compile(rf"(?<![^/]){re.escape(TEMPORARY)}([^/]+)-[0-9a-f]{
 
 
 def whole_name(name: str) -> str:
-    """The object that a temporary file was to become; the name itself if it is no temporary file's."""
+    """The object that a temporary file was to become; the name itself if it is not a temporary file's."""
     return _TEMPORARY_NAME.sub(r"\1", name)
 
 
@@ -108,12 +108,12 @@ def _written_beside(target: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A new name survives a power cut only once its folder is on the medium too."""
+    """Syncs the folder, without which a new name does not survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as fault:
-        # some network file systems sync files alone, and say EINVAL for a folder
+        # some network file systems sync only files, and answer EINVAL for a folder
         if fault.errno != errno.EINVAL:
             raise
     finally:

@@ -1,8 +1,8 @@
-"""Which faults of a disk or a store pass by themselves, and the one layer that tries again.
+"""Decides which errors of a disk or a store are transient, and retries them; no other layer retries.
 
-The permanent ones are a closed list; every other fault of input and output counts as transient and is tried
-again with growing, jittered waits. botocore's and s3fs's own retries are off (s3.py), since the tries of two
-layers multiply. Other errors are bugs, and pass through at once.
+The permanent errors are a closed list. Every other I/O error counts as transient and is retried with growing,
+jittered waits. The retries of botocore and s3fs are off (s3.py), since the tries of two layers multiply.
+Other errors are bugs, and are raised at once.
 """
 
 import errno
@@ -29,7 +29,7 @@ from pipeline.store.uri import redacted
 T = TypeVar("T")
 IO_FAULTS = (OSError, BotoCoreError, ClientError)
 TRIES = 8  # with the waits below about 45 s, longer than a store's usual fail-over
-REPORTED_TRY = 5  # a warning, once an object: by now it is no hiccup, and the rest may take minutes
+REPORTED_TRY = 5  # a warning, once an object: by now the error is no short one, and the rest may take minutes
 WAIT_FIRST_S, WAIT_MOST_S = 0.2, 10.0
 WAIT_TOTAL_S = 180.0  # enough for every try to end in a stall (15 s each, pipeline/store/s3.py)
 
@@ -69,7 +69,7 @@ class ShortBody(OSError):
 
 
 class PermanentFault(OSError):
-    """A fault that no other try cures; `cause` is the reason of the image's row."""
+    """An error that no retry can fix; `cause` is the reason for the image's row."""
 
     def __init__(self, cause: Reason, message: str) -> None:
         super().__init__(message)
@@ -77,18 +77,18 @@ class PermanentFault(OSError):
 
 
 def fault_of_status(status: int, message: str) -> OSError:
-    """The fault that the status of an HTTP answer stands for."""
+    """The error for the status of an HTTP answer."""
     if status in (404, 410):
         return PermanentFault(Reason.SOURCE_MISSING, message)
     if status == 416:
-        return PermanentFault(Reason.SOURCE_CHANGED, message)  # shorter than it was
+        return PermanentFault(Reason.SOURCE_CHANGED, message)  # it is shorter than before
     if status in (408, 425, 429) or status >= 500:
         return OSError(message)
     return PermanentFault(Reason.FORBIDDEN, message)
 
 
 def permanent_reason(fault: BaseException) -> Reason | None:
-    """Why trying again cannot help, or None for a transient fault."""
+    """Why a retry cannot help, or None for a transient error."""
     if isinstance(fault, PermanentFault):
         return fault.cause
     if isinstance(fault, BotoCoreError) and not isinstance(fault, _PASSING):
@@ -101,7 +101,7 @@ def permanent_reason(fault: BaseException) -> Reason | None:
     if code in _FORBIDDEN_CODES:
         return Reason.FORBIDDEN
     if code == "InvalidRange":
-        return Reason.SOURCE_CHANGED  # shorter than it was
+        return Reason.SOURCE_CHANGED  # it is shorter than before
     number = getattr(fault, "errno", None)
     if isinstance(fault, FileNotFoundError | NotADirectoryError | IsADirectoryError) or number in _MISSING:
         return Reason.SOURCE_MISSING
@@ -113,7 +113,7 @@ def permanent_reason(fault: BaseException) -> Reason | None:
 
 
 def reason_of(fault: BaseException) -> Reason:
-    """The reason of a fault that outlived every try."""
+    """The reason for an error that is left after every retry."""
     return permanent_reason(fault) or Reason.SOURCE_UNAVAILABLE
 
 
@@ -144,7 +144,7 @@ def response_code(fault: BaseException | None) -> str:
 
 
 def tried(call: Callable[[], T], what: str) -> T:
-    """What `call` returns; it is tried again while its fault is transient, then the last fault is raised.
+    """The result of `call`. Retries it while its error is transient, then raises the last error.
 
     `what` reads like "read s3://bucket/key", for the log.
     """

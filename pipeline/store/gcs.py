@@ -1,7 +1,7 @@
 """A bucket's prefix on Google Cloud Storage as a store, through Google's own client: one request a call.
 
-An object's etag is its generation, so put-if-absent is "generation 0", and a bucket with versions is read as
-it is now, compared with the generation that was listed.
+An object's etag is its generation, so put-if-absent is "generation 0". In a bucket with versions the current
+object is read, and its generation is compared with the one that was listed.
 """
 
 import errno
@@ -31,7 +31,7 @@ PAGE = 1000
 STALL_S = 15
 MAX_CONNECTIONS = 64
 PART_BYTES = 32 << 20
-# Each request once, and its stalls bounded: pipeline/store/faults.py has the only retries.
+# One try for each request, with bounded stalls: pipeline/store/faults.py has the only retries.
 _ONCE: dict[str, Any] = {"retry": None, "timeout": (STALL_S, STALL_S)}
 _PLAIN = "application/octet-stream"
 
@@ -81,7 +81,7 @@ class GcsObjects:
             self._put(name, data)
 
     def publish_chunks(self, name: str, chunks: Iterable[bytes]) -> None:
-        # an upload that its generator breaks off is cancelled, and no object appears
+        # if `chunks` raises, the upload is cancelled and no object appears
         with (
             _faults(),
             self._blob(name).open("wb", chunk_size=PART_BYTES, content_type=_PLAIN, **_ONCE) as upload,
@@ -154,7 +154,7 @@ def client(access: Access) -> Any:
 
 @contextmanager
 def _faults() -> Iterator[None]:
-    """Lets Google's faults out as OSError, those that no other try cures as PermanentFault."""
+    """Turns Google's errors into OSError, and those that no retry can fix into PermanentFault."""
     try:
         yield
     except PreconditionFailed as fault:
@@ -169,6 +169,6 @@ def _faults() -> Iterator[None]:
         raise PermanentFault(Reason.FORBIDDEN, str(fault)) from fault
 
 
-# connections do not go along into a process that is forked, as a DataLoader's workers are
+# a forked process, such as a DataLoader's worker, must not use its parent's connections
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=client.cache_clear)

@@ -1,7 +1,7 @@
-"""Turns at a web host, shared by every process of a machine: so many requests at a time, so far apart.
+"""Limits requests to a web host, for all processes of a machine: how many at a time, and how far apart.
 
-A turn is a lock on one of the host's slot files, which the system lets go of however its process ends. The
-time of the next request stands in a file beside them. A cluster of N machines makes N times as many requests.
+A turn is a lock on one of the host's slot files, which the system releases however the process ends. A file
+beside them holds the time of the next request. A cluster of N machines makes N times as many requests.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from pipeline.shutdown import is_ending
 from pipeline.store.settings import HttpsSettings
 
 POLL_S = 0.02
-MOST_HELD_S = 120.0  # what a host may ask for with Retry-After
+MOST_HELD_S = 120.0  # the longest wait that a host gets with Retry-After
 
 
 @contextmanager
@@ -57,12 +57,12 @@ def _free_slot(folder: Path, slots: int) -> int:
 
 
 def _reserved(folder: Path, delay_s: float, not_before_s: float = 0.0) -> float:
-    """When the next request may start, by the clock; the one after it may not before the delay is over."""
+    """When the next request may start, by the clock; the one after it may start `delay_s` later."""
     file = _opened(folder / "next")
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         text = os.pread(file, 64, 0)
-        # a clock that was set back must not make the host wait for longer than anybody asked for
+        # a clock that was set back must not cause a longer wait than anybody asked for
         next_s = min(float(text or 0), time.time() + 3600 + MOST_HELD_S)
         start_s = max(time.time(), next_s, not_before_s)
         if delay_s or not_before_s:

@@ -1,8 +1,8 @@
-"""Which hosts are never contacted: link-local ones, where clouds hand out credentials without a question.
+"""Which hosts are never contacted: link-local ones, where clouds hand out credentials to whoever asks.
 
-A host is judged by the addresses that it resolves to, so that neither another spelling of an address nor a
-name for it passes. For object stores private addresses are allowed: companies run them there. For images on
-the web they are not (pipeline/store/web_session.py), since a list may come from anyone.
+A host is judged by the addresses that it resolves to, so neither another spelling of an address nor a name
+for it passes. Object stores may have private addresses, since companies run them there. Hosts of images on
+the web may not (pipeline/store/web_session.py), since a list may come from anyone.
 """
 
 import ipaddress
@@ -43,13 +43,13 @@ def is_public(address: Address) -> bool:
 
 
 def site_of(url: str) -> str:
-    """Scheme and host of a URL, without the rest: what may be said of one whose path is a secret."""
+    """Scheme and host of a URL, which may be shown even if its path is a secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}"
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether the host has loopback addresses alone."""
+    """Whether the host has only loopback addresses."""
     known = addresses(host)
     return bool(known) and all(address.is_loopback for address in known)
 

@@ -1,8 +1,9 @@
-"""The names below a prefix of an object store, page by page; if there are many, its folders side by side.
+"""Lists the names below a prefix of an object store: page by page, and many of them folder by folder.
 
-A store gives a thousand names a request, and the next page only after the one before. A listing that does not
-end with its first pages therefore asks for the folders, deeper ones too if these are few, and then lists each
-of them on its own (pipeline/store/ahead.py). Where folders are none, or small, it goes on page by page.
+A store gives a thousand names a request, and each page needs the one before it. So a listing that does not
+end with its first pages asks for the folders (deeper ones too if there are few), and then lists several of
+them side by side (pipeline/store/ahead.py). If there are no folders, or only small ones, it goes on page by
+page.
 """
 
 import threading
@@ -20,10 +21,11 @@ from pipeline.store.faults import IO_FAULTS, permanent_reason, tried
 from pipeline.store.objects import Entry, is_folder_marker, is_hidden
 
 PAGE = 1000
-FIRST_PAGES = 4  # a dataset's own folders end with them, so that they cost what they did
-# Of the first pages: more are folders of less than 250 names, which take more requests than they save.
+FIRST_PAGES = 4  # a dataset's own folders end within them, and so need no further requests
+# Folders in the first pages. If there are more, they have less than 250 names each, and listing each of them
+# takes more requests than it saves.
 MOST_TOUCHED = 4 * FIRST_PAGES
-MOST_PAGES = 25  # of one folder's folders, which stay in memory
+MOST_PAGES = 25  # of one folder, which stay in memory
 MOST_LEVELS = 8
 
 
@@ -44,9 +46,9 @@ class PageOf(Protocol):
 
 
 def listed_pages(page_of: PageOf, place: str, below: str, hidden: bool) -> Iterator[list[Entry]]:
-    """The pages of the names that begin with `below`, in the order of their bytes where the store keeps it.
+    """The pages of the names that begin with `below`, in byte order if the store lists so.
 
-    Folder markers are left out, and without `hidden` what `is_hidden`. `place` is the URL of the root with a
+    Folder markers are left out, and hidden names unless `hidden`. `place` is the URL of the root with a
     slash, for the log.
     """
     yield from _Listing(page_of, place, hidden).pages(below)
@@ -76,15 +78,15 @@ class _Listing:
                 yield from self._one_by_one(below, token)
                 return
             for page_of_part in in_order(self._listings(parts), self.abandoned):
-                # by name and not by place, for a store may list in an order of its own
+                # by name and not by position, since a store may list in an order of its own
                 yield [entry for entry in page_of_part if entry.name not in given]
         finally:
             self.abandoned.set()
 
     def _parts(self, below: str, first: set[str]) -> list[Entry | str] | None:
-        """Objects and folders that together are the listing, in order; None if it is to go on as it began.
+        """Objects and folders that together are the listing, in order; None if it is to go on page by page.
 
-        Folders are opened a level at a time until they keep all threads busy.
+        Folders are opened level by level, until there are enough to keep all threads busy.
         """
         parts: list[Entry | str] = [below]
         whole: set[str] = set()  # folders that stay closed
@@ -118,7 +120,7 @@ class _Listing:
         return [call.answers[0] for call in calls]
 
     def _inside(self, folder: str) -> list[Entry | str] | None:
-        """A folder's objects and folders in order; None if most are objects, or it may not be asked for."""
+        """A folder's objects and folders in order; None if most are objects, or it may not be listed."""
         entries: list[Entry] = []
         folders: set[str] = set()
         token = None
@@ -140,7 +142,7 @@ class _Listing:
         return None
 
     def _is_refused(self, folder: str) -> bool:
-        """Whether the store gives the names of the prefix, and not those of its folder alone."""
+        """Whether the store refuses to list this folder by itself, although it lists the prefix."""
         try:
             self._page(folder, None)
         except IO_FAULTS as fault:

@@ -36,7 +36,7 @@ def is_folder_marker(entry: Entry) -> bool:
 
 
 class Wanted(Protocol):
-    """Which names of a listing are asked for. A store may leave out others early, and need not."""
+    """Which names of a listing are asked for. A store may leave out others early, but need not."""
 
     @property
     def beginning(self) -> str:
@@ -47,7 +47,7 @@ class Wanted(Protocol):
 
 
 class NoPutIfAbsent(Exception):
-    """The store cannot create an object on the condition that there is none of its name."""
+    """The store cannot create an object only if there is none of its name."""
 
 
 class Objects(Protocol):
@@ -59,7 +59,8 @@ class Objects(Protocol):
         """The objects below the folder `prefix` ("" for all), a page of at most 1,000 at a time.
 
         Without `hidden`, objects whose name or folder starts with a dot are left out, and such folders are
-        not read. `follow_links` is for disks (pipeline/store/tree.py). `wanted` begins with the folder.
+        not read. `follow_links` is for disks (pipeline/store/tree.py). `wanted.beginning` has to start with
+        the folder.
         """
 
     def info(self, name: str) -> Entry | None:

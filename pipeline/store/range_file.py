@@ -20,7 +20,7 @@ Range = tuple[int, int]  # from the first byte to the one after the last
 
 
 class SeekableFile(io.RawIOBase):
-    """A read-only file of `size` bytes with a position; what is read is a subclass's matter."""
+    """A read-only file of `size` bytes with a position; a subclass reads the bytes."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

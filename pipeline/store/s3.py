@@ -1,7 +1,7 @@
 """A bucket's prefix as a store, through s3fs's client: one request a call.
 
-The calls name bucket and key apart, since s3fs's own path functions cut a key at '?versionId=' and list a
-whole prefix into memory.
+The calls pass bucket and key separately, since s3fs's own path functions cut a key at '?versionId=' and list
+a whole prefix into memory.
 """
 
 import os
@@ -27,9 +27,9 @@ from pipeline.store.settings import Access
 from pipeline.store.uri import redacted
 
 PAGE = 1000  # the most that S3 gives
-# Seconds without one byte; botocore's 60 would use up the time for all tries with the second stall.
+# Seconds without one byte. With botocore's 60, two stalls would use up the time for all tries.
 STALL_S = 15
-MAX_CONNECTIONS = 64  # botocore's 10 would queue the threads of one fetching process
+MAX_CONNECTIONS = 64  # with botocore's 10, the threads of a fetching process would wait
 
 
 class S3Objects:
@@ -62,7 +62,7 @@ class S3Objects:
 
     def get_range(self, name: str, start: int, end: int) -> Got:
         if end <= start:
-            return Got(b"", "")  # nothing is asked for
+            return Got(b"", "")  # no byte is asked for
         return self._get(name, Range=f"bytes={start}-{end - 1}")
 
     def create(self, name: str, data: bytes) -> bool:
@@ -105,7 +105,7 @@ class S3Objects:
         )
 
     def _put(self, name: str, data: bytes, **condition: str) -> None:
-        # One request, so that an object is whole or not there; S3 takes up to 5 GB, a shard has a fiftieth.
+        # One request, so that an object is whole or not there; S3 accepts up to 5 GB, far more than a shard.
         self._s3.call_s3("put_object", Bucket=self._bucket, Key=self._prefix + name, Body=data, **condition)
 
     def _get(self, name: str, **part: str) -> Got:
@@ -173,6 +173,6 @@ def _not_an_endpoint(what: str) -> str:
     )
 
 
-# the client's thread does not go along into a process that is forked, as a DataLoader's workers are
+# a forked process, such as a DataLoader's worker, does not have the client's thread
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=client.cache_clear)

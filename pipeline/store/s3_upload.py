@@ -1,7 +1,7 @@
-"""An S3 object put in parts, so that no more than one part stands in memory.
+"""Uploads an S3 object in parts, so that only a few parts are in memory.
 
-The object appears when the last request completes it. Each request is tried again by itself, since the chunks
-come only once. An upload that fails is called off, so that its parts take no room.
+The object appears when the last request completes it. Each request is retried by itself, since the chunks can
+be read only once. A failed upload is aborted, so that its parts take no room.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,12 +12,12 @@ from typing import Any
 
 from pipeline.store.faults import IO_FAULTS, tried
 
-# S3 takes 10,000 parts of 5 MB or more, all but the last of one size: so 320 GB.
+# S3 accepts 10,000 parts of 5 MB or more, all but the last of one size: so 320 GB.
 PART_BYTES = 32 << 20
 
 
 def upload(s3: Any, bucket: str, key: str, chunks: Iterable[bytes]) -> None:
-    """Makes the object the chunks, one after the other; one put if they are no more than a part."""
+    """Writes the chunks to the object, one after the other; with one put if they fit into one part."""
     parts = _of_one_size(chunks)
     first, second = next(parts, b""), next(parts, None)
     target = {"Bucket": bucket, "Key": key}

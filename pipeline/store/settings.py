@@ -1,7 +1,7 @@
-"""How stores are reached: what `[storage]` of a job file may say. No secret is among it.
+"""How stores are reached: the options in `[storage]` of a job file. None of them is a secret.
 
-Credentials come from the environment, a profile or a role. `Access` is what of it concerns one place; it
-travels with the place's `Store` to the workers.
+Credentials come from the environment, a profile or a role. `Access` has the options of one place; it travels
+with the place's `Store` to the workers.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from pipeline.store.uri import has_secret
 
 
 class PlaceSettings(BaseModel):
-    """How an object store is reached; what is not set is as the environment or the provider has it."""
+    """How an object store is reached; the environment or the provider decides what is not set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,7 +67,7 @@ class HttpsSettings(BaseModel):
 
 
 class StorageConfig(PlaceSettings):
-    """The settings of INPUT and OUTPUT, those of one of them alone, and those of the web."""
+    """The settings of INPUT and OUTPUT together, of each of them alone, and of the web."""
 
     input: PlaceSettings = Field(default=PlaceSettings(), description="Of INPUT alone.")
     output: PlaceSettings = Field(default=PlaceSettings(), description="Of OUTPUT alone.")
@@ -94,8 +94,8 @@ DEFAULT_ACCESS = Access()
 def recorded_access(options: Mapping[str, Any]) -> Access:
     """How a reader reaches the images of a run with these recorded options.
 
-    A dataset may come from a stranger, so it decides nothing about where credentials are sent or which
-    hosts of one's own network are asked: endpoints come from the environment.
+    A dataset may come from a stranger, so it must not decide where credentials are sent or which hosts of the
+    reader's network are contacted: endpoints come from the environment.
     """
     https = (options.get("storage") or {}).get("https", {})
     return Access(
@@ -105,9 +105,9 @@ def recorded_access(options: Mapping[str, Any]) -> Access:
 
 
 def access_options(*recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record keeps of those of earlier runs, so that `recorded_access` reaches all their images.
+    """The access options of earlier runs that a record keeps, so that `recorded_access` reaches their images.
 
-    Nothing is kept of what is as by default.
+    Options at their defaults are left out.
     """
     each = [recorded_access(options) for options in recorded]
     is_anonymous = bool(each) and all(access.anonymous for access in each)

@@ -1,7 +1,7 @@
-"""The one door to disks and object stores: `Store`, with every retry and every message of a fault in it.
+"""`Store`, the only access to disks and object stores, with every retry and every error message.
 
-A store travels to a worker as its location alone, and connects there when it is first used. Objects are
-whole, and immutable unless `publish` replaces them.
+A store travels to a worker as its location and its access settings, and connects there when it is first used.
+Objects are whole, and immutable unless `publish` replaces them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,7 @@ READERS = 16
 
 @dataclass(frozen=True)
 class Store:
-    """A folder, a bucket's prefix or a web host. A call's transient faults are tried again, then StoreError.
+    """A folder, a bucket's prefix or a web host. A call retries transient errors, then raises StoreError.
 
     `access` says how an object store or a web host is reached.
     """
@@ -60,7 +60,7 @@ class Store:
 
     @property
     def is_listable(self) -> bool:
-        """Whether it can say what it holds, as no web server can."""
+        """Whether it can list its objects, which no web server can."""
         return self.location.scheme not in WEB
 
     def uri(self, name: str) -> str:
@@ -76,10 +76,10 @@ class Store:
     ) -> Iterator[list[Entry]]:
         """The objects below the folder `prefix`, at most 1,000 a page; none if there is no such folder.
 
-        In the byte order of their names on a disk and on S3. A page is fetched when it is asked for, but
-        those of a long listing before (pipeline/store/listing.py). Without `hidden`, objects whose name or
-        folder starts with a dot are left out. `follow_links` is for disks (pipeline/store/tree.py). Names
-        that are not `wanted` may be left out.
+        In the byte order of their names on a disk and on S3. A page is fetched when it is asked for, but a
+        long listing is read ahead (pipeline/store/listing.py). Without `hidden`, objects whose name or folder
+        starts with a dot are left out. `follow_links` is for disks (pipeline/store/tree.py). Names that are
+        not `wanted` may be left out.
         """
         try:
             yield from filter(None, self._objects.pages(prefix, hidden, follow_links, wanted))
@@ -112,8 +112,8 @@ class Store:
     def create(self, name: str, data: bytes) -> bool:
         """Whether the object was absent and now holds `data`: of many callers, one gets True.
 
-        If an answer was lost on the way, the object is read: a caller that reads its own bytes was the one.
-        Bytes that claim something therefore contain a word that no other caller has.
+        If an answer was lost on the way, the object is read: a caller that finds its own bytes there has
+        created it. So bytes that claim something contain a word that no other caller has.
         Raises: UsageError if the store cannot do this, StoreError.
         """
         attempts = 0
@@ -137,7 +137,7 @@ class Store:
         self._tried("write", name, lambda: self._objects.publish(name, data))
 
     def publish_chunks(self, name: str, chunks: Iterable[bytes]) -> None:
-        """As `publish`, for an object larger than memory should hold; a chunk is asked for when it is due."""
+        """As `publish`, for an object that is too large for memory; it asks for a chunk when it needs it."""
         try:
             self._objects.publish_chunks(name, chunks)
         except IO_FAULTS as fault:
@@ -179,7 +179,7 @@ class Store:
     def _failure(self, verb: str, name: str, fault: Exception) -> StoreError:
         reason = reason_of(fault)
         why = getattr(fault, "strerror", None) or " ".join(str(fault).split()) or type(fault).__name__
-        if self.location.scheme in WEB:  # the host says what is wrong, and no setting of ours cures it
+        if self.location.scheme in WEB:  # the host says what is wrong, and no setting of ours fixes it
             advice = ""
         else:
             advice = _ANONYMOUS if lacks_credentials(fault) else _ADVICE.get(reason, "")
@@ -207,6 +207,6 @@ def _imported(module: str, scheme: str, extra: str) -> ModuleType:
 
 
 def side_by_side(read: Callable[[T], U], items: Iterable[T]) -> list[U]:
-    """What `read` gives for each item, in order; after the first fault no further call is begun."""
+    """The result of `read` for each item, in order; after the first error no further call begins."""
     with ThreadPoolExecutor(READERS) as readers:
         return list(readers.map(read, items))

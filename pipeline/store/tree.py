@@ -2,7 +2,7 @@
 
 A link to a file is listed under its own name. A link to a folder inside the root is not entered, since that
 folder is listed at its own place. A link that leads elsewhere is marked, or followed if that is asked for.
-Every folder outside the root is entered once, so links in a circle end.
+Every folder outside the root is entered once, so circular links end.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Which places may be named, and how they are written down.
+"""Which locations are allowed, and how they are written as text.
 
-A location is `scheme`, `root` and nothing else: after the scheme every character is taken as it is, so that
+A location is `scheme`, `root` and nothing else: after the scheme every character stands for itself, so
 spaces, %, #, ? and newlines in names pass through (fsspec's own parsing would unquote, cut or chain them).
 
 A path on a disk is bytes. One that is not UTF-8 cannot stand in a URI as it is, so it is percent-encoded
@@ -43,7 +43,7 @@ class Location:
         return self.uri()
 
     def uri(self, name: str = "") -> str:
-        """The URI of the place, or of the name below it: unescaped, if that is text."""
+        """The URI of the place, or of the name below it; unescaped if it is UTF-8."""
         path = f"{self.root}/{name}" if name else self.root or "/"
         uri = f"{self.scheme}://{path}"
         return uri if _is_utf_8(uri) else f"file:{_ENCODED}{quote_from_bytes(os.fsencode(path))[1:]}"
@@ -70,7 +70,7 @@ def location(text: str) -> Location:
     if match is None:
         if not text:
             raise UsageError("the path is empty; name a folder or a URL such as s3://bucket/prefix")
-        home_expanded = os.path.expanduser(text)  # noqa: PTH111  # as shells do, it leaves ~stranger alone
+        home_expanded = os.path.expanduser(text)  # noqa: PTH111  # like shells, it leaves an unknown ~user alone
         return Location("file", os.path.normpath(Path(home_expanded).absolute()).rstrip("/"))
     scheme, rest = _ALIASES.get(match[1].lower(), match[1].lower()), match[2]
     if scheme not in SCHEMES:
@@ -88,7 +88,7 @@ def location(text: str) -> Location:
 
 
 def split_uri(uri: str) -> tuple[Location, str]:
-    """The whole store (a bucket, or the disk) and the name in it of an image's uri, taken as it is."""
+    """Splits an image's uri into its whole store (a bucket, or the disk) and the image's name in it."""
     match = _SCHEME.match(uri)
     scheme = match[1].lower() if match is not None else ""
     if match is None or _ALIASES.get(scheme, scheme) not in SCHEMES:

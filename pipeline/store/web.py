@@ -1,6 +1,6 @@
-"""A web host as a store that is only read: an image a URL, no listing, nothing written.
+"""A web host as a read-only store: an image a URL, no listing, no writing.
 
-Redirects are followed one by one, each to a host that is checked as the first was. A body is read as it
+Redirects are followed one by one, and the host of each is checked like the first. A body is read as it
 comes, and no further than the limit, whatever its header announces.
 """
 
@@ -31,13 +31,13 @@ STALL_S = 15  # without one byte
 _REDIRECT = (301, 302, 303, 307, 308)
 _BUSY = (429, 503)
 _READ_ONLY = "the web is only read"
-# What a URL may hold as it is; everything else is percent-encoded on the way.
+# Characters that a URL may hold as they are; all others are percent-encoded.
 _IN_A_URL = "%/?:@!$&'()*+,;=-._~[]"
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """One answer of a host: where it leads on to, or its headers and as much of its body as was asked for."""
+    """One answer of a host: where it redirects to, or its headers and the wanted part of its body."""
 
     leads_to: str | None
     headers: Any
@@ -46,7 +46,7 @@ class _Answer:
 
 
 class WebObjects:
-    """What a host serves; a name is all that stands after the host in the URL."""
+    """The objects that a host serves; a name is everything after the host in the URL."""
 
     def __init__(self, scheme: str, host: str, access: Access) -> None:
         self._base = f"{scheme}://{host}"
@@ -170,7 +170,7 @@ def _too_large(what: str, limit: int) -> PermanentFault:
 
 
 def _cause_of(fault: Exception) -> OSError:
-    """The typed fault of ours behind one of aiohttp's, or a transient one."""
+    """Our PermanentFault behind an error of aiohttp's, or a transient error."""
     cause: BaseException | None = fault
     while cause is not None:
         if isinstance(cause, PermanentFault):
@@ -194,11 +194,11 @@ def _parts(url: str) -> Any:
 
 
 def _etag(headers: Any) -> str:
-    """What the host says changes with the content; "" if it says nothing."""
+    """What changes with the content, according to the host; "" if it says nothing."""
     if tag := headers.get("ETag", "").removeprefix("W/").strip('"'):
         return str(tag)
     modified = headers.get("Last-Modified")
-    # of a part Content-Length is the part's own, and Content-Range ends with the whole's
+    # for a part, Content-Length is the part's size, and Content-Range ends with the whole's
     size = headers.get("Content-Range", "").rpartition("/")[2] or headers.get("Content-Length", "?")
     return f"{modified}, {size} bytes" if modified else ""
 

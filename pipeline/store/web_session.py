@@ -1,8 +1,8 @@
-"""Connections to web hosts that lead to checked addresses alone, whatever their names resolve to later.
+"""Connects to web hosts at checked addresses only, whatever their names resolve to later.
 
-A list of images may come from anyone, and what it names is asked for from inside a network. So a name is
-resolved here, every address is judged, and the connection goes to one that was judged, while TLS verifies
-the name. Proxies of the environment are not used: they would resolve the name again.
+A list of images may come from anyone, but its URLs are fetched from inside the user's network. So a name is
+resolved here, every address is checked, and the connection goes to a checked address, while TLS verifies the
+name. Proxies of the environment are not used: they would resolve the name again.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ USER_AGENT = f"sam-label/{__version__} (dataset labelling; one image a request)"
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves a name to its addresses, or refuses it for any of them."""
+    """Resolves a name to its addresses, and refuses it if one of them is not allowed."""
 
     def __init__(self, allow_private: bool) -> None:
         self._allow_private = allow_private
@@ -63,7 +63,7 @@ def refuse_address(host: str, address: str, allow_private: bool) -> None:
 
 
 def refuse_literal(host: str, allow_private: bool) -> None:
-    """As `refuse_address` for a host that is an address itself, which no resolver is asked for."""
+    """As `refuse_address` for a host that is itself an address, and so is never resolved."""
     try:
         answers = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):  # a name
@@ -74,7 +74,7 @@ def refuse_literal(host: str, allow_private: bool) -> None:
 
 @cache
 def session(loop: asyncio.AbstractEventLoop, allow_private: bool, ca_bundle: str | None) -> Any:
-    """The process's session of that kind, on the loop that its calls run on."""
+    """The process's session with these settings, on the loop that runs its calls."""
     context = ssl.create_default_context()
     if ca_bundle is not None:
         context.load_verify_locations(ca_bundle)

@@ -1,9 +1,9 @@
-"""A file fetched from a URL: streamed into a partial file, hashed on the way, and renamed when it is whole.
+"""Downloads a file: streams it into a partial file, hashes it on the way, and renames it when it is whole.
 
 If several processes want the same file, one fetches it and the others wait: the partial file is locked while
-it is written. A transfer that was cut off goes on from where it stopped if the sha256 is known beforehand;
-without it, the two halves could be of different versions and nobody would notice. http(s) goes through the
-standard library, which honours the environment's proxy settings and does not limit the whole transfer;
+it is written. A transfer that was cut off resumes where it stopped if the sha256 is known beforehand; without
+it, the two halves could be of different versions and nobody would notice. http(s) goes through the standard
+library, which honours the environment's proxy settings and does not limit the time of the whole transfer;
 everything else goes through `Store`.
 """
 
@@ -35,9 +35,9 @@ Progress = Callable[[int, int], None]
 
 
 def download(url: str, target: Path, sha256: str | None, progress: Progress) -> None:
-    """Makes `target` the URL's bytes, unless it exists; with `sha256` None any bytes are taken.
+    """Downloads the URL to `target`, unless it exists; with `sha256` None any bytes are accepted.
 
-    Raises: UsageError: the URL is refused. SamLabelError: it is not reached, cut off, or has other bytes.
+    Raises: UsageError: the URL is not allowed. SamLabelError: not reached, cut off, or other bytes.
     """
     _refuse_unsafe(url, sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def _partial(target: Path) -> Iterator[BinaryIO | None]:
 
 
 def _append_rest(url: str, sha256: str | None, partial: BinaryIO, progress: Progress) -> str:
-    """The sha256 of the whole file, after the bytes that were missing have been appended."""
+    """Appends the missing bytes, and returns the sha256 of the whole file."""
     with _opened(url, sha256, start=partial.seek(0, os.SEEK_END)) as (stream, start, size_bytes):
         if start == 0:
             partial.truncate(0)

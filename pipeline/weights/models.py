@@ -41,10 +41,10 @@ def known_models() -> list[Model]:
 
 
 def checkpoint_path(model: str | None, checkpoint: str | None) -> Path | None:
-    """What `--model` and `--checkpoint` mean on this machine; None stands for the bundled weights.
+    """The path that `--model` and `--checkpoint` mean on this machine; None for the bundled weights.
 
-    The path is a file's, or that of a folder that Hugging Face's save_pretrained wrote. A checkpoint's URL is
-    fetched into the cache once and read from there afterwards.
+    It is a file, or a folder that Hugging Face's save_pretrained wrote. A checkpoint's URL is fetched into
+    the cache once and read from there afterwards.
     Raises: UsageError: there is nothing at the path, or the weights are not downloaded. SamLabelError: the
     URL cannot be fetched.
     """
@@ -105,9 +105,9 @@ class Weights:
 
 
 def weights_of(config: RunConfig) -> Weights:
-    """The weights that a run asks for, from their bytes.
+    """The weights that a run asks for, identified by their bytes.
 
-    Raises: UsageError: they are not there, are no checkpoint, or have another architecture than --model.
+    Raises: UsageError: they are missing, are no checkpoint, or have another architecture than --model.
     """
     path = checkpoint_path(config.model, config.checkpoint)
     if path is None:  # the bundled weights; labelers check the file itself

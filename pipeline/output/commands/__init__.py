@@ -1,1 +1,1 @@
-"""What can be done with a dataset after its run: a function for each command."""
+"""The commands on an existing dataset, a function for each."""

@@ -1,8 +1,8 @@
-"""Small shards put together into few that training reads well.
+"""Joins small shards into few large ones, which training reads well.
 
-Runs that are often repeated, or small, leave many small shards. Their rows are written again as larger ones,
-named for a new run; from its record on these count in place of the small ones (infra/adr/0006). Large shards
-stay as they are. Nothing else changes: rows, manifest and identity are the same.
+Frequent or small runs leave many small shards. `compact` writes their rows again in larger shards, which are
+named for a new run. Once the record of that run exists, they count in place of the small ones
+(infra/adr/0006). Nothing else changes: the rows, the large shards, the manifest and the identity stay.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,16 +19,16 @@ from pipeline.output.shards import SHARD_BYTES, write_shards
 from pipeline.output.writer import switched
 from pipeline.store.storage import Store, side_by_side
 
-# In memory. A shard is cut at SHARD_BYTES: what a footer says of its size is a little less than it takes.
+# In memory. Less than SHARD_BYTES, at which a shard is cut: footers state a little less than rows take.
 GROUP_BYTES = SHARD_BYTES * 3 // 4
-SMALL_BYTES = GROUP_BYTES // 2  # so that two full groups are never taken for small shards again
+SMALL_BYTES = GROUP_BYTES // 2  # so that a full group never counts as a small shard again
 
 Group = list[Commit]
 
 
 @dataclass(frozen=True)
 class Compacted:
-    """What became of the shards."""
+    """The shards before and after."""
 
     shards_before: int
     shards: int
@@ -37,7 +37,7 @@ class Compacted:
 
 
 def compact(output: str) -> Compacted:
-    """What was done; nothing is written if no two small shards fit together.
+    """Compacts the dataset at `output`; writes nothing if no two small shards fit together.
 
     Raises: UsageError if there is no dataset, OutputLocked.
     """
@@ -63,10 +63,10 @@ def compact(output: str) -> Compacted:
 
 
 def _groups(dataset: Dataset) -> Iterator[Group]:
-    """The small shards, in their order, as many together as make one large one."""
+    """The small shards in their order, in groups of which each makes one large shard."""
     group: Group = []
     size = 0
-    # One on the disk takes at least its own size in memory, so that a large file's footer need not be read.
+    # A shard takes at least its file's size in memory, so the footers of large files need not be read.
     candidates = [commit for commit in dataset.commits if commit.bytes < SMALL_BYTES]
     sizes = side_by_side(dataset.memory_bytes_of, candidates)
     for commit, own in zip(candidates, sizes, strict=True):

@@ -1,8 +1,8 @@
-"""Tighter thresholds over a whole dataset, without images and without the model.
+"""Applies tighter thresholds to a whole dataset, without images and without the model.
 
-The result is a dataset of its own, with its own identity: what a run with these options gives. It is written
-a shard at a time, and the same command does what is left. If a refresh or a retry has taken rows out of the
-input meanwhile, going on is refused, since the result would be a mixture of two inputs.
+The result is a new dataset with an identity of its own: the one that a run with these options gives. It is
+written a shard at a time, and the same command, run again, does what is left. It refuses to go on if a
+refresh or a retry has taken rows out of the input meanwhile, since the result would mix two inputs.
 """
 
 from collections.abc import Iterator
@@ -28,12 +28,12 @@ from pipeline.store.uri import refuse_overlap
 from sam_core.masks.refilter import check_refilter, refiltered_masks
 from sam_core.options import MaskOptions
 
-ROWS_AT_ONCE = 64  # as Python values the masks of a whole shard are large
+ROWS_AT_ONCE = 64  # the masks of a whole shard take much memory as Python values
 
 
 @dataclass(frozen=True)
 class Filtered:
-    """The counts of the new dataset, and the masks of the old one."""
+    """The counts of the new dataset, and the number of masks in the old one."""
 
     images: int
     masks_before: int
@@ -42,7 +42,7 @@ class Filtered:
 
 
 def filtered_dataset(config: FilterConfig) -> Filtered:
-    """The counts of the new dataset, which is written. Raises: UsageError, OutputLocked.
+    """Writes the new dataset and returns its counts. Raises: UsageError, OutputLocked.
 
     UsageError: the options cannot be applied to masks that were made with the old ones.
     """
@@ -56,7 +56,7 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
     store = Store.at(config.output)
     refuse_overlap(before.store.location, store.location)
     identity = replace(before.identity, mask_options=options)
-    # Names the input's rows; it is the same until a row is taken out.
+    # Identifies the input's rows; it stays the same until a row is taken out.
     origin = f"{before.store.url} since {before.record.grown_since or 'its first run'}"
     with open_output(
         store,

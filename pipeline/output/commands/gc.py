@@ -1,4 +1,4 @@
-"""Removing what killed runs have left behind, so that a plain glob of data/*.parquet is exact again.
+"""Removes the files that killed runs have left behind, so that a plain glob of data/*.parquet is exact again.
 
 It takes the output's lock, so it never removes what a live run is writing. It becomes the current run, so
 that later commits of a run that only seemed dead do not count.
@@ -13,7 +13,7 @@ from pipeline.store.storage import Store
 
 
 def collect(output: str) -> Swept:
-    """What was removed; if there is nothing to remove, nothing is written but a card that is not true.
+    """Removes the files and counts them. If there are none, it writes only a card that is out of date.
 
     Raises: UsageError if there is no dataset, OutputLocked.
     """
@@ -22,7 +22,7 @@ def collect(output: str) -> Swept:
     with held_lock(store) as lock:
         before = Dataset.in_store(store)
         if next(orphans(store, before.record, before.commit_names, WHOLE_OUTPUT), None) is None:
-            publish_card(before)  # a killed run has not
+            publish_card(before)  # a killed run did not do it
             return Swept(0, 0)
         record = before.record.next(lock.run, "gc", before.commit_names)
         with switched(store, lock, record, before.commits):

@@ -1,6 +1,6 @@
-"""Whether the ids of a dataset's rows are those of its manifest, each once.
+"""Checks by ids that every image of a dataset's manifest has one row, and no other image has one.
 
-Ids are compared through files on the local disk; memory is some bits an image.
+The ids are compared through files on the local disk, so memory is a few bits an image.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ from pipeline.output.shards import read_shard
 
 
 class IdCheck:
-    """The rows of a dataset beside its manifest: give it every shard, then ask for the faults."""
+    """Compares a dataset's rows with its manifest: `add` every shard, then ask for the `faults`."""
 
     def __init__(self, dataset: Dataset, ranges: IdRanges) -> None:
         self._dataset, self._ranges = dataset, ranges
@@ -29,16 +29,16 @@ class IdCheck:
         self._sizes: list[int] = []
 
     def add(self, commit: Commit, ids: Ids) -> None:
-        """Takes in the ids of a shard's rows."""
+        """Adds the ids of a shard's rows."""
         self._rows.add(ids)
         self._commits.append(commit)
         self._sizes.append(ids.size)
 
     def faults(self, writer: Holder | None = None) -> Iterator[str]:
-        """Images with two rows, images without a row, and rows of images that the manifest lacks.
+        """Images with two rows, images without a row, and rows whose image the manifest lacks.
 
-        Images without a row are one fault while somebody writes: they are still to come.
-        Raises: StoreError, DamagedFile, after what was found before the damage.
+        While a run writes, all images without a row are one fault, since their rows are still to come.
+        Raises: StoreError, DamagedFile, after the faults that were found before the damage.
         """
         dataset, ranges = self._dataset, self._ranges
         listed, named = ranges.of_kind("listed"), ranges.of_kind("named by duplicates")
@@ -100,7 +100,7 @@ class IdCheck:
 
 
 def _added(tables: Iterable[pa.Table], ids: RangedIds) -> tuple[list[int], SamLabelError | None]:
-    """The number of rows of each part whose ids were added, and what ended the reading too early."""
+    """Adds the ids of the parts; returns the number of rows in each, and the error that ended it early."""
     sizes: list[int] = []
     try:
         for table in tables:

@@ -1,7 +1,7 @@
-"""Several datasets made into one, if one model with one set of options has made them all.
+"""Merges several datasets into a new one, if one model with one set of options has made them all.
 
-Shard by shard, into a dataset of its own. An image that several hold keeps the row of the one that is named
-first. Run again, it does what is left, unless rows that it has read no longer stand in their dataset.
+It writes shard by shard. If several datasets hold an image, the row of the one named first is used. Run
+again, it does what is left, but refuses if a dataset has lost rows that it has read.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -25,7 +25,7 @@ from pipeline.store.uri import refuse_overlap
 
 @dataclass(frozen=True)
 class Merged:
-    """What stands in the new dataset, and how many rows of the old ones do not."""
+    """The counts of the new dataset, and how many rows of the old ones were left out."""
 
     images: int
     rows: int
@@ -35,9 +35,9 @@ class Merged:
 
 
 def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged:
-    """The new dataset, written.
+    """Writes the new dataset and returns its counts.
 
-    Raises: UsageError if the datasets do not go together, OutputLocked.
+    Raises: UsageError if the datasets cannot be merged, OutputLocked.
     """
     datasets = [Dataset.at(url) for url in inputs]
     store = Store.at(output)
@@ -66,7 +66,7 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged
 
 
 def merged_options(listed_with: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What stands for the options of several listings; all shards of a whole are the whole."""
+    """The options of several listings as one; `shard` is left out if all shards of an input are there."""
     merged: dict[str, Any] = {}
     for name in sorted({name for options in listed_with for name in options}):
         values = [options.get(name) for options in listed_with]
@@ -82,7 +82,7 @@ def _are_all_shards(shards: Collection[str]) -> bool:
 
 
 def _refuse_strangers(datasets: Sequence[Dataset], store: Store) -> None:
-    """Raises UsageError for datasets of two identities, one named twice, and an output inside of one."""
+    """Raises UsageError if identities differ, a dataset is named twice, or the output overlaps one."""
     first, *others = datasets
     places = [dataset.store.url for dataset in datasets]
     if len(set(places)) < max(len(places), 2):

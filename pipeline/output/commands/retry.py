@@ -1,4 +1,4 @@
-"""Queueing failed images again: their rows are taken out, so that the next run labels them."""
+"""Queues failed images again: takes their rows out, so that the next run labels them."""
 
 from collections.abc import Collection
 
@@ -18,7 +18,7 @@ from pipeline.store.storage import Store
 
 
 def retry(output: str, reasons: Collection[Reason] = ()) -> int:
-    """How many failed images were queued again: those with one of the reasons, or all if none is named.
+    """Queues failed images that have one of the reasons, or all if none is named; returns how many.
 
     Raises: UsageError if there is no dataset, or no run can label its images; OutputLocked.
     """
@@ -42,7 +42,7 @@ def retry(output: str, reasons: Collection[Reason] = ()) -> int:
 
 
 def _failed_rows(store: Store, commit: Commit, reasons: Collection[str]) -> NDArray[np.bool_]:
-    """For each row of a shard whether it failed for one of the reasons; it is read only if one has."""
+    """For each row of a shard, whether it failed for one of the reasons; a shard without any is not read."""
     if not any(reason in commit.failed for reason in reasons):
         return np.zeros(commit.rows, bool)
     errors = read_shard(store, commit, ["error"])["error"]

@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a shard: masks against their own boxes, areas and image."""
+"""Finds what is wrong with the rows of a shard: compares masks with their boxes, areas and image."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ _MASK_COLUMNS = (
 
 
 def row_faults(row: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with one row, each as a clause; nothing for a sound one."""
+    """The faults of one row, each as a clause; none for a sound row."""
     if row["image_id"] != image_id(row["source_id"] or row["uri"]):
         yield f"its image_id is not that of its {'source_id' if row['source_id'] else 'uri'}"
     if row["status"] == "failed":

@@ -24,14 +24,14 @@ class Status:
     started_at: str
     ended: str | None  # how the current run ended; None while it goes on, or after it was killed
     images_per_s: float | None  # of the current run, from its start to its last commit
-    holder: Holder | None  # who writes now, or died without a release of the lock
-    is_holder_dead: bool = False  # False also if the holder is on another machine, which cannot be seen
-    duplicates: int = 0  # images without a row, since others have their bytes
-    is_merged: bool = False  # of several inputs: no run goes on with it, but the same merge does
+    holder: Holder | None  # who writes now, or died without releasing the lock
+    is_holder_dead: bool = False  # also False if it cannot be known, on another machine
+    duplicates: int = 0  # images without a row, since others have the same bytes
+    is_merged: bool = False  # made from several inputs: only the same merge can go on with it, no run
 
     @property
     def is_written(self) -> bool:
-        """Whether somebody writes now."""
+        """Whether a process writes now."""
         return self.holder is not None and not self.is_holder_dead
 
     @property

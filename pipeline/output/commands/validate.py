@@ -1,7 +1,7 @@
-"""Whether a dataset keeps its promises: one row for every image of the manifest, and every mask sound.
+"""Checks what a dataset promises: one row for every image of the manifest, and every mask sound.
 
-Reads everything, a shard at a time. A problem names its shard and image. Files that are not a dataset's are
-not looked at.
+It reads everything, a shard at a time. Each problem names its shard and image. Files that do not belong to
+the dataset are ignored.
 """
 
 import json
@@ -21,7 +21,7 @@ from pipeline.output.shards import read_shard, shard_metadata
 from pipeline.output.sweep import orphans
 from pipeline.store.storage import Store
 
-MOST_LISTED = 1000  # a dataset that is wrong throughout needs no longer list
+MOST_LISTED = 1000  # enough to see that a dataset is wrong throughout
 
 
 @dataclass
@@ -50,7 +50,7 @@ def validate(output: str) -> Validation:
     """Every broken promise of the dataset. Raises: UsageError if there is no dataset, StoreError."""
     store = Store.at(output)
     dataset = Dataset.in_store(store, may_lack_commits=True)
-    writer = current_writer(store)  # at once: what it commits from now on is not looked at
+    writer = current_writer(store)  # asked first, since its later commits are not checked
     validation = Validation(store.url, dataset.images, dataset.labelled, dataset.failed, dataset.masks)
     _add_all(validation, _dataset_json_faults(dataset))
     with id_ranges(max(dataset.images, dataset.rows)) as ranges:
@@ -65,7 +65,7 @@ def validate(output: str) -> Validation:
 
 
 def _refuse_if_changed(dataset: Dataset, writer: Holder | None) -> None:
-    """Raises SamLabelError if the problems may be those of a dataset that another run has changed since."""
+    """Raises SamLabelError if a run has changed the dataset meanwhile, which may explain the problems."""
     url, later = dataset.store.url, current_record(dataset.store)
     if later and later.run != dataset.record.run:
         raise SamLabelError(f"{url} was changed by run {later.run} meanwhile; validate it again")
@@ -89,7 +89,7 @@ def _dataset_json_faults(dataset: Dataset) -> Iterator[str]:
 
 
 def _shard_faults(dataset: Dataset, commit: Commit, ids: IdCheck) -> Iterator[str]:
-    """What is wrong within one shard; its ids join `ids` if they can be read."""
+    """The faults within one shard; adds its ids to `ids` if they can be read."""
     table = read_shard(dataset.store, commit)
     if not table.schema.equals(dataset.identity.schema):
         yield f"{commit.shard} does not have the schema of version {dataset.identity.schema_version}"
@@ -120,7 +120,7 @@ def _fingerprint(text: bytes) -> str | None:
 
 
 def _leftovers(dataset: Dataset) -> Iterator[str]:
-    """Files that a plain glob would read too; none while a run is alive, since it may still commit them."""
+    """Leftovers that a plain glob would read; none while a run writes, since it may still commit them."""
     if current_writer(dataset.store) is None:
         for entry, _ in orphans(dataset.store, dataset.record, dataset.commit_names):
             yield f"{entry.name} is no part of the dataset; sam-label gc removes it"

@@ -1,6 +1,6 @@
-"""A dataset watched while a run writes it, from any machine that reaches the output.
+"""Watches a dataset while a run writes it, from any machine that can read the output.
 
-Commits, the run's record and its lock say all of it, so that neither the cluster nor the command is asked.
+It reads only the commits, the run's record and its lock. It asks neither the cluster nor the run itself.
 """
 
 import time
@@ -17,9 +17,9 @@ from pipeline.output.format.names import generation_of, run_id
 from pipeline.output.lock import EXPIRY_S, Holder, current_holder
 from pipeline.store.storage import Store
 
-LOOK_S = 2.0  # between two looks; a beat comes every 3 s
-LOOK_SHARE = 10  # and at least so many times what a look takes: a large output is not listed all the time
-RATE_OVER = timedelta(minutes=10)  # some shards of most runs
+LOOK_S = 2.0  # between two looks; the lock beats every 3 s
+LOOK_SHARE = 10  # and at least this many times a look's duration: a large output is not listed all the time
+RATE_OVER = timedelta(minutes=10)  # most runs write some shards in this time
 
 
 class State(StrEnum):
@@ -27,13 +27,13 @@ class State(StrEnum):
 
     PREPARING = "preparing"  # it holds the output, and lists its input
     RUNNING = "running"
-    ENDED = "ended"  # or nobody has written since the watch began
-    DEAD = "dead"  # it was killed: nobody counts up its lock
+    ENDED = "ended"  # or no run writes here
+    DEAD = "dead"  # it was killed: its lock no longer beats
 
 
 @dataclass(frozen=True)
 class Look:
-    """What there was to see at one moment."""
+    """The state of the dataset and of its run at one moment."""
 
     output: str
     state: State
@@ -46,7 +46,7 @@ class Look:
     images_per_s: float | None  # over the last RATE_OVER up to the newest shard
     host: str | None  # of who holds the output
     pid: int | None
-    beat_age_s: float | None  # since this watch has seen the lock counted up
+    beat_age_s: float | None  # since this watch last saw the lock beat
     outcome: str | None = None  # how the run ended: finished, interrupted, failed
     exit_code: int | None = None
     sentence: str | None = None  # why it did not finish
@@ -65,7 +65,7 @@ class Look:
         return self.state in (State.ENDED, State.DEAD)
 
     def is_like(self, other: "Look | None") -> bool:
-        """Whether nothing has changed but the age of the beat."""
+        """Whether nothing but the age of the beat has changed."""
         return other is not None and self.as_json() | {"beat_age_s": 0} == other.as_json() | {"beat_age_s": 0}
 
     def as_json(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def watched(
     wait: Callable[[float], None] | None = None,
     clock: Callable[[], float] | None = None,
 ) -> Iterator[Look]:
-    """Looks at the dataset until its run ends, or at once the last one if none writes.
+    """Yields looks at the dataset until its run ends; only one look if no run writes.
 
     Raises: UsageError if there is neither a dataset nor a run that will make one.
     """
@@ -99,7 +99,7 @@ def watched(
 
 
 class _Beats:
-    """When the lock was last seen counted up, by this machine's clock alone."""
+    """Measures how long ago the lock was last seen to beat, by this machine's clock alone."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -145,7 +145,7 @@ def _look(store: Store, dataset: Dataset | None, holder: Holder | None, beat_age
 
 
 def _rate(dataset: Dataset) -> float | None:
-    """Images a second between two shards, or from the run's start on; no clock of this machine counts."""
+    """Images/s between two shards, or since the run's start, by recorded times, not this machine's clock."""
     own = sorted(dataset.own_commits, key=_written)
     if not own:
         return None

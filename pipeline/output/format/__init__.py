@@ -1,1 +1,1 @@
-"""What stands in the files of a dataset: schema, manifest rows, identity, Parquet settings."""
+"""What the files of a dataset contain: schema, manifest rows, identity, Parquet settings."""

@@ -1,6 +1,6 @@
-"""Images that are not labelled because another has the same bytes: uri, and the image that has the masks.
+"""Images that are not labelled because another has the same bytes: their uri, and the other's image_id.
 
-They are no rows of the manifest, so that an image with a row is still an image that was looked at.
+They are not in the manifest, so that every row of the dataset is of an image that was looked at.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,11 +26,11 @@ class Duplicate(NamedTuple):
     """One image that is not labelled."""
 
     uri: str
-    image_id: str  # of the image of equal bytes that is
+    image_id: str  # of the image with the same bytes that is
 
 
 def write_duplicates(store: Store, run: str, duplicates: Iterable[Duplicate]) -> tuple[tuple[str, ...], int]:
-    """The names of the parts that were written, and how many images they name; none for no duplicates."""
+    """Writes the duplicates in parts; returns the names of the parts, and how many images they name."""
     parts: list[str] = []
     images, rest = 0, iter(duplicates)
     while chunk := list(islice(rest, ROWS_A_PART)):

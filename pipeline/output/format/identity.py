@@ -1,9 +1,9 @@
-"""What makes two rows comparable: schema, weights, mask options and the scale of deep samples.
+"""What rows must have in common to be comparable: schema, weights, mask options, and how pixels are read.
 
-A dataset holds rows of one identity.
+All rows of a dataset have one identity.
 
-Its fingerprint covers the options that differ from their defaults, so that a later version may add an option
-without disowning old datasets.
+Its fingerprint covers only options that differ from their defaults, so that a later version may add an option
+and still go on with old datasets.
 """
 
 import json
@@ -18,8 +18,8 @@ from pipeline.output.format.schema import SCHEMA_VERSION, schema_of
 from pipeline.pixel_reading import PixelReading
 from sam_core.options import MaskOptions
 
-DEFAULT_SCALE = "full"  # of datasets that do not name theirs, too
-# Written down only where it is not the default, so that a dataset without it has the same bytes as ever.
+DEFAULT_SCALE = "full"  # also of datasets that do not name theirs
+# Recorded only if it is not the default, so that a dataset without it has the same bytes as before.
 _NAMED_IF_CHANGED = {"mask_embeddings"}
 _SPEED_ONLY = {"points_per_batch"}  # may differ between two runs over one dataset
 
@@ -33,7 +33,7 @@ class Identity:
     mask_options: MaskOptions
     schema_version: int = SCHEMA_VERSION
     scale: str = DEFAULT_SCALE  # RunConfig.scale: which samples of more than 8 bits become black and white
-    bands: tuple[int, ...] = ()  # RunConfig.bands, which are shown; () if none are named
+    bands: tuple[int, ...] = ()  # RunConfig.bands, the bands that are used; () if none are named
     nodata: float | None = None  # RunConfig.nodata
 
     @classmethod
@@ -112,7 +112,7 @@ class Identity:
         }
 
     def _samples(self) -> dict[str, Any]:
-        """The options of samples that are set; datasets of earlier releases have none."""
+        """The options `bands` and `nodata` if they are set; datasets of earlier releases have none."""
         bands = {"bands": list(self.bands)} if self.bands else {}
         return bands | ({"nodata": self.nodata} if self.nodata is not None else {})
 

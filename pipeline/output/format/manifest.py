@@ -1,7 +1,7 @@
-"""The frozen, sorted listing of the input: the images that a dataset has or will have one row of.
+"""The frozen, sorted listing of the input: every image that has a row in the dataset or will have one.
 
-It is written once as Parquet parts, which are named for the run that wrote them. Rows stream through an
-external sort, so that a million names take little more memory than a hundred; not every store lists in order.
+It is written once as Parquet parts, which are named for the run that wrote them. Not every store lists in
+order, so rows stream through an external sort: a million names take little more memory than a hundred.
 """
 
 import heapq
@@ -33,8 +33,8 @@ MANIFEST_SCHEMA = pa.schema(
 )
 _ADDED_LATER = [MANIFEST_SCHEMA.field(name) for name in ("offset", "extra", "source_id")]
 ROWS_A_PART = 50_000  # 20 MB as Python rows: what one sorted chunk holds in memory; 4 MB as an object
-ROWS_A_LINE = 256  # of 256 files merged at once that is 25 MB
-MOST_OPEN = 256  # runs merged at once: a process may have 1,024 open files, and 100 million names are 2,000
+ROWS_A_LINE = 256  # so 256 files merged at once hold 25 MB
+MOST_OPEN = 256  # files merged at once: a process may open 1,024, and 100 million names make 2,000
 
 
 class ManifestRow(NamedTuple):
@@ -44,20 +44,20 @@ class ManifestRow(NamedTuple):
     uri: str
     size: int  # UNKNOWN_SIZE until it is fetched
     etag: str  # "" until it is fetched, if the size is unknown
-    offset: int | None = None  # of its first byte in the file that it is a part of
-    extra: str | None = None  # columns that its list has of it and the dataset keeps: a JSON object
-    source_id: str | None = None  # the id that its list gives it, of which image_id is made then
+    offset: int | None = None  # of its first byte in the file that contains it
+    extra: str | None = None  # the columns of its list that the dataset keeps, as a JSON object
+    source_id: str | None = None  # its id in the list that names it; image_id is then made from it
 
     @property
     def name(self) -> str:
-        """What tells the image from the others of its dataset: its own id, or its uri."""
+        """What identifies the image in its dataset: its own id, or its uri."""
         return self.source_id or self.uri
 
 
 def image_id(name: str) -> str:
-    """32 hex characters from the whole uri, or from an id of the user's own: `ManifestRow.name`.
+    """32 hex characters made from `ManifestRow.name`: the whole uri, or an id of the user's own.
 
-    Equal names in two folders are two images.
+    Two files of the same name in two folders are two images.
     """
     return blake2b(name.encode(), digest_size=16).hexdigest()
 
@@ -68,7 +68,7 @@ def manifest_row(uri: str, size: int, etag: str) -> ManifestRow:
 
 
 def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
-    """The rows by name, each name once, through sorted chunks on the local disk.
+    """The rows sorted by name, each name once, by way of sorted chunks on the local disk.
 
     Raises: SamLabelError if that disk is full.
     """
@@ -79,7 +79,7 @@ def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
             last = ""
             for chunk in _batched(rows, ROWS_A_PART):
                 chunk.sort(key=_by_name)
-                # Most stores list in order: then all is one run, and nothing has to be merged.
+                # Most stores list in order: then all rows go into one file, and nothing has to be merged.
                 runs += [next(files)] if not runs or chunk[0].name < last else []
                 _append(runs[-1], chunk)
                 last = chunk[-1].name
@@ -97,7 +97,7 @@ def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
 
 
 def write_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> list[str]:
-    """The names of the parts that were written of sorted rows; none for no rows."""
+    """Writes sorted rows in parts, and returns the names of the parts; none for no rows."""
     parts = []
     for number, chunk in enumerate(_batched(rows, ROWS_A_PART)):
         name = part_name(run, number)
@@ -128,7 +128,7 @@ def _table(rows: Iterable[ManifestRow]) -> pa.Table:
 
 
 def _append(path: Path, rows: Iterable[ManifestRow]) -> None:
-    with path.open("a") as file:  # lines, since they are read one by one; Arrow would keep pages
+    with path.open("a") as file:  # lines, which are read one by one; Arrow would hold whole pages
         file.writelines(json.dumps(some) + "\n" for some in _batched(rows, ROWS_A_LINE))
 
 
@@ -138,7 +138,7 @@ def _merged(paths: Iterable[Path]) -> Iterator[ManifestRow]:
 
 def _rows_of_file(path: Path) -> Iterator[ManifestRow]:
     with path.open() as lines:
-        path.unlink()  # frees the disk when the reader ends, read to the end or not
+        path.unlink()  # the disk is freed when the reader ends, even early
         for line in lines:
             yield from map(ManifestRow._make, json.loads(line))
 

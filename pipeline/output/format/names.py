@@ -1,6 +1,6 @@
-"""The names of a dataset's files: how they are written, and which file a name means.
+"""The names of a dataset's files: how they are written, and what a name means.
 
-No command deletes or counts a file whose whole name is not written here: an output may hold other files too.
+No command deletes or counts a file whose name matches no pattern here: an output may hold other files too.
 """
 
 import re
@@ -17,7 +17,7 @@ REPORT = "report.html"
 # 00007 and 123456, but neither 7 nor 000007
 _NUMBER = r"(?:[0-9]{5}|[1-9][0-9]{5,})"
 _RUN = rf"r(?P<generation>{_NUMBER})"
-# A shard's rows were labelled, or kept of an older shard; what does not fit into one goes on as .1, .2, ...
+# A shard's rows were labelled, or kept from an older shard. Rows that do not fit into one go into .1, .2, ...
 _SHARD = rf"{_RUN}-(?:kept)?(?:[0-9]{{6}}|[1-9][0-9]{{6,}})(?:\.[1-9][0-9]*)?"
 
 
@@ -28,11 +28,11 @@ class Kind(StrEnum):
     CARD = "card"  # ours only if it says so (pipeline/output/card.py)
     REPORT = "report"  # of sam-label preview
     LOCK = "lock"
-    PROBE = "probe"  # whether the store can put if absent
+    PROBE = "probe"  # to test whether the store can put if absent
     RECORD = "record"
     LOG = "log"  # what a run has logged
     PART = "part"  # of the manifest
-    DUPLICATES = "duplicates"  # a part of the images that others stand for
+    DUPLICATES = "duplicates"  # a part of the list of duplicate images
     SHARD = "shard"
     COMMIT = "commit"
 
@@ -63,7 +63,7 @@ class OwnFile:
 
 
 def own_file(name: str) -> OwnFile | None:
-    """The file that a name means, or None if the name is not one of a dataset's."""
+    """The file that a name means, or None if no file of a dataset has such a name."""
     intended = whole_name(name)
     for kind, pattern in _PATTERNS.items():
         if match := pattern.fullmatch(intended):
@@ -79,7 +79,7 @@ def whole_file(name: str, kind: Kind) -> OwnFile | None:
 
 
 def run_id(generation: int) -> str:
-    """The run's name; generations are the numbers of the locks they took, so no two runs share one."""
+    """The run's name. The generation is the number of the lock that the run took, so no two runs share it."""
     return f"r{generation:05d}"
 
 
@@ -113,12 +113,12 @@ def duplicates_name(run: str, number: int) -> str:
 
 
 def labelled(run: str, task: int) -> str:
-    """The commit of the rows that a task of the run has labelled, without folder and suffix."""
+    """The name of the commit of rows that a task of the run has labelled, without folder and suffix."""
     return f"{run}-{task:06d}"
 
 
 def kept(run: str, number: int) -> str:
-    """The commit of the rows that the run has kept of an older shard."""
+    """The name of the commit of rows that the run has kept from an older shard."""
     return f"{run}-kept{number:06d}"
 
 

@@ -1,7 +1,7 @@
-"""Parquet bytes with a checksum on every page, read so that an error names the damaged file.
+"""Writes Parquet with a checksum on every page, and reads it so that an error names the damaged file.
 
-What pyarrow raises depends on where the bytes are broken (even an OSError that is not the disk's). Without
-checksums it may raise nothing: a flipped bit in a page may well decode.
+Which error pyarrow raises depends on where the bytes are broken; it may be an OSError on a sound disk.
+Without checksums it may raise nothing, since a page with a flipped bit may well decode.
 """
 
 import io
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import DamagedFile
 from pipeline.store.range_file import RangeFile
 
-ZSTD_LEVEL = 3  # 29 % smaller than Snappy, and levels above gain next to nothing on RLE
+ZSTD_LEVEL = 3  # 29 % smaller than Snappy, and higher levels gain next to nothing on RLE
 
 
 def parquet_bytes(table: pa.Table, dictionaries: Sequence[str], rows_in_group: int | None = None) -> bytes:
@@ -42,9 +42,9 @@ def parquet_table(
     groups: Sequence[int] | None = None,
     may_lack: Sequence[pa.Field] = (),
 ) -> pa.Table:
-    """The rows of a Parquet file that is called `uri`; of the named columns and row groups only.
+    """The rows of a Parquet file, with only the named columns and row groups; errors call it `uri`.
 
-    Columns of `may_lack` that the file has not are null.
+    Columns of `may_lack` that the file does not have are null.
     Raises: DamagedFile.
     """
     with _damage_reported(uri):
@@ -75,21 +75,21 @@ def parquet_columns(file: bytes | io.RawIOBase, uri: str) -> list[str]:
 
 
 def parquet_memory_bytes(file: bytes | io.RawIOBase, uri: str) -> int:
-    """About what a Parquet file's rows take in memory: its pages, unpacked. Raises: DamagedFile."""
+    """About how many bytes a Parquet file's rows take in memory: its unpacked pages. Raises: DamagedFile."""
     with _damage_reported(uri):
         footer = _opened(file).metadata
         return sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
 
 
 def group_rows(file: bytes | io.RawIOBase, uri: str) -> list[int]:
-    """How many rows each row group of a Parquet file has that is called `uri`. Raises: DamagedFile."""
+    """The number of rows in each row group of a Parquet file called `uri`. Raises: DamagedFile."""
     with _damage_reported(uri):
         about = _opened(file).metadata
         return [about.row_group(group).num_rows for group in range(about.num_row_groups)]
 
 
 def text_range(file: bytes | io.RawIOBase, uri: str, column: str) -> tuple[str, str] | None:
-    """The first and the last text of a column, by the footer of a Parquet file that is called `uri`.
+    """The smallest and the largest text of a column, from the footer of a Parquet file called `uri`.
 
     None if the footer does not say. Raises: DamagedFile.
     """
@@ -103,8 +103,8 @@ def text_range(file: bytes | io.RawIOBase, uri: str, column: str) -> tuple[str, 
 
 
 def _opened(file: bytes | io.RawIOBase) -> pq.ParquetFile:
-    """All of it is read in the caller's thread: one of Arrow's may let go of the file after the answer, and
-    abort a Python that exits. So RangeFile fetches ahead, and not `pre_buffer`.
+    """Opens a file to read it in the caller's thread alone. A thread of Arrow may release the file after the
+    read has returned, and abort a Python that exits. So RangeFile fetches ahead, and `pre_buffer` is off.
     """
     source = pa.BufferReader(file) if isinstance(file, bytes) else pa.PythonFile(file, mode="r")
     return pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)

@@ -1,10 +1,11 @@
 """Schema v1: one row an image, its masks as parallel lists.
 
-Parallel lists read everywhere (a list of structs loses columns in Ray and Arrow) and compress as well. A
-failed image is a row too: its mask columns are null, which no reader mistakes for an image without masks.
+Every reader can read parallel lists (a list of structs loses columns in Ray and Arrow), and they compress as
+well. A failed image has a row too: its mask columns are null, so it differs from an image without masks.
 
-A column that may be null is no list of a fixed size: pyarrow before 26 cannot read such a null in Parquet,
-and with it neither pandas nor Hugging Face's datasets. Within lists, where nothing is null, they read it.
+A column that may be null is never a fixed-size list: pyarrow before 26 cannot read such a null from Parquet,
+so neither can pandas nor Hugging Face's datasets. They can read fixed-size lists inside lists, where nothing
+is null.
 """
 
 import json
@@ -46,22 +47,22 @@ SCHEMA: pa.Schema = pa.schema(
         pa.field("mask_stability_score", pa.list_(pa.float32())),
         pa.field("mask_point_coords", pa.list_(_XY)),
         pa.field("mask_crop_box", pa.list_(_XYWH)),
-        # Of images of more than 8 bits a sample, as "LO:HI": the samples that became 0 and 255, and the
+        # For images of more than 8 bits a sample, as "LO:HI": the samples that became 0 and 255, and the
         # image's own smallest and largest.
         pa.field("pixel_scale", pa.string()),
         pa.field("pixel_range", pa.string()),
-        # Of TIFFs whose bands were chosen, as "4,3,2".
+        # For TIFFs whose bands were chosen, as "4,3,2".
         pa.field("bands", pa.string()),
-        # Of GeoTIFFs: six numbers in GDAL's order, and "EPSG:32633".
+        # For GeoTIFFs: six numbers in GDAL's order, and "EPSG:32633".
         pa.field("geo_transform", pa.list_(pa.float64())),
         pa.field("crs", pa.string()),
-        # Of images that a list names: their id there, and the columns of it that are kept, as a JSON object.
+        # For images that a list names: their id there, and the kept columns of the list, as a JSON object.
         pa.field("source_id", pa.string()),
         pa.field("extra", pa.string()),
     ]
 )
 _LATER = ("pixel_scale", "pixel_range", "bands", "geo_transform", "crs", "source_id", "extra")
-# Shards of earlier releases lack them; a reader takes them for null.
+# Shards of earlier releases lack them; a reader fills them with null.
 ADDED_LATER = [SCHEMA.field(name) for name in _LATER]
 VECTOR_SIZE = 256  # features of every SAM's image encoder
 VECTOR = pa.list_(pa.float16(), VECTOR_SIZE)
@@ -78,7 +79,7 @@ NARROW = 0.1  # of the scale: 12-bit samples in 16 bits use 6 % of it
 
 
 class Decoded(Protocol):
-    """What a row keeps of a decoded image besides its size."""
+    """What a row stores about a decoded image besides its size."""
 
     @property
     def exif_orientation(self) -> int: ...
@@ -154,9 +155,9 @@ def failed_row(manifest_row: Mapping[str, Any], reason: Reason, message: str) ->
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema = SCHEMA) -> pa.Table:
-    """The rows under the schema, keys that a row lacks as null; no rows give an empty table.
+    """The rows as a table of the schema; a key that a row lacks becomes null, no rows an empty table.
 
-    Raises: KeyError for a key that the schema lacks, which would be lost without a word.
+    Raises: KeyError for a key that the schema lacks; Arrow would drop it silently.
     """
     if unknown := set().union(*rows) - set(schema.names):
         raise KeyError(f"the schema has no {', '.join(sorted(unknown))}")
@@ -164,7 +165,7 @@ def table_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema = SCHEMA) -> p
 
 
 def rows_of_batch(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """The rows as Python values, but vectors as arrays: as values they would take most of the time."""
+    """The rows as Python values, but vectors as arrays: to convert these would take most of the time."""
     vectors = {name: batch.column(name) for name in VECTORS if name in batch.schema.names}
     for place, row in enumerate(batch.drop_columns(list(vectors)).to_pylist()):
         for name, column in vectors.items():
@@ -173,7 +174,7 @@ def rows_of_batch(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 
 
 def vectors_of(cell: pa.Scalar) -> NDArray[np.float16] | None:
-    """The vectors of one cell of VECTORS: float16 [N, 256], or [256] of the image; None for null."""
+    """The vectors of one cell of VECTORS: float16 [N, 256], or [256] for the image; None for null."""
     if not cell.is_valid:
         return None
     values = cell.values
@@ -183,12 +184,12 @@ def vectors_of(cell: pa.Scalar) -> NDArray[np.float16] | None:
 
 
 def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The same rows cast to the schema: a block of images without masks infers list<null>."""
+    """The same rows cast to the schema: for images without masks Arrow infers list<null>."""
     return table.select(schema.names).cast(schema)
 
 
 def deep_and_narrow(table: pa.Table) -> tuple[int, int]:
-    """How many images have more than 8 bits a sample, and how many of them use NARROW of their scale."""
+    """How many images have more than 8 bits a sample, and how many of them use at most NARROW of it."""
     columns = (table[name].to_pylist() for name in ("pixel_scale", "pixel_range"))
     pairs = [(scale, used or "0:0") for scale, used in zip(*columns, strict=True) if scale is not None]
     return len(pairs), sum(_width(used) <= NARROW * _width(scale) for scale, used in pairs)

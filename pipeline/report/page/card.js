@@ -1,4 +1,4 @@
-// An image of the gallery: its stage, or two beside each other if two datasets are compared.
+// One image of the gallery: its stage, or two beside each other if two datasets are compared.
 
 class Card {
   constructor(image, page) {
@@ -25,13 +25,13 @@ class Card {
     this.tell("");
   }
 
-  /** All masks and shown ones, of the dataset itself. */
+  /** The numbers of all masks and of the shown ones, in the dataset itself. */
   get count() {
     const masks = this.sides.at(-1);
     return { all: masks.count, shown: this.stages.at(-1).shown.reduce((sum, one) => sum + one, 0) };
   }
 
-  /** What stands below the image: of the chosen mask, or of the image. */
+  /** Sets the text below the image: about the chosen mask, or else about the image. */
   tell(text) {
     this.readout.classList.toggle("quiet", !text);
     this.readout.textContent = text || this.described();
@@ -50,7 +50,7 @@ class Card {
     return `${some}${leftOut} · mean IoU ${(sum / shown).toFixed(2)}`;
   }
 
-  /** Takes over what the sliders say; drawn only when it is on the screen. */
+  /** Applies the sliders; draws only when the card is on the screen. */
   update(thresholds) {
     for (const stage of this.stages) stage.show(shownMasks(stage.masks, thresholds));
     this.isStale = true;
@@ -70,7 +70,7 @@ class Card {
   }
 }
 
-/** The stages of an image, those of two datasets knowing each other. */
+/** The stages of an image; with two datasets, each stage knows the other. */
 function stagesOf(card, told) {
   const { image, page } = card;
   const stages = card.sides.map((masks, side) => {
@@ -90,7 +90,7 @@ function framed(stages, names) {
   );
 }
 
-/** Of the shown masks of two datasets: how many are the same, changed, vanished, appeared. */
+/** How many of the shown masks of two datasets are the same, changed, vanished, appeared. */
 function changesOf(card) {
   const numbers = { "the same": 0, changed: 0, vanished: 0, appeared: 0 };
   card.stages.forEach((stage, side) => {

@@ -1,4 +1,4 @@
-// Elements of the page. Texts get in as texts alone: nothing here reads a string as HTML.
+// Makes elements of the page. A string always becomes text: nothing here reads one as HTML.
 
 /** A new element with attributes and children; a child that is a string becomes text. */
 function element(tag, attributes = {}, ...children) {
@@ -17,7 +17,7 @@ const whole = (number) => Math.round(number).toLocaleString("en-US");
 
 const counted = (number, noun) => `${whole(number)} ${noun}${number === 1 ? "" : "s"}`;
 
-/** `12 %`, `0.031 %`: two digits that count. */
+/** `12 %`, `0.031 %`: two significant digits. */
 function percent(share) {
   const value = 100 * share;
   return `${value >= 10 ? Math.round(value) : Number(value.toPrecision(2))} %`;

@@ -1,4 +1,4 @@
-// One image large, with its masks as a table: the same stage, and for who reads rather than looks.
+// Shows one image large: on the same kind of stage, and with its masks as a table for those who read.
 
 class LargeView {
   constructor(dialog, page) {
@@ -11,7 +11,7 @@ class LargeView {
     });
   }
 
-  /** With the mask that is chosen in the gallery; there the keyboard goes on. */
+  /** Opens a card with the mask that is chosen in the gallery, and moves the keyboard's focus to it. */
   open(card) {
     this.from = document.activeElement;
     const chosen = card.stages.map((stage) => stage.chosen);

@@ -1,4 +1,4 @@
-// The page comes alive: cards, sliders, groups, the look.
+// Starts the page: cards, sliders, groups, the look.
 
 const GROUPS = {
   all: ["All", "All images of this page."],
@@ -56,7 +56,7 @@ function update() {
   announcement = setTimeout(() => (byId("announced").textContent = text), ANNOUNCED_AFTER_MS);
 }
 
-// A slider reports more often than a screen shows.
+// A slider reports more often than the screen is drawn.
 let frame = 0;
 const updateSoon = () => {
   cancelAnimationFrame(frame);
@@ -79,7 +79,7 @@ byId("copy").addEventListener("click", async () => {
     byId("copy").textContent = "Copied";
     setTimeout(() => (byId("copy").textContent = "Copy"), 1500);
   } catch {
-    code.focus(); // it is selected: the keyboard copies it
+    code.focus(); // the text is selected, so the keyboard can copy it
   }
 });
 

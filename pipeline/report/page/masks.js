@@ -23,11 +23,11 @@ class Masks {
     this.area = new Uint32Array(bytesOf(side.area || "").buffer);
     this.packed = side.runs || "";
     this.edges = [];
-    // Small masks lie on the large ones they are parts of.
+    // Small masks are drawn over the large ones that they are parts of.
     this.largestFirst = [...this.area.keys()].sort((one, other) => this.area[other] - this.area[one]);
   }
 
-  /** Of each drawn mask the cells inside, as pairs: first, and the one after the last. Unpacked once. */
+  /** For each drawn mask its cells, as pairs: the first, and the one after the last. Unpacked once. */
   get spans() {
     if (this.unpacked === undefined) {
       this.unpacked = unpackedSpans(bytesOf(this.packed), this.drawn, this.width * this.height);
@@ -36,7 +36,7 @@ class Masks {
     return this.unpacked;
   }
 
-  /** The cells of a mask that have a neighbour outside it; found once. */
+  /** The cells of a mask that have a neighbour outside it; computed once. */
   edge(mask) {
     if (this.edges[mask] === undefined) {
       this.edges[mask] = edgeCells(this.spans[mask], this.width, this.height);
@@ -65,7 +65,7 @@ class Masks {
     return this.area[mask] / (this.imageWidth * this.imageHeight);
   }
 
-  /** What a person is told of a mask. */
+  /** The text that a person reads about a mask. */
   described(mask) {
     const values = [
       `Mask ${mask + 1} of ${this.count}`,

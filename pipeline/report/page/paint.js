@@ -1,4 +1,4 @@
-// Masks on a canvas that lies over the photo: a colour each, larger ones below, an outline around each.
+// Draws masks on a canvas over the photo: each with a colour and an outline, larger ones below.
 
 const FILL = 0.4;
 const FILL_QUIET = 0.12;
@@ -7,13 +7,13 @@ const OUTLINE = 0.95;
 const OUTLINE_QUIET = 0.6;
 const OUTLINE_ASIDE = 0.3;
 
-// A canvas's bytes are red, green, blue, alpha; as one number on the machines there are, the last is highest.
+// A canvas's bytes are red, green, blue, alpha; in one number, on little-endian machines, alpha is highest.
 function colourNumber(css, alpha) {
   const [red, green, blue] = [1, 3, 5].map((place) => parseInt(css.slice(place, place + 2), 16));
   return ((Math.round(alpha * 255) << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
-/** Draws the shown masks; `chosen` is one of them or -1, and `isQuiet` says which ones matter less. */
+/** Draws the shown masks; `chosen` is one of them or -1, and `isQuiet` says which masks matter less. */
 function paint(canvas, masks, shown, colourOf, isQuiet, chosen) {
   if (canvas.width !== masks.width) canvas.width = masks.width;
   if (canvas.height !== masks.height) canvas.height = masks.height;

@@ -1,7 +1,7 @@
 // A photo with its masks over it. One mask can be chosen: by pointing, by tapping, by the arrow keys.
 
 const KINDS = ["same", "changed", "alone"];
-// Of two datasets: what the masks of the first and of the second are called and coloured.
+// With two datasets: the names and colours of the masks in the first and in the second.
 const KIND_NAMES = [
   ["the same", "changed", "vanished"],
   ["the same", "changed", "appeared"],
@@ -37,7 +37,7 @@ class Stage {
     this.canvas.addEventListener("blur", () => this.choose(-1));
   }
 
-  /** The photo, or a plain ground: below words, or if there is no photo. */
+  /** The photo; a plain ground if there is none, or if the stage shows words. */
   photo() {
     const { image, masks } = this;
     if (image.photo && !masks.why) return element("img", { src: image.photo, alt: `Photo ${image.name}`, decoding: "async" });
@@ -52,7 +52,7 @@ class Stage {
     return element("p", { class: "gone", title: image.gone_why }, `The photo cannot be had any more: ${image.gone}`);
   }
 
-  // Stepping through masks is what a slider does, and screen readers say its value as it changes.
+  // One steps through masks as with a slider, whose value screen readers say as it changes.
   asSlider() {
     const attributes = {
       tabindex: 0,
@@ -92,7 +92,7 @@ class Stage {
     return `${text} · ${name}${KINDS[kind] === "alone" ? "" : ` (overlap ${iou.toFixed(2)})`}`;
   }
 
-  /** Chooses a mask, or none for -1, here and its counterpart in the other dataset. */
+  /** Chooses a mask, or none for -1, and its counterpart in the other dataset. */
   choose(mask, isLed = false) {
     if (mask < 0) this.isPinned = false;
     if (mask === this.chosen) return;
@@ -114,7 +114,7 @@ class Stage {
     const { width, height } = this.masks;
     const box = this.canvas.getBoundingClientRect();
     let [across, down] = [box.width / width, box.height / height];
-    if (!this.isLarge) across = down = Math.min(across, down); // there the frame has the image's own shape
+    if (!this.isLarge) across = down = Math.min(across, down); // the large view's frame has the image's own shape
     const x = Math.floor((event.clientX - box.left - (box.width - width * across) / 2) / across);
     const y = Math.floor((event.clientY - box.top - (box.height - height * down) / 2) / down);
     return x >= 0 && x < width && y >= 0 && y < height ? y * width + x : -1;
@@ -154,7 +154,7 @@ class Stage {
     this.stepFrom(this.chosen < 0 && way < 0 ? this.masks.count : this.chosen, way);
   }
 
-  /** The next shown mask from a place on. */
+  /** Chooses the next shown mask from a place on. */
   stepFrom(place, way) {
     let mask = place + way;
     while (mask >= 0 && mask < this.masks.count && !this.shown[mask]) mask += way;

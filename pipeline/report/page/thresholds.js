@@ -1,6 +1,6 @@
-// The three sliders: which masks they leave, and the command that leaves the same ones.
+// The three sliders: which masks they keep, and the command that keeps the same ones.
 
-const SLIDER_STEPS = 100; // an arrow key moves by one, and each is another value
+const SLIDER_STEPS = 100; // an arrow key moves by one, and each step is another value
 const WORDS = {
   iou: { name: "Predicted IoU", short: "iou", sign: "above", column: "predicted_iou >" },
   stability: { name: "Stability", short: "stab", sign: "at least", column: "stability_score >=" },
@@ -18,11 +18,11 @@ class Threshold {
     return this.value !== this.start;
   }
 
-  /** The value at a place of the slider, 0 for what the masks were made with; with few digits, for commands. */
+  /** The value at a place of the slider, rounded for commands; place 0 is what the masks were made with. */
   at(place) {
     if (place <= 0) return this.start;
     const way = place / SLIDER_STEPS;
-    // rounded, a value may not be looser than the first
+    // rounding must not make a value looser than the first
     if (this.key === "area") return Math.min(this.start, Number((this.start * (this.end / this.start) ** way).toPrecision(2)));
     return Math.max(this.start, Number((this.start + way * (this.end - this.start)).toFixed(4)));
   }
@@ -41,7 +41,7 @@ class Threshold {
   }
 }
 
-/** For each mask whether all thresholds leave it. */
+/** For each mask, whether all thresholds keep it. */
 function shownMasks(masks, thresholds) {
   const changed = thresholds.filter((threshold) => threshold.isChanged);
   const shown = new Uint8Array(masks.count).fill(1);
@@ -51,14 +51,14 @@ function shownMasks(masks, thresholds) {
   return shown;
 }
 
-/** A word of a command as a shell takes it, as Python's shlex.quote gives it. */
+/** A word of a command, quoted for a shell as Python's shlex.quote does. */
 function quoted(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
 }
 
 /**
- * The command, and a sentence if it is not `sam-label filter`. Its output is named by the values, so that each
- * choice has one of its own.
+ * The command, and a sentence if it is not `sam-label filter`. The values are part of the output's name, so that
+ * each choice has an output of its own.
  */
 function commandOf(thresholds, folder) {
   const changed = thresholds.filter((threshold) => threshold.isChanged);

@@ -17,7 +17,6 @@ class Reason(StrEnum):
     NOT_AN_IMAGE = "NOT_AN_IMAGE"  # by content, whatever its name says
     UNSUPPORTED = "UNSUPPORTED"  # an image, perhaps intact, in a format or layout that we do not read
     TOO_LARGE = "TOO_LARGE"  # more pixels than --max-image-pixels, or too many bytes or frames
-    TOO_SMALL = "TOO_SMALL"  # too few pixels to label
     OUTSIDE_ROOT = "OUTSIDE_ROOT"  # a link that, since it was listed, leads out of the input folder
     SOURCE_MISSING = "SOURCE_MISSING"  # listed, then gone
     SOURCE_CHANGED = "SOURCE_CHANGED"  # its ETag is no longer the manifest's

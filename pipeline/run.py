@@ -50,6 +50,7 @@ from sam_core.decoding.native import built
 LIGHT: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "DEFAULT"}
 
 _log = logging.getLogger("sam_label.run")
+FOR_GPUS = "precision %s is for GPUs: on a CPU it is lossy and takes several times as long as float32"
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def _run(
                 with ray_session(config) as pool:
                     if pool.device == "cpu" and config.mask.precision == "float32" and built.is_missing():
                         _log.warning(built.NOT_BUILT)
+                    if pool.device == "cpu" and config.mask.precision != "float32":
+                        _log.warning(FOR_GPUS, config.mask.precision)
                     report.device, report.labelers = pool.device, pool.workers
                     labelling = _Labelling(config, output, source.root, weights, pool, load, report)
                     labelling.label_the_rest(progress)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sam_core.model.resize import ResizeLongestSide
     from sam_core.model.sam import Sam
     from sam_core.predictor import SamPredictor
+    from sam_core.weights.files import bundled_checkpoint
     from sam_core.weights.registry import sam_model_registry
 
     build_sam: Callable[..., Sam]
@@ -32,6 +33,7 @@ __all__ = [
     "build_sam_vit_h",
     "build_sam_vit_l",
     "build_sam_vit_t",
+    "bundled_checkpoint",
     "sam_model_registry",
 ]
 
@@ -39,6 +41,7 @@ HOMES = {
     "ResizeLongestSide": "sam_core.model.resize",
     "SamAutomaticMaskGenerator": "sam_core.generator",
     "SamPredictor": "sam_core.predictor",
+    "bundled_checkpoint": "sam_core.weights.files",
     "sam_model_registry": "sam_core.weights.registry",
 }
 # The builders of segment-anything; each is an entry of sam_model_registry.

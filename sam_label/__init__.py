@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sam_core import ResizeLongestSide, SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
     from sam_core.model.sam import Sam
     from sam_core.options import MaskOptions
+    from sam_core.weights.files import bundled_checkpoint
 
     build_sam: Callable[..., Sam]
     build_sam_vit_h: Callable[..., Sam]
@@ -48,6 +49,7 @@ __all__ = [
     "build_sam_vit_h",
     "build_sam_vit_l",
     "build_sam_vit_t",
+    "bundled_checkpoint",
     "draw",
     "run",
     "sam_model_registry",

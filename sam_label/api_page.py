@@ -14,8 +14,8 @@ HEAD = """# The names of `sam_label`
 Made by `make fix` from the docstrings; edit those. How they are used: [reading.md](reading.md) and the
 [README](../README.md#in-python).
 
-`import sam_label` loads neither Ray nor torch; each name brings along what it needs when it is first used.
-What stands here keeps its name and meaning; where it lives behind `sam_label` may change.
+`import sam_label` loads neither Ray nor torch; each name imports what it needs on first use. The names on
+this page and their meaning are stable; the modules behind `sam_label` may change.
 """
 # classes of the objects that the names above return
 GIVEN = {

@@ -136,6 +136,8 @@ def _job_file_annotation(model: type[BaseModel]) -> Any:
             context.default_map = job_values(name, model)
         return name
 
+    # every preset sets options that only a run has
+    or_preset = f", or the name of a preset: {', '.join(presets())}" if model is RunConfig else ""
     option = typer.Option(
         "--config",
         metavar="FILE",
@@ -143,7 +145,7 @@ def _job_file_annotation(model: type[BaseModel]) -> Any:
         show_envvar=False,
         is_eager=True,  # before the options whose defaults it sets
         callback=read,
-        help=f"Job file (TOML) with options by name, or the name of a preset: {', '.join(presets())}.",
+        help=f"Job file (TOML) with options by name{or_preset}.",
     )
     return Annotated[str | None, option]
 

@@ -114,7 +114,7 @@ def inventory(
 
     def counted() -> Iterator[ManifestRow]:
         try:
-            for row in source.rows():
+            for row in source.unique_rows():
                 found.add(row)
                 take(row.uri)
                 yield row
@@ -135,6 +135,8 @@ def inventory(
     found.left_out = source.skipped.counts
     if source.left_out.others:
         found.left_out[Why.PART] = source.left_out.others
+    if source.repeated:
+        found.left_out[Why.REPEATED] = source.repeated
     return found
 
 

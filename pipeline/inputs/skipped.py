@@ -13,6 +13,7 @@ class Why(StrEnum):
     EMPTY = "empty"  # and without an image's name: a marker
     LINK = "link out of the input"
     PART = "part of an archive or table"  # no image either; counted and not named
+    REPEATED = "repeated in the list"  # a line that names an image again; counted and not named
     HIDDEN = "hidden"  # listed only on request
     EXCLUDED = "excluded"  # by --include or --exclude
     SAMPLE = "not in the sample"

@@ -55,8 +55,8 @@ def _window_around(box_xyxy: npt.NDArray[np.int_], masks: ImageMasks, margin: in
     """The mask's box and `margin` pixels around it, within the image, so that no array is image-sized."""
     x0, y0, x1, y1 = box_xyxy.tolist()
     return (
-        max(0, x0 - margin),
-        max(0, y0 - margin),
+        _even(x0 - margin),
+        _even(y0 - margin),
         min(masks.width, x1 + 1 + margin),
         min(masks.height, y1 + 1 + margin),
     )
@@ -88,9 +88,14 @@ def _window(mask_HW: Mask, margin: int) -> tuple[slice, slice]:
     """The part to search: a region that extends more than `margin` pixels from the mask is not small."""
     rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
     return (
-        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
-        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + 1 + margin),
+        slice(_even(rows[0] - margin), int(rows[-1]) + 1 + margin),
+        slice(_even(columns[0] - margin), int(columns[-1]) + 1 + margin),
     )
+
+
+def _even(first: int) -> int:
+    """The even row or column at or before `first`: blocks of 2 x 2 pixels of a window are the image's."""
+    return max(0, int(first) // 2 * 2)
 
 
 def _is_in_small_region(mask_HW: Mask, min_area: int) -> Mask:
@@ -101,7 +106,10 @@ def _is_in_small_region(mask_HW: Mask, min_area: int) -> Mask:
 
 
 def _largest_region(mask_HW: Mask) -> Mask:
+    """Of regions of equal size the first one, by rows of blocks of 2 x 2 pixels, as OpenCV counts them."""
     regions_HW, _ = ndimage.label(mask_HW, structure=EIGHT_NEIGHBOURS)
     sizes = np.bincount(regions_HW.ravel())
     sizes[0] = 0
-    return np.asarray(regions_HW == sizes.argmax())
+    rows, columns = np.nonzero((sizes == sizes.max())[regions_HW])
+    first = np.lexsort((columns // 2, rows // 2))[0]
+    return np.asarray(regions_HW == regions_HW[rows[first], columns[first]])

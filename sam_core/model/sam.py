@@ -91,6 +91,8 @@ class Sam(nn.Module):
         Raises: ValueError if one is not such an image.
         """
         images = [checked_image(image) for image in images_HW3]
+        if self.image_format != "RGB":
+            images = [image[..., ::-1] for image in images]
         with current_card(self.device):
             features = self._features(images, dtype)
         side = self.image_encoder.img_size

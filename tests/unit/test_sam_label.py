@@ -29,6 +29,7 @@ NAMES = [
     "build_sam_vit_h",
     "build_sam_vit_l",
     "build_sam_vit_t",
+    "bundled_checkpoint",
     "draw",
     "run",
     "sam_model_registry",

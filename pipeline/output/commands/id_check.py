@@ -37,7 +37,8 @@ class IdCheck:
     def faults(self, writer: Holder | None = None) -> Iterator[str]:
         """Images with two rows, images without a row, and rows whose image the manifest lacks.
 
-        While a run writes, all images without a row are one fault, since their rows are still to come.
+        While a run writes, or if a shard was not added because it cannot be read, all images without a row
+        are one fault: their rows are still to come, or to be restored.
         Raises: StoreError, DamagedFile, after the faults that were found before the damage.
         """
         dataset, ranges = self._dataset, self._ranges
@@ -73,7 +74,12 @@ class IdCheck:
         go_on = "run the same sam-label run again"
         if self._dataset.record.is_merged:
             go_on = "finish the runs that were merged, then run the same sam-label merge again"
-        if writer is None:
+        unread = len(self._dataset.commits) - len(self._commits)
+        if unread:
+            count, shards = sum(1 for _ in uris), "a shard that" if unread == 1 else f"{unread:,} shards that"
+            if count:
+                yield f"the rows of {count:,} images are missing, or in {shards} cannot be read"
+        elif writer is None:
             yield from (f"{uri} has no row; {go_on}" for uri in uris)
         elif first := next(uris, None):
             count, process = 1 + sum(1 for _ in uris), writer.process

@@ -68,8 +68,9 @@ def _selected(  # type: ignore[no-untyped-def]
         shared = wide * high
         union = (one_right - one_left) * (one_bottom - one_top) + box_px - shared
         # 0 / 0, of boxes without extent, suppresses nothing
-        iou_of_boxes = shared.to(tl.float64) / tl.maximum(union, 1).to(tl.float64)
-        key = tl.where((n == one) | ((shared > 0) & (iou_of_boxes > thresh)), OUT, key)
+        # rounded to float32, as torchvision's on a CPU is; a float32 division would be an approximate one
+        iou_of_boxes = (shared.to(tl.float64) / tl.maximum(union, 1).to(tl.float64)).to(tl.float32)
+        key = tl.where((n == one) | ((shared > 0) & (iou_of_boxes.to(tl.float64) > thresh)), OUT, key)
         best = tl.max(key, axis=0)
     tl.store(count, found)
 

@@ -49,6 +49,14 @@ def test_counts_types_sizes_and_what_is_left_out(photos: Path, capsys: pytest.Ca
     assert not err
 
 
+def test_an_image_that_a_list_names_again_counts_once(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos.parent / "list.txt").write_text("in/a.png\nin/b.png\n./in/a.png\nin/a.png\n")
+    _, out, _ = plan(capsys, photos.parent / "list.txt", "--json")
+    assert (json.loads(out)["images"], json.loads(out)["left_out"]) == (2, {"repeated in the list": 2})
+
+
 def test_without_an_output_no_image_lies_in_it(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos.parent / "list.txt").write_text("no OUTPUT/a.png\nin/a.png\n")
     code, out, _ = plan(capsys, photos.parent / "list.txt")

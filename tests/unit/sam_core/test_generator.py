@@ -75,6 +75,16 @@ def test_a_box_counts_the_last_pixel_minus_the_first(sam: Sam, image: np.ndarray
     assert record["area"] == len(x)
 
 
+def test_a_model_of_bgr_images_gets_them(sam: Sam, image: np.ndarray) -> None:
+    generator = SamAutomaticMaskGenerator(sam, 2, **EVERYTHING, crop_n_layers=1)
+    expected = generator.generate_masks(image)
+    sam.image_format = "BGR"
+    try:
+        assert_equal(generator.generate_masks(np.ascontiguousarray(image[..., ::-1])), expected)
+    finally:
+        sam.image_format = "RGB"
+
+
 def test_a_batch_gives_what_each_image_gives(sam: Sam, image: np.ndarray) -> None:
     images = [image, image[:33, :90].copy(), np.ascontiguousarray(image[::-1])]
     generator = SamAutomaticMaskGenerator(sam, 3, crop_n_layers=1, **EVERYTHING)

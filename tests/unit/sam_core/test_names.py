@@ -20,6 +20,7 @@ def test_public_names() -> None:
         "build_sam_vit_h",
         "build_sam_vit_l",
         "build_sam_vit_t",
+        "bundled_checkpoint",
         "sam_model_registry",
     ]
     assert all(getattr(sam_core, name) is not None for name in sam_core.__all__)

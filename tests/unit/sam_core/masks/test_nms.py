@@ -14,10 +14,12 @@ def slow_iou(one: np.ndarray, other: np.ndarray) -> float:
     width = max(0, min(one[2], other[2]) - max(one[0], other[0]))
     height = max(0, min(one[3], other[3]) - max(one[1], other[1]))
     areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
-    return width * height / (areas - width * height) if areas > width * height else 0.0
+    if areas == width * height:
+        return 0.0
+    return float(np.float32(width * height) / np.float32(areas - width * height))
 
 
-@given(st.lists(corner, max_size=12), st.sampled_from([0.0, 0.3, 0.7, 1.0]), st.randoms())
+@given(st.lists(corner, max_size=12), st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.6, 0.7, 1.0]), st.randoms())
 def test_boxes_against_the_definition(corners: list, thresh: float, random: object) -> None:
     boxes = np.array([(x, y, x + w, y + h) for x, y, w, h in corners]).reshape(-1, 4)
     order = np.argsort([random.random() for _ in corners])  # type: ignore[attr-defined]
@@ -26,6 +28,13 @@ def test_boxes_against_the_definition(corners: list, thresh: float, random: obje
         if all(slow_iou(boxes[item], boxes[kept]) <= thresh for kept in expected):
             expected.append(item)
     assert kept_by_nms(order.astype(np.int64), box_iou(boxes), thresh).tolist() == expected
+
+
+def test_an_iou_that_is_the_threshold_is_compared_as_torchvision_does_on_a_cpu() -> None:
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 6]])
+    assert float(np.float32(0.6)) > 0.6
+    assert kept_by_nms(np.arange(2), box_iou(boxes), 0.6).tolist() == [0]
+    assert kept_by_nms(np.arange(2), box_iou(boxes[:, [1, 0, 3, 2]]), 0.61).tolist() == [0, 1]
 
 
 def test_nothing_gives_nothing() -> None:

@@ -21,5 +21,6 @@ def batched_nms(boxes_xyxy: Tensor, scores: Tensor, idxs: Tensor, iou_threshold:
         bottom_right = torch.minimum(boxes_xyxy[best, 2:], boxes_xyxy[left, 2:])
         shared = (bottom_right - top_left).clamp(min=0).prod(dim=1)
         iou = shared / (areas[best] + areas[left] - shared)
-        left = left[~((iou > iou_threshold) & (idxs[left] == idxs[best]))]
+        # in float32, then against a double, as its CPU kernel
+        left = left[~((iou.double() > iou_threshold) & (idxs[left] == idxs[best]))]
     return torch.stack(kept) if kept else torch.empty(0, dtype=torch.long)

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
+from jobs.arguments import Json, Output, Seed
 from jobs.progress import images_progress
 from jobs.wording import counted, size
 from pipeline.errors import UsageError
 
 MOST_IMAGES = 500  # they share the page's 15 MB, and more of them would be too small to judge
 
-Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
 File = Annotated[
     str | None,
     typer.Option(
@@ -35,9 +35,7 @@ Compare = Annotated[
 Images = Annotated[
     int, typer.Option("--images", metavar="N", min=1, max=MOST_IMAGES, help="Show at most this many images.")
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the sample.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 def preview(

@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from jobs.wording import by_reason, counted, duration, size
+from jobs.wording import counted, duration, size, tallied
 
 if TYPE_CHECKING:
     from pipeline.plan import RunPlan
@@ -72,7 +72,7 @@ def summary_text(summary: "RunSummary", output: str) -> str:
     if summary.skipped_done:
         lines.append(_done_before(summary.skipped_done))
     if summary.failed:
-        lines.append(f"{counted(summary.failed, 'image')} failed: {by_reason(summary.failed_by_reason)}")
+        lines.append(f"{counted(summary.failed, 'image')} failed: {tallied(summary.failed_by_reason)}")
     if summary.narrow * 2 > summary.deep:
         lines.append(
             f"warning: {summary.narrow:,} of {counted(summary.deep, 'image')} of more than 8 bits use a "

@@ -147,7 +147,7 @@ def _checked(address: str) -> str:
 
 
 def _text(target: str, planned: Schedule) -> str:
-    from jobs.submission.kubernetes import cron_job, scheduled_ray_job  # YAML loads only for these
+    from jobs.submission.kubernetes import cron_job, scheduled_ray_job  # YAML loads only now
 
     texts = {
         "kubernetes": cron_job,

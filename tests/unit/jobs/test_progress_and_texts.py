@@ -7,7 +7,7 @@ import pytest
 from jobs.progress import bytes_progress, run_progress
 from jobs.run_text import plan_text, summary_text
 from jobs.status_text import status_text
-from jobs.wording import by_reason, counted, duration, size
+from jobs.wording import counted, duration, size, tallied
 from pipeline.output.commands.status import Status
 from pipeline.output.lock import Holder
 from pipeline.output.process_identity import ProcessIdentity
@@ -178,4 +178,4 @@ def test_numbers_as_people_read_them() -> None:
     assert (counted(1, "image"), counted(12_580, "mask")) == ("1 image", "12,580 masks")
     assert [size(n) for n in (0, 585_000, 2_564_550_879)] == ["0 kB", "585 kB", "2.6 GB"]
     assert [duration(s) for s in (0.4, 62, 3800)] == ["0:00", "1:02", "1:03:20"]
-    assert by_reason({"EMPTY": 1, "TRUNCATED": 3000}) == "3,000 TRUNCATED, 1 EMPTY"
+    assert tallied({"EMPTY": 1, "TRUNCATED": 3000}) == "3,000 TRUNCATED, 1 EMPTY"

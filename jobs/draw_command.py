@@ -60,7 +60,7 @@ def draw(
     """
     if out == "-" and sys.stdout.isatty():
         raise UsageError(
-            "a picture is nothing for a terminal; name a file with -o, or send it on: -o - > FILE"
+            "a picture cannot be shown in a terminal; name a file with -o, or redirect it: -o - > FILE"
         )
     from pipeline.export.where import parsed_where
     from pipeline.reading.dataset import Dataset

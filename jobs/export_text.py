@@ -24,7 +24,7 @@ def export_text(exported: "Exported", has_where: bool) -> str:
     if exported.unlabelled:
         lines.append(f"{counted(exported.unlabelled, 'image')} left out: not labelled yet")
     if exported.duplicates:
-        lines.append(f"{counted(exported.duplicates, 'image')} left out: others have their bytes")
+        lines.append(f"{counted(exported.duplicates, 'image')} left out: other images have the same bytes")
     if has_where and counts.unmatched:
         lines.append(f"{counted(counts.unmatched, 'image')} left out: no mask fits --where")
     if counts.unavailable:

@@ -68,7 +68,7 @@ def preview(
     print(f"{shown} shown, with {counted(report.masks, 'mask')}, in {size(report.bytes)}")
     if report.unreadable:
         photos = counted(report.unreadable, "photo")
-        print(f"{photos} could not be had any more: masks without a photo stand on a plain ground")
+        print(f"{photos} could not be fetched; their masks are shown on a plain background")
     print(f"report: {report.report}")
     print("next: open it in a browser" if not open_ else f"next: sam-label status {output}", file=sys.stderr)
     return 0

@@ -105,12 +105,15 @@ def _links_left_out(links: int) -> str:
     """Empty for no links."""
     if not links:
         return ""
-    return f"{counted(links, 'link')} out of the input left out (--follow-links follows them)"
+    lead = "1 link that leads" if links == 1 else f"{links:,} links that lead"
+    return f"{lead} out of the input {'was' if links == 1 else 'were'} left out (--follow-links follows them)"
 
 
 def _repeated(lines: int) -> str:
     """Empty for no lines."""
-    return f"{counted(lines, 'line')} of the list left out, whose image an earlier one names" if lines else ""
+    if not lines:
+        return ""
+    return f"{counted(lines, 'line')} of the list left out: an earlier line names the same image"
 
 
 def _bytes(plan: "RunPlan") -> str:

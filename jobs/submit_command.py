@@ -37,7 +37,7 @@ submitted = typer.Typer(
 JobFile = Annotated[str, typer.Argument(metavar="JOB", help="Job file (TOML).")]
 RunOptions = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[-- OPTIONS]", help="Options of `run`, which win over the file."),
+    typer.Argument(metavar="[-- OPTIONS]", help="Options of `run`; they override the file."),
 ]
 Address = Annotated[
     str,

@@ -79,7 +79,8 @@ def test_standard_output_takes_the_picture_but_a_terminal_does_not(
     code, _, err = drawn("coins.jpg", "-o", "-")
     assert (code, err) == (
         2,
-        "sam-label: a picture is nothing for a terminal; name a file with -o, or send it on: -o - > FILE\n",
+        "sam-label: a picture cannot be shown in a terminal; name a file with -o, or redirect it: "
+        "-o - > FILE\n",
     )
 
 

@@ -48,7 +48,7 @@ def test_the_page_lies_in_the_dataset_and_is_left_alone_there(labelled, capsys) 
     page = masks / "report.html"
     assert code == 0
     assert f"8 of 8 images shown, with {Dataset.at(str(masks)).masks} masks" in out
-    assert "1 photo could not be had any more" in out
+    assert "1 photo could not be fetched" in out
     assert f"report: {page}" in out
     assert "next: open it in a browser" in err
     assert validate(str(masks)).problems == []

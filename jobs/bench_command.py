@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.arguments import Json
 from jobs.bench_text import bench_figures, bench_text
 from jobs.options.command_options import configured_by
 from pipeline.config import RunConfig
@@ -12,7 +13,6 @@ from pipeline.config import RunConfig
 Images = Annotated[
     int, typer.Option("--images", metavar="N", min=1, max=1000, help="How many images to try.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")]
 
 
 @configured_by(RunConfig)

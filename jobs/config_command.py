@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.arguments import Json
 from jobs.options.command_options import given_options
 from jobs.options.fields import ConfigField, config_fields
 from jobs.options.given import DEFAULT, Given
@@ -21,7 +22,6 @@ from pipeline.store.uri import has_secret, redacted
 config = typer.Typer(cls=ShortHelpGroup, help="Show, check and begin job files.", no_args_is_help=True)
 
 Origin = Annotated[bool, typer.Option("--origin", help="Say where each value came from.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 NewFile = Annotated[str, typer.Argument(metavar="[FILE]", help="The file to write; - is stdout.")]
 
 
@@ -89,9 +89,7 @@ def presets(json_: Json = False) -> int:
 
 def _value(checked: RunConfig, field: ConfigField) -> Any:
     """The checked value, without secrets, which an environment variable may hold."""
-    value: Any = checked
-    for name in field.path:
-        value = getattr(value, name)
+    value = field.value_in(checked)
     if field.name == "webhook" and value is not None:
         return checked.recorded()["webhook"]
     return redacted(value) if isinstance(value, str) and has_secret(value) else value

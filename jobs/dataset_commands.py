@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.arguments import Json, Output
 from jobs.progress import drawn_anew
 from jobs.status_text import status_text
 from jobs.watch_text import watch_line, watch_lines
@@ -16,10 +17,6 @@ from pipeline.errors import DatasetInvalid, Interrupted, Reason, UsageError
 from pipeline.shutdown import exit_process
 from pipeline.suggestion import suggestion
 
-Output = Annotated[
-    str, typer.Argument(metavar="OUTPUT", help="Dataset that a run has written: a folder or a URL.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Watch = Annotated[
     bool,
     typer.Option(

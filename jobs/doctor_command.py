@@ -2,10 +2,9 @@
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from jobs.arguments import JsonList
 from jobs.options.command_options import OF_THE_PLACES, given_options
 from jobs.options.given import Given
 from jobs.wording import counted
@@ -16,11 +15,10 @@ if TYPE_CHECKING:
     from pipeline.doctor.finding import Finding
 
 PLACES = ("input", "output")
-Json = Annotated[bool, typer.Option("--json", help="Print the findings as one JSON list.")]
 
 
 @given_options(RunConfig, only=(*OF_THE_PLACES, "address"))
-def doctor(given: Given, json_: Json = False) -> int:
+def doctor(given: Given, json_: JsonList = False) -> int:
     """Check this machine and a run's input, output and cluster, and say how to fix faults.
 
     It reads an image of INPUT, and writes a file to OUTPUT and removes it again. Both may be left out.

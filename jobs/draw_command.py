@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.arguments import Output
 from jobs.wording import counted
 from pipeline.errors import ImageError, SamLabelError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.reading.record import Record
 
-Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
 Named = Annotated[
     str, typer.Argument(metavar="IMAGE", help="Its image_id, uri, path or file name, or the end of its uri.")
 ]
@@ -60,7 +60,7 @@ def draw(
     """
     if out == "-" and sys.stdout.isatty():
         raise UsageError(
-            "a picture is nothing for a terminal; name a file with -o, or send it on: -o - > FILE"
+            "a picture cannot be shown in a terminal; name a file with -o, or redirect it: -o - > FILE"
         )
     from pipeline.export.where import parsed_where
     from pipeline.reading.dataset import Dataset

@@ -2,16 +2,12 @@
 
 import json
 import sys
-from typing import Annotated
 
-import typer
-
+from jobs.arguments import Json
 from jobs.export_text import export_text
 from jobs.options.command_options import configured_by
 from jobs.progress import images_progress
 from pipeline.export_config import ExportConfig
-
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 @configured_by(ExportConfig)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from jobs.wording import by_reason, counted, size
+from jobs.wording import counted, size, tallied
 from pipeline.export.counts import PLACELESS
 from pipeline.export_config import ON_EARTH
 
@@ -20,16 +20,16 @@ def export_text(exported: "Exported", has_where: bool) -> str:
     lines = [written + (f" in {files}" if files else "") + ("" if exported.is_new else "; done before")]
     if counts.failed:
         failed = sum(counts.failed.values())
-        lines.append(f"{counted(failed, 'failed image')} left out: {by_reason(counts.failed)}")
+        lines.append(f"{counted(failed, 'failed image')} left out: {tallied(counts.failed)}")
     if exported.unlabelled:
         lines.append(f"{counted(exported.unlabelled, 'image')} left out: not labelled yet")
     if exported.duplicates:
-        lines.append(f"{counted(exported.duplicates, 'image')} left out: others have their bytes")
+        lines.append(f"{counted(exported.duplicates, 'image')} left out: other images have the same bytes")
     if has_where and counts.unmatched:
         lines.append(f"{counted(counts.unmatched, 'image')} left out: no mask fits --where")
     if counts.unavailable:
         gone = counted(sum(counts.unavailable.values()), "image")
-        reasons = by_reason(counts.unavailable)
+        reasons = tallied(counts.unavailable)
         lines.append(f"{gone} left out with all masks, since they cannot be copied: {reasons}")
     if counts.turned:
         lines.append(f"{counted(counts.turned, 'image')} {_turned(exported)}")

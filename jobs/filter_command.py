@@ -2,15 +2,11 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
 
-import typer
-
+from jobs.arguments import Json
 from jobs.options.command_options import configured_by
 from jobs.wording import counted
 from pipeline.config import FilterConfig
-
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 # Without defaults: an option that is not given stays as it was.

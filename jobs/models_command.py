@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.arguments import JsonList
 from jobs.options.short_help import ShortHelp, ShortHelpGroup
 from jobs.progress import bytes_progress
 from pipeline.errors import DatasetInvalid, UsageError
@@ -20,11 +21,10 @@ From = Annotated[
         "--from", metavar="URL", help="Another URL of the same file or, if it ends in /, a mirror's folder."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @models.command("list", cls=ShortHelp)
-def list_models(json_: Json = False) -> int:
+def list_models(json_: JsonList = False) -> int:
     """List the known weights: architecture, size, licence and where they are on this machine."""
     from pipeline.weights.models import known_models
 

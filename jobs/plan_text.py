@@ -1,9 +1,8 @@
 """What `sam-label plan` prints."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jobs.wording import counted, size
+from jobs.wording import counted, size, tallied
 
 if TYPE_CHECKING:
     from pipeline.inputs.inventory import Inspected, Inventory, Sizes
@@ -16,7 +15,7 @@ def inventory_text(found: "Inventory", dataset: "Dataset | None") -> str:
     sizes += [f"{found.unknown_sizes:,} of unknown size"] if found.unknown_sizes else []
     lines = [found.why_none or f"{counted(found.images, 'image')} would be taken, {', '.join(sizes)}"]
     if found.types:
-        lines.append(f"types by name: {_counts(found.types)}")
+        lines.append(f"types by name: {tallied(found.types)}")
     if found.sizes.largest is not None:
         lines.append(f"sizes: {_sizes(found.sizes)}")
     if found.inspected is not None:
@@ -27,7 +26,7 @@ def inventory_text(found: "Inventory", dataset: "Dataset | None") -> str:
             f"{found.repeats.contents:,} others, {size(found.repeats.bytes)} (--deduplicate labels each once)"
         )
     left_out = {str(why): count for why, count in found.left_out.items()}
-    lines.append(f"left out: {_counts(left_out) or 'nothing'} (--names left-out names them)")
+    lines.append(f"left out: {tallied(left_out) or 'nothing'} (--names left-out names them)")
     if dataset is not None:
         lines.append(
             f"OUTPUT holds {counted(dataset.images, 'image')}: {dataset.labelled:,} labelled, "
@@ -67,7 +66,7 @@ def inventory_json(found: "Inventory", dataset: "Dataset | None") -> dict[str, A
 
 
 def _inspected_lines(seen: "Inspected") -> list[str]:
-    lines = [f"types by content, of {counted(seen.images, 'image')}: {_counts(seen.types)}"]
+    lines = [f"types by content, of {counted(seen.images, 'image')}: {tallied(seen.types)}"]
     if seen.width.largest is not None and seen.height.largest is not None:
         lines.append(
             f"pixels, of these: {seen.width.smallest} to {seen.width.largest} wide "
@@ -82,8 +81,3 @@ def _inspected_lines(seen: "Inspected") -> list[str]:
 def _sizes(sizes: "Sizes") -> str:
     smallest, median, largest = (size(one or 0) for one in (sizes.smallest, sizes.median, sizes.largest))
     return f"{smallest} smallest, {median} median, {largest} largest"
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    """`3 .jpg, 1 .png`, the most frequent first."""
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
+from jobs.arguments import Json, Output, Seed
 from jobs.progress import images_progress
 from jobs.wording import counted, size
 from pipeline.errors import UsageError
 
 MOST_IMAGES = 500  # they share the page's 15 MB, and more of them would be too small to judge
 
-Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
 File = Annotated[
     str | None,
     typer.Option(
@@ -35,9 +35,7 @@ Compare = Annotated[
 Images = Annotated[
     int, typer.Option("--images", metavar="N", min=1, max=MOST_IMAGES, help="Show at most this many images.")
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the sample.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 def preview(
@@ -70,7 +68,7 @@ def preview(
     print(f"{shown} shown, with {counted(report.masks, 'mask')}, in {size(report.bytes)}")
     if report.unreadable:
         photos = counted(report.unreadable, "photo")
-        print(f"{photos} could not be had any more: masks without a photo stand on a plain ground")
+        print(f"{photos} could not be fetched; their masks are shown on a plain background")
     print(f"report: {report.report}")
     print("next: open it in a browser" if not open_ else f"next: sam-label status {output}", file=sys.stderr)
     return 0

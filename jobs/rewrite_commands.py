@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from jobs.arguments import Json, Output
 from jobs.wording import counted, size
 
-Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Datasets: folders or URLs.")]
 Merged = Annotated[str, typer.Argument(metavar="OUTPUT", help="Dataset to write: a folder or a URL.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the dataset at OUTPUT first.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 def compact(output: Output, json_: Json = False) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.arguments import Json
 from jobs.options.command_options import configured_by
 from jobs.progress import run_progress
 from jobs.run_text import plan_figures, plan_text, summary_text
@@ -22,7 +23,6 @@ SUMMARY_S = 3.0  # of the 30 s that an interrupted run has (pipeline/shutdown.py
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="List the input, say what would be done, do nothing.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 @configured_by(RunConfig)

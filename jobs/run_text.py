@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from jobs.wording import by_reason, counted, duration, size
+from jobs.wording import counted, duration, size, tallied
 
 if TYPE_CHECKING:
     from pipeline.plan import RunPlan
@@ -72,7 +72,7 @@ def summary_text(summary: "RunSummary", output: str) -> str:
     if summary.skipped_done:
         lines.append(_done_before(summary.skipped_done))
     if summary.failed:
-        lines.append(f"{counted(summary.failed, 'image')} failed: {by_reason(summary.failed_by_reason)}")
+        lines.append(f"{counted(summary.failed, 'image')} failed: {tallied(summary.failed_by_reason)}")
     if summary.narrow * 2 > summary.deep:
         lines.append(
             f"warning: {summary.narrow:,} of {counted(summary.deep, 'image')} of more than 8 bits use a "
@@ -105,12 +105,15 @@ def _links_left_out(links: int) -> str:
     """Empty for no links."""
     if not links:
         return ""
-    return f"{counted(links, 'link')} out of the input left out (--follow-links follows them)"
+    lead = "1 link that leads" if links == 1 else f"{links:,} links that lead"
+    return f"{lead} out of the input {'was' if links == 1 else 'were'} left out (--follow-links follows them)"
 
 
 def _repeated(lines: int) -> str:
     """Empty for no lines."""
-    return f"{counted(lines, 'line')} of the list left out, whose image an earlier one names" if lines else ""
+    if not lines:
+        return ""
+    return f"{counted(lines, 'line')} of the list left out: an earlier line names the same image"
 
 
 def _bytes(plan: "RunPlan") -> str:

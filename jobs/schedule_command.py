@@ -147,7 +147,7 @@ def _checked(address: str) -> str:
 
 
 def _text(target: str, planned: Schedule) -> str:
-    from jobs.submission.kubernetes import cron_job, scheduled_ray_job  # YAML loads only for these
+    from jobs.submission.kubernetes import cron_job, scheduled_ray_job  # YAML loads only now
 
     texts = {
         "kubernetes": cron_job,
@@ -163,4 +163,6 @@ def _refuse_unused_settings(target: str, given: Sequence[tuple[str, object, Sequ
     """Raises UsageError for an option that the target does not use; `given`: flag, value, targets."""
     for flag, value, targets in given:
         if value is not None and target not in targets:
-            raise UsageError(f"{flag} says nothing to --target {target}; it is for {' and '.join(targets)}")
+            raise UsageError(
+                f"{flag} has no effect with --target {target}; it is for {' and '.join(targets)}"
+            )

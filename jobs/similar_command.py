@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.arguments import Json, Output
 from jobs.progress import images_progress
 from jobs.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.similarity.similar import Similar
 
-Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
 Image = Annotated[
     str, typer.Option("--image", metavar="IMAGE", help="An image_id, a uri, a path, or the end of one.")
 ]
@@ -25,7 +25,6 @@ Mask = Annotated[
     ),
 ]
 Top = Annotated[int, typer.Option("--top", metavar="K", help="How many to show.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 def similar(output: Output, image: Image, mask: Mask = None, top: Top = 10, json_: Json = False) -> int:

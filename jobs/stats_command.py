@@ -7,19 +7,17 @@ from typing import Annotated
 
 import typer
 
+from jobs.arguments import Json, Output, Seed
 from jobs.progress import images_progress
 from jobs.stats_text import Page, stats_next, stats_text
 from jobs.status_text import status_next
 
-Output = Annotated[str, typer.Argument(help="A dataset that `sam-label run` has written: a folder or a URL.")]
 Sampled = Annotated[
     int,
     typer.Option(
         "--sample", metavar="N", min=0, help="Images in the sample for coverage, overlap and nesting."
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the sample.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 def stats(output: Output, sample: Sampled = 1000, seed: Seed = 0, json_: Json = False) -> int:

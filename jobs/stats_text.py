@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.wording import by_reason, counted, duration, size
+from jobs.wording import counted, duration, size, tallied
 
 if TYPE_CHECKING:
     from pipeline.statistics.histogram import Histogram
@@ -59,7 +59,7 @@ def _counts(figures: "Statistics") -> Iterator[str]:
     images = counted(figures.images, "image")
     yield f"{images}: {figures.labelled:,} labelled, {failed.total():,} failed, {figures.left:,} left"
     if failed:
-        yield f"failed: {by_reason(dict(failed))}"
+        yield f"failed: {tallied(failed)}"
     stored = f"{counted(figures.masks, 'mask')} in {counted(figures.shards, 'shard')}, {size(figures.bytes)}"
     yield stored + (f": {figures.bytes_a_mask:.0f} bytes a mask" if figures.masks else "")
     yield f"{counted(columns.zero_masks, 'image')} without a mask"

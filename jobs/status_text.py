@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from jobs.wording import by_reason, counted, duration, size
+from jobs.wording import counted, duration, size, tallied
 from pipeline.errors import Reason
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ def status_text(dataset: "Status", output: str) -> str:
     if dataset.duplicates:
         lines.append(f"{counted(dataset.duplicates, 'duplicate')} not labelled: others have the same bytes")
     if dataset.failed:
-        lines.append(f"failed: {by_reason(dataset.failed_by_reason)}")
+        lines.append(f"failed: {tallied(dataset.failed_by_reason)}")
     if dataset.holder is not None:
         writer = f"process {dataset.holder.process.pid} on {dataset.holder.process.host}"
         if dataset.is_holder_dead:
-            lines.append(f"{writer} has died while it wrote; what it committed counts")
+            lines.append(f"{writer} died while writing; what it committed is kept")
         else:
             lines.append(f"written by {writer}, for {duration(dataset.holder.age_s)}")
             if dataset.images_per_s is not None and dataset.time_left_s is not None:

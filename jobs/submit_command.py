@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.arguments import Json, JsonList
 from jobs.options.command_options import Var
 from jobs.options.short_help import ShortHelp, ShortHelpGroup
 from jobs.submission.command_words import refuse_relative, run_words
@@ -36,7 +37,7 @@ submitted = typer.Typer(
 JobFile = Annotated[str, typer.Argument(metavar="JOB", help="Job file (TOML).")]
 RunOptions = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[-- OPTIONS]", help="Options of `run`, which win over the file."),
+    typer.Argument(metavar="[-- OPTIONS]", help="Options of `run`; they override the file."),
 ]
 Address = Annotated[
     str,
@@ -65,7 +66,6 @@ Preinstalled = Annotated[
     bool, typer.Option("--preinstalled", help="Ship nothing: sam-label is installed on the cluster.")
 ]
 Id = Annotated[str, typer.Argument(metavar="ID", help="What `submit` printed.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def submit(
@@ -105,7 +105,7 @@ def submit(
 
 
 @submitted.command("list", cls=ShortHelp)
-def list_jobs(address: Address, json_: Json = False) -> int:
+def list_jobs(address: Address, json_: JsonList = False) -> int:
     """List the jobs that the cluster remembers, the newest first."""
     known = _server(address).jobs()
     if json_:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from jobs.wording import by_reason, counted, duration
+from jobs.wording import counted, duration, tallied
 
 if TYPE_CHECKING:
     from pipeline.output.commands.watch import Look
@@ -16,7 +16,7 @@ def watch_lines(look: "Look") -> str:
         f"{counted(look.masks, 'mask')}{_pace(look)}",
     ]
     if look.failed:
-        lines.append(f"failed: {by_reason(look.failed_by_reason)}")
+        lines.append(f"failed: {tallied(look.failed_by_reason)}")
     lines.append(_run(look))
     return "\n".join(lines)
 

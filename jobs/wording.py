@@ -1,5 +1,7 @@
 """Numbers as people read them."""
 
+from collections.abc import Mapping
+
 
 def counted(number: int, noun: str) -> str:
     """`1 image`, `12,580 images`."""
@@ -21,8 +23,6 @@ def duration(seconds: float) -> str:
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
 
 
-def by_reason(failed: dict[str, int]) -> str:
-    """`2 TRUNCATED, 1 EMPTY`, the most frequent first."""
-    return ", ".join(
-        f"{count:,} {reason}" for reason, count in sorted(failed.items(), key=lambda item: -item[1])
-    )
+def tallied(counts: Mapping[str, int]) -> str:
+    """`3 .jpg, 1 .png`, the most frequent first."""
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))

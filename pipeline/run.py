@@ -34,7 +34,7 @@ from pipeline.metrics.report import RunReport
 from pipeline.metrics.webhook import announced
 from pipeline.output.format.identity import Identity
 from pipeline.output.pending import mean_size
-from pipeline.output.writer import OutputRun, open_output
+from pipeline.output.writer import Listing, OutputRun, open_output
 from pipeline.plan import dataset_to_go_on_with, finished_dataset
 from pipeline.program_log import logged_by
 from pipeline.signals import sigterm_interrupts
@@ -109,14 +109,11 @@ def _run(
             open_output(
                 store,
                 identity,
-                str(source.location),
-                source.rows,
+                Listing(str(source.location), source.rows, source.duplicates, source.options.of_listing()),
                 refresh=config.refresh,
                 overwrite=config.overwrite,
-                listed_with=source.options.of_listing(),
                 settings=config.recorded(),
                 report=report,
-                duplicates=source.duplicates,
             ) as output,
         ):
             if output.dataset.left:

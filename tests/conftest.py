@@ -18,7 +18,7 @@ from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, manifest_row, rows_of
 from pipeline.output.format.schema import failed_row, ok_row, table_of
 from pipeline.output.shards import write_shards
-from pipeline.output.writer import OutputRun, open_output
+from pipeline.output.writer import Listing, OutputRun, open_output
 from pipeline.store.storage import Store
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
@@ -93,7 +93,7 @@ class Rehearsal:
 
     def run(self, store: Store, shards: int | None = None, **kwargs: Any) -> None:
         """One whole run of the command, but for listing and labelling."""
-        with open_output(store, self.identity, self.source, self.listing, **kwargs) as output:
+        with open_output(store, self.identity, Listing(self.source, self.listing), **kwargs) as output:
             self.label(output, shards)
 
     def rows(self) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -90,6 +91,10 @@ class ConfigField:
         if isinstance(default, tuple):
             return " ".join(map(str, default))
         return f"{default:.4g}" if isinstance(default, float) else str(default)
+
+    def value_in(self, config: BaseModel) -> Any:
+        """The option's value in a configuration of its model."""
+        return reduce(getattr, self.path, config)
 
     @property
     def _types(self) -> tuple[Any, ...]:

@@ -1,6 +1,6 @@
 """What a command was given for a model's options, and where each value came from."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -30,12 +30,7 @@ class Given:
         may_lack: arguments that need not be given; their value is then "no NAME".
         """
         values = {**self.values, **{name: f"no {name.upper()}" for name in may_lack if not self.has(name)}}
-        for field in config_fields(model):
-            text = values.get(field.name)
-            if field.is_positional and isinstance(text, str):
-                values[field.name] = self.variables.filled_in(text, self.place(field))
-        self.variables.refuse_unused()
-        return config_from(model, values, self.place)
+        return filled_config(model, values, self.variables, self.place)
 
     def has(self, name: str) -> bool:
         """Whether the option was given."""
@@ -61,3 +56,19 @@ class Given:
     def _source(self, field: ConfigField) -> str:
         source = self.context.get_parameter_source(field.name)
         return source.name if source is not None else ""
+
+
+def filled_config(
+    model: type[Config],
+    values: Mapping[str, object],
+    variables: Variables,
+    place: Callable[[ConfigField], str],
+) -> Config:
+    """As `config_from`, with variables filled in. Raises: UsageError also for a variable without a use."""
+    filled = {
+        field.name: variables.filled_in(text, place(field))
+        for field in config_fields(model)
+        if field.is_positional and isinstance(text := values.get(field.name), str)
+    }
+    variables.refuse_unused()
+    return config_from(model, {**values, **filled}, place)

@@ -13,8 +13,9 @@ Made by `make fix` from the fields of `pipeline/config.py` and `sam_core/options
 Each can be given as a flag (`--points-per-side 16`), in the environment (`SAM_LABEL_POINTS_PER_SIDE=16`) or
 in a job file (`points_per_side = 16`). The flag wins over the environment, the environment over the job file.
 An option without a value is a switch; its `--no-` form (`--no-refresh`) turns off what the others turned on.
-What is repeatable is a list in a job file (`include = ["*.png", "2026/**"]`), and in the environment its
-parts stand between spaces (`SAM_LABEL_INCLUDE='*.png 2026/**'`): there `?` stands for a space in a name.
+An option that can be repeated is a list in a job file (`include = ["*.png", "2026/**"]`). In the
+environment, separate its parts by spaces (`SAM_LABEL_INCLUDE='*.png 2026/**'`); there `?` stands for a space
+inside a name.
 """
 COLUMNS = "| flag | value | default | what it does |\n|---|---|---|---|"
 

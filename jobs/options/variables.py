@@ -70,7 +70,9 @@ class Variables:
         try:
             return (self.moment + _offset(parts)).strftime(FORMATS[name])
         except (OverflowError, ValueError):
-            raise UsageError(f"{place} holds {use[0]!r}, which leads out of the calendar") from None
+            raise UsageError(
+                f"{place} holds {use[0]!r}, which is outside the calendar (years 1 to 9999)"
+            ) from None
 
 
 def names_in(texts: Sequence[str]) -> set[str]:
@@ -86,7 +88,8 @@ def escaped(text: str) -> str:
 
 def _not_set(name: str, values: Iterable[str], place: str, has_offset: bool) -> str:
     if has_offset:
-        return f"{place} moves {name} by days or hours, which {', '.join(FORMATS)} alone can be"
+        *others, last = FORMATS
+        return f"{place} adds days or hours to {name}; only {', '.join(others)} and {last} allow that"
     hint = suggestion(name, [*FORMATS, *values])
     return (
         f"{place} names ${{{name}}}, which is not set{hint or f'; give it with --var {name}=VALUE'} "

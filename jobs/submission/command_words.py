@@ -19,9 +19,7 @@ def run_words(config: RunConfig) -> list[str]:
     """`sam-label run` with the options that are not at their defaults. Raises: UsageError."""
     options, places = [], []
     for field in config_fields(RunConfig):
-        value: Any = config
-        for name in field.path:
-            value = getattr(value, name)
+        value = field.value_in(config)
         if isinstance(value, str) and (has_secret(value) or kind_of_secret(value)):
             raise UsageError(
                 f"{field.name} holds a secret, which whoever lists the cluster's jobs would read; set "

@@ -110,8 +110,8 @@ class Cron:
         for word, values, other in (day, self.days, self.weekdays), (weekday, self.weekdays, self.days):
             if values is None and other and "*" not in word:
                 raise UsageError(
-                    f"--cron is {line!r}, by which cron starts a run every day, since {word!r} is all of "
-                    "them; write * in its place for the other field's days alone"
+                    f"--cron is {line!r}: cron would start a run every day, since {word!r} covers all days; "
+                    "write * there, so that only the other field's days count"
                 )
 
     def _never_comes(self) -> bool:

@@ -45,7 +45,7 @@ def scheduled_ray_job(schedule: Schedule) -> str:
     ]
     for pod in pods:
         _with_weights(pod["spec"], schedule)
-        pod["spec"]["serviceAccountName"] = _account_name(schedule)
+        pod["spec"]["serviceAccountName"] = schedule.name
         for container in pod["spec"]["containers"]:
             container["image"] = schedule.image
     for volume in pods[0]["spec"]["volumes"]:
@@ -66,7 +66,7 @@ def _scheduled(job: dict[str, Any], schedule: Schedule) -> dict[str, Any]:
     spec["schedule"] = str(schedule.cron)
     spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] = 3600 * schedule.deadline_h
     pod = spec["jobTemplate"]["spec"]["template"]["spec"]
-    pod["serviceAccountName"] = _account_name(schedule)
+    pod["serviceAccountName"] = schedule.name
     for volume in pod.get("volumes", ()):
         if volume["name"] == "job":
             volume["configMap"]["name"] = _job_file_name(schedule)
@@ -84,7 +84,7 @@ def _job_file(schedule: Schedule) -> dict[str, Any]:
 
 def _account(schedule: Schedule) -> Iterator[dict[str, Any]]:
     for account in _documents("service-account.yaml"):
-        account["metadata"]["name"] = _account_name(schedule)
+        account["metadata"]["name"] = schedule.name
         yield account
 
 
@@ -117,10 +117,6 @@ def _with_weights(pod: dict[str, Any], schedule: Schedule) -> None:
 
 def _job_file_name(schedule: Schedule) -> str:
     return f"{schedule.name}-job"
-
-
-def _account_name(schedule: Schedule) -> str:
-    return schedule.name
 
 
 def _argument(word: str) -> str:

@@ -8,7 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from jobs.options.command_options import configured_by
-from jobs.options.fields import config_fields, config_from
+from jobs.options.given import filled_config
 from jobs.options.job_file import job_values
 from jobs.options.variables import Variables
 
@@ -32,9 +32,4 @@ def config_of(model: type[Config], words: Sequence[str]) -> Config:
 def job_file_config(job_file: Path, model: type[Config], assignments: Sequence[str]) -> Config:
     """The configuration of a job file alone, as schedulers run it. Raises: UsageError if it is incomplete."""
     values, variables = job_values(str(job_file), model), Variables.given(assignments)
-    for field in config_fields(model):
-        text = values.get(field.name)
-        if field.is_positional and isinstance(text, str):
-            values[field.name] = variables.filled_in(text, f"{field.name} in {job_file}")
-    variables.refuse_unused()
-    return config_from(model, values, lambda field: f"{field.name} in {job_file}")
+    return filled_config(model, values, variables, lambda field: f"{field.name} in {job_file}")

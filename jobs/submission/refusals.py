@@ -41,8 +41,8 @@ def _faults(asked: Asked) -> Iterator[tuple[tuple[str, ...], bool, str]]:
     yield (
         (asked.target,),  # whichever it is
         config.overwrite,
-        "overwrite is on, with which each run and each new try deletes what was committed before it; leave "
-        "it out, and name another output, as one with ${DATE}, to begin anew",
+        "overwrite is on: each run and each retry would delete what was committed before; leave it out, and "
+        "to begin anew name another output, such as one with ${DATE}",
     )
     yield (
         WITH_GPUS,
@@ -53,7 +53,7 @@ def _faults(asked: Asked) -> Iterator[tuple[tuple[str, ...], bool, str]]:
         yield (
             PODS,
             _is_on_a_disk(place),
-            f"{name} is {place!r}, on a disk of the pod that goes with it; give the URL of a store, as "
+            f"{name} is {place!r}, on the pod's own disk, which is lost with the pod; give a store's URL, as "
             "s3://BUCKET/PREFIX",
         )
     weights = config.checkpoint

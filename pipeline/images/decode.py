@@ -141,9 +141,10 @@ def _stored(data: bytes, name: str, asked: Asked) -> Stored:
         return _later_frame(image, asked.frame)
     if name == "JPEG2000":
         _refuse_without_room(image)
-    samples, is_deep = None, True
+    samples, is_deep = None, False
     if name == "PNG":
         samples = png_samples(data, image)
+        is_deep = samples is not None
     elif name == "PPM" and (netpbm := netpbm_samples(data, image)):
         samples, largest = netpbm
         is_deep = largest > 255

@@ -40,6 +40,11 @@ class FetchSettings:
     max_pixels: int
     in_tiles: bool = False  # whether images are labelled in tiles
 
+    @property
+    def most_bytes(self) -> int:
+        """The largest file that is fetched."""
+        return max(MOST_BYTES_A_PIXEL * self.max_pixels, ALWAYS_FETCHED_BYTES)
+
 
 def fetched(row: Mapping[str, Any], settings: FetchSettings) -> Got:
     """The bytes and the etag of the image that a manifest row names, if they are still those of the listing.
@@ -79,8 +84,8 @@ def is_read_by_window(row: Mapping[str, Any], settings: FetchSettings) -> bool:
     uri = without_frame(row["uri"])
     if not settings.in_tiles or 0 <= row["size"] <= FETCHED_SCENE_BYTES or split_part(uri)[1]:
         return False
-    if settings.root is not None:
-        _refuse_outside(Path("/", split_uri(uri)[1]), Path(settings.root))
+    if outside := _outside_root(uri, settings):
+        raise outside
     store, name = Store.of_uri(uri, settings.access)
     try:
         size = _size_now(store, name) if row["size"] == UNKNOWN_SIZE else row["size"]
@@ -94,50 +99,31 @@ def _fetched_in_one_pass(
     rows: Sequence[Mapping[str, Any]], settings: FetchSettings
 ) -> list[Got | ImageError]:
     """The images of rows of one file; for each its bytes, or why there are none."""
-    most_bytes = max(MOST_BYTES_A_PIXEL * settings.max_pixels, ALWAYS_FETCHED_BYTES)
+    whole = file_and_member(rows[0]["uri"])[0]
+    members = [file_and_member(row["uri"])[1] for row in rows]
     # Frames of one file share a member, so a refusal is noted for the row and not for the member.
-    results: list[Got | ImageError | None] = [None] * len(rows)
-    wanted: dict[str, str] = {}
-    members: list[str] = []
-    whole = ""
-    for place, row in enumerate(rows):
-        whole, member = file_and_member(row["uri"])
-        members.append(member)
-        try:
-            _refuse(row, whole, settings, most_bytes)
-        except ImageError as fault:
-            results[place] = fault
-        else:
-            wanted[member] = row["etag"]
-    read: Mapping[str, Got | ImageError] = {}
-    missing: StoreError | None = None
+    refusals = [_refusal(row, whole, settings) for row in rows]
+    asked = zip(rows, members, refusals, strict=True)
+    wanted = {member: row["etag"] for row, member, refusal in asked if refusal is None}
     try:
         with about_image(rows[0].get("image_id", ""), rows[0]["uri"]):
-            read = _bytes_of(whole, wanted, settings, most_bytes) if wanted else {}
+            read = _bytes_of(whole, wanted, settings) if wanted else {}
     except StoreError as fault:
-        read = {member: ImageError(fault.reason, str(fault)) for member in wanted}
-        missing = fault if fault.reason is Reason.SOURCE_MISSING else None
-    return [
-        result
-        or (
-            _named_like_a_part(row, missing, settings)
-            if missing is not None and row["uri"] != whole
-            else read[member]
-        )
-        for row, member, result in zip(rows, members, results, strict=True)
-    ]
+        return [
+            refusal or _named_like_a_part(row, whole, fault, settings)
+            for row, refusal in zip(rows, refusals, strict=True)
+        ]
+    return [refusal or read[member] for member, refusal in zip(members, refusals, strict=True)]
 
 
-def _bytes_of(
-    whole: str, wanted: Mapping[str, str], settings: FetchSettings, most_bytes: int
-) -> dict[str, Got | ImageError]:
+def _bytes_of(whole: str, wanted: Mapping[str, str], settings: FetchSettings) -> dict[str, Got | ImageError]:
     store, name = Store.of_uri(whole, settings.access)
     if "" in wanted:
         is_only_named = wanted[""] == ""
-        if is_only_named and (size := _size_now(store, name)) > most_bytes:
+        if is_only_named and (size := _size_now(store, name)) > settings.most_bytes:
             return {"": _too_large(size, settings)}
         return {"": _as_listed(store.get(name), wanted[""])}
-    return dict(parts_bytes(store, name, wanted, most_bytes))
+    return dict(parts_bytes(store, name, wanted, settings.most_bytes))
 
 
 def _size_now(store: Store, name: str) -> int:
@@ -150,15 +136,16 @@ def _size_now(store: Store, name: str) -> int:
 
 
 def _named_like_a_part(
-    row: Mapping[str, Any], missing: StoreError, settings: FetchSettings
+    row: Mapping[str, Any], whole: str, fault: StoreError, settings: FetchSettings
 ) -> Got | ImageError:
-    """The object whose own name looks like a part of a container, if there is one."""
-    store, name = Store.of_uri(row["uri"], settings.access)
-    try:
-        return _as_listed(store.get(name), row["etag"])
-    except StoreError as fault:
-        shown = missing if fault.reason is Reason.SOURCE_MISSING else fault
-        return ImageError(shown.reason, str(shown))
+    """The object whose own name looks like a part of `whole`, which was not read; or why there is none."""
+    if fault.reason is Reason.SOURCE_MISSING and row["uri"] != whole:
+        store, name = Store.of_uri(row["uri"], settings.access)
+        try:
+            return _as_listed(store.get(name), row["etag"])
+        except StoreError as own:
+            fault = fault if own.reason is Reason.SOURCE_MISSING else own
+    return ImageError(fault.reason, str(fault))
 
 
 def _as_listed(got: Got, etag: str) -> Got | ImageError:
@@ -170,17 +157,16 @@ def _as_listed(got: Got, etag: str) -> Got | ImageError:
     return got
 
 
-def _refuse(row: Mapping[str, Any], whole: str, settings: FetchSettings, most_bytes: int) -> None:
-    """Raises ImageError for an image that must not be read."""
+def _refusal(row: Mapping[str, Any], whole: str, settings: FetchSettings) -> ImageError | None:
+    """Why the image must not be read, if so."""
     if (frame_of(row["uri"]) or 0) >= MOST_FRAMES:
-        raise ImageError(
+        return ImageError(
             Reason.TOO_LARGE,
             f"the file has more than {MOST_FRAMES:,} frames, and no more are labelled; cut it into several",
         )
-    if settings.root is not None:
-        _refuse_outside(Path("/", split_uri(whole)[1]), Path(settings.root))
-    if row["size"] > most_bytes:
-        raise _too_large(row["size"], settings)
+    if outside := _outside_root(whole, settings):
+        return outside
+    return _too_large(row["size"], settings) if row["size"] > settings.most_bytes else None
 
 
 def _too_large(size: int, settings: FetchSettings) -> ImageError:
@@ -188,11 +174,14 @@ def _too_large(size: int, settings: FetchSettings) -> ImageError:
     return ImageError(Reason.TOO_LARGE, why)
 
 
-def _refuse_outside(path: Path, root: Path) -> None:
+def _outside_root(uri: str, settings: FetchSettings) -> ImageError | None:
+    if settings.root is None:
+        return None
     # realpath ends at a link that leads in a circle, where Path.resolve of Python 3.11 raises
-    target = Path(os.path.realpath(path))
-    if not target.is_relative_to(os.path.realpath(root)):
-        raise ImageError(
-            Reason.OUTSIDE_ROOT,
-            redacted(f"it leads to {target}, outside the input {root}; --follow-links allows that"),
-        )
+    target = Path(os.path.realpath(Path("/", split_uri(uri)[1])))
+    if target.is_relative_to(os.path.realpath(settings.root)):
+        return None
+    return ImageError(
+        Reason.OUTSIDE_ROOT,
+        redacted(f"it leads to {target}, outside the input {settings.root}; --follow-links allows that"),
+    )

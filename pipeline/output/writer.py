@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("sam_label.output")
 CLOSE_S = 5.0  # of the 30 s that an interrupted run has; the next run does what this one did not
-Listing = Callable[[], Iterable[ManifestRow]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a dataset is made of, and how to list it."""
+
+    source: str  # the input's URL as `Location` writes it; a dataset recognizes its input by it
+    rows: Callable[[], Iterable[ManifestRow]]
+    duplicates: Callable[[], Iterable[Duplicate]] = tuple  # whose bytes another has; called after `rows`
+    listed_with: Mapping[str, Any] = field(default_factory=dict)  # options of the input not at their defaults
+    filtered_from: str | None = None  # which rows are filtered into the output; no others are mixed in
 
 
 @dataclass(frozen=True)
@@ -74,54 +84,30 @@ class OutputRun:
 def open_output(
     store: Store,
     identity: Identity,
-    source: str,
     listing: Listing,
     *,
     refresh: bool = False,
     overwrite: bool = False,
-    listed_with: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
-    filtered_from: str | None = None,
     report: RunReport | None = None,
-    duplicates: Callable[[], Iterable[Duplicate]] = tuple,
 ) -> Iterator[OutputRun]:
     """The output of a labelling run, until the end of the block; lists the input only if it has to.
 
-    `source` is the input's URL as `Location` writes it; a dataset recognizes its input by it. `filtered_from`
-    says which rows are filtered into the output; rows of another origin are not mixed in. `duplicates` is
-    called once the listing has been read, and gives its images whose bytes another image has.
     Raises: UsageError for an output that holds something else, OutputLocked.
     """
+    source, filtered_from = listing.source, listing.filtered_from
     at_first = dataset_to_resume(store, identity, source, overwrite, filtered_from)
     known = at_first.commits if at_first else ()
+    purpose = "overwrite" if overwrite else "refresh" if refresh else "label"
     with held_lock(store) as lock:
         # Another run may have changed the dataset before the lock was taken.
         before = None if overwrite else _resumable(store, identity, source, filtered_from, known)
-        settings = dict(settings or {})
-        if before is None:
-            if overwrite:
-                _log_strangers(store)
-            purpose = "overwrite" if overwrite else "refresh" if refresh else "label"
-            parts, images = _written_manifest(store, lock.run, sorted_rows(listing()))
-            record = RunRecord(
-                lock.run,
-                purpose,
-                identity,
-                source,
-                parts,
-                images,
-                settings=settings,
-                made_with=made_with(),
-                grown_since=lock.run,
-            )
-        elif refresh:
-            record = _refreshed(before, lock.run, sorted_rows(listing()), settings)
+        if overwrite:
+            _log_strangers(store)
+        if before is not None and not refresh:
+            record = before.record.next(lock.run, purpose, before.commit_names, settings)
         else:
-            record = before.record.next(lock.run, "label", before.commit_names, settings)
-        if before is None or refresh:
-            parts, images = write_duplicates(store, lock.run, duplicates())
-            record = replace(record, duplicates=parts, duplicate_images=images)
-            record = replace(record, listed_with=dict(listed_with or {}))
+            record = _listed(store, lock.run, before, identity, listing, purpose, settings or {})
         record = replace(record, identity=identity, filtered_from=filtered_from)
         with switched(store, lock, record, before.commits if before else (), report) as output:
             yield output
@@ -226,6 +212,36 @@ def _resumable(
     if not dataset.rows:
         return None
     raise UsageError(f"{store.url} {fault} another output to keep both, or --overwrite to start it anew")
+
+
+def _listed(
+    store: Store,
+    run: str,
+    before: Dataset | None,
+    identity: Identity,
+    listing: Listing,
+    purpose: str,
+    settings: Mapping[str, Any],
+) -> RunRecord:
+    """The record of a run that lists the input: for a new dataset, or to update the one before."""
+    rows = sorted_rows(listing.rows())
+    if before is None:
+        parts, images = _written_manifest(store, run, rows)
+        record = RunRecord(
+            run,
+            purpose,
+            identity,
+            listing.source,
+            parts,
+            images,
+            settings=dict(settings),
+            made_with=made_with(),
+            grown_since=run,
+        )
+    else:
+        record = _refreshed(before, run, rows, settings)
+    parts, images = write_duplicates(store, run, listing.duplicates())
+    return replace(record, duplicates=parts, duplicate_images=images, listed_with=dict(listing.listed_with))
 
 
 def _written_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> tuple[tuple[str, ...], int]:

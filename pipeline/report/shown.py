@@ -17,6 +17,7 @@ from pipeline.store.uri import redacted
 
 # Once this many images were not available in time, the store is asked for no others.
 MOST_UNAVAILABLE = 3
+_MATCH_BYTES = 20  # of a mask's counterpart in the other dataset, as text
 _LONGEST_TEXT = 1000  # of a name or a message; a path has 4096 bytes
 
 
@@ -71,28 +72,29 @@ def shown_image(
     for row in rows:
         if row is not None and row.is_ok:
             refuse_damaged_masks(f"the row of {row.uri}", row.counts, row.height, row.width)
-    sides = [fitting(row, of_side) if row is not None and row.is_ok else row for row in rows]
-    labelled = [side for side in sides if side is not None and side.is_ok]
-    shown["sides"] = [_side(side, of_side) for side in sides]
-    if seen.other is not None and len(labelled) == 2:
-        for side, matches in zip(shown["sides"], matched(*labelled), strict=True):
-            side["matches"] = matches
-            room -= 20 * len(matches)
+    rows = [fitting(row, of_side) if row is not None and row.is_ok else row for row in rows]
+    labelled = [row for row in rows if row is not None and row.is_ok]
+    sides, sizes = zip(*(_side(row, of_side) for row in rows), strict=True)
+    shown["sides"] = list(sides)
+    matches = matched(*labelled) if seen.other is not None and len(labelled) == 2 else ()
+    for side, of_masks in zip(sides, matches, strict=False):
+        side["matches"] = of_masks
     if labelled:
         shown |= {"width": labelled[-1].width, "height": labelled[-1].height}
-        room -= sum(side.pop("text_bytes", 0) for side in shown["sides"])
-        shown |= _photo(labelled[-1], photos, room)
+        used = sum(sizes) + _MATCH_BYTES * sum(map(len, matches))
+        shown |= _photo(labelled[-1], photos, room - used)
     return shown
 
 
-def _side(record: Record | None, most_bytes: int) -> dict[str, Any]:
-    """The masks of one dataset, or why there are none."""
+def _side(record: Record | None, most_bytes: int) -> tuple[dict[str, Any], int]:
+    """The masks of one dataset, or why there are none; and the bytes that the masks take in the page."""
     if record is None:
-        return {"masks": 0, "why": "this dataset has no row of the image"}
+        return {"masks": 0, "why": "this dataset has no row of the image"}, 0
     if not record.is_ok:
-        return {"masks": 0, "error": record["error"], "why": _text(str(record["error_message"] or ""))}
+        why = _text(str(record["error_message"] or ""))
+        return {"masks": 0, "error": record["error"], "why": why}, 0
     packed = packed_masks(record, most_bytes)
-    return {**packed.as_json(), "text_bytes": packed.text_bytes}
+    return packed.as_json(), packed.text_bytes
 
 
 def _photo(record: Record, photos: Photos, most_bytes: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from pipeline.output.format.manifest import ManifestRow, manifest_row
 from pipeline.output.format.schema import SCHEMA, ok_row, table_of
 from pipeline.output.shards import write_shards
 from pipeline.output.sink import MAX_ROWS
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 
@@ -94,7 +94,9 @@ def write_dataset(photos: Path, output: Path, images: int, masks: int) -> None:
     labelled = labelled_rows(masks)  # the masks of one shard; all shards repeat them under their own names
     store = Store.at(str(output))
     identity = Identity("vit_t", "0" * 64, MaskOptions())
-    with open_output(store, identity, Store.at(str(photos)).url, lambda: listing(photos, images)) as run:
+    with open_output(
+        store, identity, Listing(Store.at(str(photos)).url, lambda: listing(photos, images))
+    ) as run:
         names = pa.concat_tables(run.dataset.manifest()).select(NAMES)
         for task, start in enumerate(range(0, images, MAX_ROWS)):
             rows = names.slice(start, MAX_ROWS)

@@ -29,7 +29,7 @@ from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import manifest_row
 from pipeline.output.format.schema import ok_row, table_of
 from pipeline.output.shards import write_shards
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.reading.dataset import Dataset
 from pipeline.store.storage import Store
 from sam_core.masks.decode import decoded_masks, drawn_labels, reduced_masks
@@ -136,7 +136,7 @@ def write_many(output: str, images: int) -> None:
         [manifest_row(f"file:///photos/{n:07d}.jpg", 1, "1") for n in range(images)],
     )
     identity = Identity("vit_t", "0" * 64, MaskOptions())
-    with open_output(store, identity, "file:///photos", lambda: listed) as run:
+    with open_output(store, identity, Listing("file:///photos", lambda: listed)) as run:
         for task, start in enumerate(range(0, images, ROWS_A_SHARD)):
             rows = [
                 ok_row(row._asdict(), Upright(), photos[number % len(photos)])

@@ -13,7 +13,7 @@ from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import manifest_row, rows_of
 from pipeline.output.format.schema import ok_row, table_of
 from pipeline.output.shards import write_shards
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.report.report import Preview, written_report
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
@@ -39,7 +39,7 @@ def write_rows(output: Path, options: MaskOptions, keep: slice, names: list[str]
     images = [manifest_row(f"file:///nowhere/{name}", 1, "1") for name in names]
     store = Store.at(str(output))
     with open_output(
-        store, Identity("vit_t", "0" * 64, options), "file:///nowhere", lambda: iter(images)
+        store, Identity("vit_t", "0" * 64, options), Listing("file:///nowhere", lambda: iter(images))
     ) as run:
         rows = [ok_row(row._asdict(), Upright(), masks) for row in rows_of(run.dataset.pending())]
         write_shards(store, f"{run.run}-000000", table_of(rows), {})

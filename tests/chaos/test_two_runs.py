@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import OutputLocked
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.store.storage import Store
 
 RACES = 5
@@ -59,7 +59,7 @@ def racers(rehearsal, tmp_path: Path) -> Callable[[], tuple[Racer, Racer]]:
         photos, store = rehearsal(NAMES), Store.at(str(tmp_path / "out"))
 
         def run(until_go: Callable[[], None]) -> None:
-            with open_output(store, photos.identity, "file:///photos", photos.listing) as output:
+            with open_output(store, photos.identity, Listing("file:///photos", photos.listing)) as output:
                 until_go()
                 photos.label(output)
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import ran
 from PIL import Image
 from traps import MODULES, plant
 
-from jobs.cli import main
 from pipeline.output.dataset import Dataset
 from sam_core.generator import SamAutomaticMaskGenerator
 from sam_core.weights.registry import load_sam
@@ -47,10 +47,7 @@ def sam_label(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         monkeypatch.delenv(name)
 
     def said(*arguments: str | Path) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main([*map(str, arguments)])
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), printed.out, printed.err
+        return ran(capsys, *arguments)
 
     return said
 

@@ -24,7 +24,7 @@ from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.schema import ok_row, table_of
 from pipeline.output.shards import write_shards
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.store.objects import Got
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
@@ -61,7 +61,7 @@ def upload(path: Path, bucket: str) -> None:
 def label(source: Source, output: str) -> None:
     identity = Identity("vit_t", "0" * 64, MaskOptions())
     masks = image_masks(blobs(1, 2, SIDE, SIDE), SIDE, SIDE)
-    with open_output(Store.at(output), identity, str(source.location), source.rows) as run:
+    with open_output(Store.at(output), identity, Listing(str(source.location), source.rows)) as run:
         images = [row._asdict() for row in rows_of(run.dataset.pending())]
         got = fetched_together(images, SETTINGS, threads=8)
         assert all(isinstance(each, Got) for each in got), got

@@ -17,7 +17,7 @@ from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.schema import table_of
 from pipeline.output.sink import MAX_ROWS, MIN_ROWS, ShardSink, rows_a_shard
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 
@@ -63,7 +63,7 @@ def test_write_tasks_that_die_after_shard_or_commit_lose_and_double_nothing(
     photos, store = rehearsal(NAMES), Store.at(str(tmp_path / "out"))
     photos.identity = Identity("vit_t", "0" * 64, MaskOptions(mask_embeddings=True))  # the widest rows
     (tmp_path / "marks").mkdir()
-    with open_output(store, photos.identity, "file:///photos", photos.listing) as output:
+    with open_output(store, photos.identity, Listing("file:///photos", photos.listing)) as output:
         sink = output.sink()
         mortal = MortalSink(**{**vars(sink), "marks": tmp_path / "marks"})
         labelled(photos, output).write_datasink(mortal)
@@ -78,7 +78,7 @@ def test_an_overtaken_run_ends_at_its_next_write(tmp_path: Path, rehearsal) -> N
     photos, store = rehearsal(NAMES[:4]), Store.at(str(tmp_path / "out"))
 
     def run() -> None:
-        with open_output(store, photos.identity, "file:///photos", photos.listing) as output:
+        with open_output(store, photos.identity, Listing("file:///photos", photos.listing)) as output:
             later = store.read("_lock/00001.json").replace(b'"generation": 1', b'"generation": 9')
             store.create("_lock/00009.json", later)
             labelled(photos, output).write_datasink(output.sink())

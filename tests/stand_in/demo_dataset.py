@@ -13,7 +13,7 @@ from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import rows_of
 from pipeline.output.format.schema import ok_row, table_of
 from pipeline.output.shards import write_shards
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.store.storage import Store
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
@@ -45,7 +45,7 @@ def write_demo(
     """Writes the dataset of a run over the photos to a folder or a URL, as if made with `options`."""
     source, store = Source.at(str(photos)), Store.at(output)
     identity = Identity("vit_t", "0" * 64, options or MaskOptions(), scale=scale)
-    with open_output(store, identity, str(source.location), source.rows) as run:
+    with open_output(store, identity, Listing(str(source.location), source.rows)) as run:
         rows = [
             ok_row(row._asdict(), Upright(), recorded_masks(Path(row.uri).stem))
             for row in rows_of(run.dataset.pending())

@@ -18,7 +18,7 @@ from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, manifest_row, rows_of
 from pipeline.output.format.schema import failed_row, ok_row, table_of
 from pipeline.output.shards import write_shards
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.store.settings import DEFAULT_ACCESS
 from pipeline.store.storage import Store
 from sam_core.masks.image_masks import ImageMasks
@@ -38,7 +38,7 @@ def labelled_photos(photos: str, output: str, shards: int | None = None, has_vec
     """
     store = _photos_at(photos)
     identity = Identity("vit_t", "0" * 64, MaskOptions(mask_embeddings=has_vectors))
-    with open_output(Store.at(output), identity, store.url, lambda: _listing(store)) as run:
+    with open_output(Store.at(output), identity, Listing(store.url, lambda: _listing(store))) as run:
         rows = [_row(store, image, has_vectors) for image in rows_of(run.dataset.pending())]
         for task, start in enumerate(range(0, len(rows), SHARD_ROWS)[:shards]):
             table = table_of(rows[start : start + SHARD_ROWS], identity.schema)
@@ -50,8 +50,9 @@ def labelled_listing(source: Source, photos: str, output: str, **how: Any) -> No
     """Writes a dataset to `output` of the photos that a source lists, each fetched as in a run."""
     _photos_at(photos)
     identity = Identity("vit_t", "0" * 64, MaskOptions())
-    listed_with, place = source.options.of_listing(), str(source.location)
-    with open_output(Store.at(output), identity, place, source.rows, listed_with=listed_with, **how) as run:
+    place, listed_with = str(source.location), source.options.of_listing()
+    listing = Listing(place, source.rows, listed_with=listed_with, **how)
+    with open_output(Store.at(output), identity, listing) as run:
         rows = [_fetched_row(image) for image in rows_of(run.dataset.pending())]
         write_shards(run.store, f"{run.run}-000000", table_of(rows, identity.schema), run.sink().metadata)
 

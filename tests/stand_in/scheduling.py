@@ -3,16 +3,11 @@
 from pathlib import Path
 
 import pytest
-
-from jobs.cli import main
+from commands import ran
 
 JOB = 'input = "s3://photos/${DATE-1d}"\noutput = "s3://masks/${REGION}"\n'
 
 
 def schedule(capsys: pytest.CaptureFixture[str], job: Path | str, *options: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr."""
-    with pytest.raises(SystemExit) as end:
-        main(["schedule", str(job), *options])
-    written = capsys.readouterr()
-    assert isinstance(end.value.code, int)
-    return end.value.code, written.out, written.err
+    return ran(capsys, "schedule", job, *options)

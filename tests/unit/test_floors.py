@@ -41,7 +41,7 @@ FLOORS = {
         {"run", "rates", "report", "similarity", "statistics"},
     ],
     "jobs": [
-        {"wording", "kubernetes"},
+        {"arguments", "wording", "kubernetes"},
         {
             "options",
             "progress",

@@ -21,7 +21,7 @@ from pipeline.output.format.schema import file_metadata, mask_columns, rows_of_b
 from pipeline.output.row_masks import masks_of_row, refuse_damaged_masks
 from pipeline.output.row_search import rows_left
 from pipeline.output.shards import write_shards
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.store.settings import access_options
 from pipeline.store.storage import Store
 from pipeline.store.uri import refuse_overlap
@@ -58,16 +58,14 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
     identity = replace(before.identity, mask_options=options)
     # Identifies the input's rows; it stays the same until a row is taken out.
     origin = f"{before.store.url} since {before.record.grown_since or 'its first run'}"
-    with open_output(
-        store,
-        identity,
+    listing = Listing(
         before.record.input,
         lambda: rows_of(before.manifest()),
-        overwrite=config.overwrite,
-        settings=access_options(before.record.settings),
+        lambda: duplicates_of(before.duplicates()),
         filtered_from=origin,
-        duplicates=lambda: duplicates_of(before.duplicates()),
-    ) as output:
+    )
+    settings = access_options(before.record.settings)
+    with open_output(store, identity, listing, overwrite=config.overwrite, settings=settings) as output:
         metadata = file_metadata(identity.described(), output.run)
         for number, table in rows_left(output.dataset, [before]):
             output.check()

@@ -17,7 +17,7 @@ from pipeline.output.format.names import labelled
 from pipeline.output.format.schema import file_metadata
 from pipeline.output.row_search import rows_left
 from pipeline.output.shards import write_shards
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.store.settings import access_options
 from pipeline.store.storage import Store
 from pipeline.store.uri import refuse_overlap
@@ -45,17 +45,15 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged
     identity = datasets[0].identity
     sources = list(dict.fromkeys(dataset.record.input for dataset in datasets))
     origins = [f"{one.store.url} since {one.record.grown_since or 'its first run'}" for one in datasets]
-    with open_output(
-        store,
-        identity,
+    listing = Listing(
         " and ".join(sources),
         lambda: chain.from_iterable(rows_of(dataset.manifest()) for dataset in datasets),
-        overwrite=overwrite,
-        settings=access_options(*(dataset.record.settings for dataset in datasets)),
+        lambda: chain.from_iterable(duplicates_of(dataset.duplicates()) for dataset in datasets),
+        merged_options([dataset.record.listed_with for dataset in datasets]),
         filtered_from=" and ".join(origins),
-        listed_with=merged_options([dataset.record.listed_with for dataset in datasets]),
-        duplicates=lambda: chain.from_iterable(duplicates_of(dataset.duplicates()) for dataset in datasets),
-    ) as run:
+    )
+    settings = access_options(*(dataset.record.settings for dataset in datasets))
+    with open_output(store, identity, listing, overwrite=overwrite, settings=settings) as run:
         metadata = file_metadata(identity.described(), run.run)
         for number, table in rows_left(run.dataset, datasets):
             run.check()

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import ran
 
-from jobs.cli import main
 from jobs.options.fields import config_fields
 from jobs.options.job_file import PRESETS, job_values
 from jobs.options.topics import TOPICS
@@ -16,18 +16,9 @@ from pipeline.config import RunConfig
 from sam_core import __version__
 
 
-def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of `sam-label` with these arguments."""
-    with pytest.raises(SystemExit) as end:
-        main(list(arguments))
-    written = capsys.readouterr()
-    assert isinstance(end.value.code, int)
-    return end.value.code, written.out, written.err
-
-
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(capsys, "--version") == (0, f"sam-label {__version__}\n", "")
-    code, out, _ = command(capsys)
+    assert ran(capsys, "--version") == (0, f"sam-label {__version__}\n", "")
+    code, out, _ = ran(capsys)
     assert code == 0
     assert "Exit codes" in out
 
@@ -36,7 +27,7 @@ def test_every_option_stands_in_the_help(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    code, out, _ = command(capsys, "run", "--help")
+    code, out, _ = ran(capsys, "run", "--help")
     assert code == 0
     missing = [
         field.flag for field in config_fields(RunConfig) if not re.search(rf"{field.flag}(?![\w-])", out)
@@ -50,12 +41,12 @@ def test_in_80_columns_the_help_leaves_room_for_sentences(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    _, out, _ = command(capsys, "run", "--help")
+    _, out, _ = ran(capsys, "run", "--help")
     assert "--no-" not in out.partition("Options")[2]
     rows = [row for row in out.splitlines() if row.startswith("│ --")]
     widest = max(row.index(re.split(r" {2,}", row.strip("│ "))[-1]) for row in rows)
     assert widest <= 48
-    assert "no file or folder" in command(capsys, "plan", "nowhere", "--no-anonymous")[2], "still known"
+    assert "no file or folder" in ran(capsys, "plan", "nowhere", "--no-anonymous")[2], "still known"
 
 
 def test_every_option_of_a_run_has_one_topic() -> None:
@@ -87,7 +78,7 @@ def test_option_names_are_unique() -> None:
 def test_a_usage_error_is_one_sentence_on_stderr_and_exit_code_2(
     capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
-    code, out, err = command(capsys, *arguments)
+    code, out, err = ran(capsys, *arguments)
     assert (code, out) == (2, "")
     assert sentence in err
     assert err.startswith("sam-label: ")
@@ -95,7 +86,7 @@ def test_a_usage_error_is_one_sentence_on_stderr_and_exit_code_2(
 
 
 def test_a_group_without_a_command_names_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = command(capsys, "models")
+    code, _, err = ran(capsys, "models")
     assert code == 2
     assert err.endswith("sam-label: models needs one of its commands: list, pull, verify\n")
 
@@ -104,19 +95,19 @@ def test_a_wrong_switch_in_the_environment_is_named_by_its_variable(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAM_LABEL_REFRESH", "maybe")
-    code, _, err = command(capsys, "run", "photos", "out")
+    code, _, err = ran(capsys, "run", "photos", "out")
     assert code == 2
     assert "value for SAM_LABEL_REFRESH: " in err
 
 
 def test_debug_anywhere_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    _, _, err = command(capsys, "run", "photos", "--debug")
+    _, _, err = ran(capsys, "run", "photos", "--debug")
     assert "Traceback" in err
     assert "OUTPUT is missing" in err
 
 
 def test_models_list_is_data_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = command(capsys, "models", "list", "--json")
+    code, out, _ = ran(capsys, "models", "list", "--json")
     rows = json.loads(out)
     assert code == 0
     assert {row["model"] for row in rows} == {"vit_h", "vit_l", "vit_b", "vit_t"}
@@ -189,7 +180,7 @@ def test_what_is_wrong_with_a_file_of_the_machine_is_no_fault_of_ours(
 ) -> None:
     (tmp_path / "file").write_text("where the cache should be")
     monkeypatch.setenv("SAM_LABEL_CACHE", str(tmp_path / "file" / "cache"))
-    code, _, err = command(capsys, "models", "pull", "vit_b", "--from", f"file://{tmp_path}/")
+    code, _, err = ran(capsys, "models", "pull", "vit_b", "--from", f"file://{tmp_path}/")
     assert code == 1
     assert err.endswith(
         f"sam-label: {tmp_path}/file/cache: Not a directory; check its permissions and the room on its disk\n"
@@ -198,6 +189,6 @@ def test_what_is_wrong_with_a_file_of_the_machine_is_no_fault_of_ours(
 
 def test_a_job_file_that_is_no_text_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "job.toml").write_bytes(b"model = '\xff'")
-    code, _, err = command(capsys, "run", "photos", "out", "--config", str(tmp_path / "job.toml"))
+    code, _, err = ran(capsys, "run", "photos", "out", "--config", str(tmp_path / "job.toml"))
     assert code == 2
     assert "job.toml is not a TOML job file: 'utf-8' codec" in err

@@ -6,19 +6,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from commands import ran
 
-from jobs.cli import main
 from jobs.options.fields import config_fields
 from jobs.options.job_file import PRESETS, job_values, presets
 from pipeline.config import RunConfig
-
-
-def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main(["config", *arguments])
-    written = capsys.readouterr()
-    assert isinstance(end.value.code, int)
-    return end.value.code, written.out, written.err
 
 
 def test_show_says_where_each_value_came_from(
@@ -29,7 +21,7 @@ def test_show_says_where_each_value_came_from(
     monkeypatch.setenv("SAM_LABEL_WORKERS", "3")
     monkeypatch.setenv("SAM_LABEL_CHECKPOINT", "https://host/sam.pth?X-Amz-Signature=abc")
     arguments = ("--config", str(job), "--limit", "7", "--var", "DATE=2026-11-01")
-    code, out, _ = command(capsys, "show", *arguments, "--origin", "--json")
+    code, out, _ = ran(capsys, "config", "show", *arguments, "--origin", "--json")
     rows = json.loads(out)
     assert code == 0
     assert rows["input"] == {"value": "s3://photos/2026-11-01", "origin": str(job)}
@@ -39,10 +31,10 @@ def test_show_says_where_each_value_came_from(
     assert rows["tile_size"] == {"value": 512, "origin": str(job)}
     assert rows["points_per_side"] == {"value": 32, "origin": "default"}
     assert rows["checkpoint"]["value"] == "https://host/sam.pth?***"
-    _, text, _ = command(capsys, "show", *arguments, "--origin")
+    _, text, _ = ran(capsys, "config", "show", *arguments, "--origin")
     assert "limit = 7  # --limit\n" in text
     assert "# output is not set\n" in text
-    _, text, _ = command(capsys, "show", "--config", "quick", "--origin")
+    _, text, _ = ran(capsys, "config", "show", "--config", "quick", "--origin")
     assert "points_per_side = 16  # preset quick\n" in text
 
 
@@ -50,16 +42,16 @@ def test_what_show_prints_is_a_job_file_of_the_same_run(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     hostile = 'a "b" \\ #c = \x7f é 😀 ${'
-    _, first, _ = command(capsys, "show", hostile.replace("${", "$${"), "s3://o", "--config", "fine")
+    _, first, _ = ran(capsys, "config", "show", hostile.replace("${", "$${"), "s3://o", "--config", "fine")
     file = tmp_path / "shown.toml"
     file.write_text(first)
-    _, second, _ = command(capsys, "show", "--config", str(file))
+    _, second, _ = ran(capsys, "config", "show", "--config", str(file))
     assert second == first
     assert tomllib.loads(second)["input"] == hostile.replace("${", "$${")
 
 
 def test_show_refuses_what_run_refuses(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = command(capsys, "show", "--tile-size", "3")
+    code, out, err = ran(capsys, "config", "show", "--tile-size", "3")
     assert (code, out) == (2, "")
     assert "--tile-size is '3'" in err
 
@@ -67,7 +59,7 @@ def test_show_refuses_what_run_refuses(capsys: pytest.CaptureFixture[str]) -> No
 def test_the_schema_takes_every_preset_and_refuses_what_run_refuses(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _, out, _ = command(capsys, "schema")
+    _, out, _ = ran(capsys, "config", "schema")
     schema = json.loads(out)
     jsonschema.Draft202012Validator.check_schema(schema)
     check = jsonschema.Draft202012Validator(schema)
@@ -78,7 +70,7 @@ def test_the_schema_takes_every_preset_and_refuses_what_run_refuses(
 
 
 def test_init_in_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, _, err = command(capsys, "init", str(tmp_path / "none" / "job.toml"))
+    code, _, err = ran(capsys, "config", "init", str(tmp_path / "none" / "job.toml"))
     assert (code, err) == (
         1,
         f"sam-label: {tmp_path}/none/job.toml: No such file or directory; check the path\n",
@@ -89,7 +81,7 @@ def test_init_names_every_option_and_keeps_a_file_that_is_there(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, out, err = command(capsys, "init")
+    code, out, err = ran(capsys, "config", "init")
     assert (code, out) == (0, "job.toml\n")
     assert "sam-label run --config job.toml --dry-run" in err
     written = Path("job.toml").read_text()
@@ -103,14 +95,14 @@ def test_init_names_every_option_and_keeps_a_file_that_is_there(
         "\n".join(line[2:] if option else line for line, option in zip(lines, is_option, strict=True))
     )
     assert job_values("all.toml", RunConfig).keys() == names
-    assert command(capsys, "show", "--config", "all.toml")[0] == 0
-    assert command(capsys, "init")[0] == 2
+    assert ran(capsys, "config", "show", "--config", "all.toml")[0] == 0
+    assert ran(capsys, "config", "init")[0] == 2
     assert Path("job.toml").read_text() == written
 
 
 def test_presets_are_listed_with_their_purpose_and_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = command(capsys, "presets")
+    _, out, _ = ran(capsys, "config", "presets")
     assert [line.split()[0] for line in out.splitlines()] == sorted(presets())
     for name, purpose in presets().items():
         assert purpose.endswith("."), name
-        assert command(capsys, "show", "--config", name)[0] == 0
+        assert ran(capsys, "config", "show", "--config", name)[0] == 0

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import ran
 from demo_dataset import PHOTOS, write_demo
 from labelled_photos import labelled_photos
 from PIL import Image
 
-from jobs.cli import main
 from pipeline.reading.dataset import Dataset
 from pipeline.report.overlay import draw
 
@@ -30,11 +30,7 @@ def drawn(demo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) ->
     monkeypatch.chdir(tmp_path)
 
     def command(*arguments: str, output: str = demo) -> Answer:
-        with pytest.raises(SystemExit) as end:
-            main(["draw", output, *arguments])
-        written = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, written.out, written.err
+        return ran(capsys, "draw", output, *arguments)
 
     return command
 
@@ -83,7 +79,8 @@ def test_standard_output_takes_the_picture_but_a_terminal_does_not(
     code, _, err = drawn("coins.jpg", "-o", "-")
     assert (code, err) == (
         2,
-        "sam-label: a picture is nothing for a terminal; name a file with -o, or send it on: -o - > FILE\n",
+        "sam-label: a picture cannot be shown in a terminal; name a file with -o, or redirect it: "
+        "-o - > FILE\n",
     )
 
 

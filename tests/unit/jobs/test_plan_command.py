@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from commands import ran
 from PIL import Image
 
 from jobs.cli import main
@@ -24,15 +25,8 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def plan(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main(["plan", *map(str, arguments)])
-    written = capsys.readouterr()
-    return int(end.value.code or 0), written.out, written.err
-
-
 def test_counts_types_sizes_and_what_is_left_out(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = plan(capsys, photos, "--json", "--inspect", "--duplicates", "--hidden")
+    code, out, err = ran(capsys, "plan", photos, "--json", "--inspect", "--duplicates", "--hidden")
     said, files = (
         json.loads(out),
         [path for path in photos.iterdir() if path.is_file() and not path.is_symlink()],
@@ -59,12 +53,12 @@ def test_an_image_that_a_list_names_again_counts_once(
 
 def test_without_an_output_no_image_lies_in_it(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos.parent / "list.txt").write_text("no OUTPUT/a.png\nin/a.png\n")
-    code, out, _ = plan(capsys, photos.parent / "list.txt")
+    code, out, _ = ran(capsys, "plan", photos.parent / "list.txt")
     assert (code, out[:8]) == (0, "2 images")
 
 
 def test_names_are_data_and_the_counts_are_not(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, err = plan(capsys, photos, "--names", "left-out", "--exclude", "*a*.png", "--json")
+    _, out, err = ran(capsys, "plan", photos, "--names", "left-out", "--exclude", "*a*.png", "--json")
     left_out = {one["uri"].rpartition("/")[2]: one["why"] for one in map(json.loads, out.splitlines())}
     assert left_out == {
         "_SUCCESS": "empty",
@@ -75,7 +69,7 @@ def test_names_are_data_and_the_counts_are_not(photos: Path, capsys: pytest.Capt
         "out.png": "link out of the input",
     }
     assert "3 images would be taken" in err
-    _, out, _ = plan(capsys, f"{photos}/*.png", "--names", "taken")
+    _, out, _ = ran(capsys, "plan", f"{photos}/*.png", "--names", "taken")
     assert out.splitlines() == [
         f"file://{photos}/{name}" for name in ("a.png", "again.png", "b.png", "line\\nbreak.png")
     ]
@@ -84,9 +78,9 @@ def test_names_are_data_and_the_counts_are_not(photos: Path, capsys: pytest.Capt
 def test_an_input_without_images_is_an_answer_and_no_input_a_mistake(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert plan(capsys, photos, "--include", "*.gif")[1].startswith("no image was found in ")
-    assert plan(capsys, photos / "nope")[0] == 2
-    code, _, err = plan(capsys, photos, photos / "out")
+    assert ran(capsys, "plan", photos, "--include", "*.gif")[1].startswith("no image was found in ")
+    assert ran(capsys, "plan", photos / "nope")[0] == 2
+    code, _, err = ran(capsys, "plan", photos, photos / "out")
     assert code == 2
     assert "lie inside each other" in err
 
@@ -97,7 +91,7 @@ def test_parts_of_a_tar_that_are_no_images_are_counted(
     (tmp_path / "notes.txt").write_text("notes")
     with tarfile.open(tmp_path / "notes.tar", "w") as tar:
         tar.add(tmp_path / "notes.txt", "notes.txt")
-    _, out, _ = plan(capsys, tmp_path / "notes.tar")
+    _, out, _ = ran(capsys, "plan", tmp_path / "notes.tar")
     assert "; other parts of its archives and tables: 1\n" in out
     assert "left out: 1 part of an archive or table" in out
 
@@ -107,7 +101,7 @@ def test_frames_count_under_the_extension_of_their_file(
 ) -> None:
     pages = [Image.new("L", (8, 8), shade) for shade in range(3)]
     pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
-    assert json.loads(plan(capsys, tmp_path, "--frames", "all", "--json")[1])["types"] == {".tif": 3}
+    assert json.loads(ran(capsys, "plan", tmp_path, "--frames", "all", "--json")[1])["types"] == {".tif": 3}
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
@@ -129,5 +123,5 @@ def test_lists_of_patterns_in_a_job_file(
     job.write_text(
         f'input = "{photos}"\noutput = "out"\ninclude = ["a*.png", "b*"]\n[mask]\npoints_per_side = 4\n'
     )
-    assert json.loads(plan(capsys, "--config", job, "--json")[1])["images"] == 3
-    assert json.loads(plan(capsys, "--config", job, "--json", "--include", "b*")[1])["images"] == 1
+    assert json.loads(ran(capsys, "plan", "--config", job, "--json")[1])["images"] == 3
+    assert json.loads(ran(capsys, "plan", "--config", job, "--json", "--include", "b*")[1])["images"] == 1

@@ -7,7 +7,7 @@ import pytest
 from jobs.progress import bytes_progress, run_progress
 from jobs.run_text import plan_text, summary_text
 from jobs.status_text import status_text
-from jobs.wording import by_reason, counted, duration, size
+from jobs.wording import counted, duration, size, tallied
 from pipeline.output.commands.status import Status
 from pipeline.output.lock import Holder
 from pipeline.output.process_identity import ProcessIdentity
@@ -84,7 +84,7 @@ def test_the_summary_says_what_was_done_and_what_comes_next() -> None:
         "3 images done before",
         "2 images failed: 1 EMPTY, 1 TRUNCATED",
         "4 other files left out: no images by name or content",
-        "1 link out of the input left out (--follow-links follows them)",
+        "1 link that leads out of the input was left out (--follow-links follows them)",
         "dataset: out",
         "next: sam-label status out",
     ]
@@ -124,7 +124,7 @@ def test_a_plan_counts_images_and_bytes() -> None:
     expected = Forecast(0.5, 28_672, "cpu", 2, 0.27, 4)
     assert plan_text(RunPlan(10, 4, 2_500_000, 1, 3), expected, "out").splitlines() == [
         "10 images, 4 to label (2.5 MB), 6 not in this run, 1 other file left out, "
-        "3 links out of the input left out (--follow-links follows them)",
+        "3 links that lead out of the input were left out (--follow-links follows them)",
         "a guess for images of 0.3 megapixels (the median of 4): 30:00 and 29 kB of output by 2 labelers on "
         "the CPU, as a Xeon of 2023 does it",
         "the guess is from figures of other machines: sam-label bench measures this one",
@@ -147,8 +147,8 @@ def test_status_counts_and_names_the_next_command() -> None:
     ("is_dead", "left", "who", "command"),
     [
         (False, 1, "written by process 7 on there, for ", "wait for that run; if it was killed, the same"),
-        (True, 1, "process 7 on there has died while it wrote; ", "the same command goes on"),
-        (True, 0, "process 7 on there has died while it wrote; ", "sam-label gc out"),
+        (True, 1, "process 7 on there died while writing; ", "the same command goes on"),
+        (True, 0, "process 7 on there died while writing; ", "sam-label gc out"),
     ],
 )
 def test_status_waits_for_no_dead_process(is_dead: bool, left: int, who: str, command: str) -> None:
@@ -178,4 +178,4 @@ def test_numbers_as_people_read_them() -> None:
     assert (counted(1, "image"), counted(12_580, "mask")) == ("1 image", "12,580 masks")
     assert [size(n) for n in (0, 585_000, 2_564_550_879)] == ["0 kB", "585 kB", "2.6 GB"]
     assert [duration(s) for s in (0.4, 62, 3800)] == ["0:00", "1:02", "1:03:20"]
-    assert by_reason({"EMPTY": 1, "TRUNCATED": 3000}) == "3,000 TRUNCATED, 1 EMPTY"
+    assert tallied({"EMPTY": 1, "TRUNCATED": 3000}) == "3,000 TRUNCATED, 1 EMPTY"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import ran
 
-from jobs.cli import main
 from pipeline.config import RunConfig
 from pipeline.output.format.identity import Identity
 from pipeline.store.storage import Store
@@ -17,11 +17,8 @@ from pipeline.store.uri import location
 from pipeline.weights.models import weights_of
 
 
-def ended(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[object, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main(["run", *words])
-    written = capsys.readouterr()
-    return end.value.code, written.out, written.err
+def ended(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    return ran(capsys, "run", *words)
 
 
 def dataset_of(rehearsal: Callable[..., Any], photos: str, output: Path, images: int, done: int) -> None:

@@ -94,8 +94,8 @@ def test_systemd_reads_the_calendars(line: str) -> None:
         ("٣ * * * *", "whose minute has"),
         ("0 0 30 2 *", "a day that no month has"),
         ("0 0 */2 * 1", "read differently"),
-        ("0 2 1-31 * mon", "by which cron starts a run every day, since '1-31' is all of them"),
-        ("0 2 13 * sun-sat", "since 'sun-sat' is all of them; write \\* in its place"),
+        ("0 2 1-31 * mon", "cron would start a run every day, since '1-31' covers all days"),
+        ("0 2 13 * sun-sat", "since 'sun-sat' covers all days; write \\* there"),
     ],
 )
 def test_a_wrong_line_is_one_sentence(line: str, sentence: str) -> None:

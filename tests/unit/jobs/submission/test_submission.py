@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from commands import ran
 
-from jobs.cli import main
 from jobs.submission.command_words import run_words
 from jobs.submission.installed_wheel import installed_wheel
 from jobs.submission.parsed import config_of
@@ -25,10 +25,8 @@ ROOT = Path(__file__).parents[4]
 
 
 def submitted(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
-    with pytest.raises(SystemExit) as end:
-        main(["submit", *words])
-    assert isinstance(end.value.code, int)
-    return end.value.code, capsys.readouterr().err
+    code, _, err = ran(capsys, "submit", *words)
+    return code, err
 
 
 @pytest.fixture

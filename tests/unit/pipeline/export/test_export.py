@@ -222,7 +222,7 @@ def test_images_that_others_stand_for_are_said(labelled, capsys: pytest.CaptureF
     for _ in range(2):
         with pytest.raises(SystemExit):
             main(["export", masks, str(labelled.folder / "coco.json")])
-        assert "\n1 image left out: others have their bytes\n" in capsys.readouterr().out
+        assert "\n1 image left out: other images have the same bytes\n" in capsys.readouterr().out
 
 
 def test_an_empty_export_is_a_file_too(labelled, capsys: pytest.CaptureFixture[str]) -> None:

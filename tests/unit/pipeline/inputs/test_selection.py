@@ -19,7 +19,7 @@ from pipeline.output.commands.status import status
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.manifest import manifest_row
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.plan import refuse_other_listing
 from pipeline.reading.dataset import Dataset as Reader
 from pipeline.reading.named import record_named
@@ -124,10 +124,7 @@ def test_duplicates_stand_beside_the_dataset(photos: Path, tmp_path: Path, rehea
     with open_output(
         Store.at(output),
         run.identity,
-        str(source.location),
-        source.rows,
-        listed_with=source.options.of_listing(),
-        duplicates=source.duplicates,
+        Listing(str(source.location), source.rows, source.duplicates, source.options.of_listing()),
     ) as written:
         run.label(written)
     state = status(output)
@@ -140,7 +137,7 @@ def test_duplicates_stand_beside_the_dataset(photos: Path, tmp_path: Path, rehea
     # a refresh without the option lists the duplicates as images of their own
     run.source, plain = str(source.location), Source.at(str(photos))
     with open_output(
-        Store.at(output), run.identity, run.source, plain.rows, refresh=True, duplicates=plain.duplicates
+        Store.at(output), run.identity, Listing(run.source, plain.rows, plain.duplicates), refresh=True
     ) as written:
         run.label(written)
     assert (status(output).images, status(output).duplicates) == (7, 0)
@@ -156,9 +153,7 @@ def test_shards_are_merged_to_a_whole(rehearsal, tmp_path: Path) -> None:
         with open_output(
             Store.at(str(tmp_path / str(number))),
             run.identity,
-            run.source,
-            lambda rows=rows: rows,
-            listed_with=options.of_listing(),
+            Listing(run.source, lambda rows=rows: rows, listed_with=options.of_listing()),
         ) as output:
             run.label(output)
         places.append(str(tmp_path / str(number)))

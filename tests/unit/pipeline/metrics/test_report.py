@@ -23,7 +23,7 @@ from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from pipeline.output.kept_log import kept_log
 from pipeline.output.lock import current_holder, held_lock
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.program_log import logged_by
 from pipeline.statistics.run_times import run_times
 from pipeline.store.storage import Store
@@ -39,7 +39,7 @@ def run_for(photos: Any, store: Store, fault: BaseException | None = None, shard
     with (
         suppress(type(fault) if fault else AssertionError),
         logged_by(report.log),
-        open_output(store, photos.identity, photos.source, photos.listing, report=report) as output,
+        open_output(store, photos.identity, Listing(photos.source, photos.listing), report=report) as output,
     ):
         report.images, report.device, report.labelers, report.work = 12, "cpu", 2, WORK
         _log.warning("something is odd")
@@ -105,7 +105,7 @@ def test_an_overtaken_run_reports_nothing(tmp_path: Path, rehearsal: Callable[..
     report = RunReport(store.url, images=12)
     with (
         suppress(OutputLocked),
-        open_output(store, photos.identity, photos.source, photos.listing, report=report) as output,
+        open_output(store, photos.identity, Listing(photos.source, photos.listing), report=report) as output,
     ):
         holder = json.loads((tmp_path / "_lock" / "00001.json").read_text())
         store.create("_lock/00002.json", json.dumps({**holder, "generation": 2}).encode())

@@ -21,7 +21,7 @@ from pipeline.output.format.schema import table_of
 from pipeline.output.lock import Holder, current_holder, held_lock, newest_generation, refuse_if_overtaken
 from pipeline.output.process_identity import ProcessIdentity, this_process
 from pipeline.output.shards import write_shards
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.store.storage import Store
 
 ELSEWHERE = ProcessIdentity("other-host", 7, "another boot", "1")
@@ -222,7 +222,7 @@ def test_a_store_that_overwrites_instead_is_refused(store: Store, monkeypatch: p
 def test_what_an_overtaken_run_commits_later_counts_nowhere(store: Store, tmp_path: Path, rehearsal) -> None:
     photos = rehearsal([f"{number:02d}" for number in range(10)])
     late = pytest.raises(OutputLocked, match="was silent for so long")
-    with late, open_output(store, photos.identity, "file:///photos", photos.listing) as asleep:
+    with late, open_output(store, photos.identity, Listing("file:///photos", photos.listing)) as asleep:
         photos.label(asleep, shards=1)
         asleep.lock._over.set()  # it beats no more, as if suspended,
         asleep.lock._beating.join()

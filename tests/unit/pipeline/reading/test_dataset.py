@@ -18,7 +18,7 @@ from pipeline.errors import DamagedFile, SamLabelError, UsageError
 from pipeline.output.commands.retry import retry
 from pipeline.output.dataset import Dataset as Snapshot
 from pipeline.output.format.parquet import parquet_bytes
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.reading.dataset import Dataset
 from pipeline.store.storage import Store
 
@@ -150,7 +150,7 @@ def test_a_dataset_holds_still_and_again_gives_what_was_added(tmp_path: Path, re
 
 def test_a_run_is_followed_to_its_end(tmp_path: Path, rehearsal: Any) -> None:
     photos, store = rehearsal(NAMES[:12]), Store.at(str(tmp_path))
-    with open_output(store, photos.identity, "file:///photos", photos.listing) as output:
+    with open_output(store, photos.identity, Listing("file:///photos", photos.listing)) as output:
         photos.label(output, shards=1)
         followed = Dataset.open(str(tmp_path)).follow(poll_s=0.01)
         first = [next(followed).uri for _ in range(3)]
@@ -162,7 +162,7 @@ def test_a_run_is_followed_to_its_end(tmp_path: Path, rehearsal: Any) -> None:
 
 def test_what_was_followed_and_then_written_anew_is_told(tmp_path: Path, rehearsal: Any) -> None:
     photos, store = rehearsal(NAMES[:20]), Store.at(str(tmp_path))
-    with open_output(store, photos.identity, "file:///photos", photos.listing) as output:
+    with open_output(store, photos.identity, Listing("file:///photos", photos.listing)) as output:
         photos.label(output, shards=3)
         followed = Dataset.open(str(tmp_path)).follow(poll_s=0.01)
         for _ in range(9):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import ran
 from demo_dataset import Upright
 from labelled_photos import blobs, image_masks
 from PIL import Image
 
-from jobs.cli import main
 from pipeline.errors import DamagedFile
 from pipeline.output.commands.gc import collect
 from pipeline.output.commands.validate import validate
@@ -34,14 +34,6 @@ from sam_core.masks.image_masks import ImageMasks
 ROOT = Path(__file__).parents[4]
 
 
-def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main(["preview", *map(str, arguments)])
-    written = capsys.readouterr()
-    assert isinstance(end.value.code, int)
-    return end.value.code, written.out, written.err
-
-
 def data_of(page: Path) -> dict:
     text = page.read_text(encoding="utf-8")
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
@@ -52,11 +44,11 @@ def data_of(page: Path) -> dict:
 def test_the_page_lies_in_the_dataset_and_is_left_alone_there(labelled, capsys) -> None:
     photos, masks = labelled()
     (photos / "a.jpg").unlink()
-    code, out, err = command(capsys, masks)
+    code, out, err = ran(capsys, "preview", masks)
     page = masks / "report.html"
     assert code == 0
     assert f"8 of 8 images shown, with {Dataset.at(str(masks)).masks} masks" in out
-    assert "1 photo could not be had any more" in out
+    assert "1 photo could not be fetched" in out
     assert f"report: {page}" in out
     assert "next: open it in a browser" in err
     assert validate(str(masks)).problems == []
@@ -65,7 +57,7 @@ def test_the_page_lies_in_the_dataset_and_is_left_alone_there(labelled, capsys) 
     assert collect(str(masks)).files == 1
     assert page.exists()
     assert not leftover.exists()
-    assert command(capsys, masks)[0] == 0, "a report is written over an older one"
+    assert ran(capsys, "preview", masks)[0] == 0, "a report is written over an older one"
     data = data_of(page)
     gone = next(image for image in data["images"] if image["name"] == "a.jpg")
     assert (gone["gone"], gone["photo"]) == ("SOURCE_MISSING", None)
@@ -87,7 +79,7 @@ def test_a_changed_photo_is_not_shown_with_the_masks_of_the_old_one(labelled, tm
 def test_json_and_a_file_of_ones_own(labelled, tmp_path: Path, capsys) -> None:
     _, masks = labelled()
     page = tmp_path / "here" / "page.html"
-    code, out, _ = command(capsys, masks, "-o", page, "--images", 3, "--json")
+    code, out, _ = ran(capsys, "preview", masks, "-o", page, "--images", 3, "--json")
     assert code == 0
     told = json.loads(out)
     assert (told["report"], told["images"], told["images_of"]) == (str(page), 3, 8)
@@ -103,7 +95,7 @@ def test_the_page_is_opened_if_there_is_a_browser(
     _, masks = labelled()
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or is_found)
-    code, out, err = command(capsys, masks, "--open")
+    code, out, err = ran(capsys, "preview", masks, "--open")
     assert code == 0
     assert f"report: {masks / 'report.html'}" in out
     assert opened == [(masks / "report.html").as_uri()]
@@ -136,7 +128,7 @@ def test_each_mistake_is_one_sentence(labelled, tmp_path: Path, capsys) -> None:
         ([masks, "--images", "0"], "--images"),
     ]
     for arguments, sentence in mistakes:
-        code, out, err = command(capsys, *arguments)
+        code, out, err = ran(capsys, "preview", *arguments)
         assert (code, out) == (2, ""), sentence
         assert sentence in err
         assert err.startswith("sam-label: ")
@@ -147,7 +139,7 @@ def test_each_mistake_is_one_sentence(labelled, tmp_path: Path, capsys) -> None:
 def test_two_datasets_without_a_common_image_are_refused(labelled, rehearsal, tmp_path: Path, capsys) -> None:
     _, masks = labelled()
     rehearsal(["a.jpg", "b.jpg"]).run(Store.at(str(tmp_path / "other")))
-    code, _, err = command(capsys, masks, "--compare", tmp_path / "other")
+    code, _, err = ran(capsys, "preview", masks, "--compare", tmp_path / "other")
     assert code == 2
     assert "has none of the 8 images" in err
 

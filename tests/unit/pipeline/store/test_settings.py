@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import ran
 
-from jobs.cli import main
 from pipeline.config import RunConfig
 from pipeline.store.hosts import Address, addresses, is_public
 from pipeline.store.s3 import client
@@ -28,11 +28,7 @@ delay_s = 1
 
 
 def shown(capsys: pytest.CaptureFixture[str], job: Path, *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main(["config", "show", "--config", str(job), *arguments])
-    written = capsys.readouterr()
-    assert isinstance(end.value.code, int)
-    return end.value.code, written.out, written.err
+    return ran(capsys, "config", "show", "--config", job, *arguments)
 
 
 def config_of(options: dict[str, object]) -> RunConfig:

@@ -18,7 +18,7 @@ from pipeline.output.commands import watch
 from pipeline.output.commands.watch import Look, State, watched
 from pipeline.output.lock import EXPIRY_S, Holder, held_lock
 from pipeline.output.process_identity import ProcessIdentity
-from pipeline.output.writer import open_output
+from pipeline.output.writer import Listing, open_output
 from pipeline.store.storage import Store
 
 NAMES = [f"{number}.jpg" for number in range(12)]
@@ -35,7 +35,7 @@ def test_a_watch_goes_through_a_run_and_ends_with_it(tmp_path: Path, rehearsal: 
         first = next(seen)
         assert (first.state, first.images, first.time_left_s) == (State.PREPARING, 0, None)
         seen.close()
-    with open_output(store, photos.identity, photos.source, photos.listing) as output:
+    with open_output(store, photos.identity, Listing(photos.source, photos.listing)) as output:
         seen = looks(tmp_path)
         assert next(seen).state is State.RUNNING
         photos.label(output, shards=2)
@@ -54,7 +54,7 @@ def test_it_says_why_a_run_has_failed(tmp_path: Path, rehearsal: Callable[..., A
     photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
     with (
         suppress(TooManyFailures),
-        open_output(store, photos.identity, photos.source, photos.listing) as output,
+        open_output(store, photos.identity, Listing(photos.source, photos.listing)) as output,
     ):
         photos.label(output, shards=1)
         raise TooManyFailures("3 images failed")
@@ -100,7 +100,7 @@ def test_the_command_prints_a_line_a_change_and_ctrl_c_ends_it_quietly(
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(watch, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: 0.0))
-    with open_output(store, photos.identity, photos.source, photos.listing) as output:
+    with open_output(store, photos.identity, Listing(photos.source, photos.listing)) as output:
         photos.label(output, shards=1)
         with pytest.raises(SystemExit) as interrupted:
             main(["status", str(tmp_path), "--watch", "--json"])

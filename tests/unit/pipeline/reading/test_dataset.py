@@ -20,6 +20,7 @@ from pipeline.output.dataset import Dataset as Snapshot
 from pipeline.output.format.parquet import parquet_bytes
 from pipeline.output.writer import Listing, open_output
 from pipeline.reading.dataset import Dataset
+from pipeline.store.objects import Got
 from pipeline.store.storage import Store
 
 NAMES = [f"{number:02d} é%.jpg" for number in range(40)]
@@ -285,12 +286,12 @@ def test_reading_needs_neither_ray_nor_torch_and_leaves_no_thread_behind(small: 
 
 def test_a_column_of_a_small_shard_costs_one_request(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     ranges: list[str] = []
-    read_range = Store.read_range
+    get_range = Store.get_range
 
-    def seen(self: Store, name: str, start: int, end: int) -> bytes:
+    def seen(self: Store, name: str, start: int, end: int) -> Got:
         ranges.append(name)
-        return read_range(self, name, start, end)
+        return get_range(self, name, start, end)
 
-    monkeypatch.setattr(Store, "read_range", seen)
+    monkeypatch.setattr(Store, "get_range", seen)
     assert len(list(Dataset.open(small.url, columns=["mask_area"]))) == 40
     assert len(ranges) == len(set(ranges)) == 14

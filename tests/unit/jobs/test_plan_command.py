@@ -47,7 +47,7 @@ def test_an_image_that_a_list_names_again_counts_once(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (photos.parent / "list.txt").write_text("in/a.png\nin/b.png\n./in/a.png\nin/a.png\n")
-    _, out, _ = plan(capsys, photos.parent / "list.txt", "--json")
+    _, out, _ = ran(capsys, "plan", photos.parent / "list.txt", "--json")
     assert (json.loads(out)["images"], json.loads(out)["left_out"]) == (2, {"repeated in the list": 2})
 
 

@@ -103,7 +103,7 @@ class Sam(nn.Module):
         inputs = resized_inputs(self, images_HW3)
         if inputs is None:
             inputs = torch.stack([self.resized_input(image) for image in images_HW3])
-        encode = half_encoder_of(self, dtype, inputs)
+        encode = half_encoder_of(self, inputs) if dtype == torch.float16 else None
         if encode is not None:
             return encode(inputs)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):

@@ -270,7 +270,7 @@ def test_a_compiler_that_fails_costs_speed_and_a_word(
     monkeypatch.setattr(agreement, "disagreement", failing)
     assert device_kernels._tried(sam, features_1Chw, FRAME, MaskOptions()) is None
     (message,) = caplog.messages
-    assert message.startswith("masks are made without the GPU's kernels, by plain torch: RuntimeError: ptxas")
+    assert message.startswith("masks are made by plain torch, without the GPU's kernels: RuntimeError: ptxas")
 
 
 def test_a_cache_that_cannot_be_written_leaves_compiling_to_the_first_image(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sam_core.masks.arguments import whole_numbers
+from sam_core.arguments import whole_numbers
 from sam_core.masks.rle import compressed_counts_runs, mask_of_runs
 from sam_core.masks.rle_library import Cells, Window, library
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam_core.model.arguments import Numbers, checked_coords, checked_numbers, in_words, refuse_no_boxes
+from sam_core.arguments import Numbers, checked_coords, checked_numbers, in_words, refuse_no_boxes
 from sam_core.model.prompt_encoder import BACKGROUND, FOREGROUND, NOT_A_POINT, PromptEncoder
 
 Points = tuple[Tensor, Tensor] | None  # [B, N, 2], and the labels [B, N]

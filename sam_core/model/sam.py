@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_core.arguments import checked_size, in_words
 from sam_core.model.ambient import ambient_state_aside
-from sam_core.model.arguments import checked_size, in_words
 from sam_core.model.device_encoder import current_card, half_encoder_of, resized_inputs
 from sam_core.model.host_copies import on_device
 from sam_core.model.image_encoder import ImageEncoderViT

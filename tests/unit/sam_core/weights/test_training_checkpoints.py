@@ -106,5 +106,5 @@ def test_a_dictionary_within_itself_is_no_endless_search(tmp_path: Path) -> None
     endless: dict[str, Any] = {"x": torch.zeros(1)}
     endless["model"] = endless
     torch.save(endless, tmp_path / "checkpoint.pth")
-    with pytest.raises(CheckpointError, match=r"is no SAM checkpoint"):
+    with pytest.raises(CheckpointError, match=r"is not a SAM checkpoint"):
         read_checkpoint(tmp_path / "checkpoint.pth")

@@ -93,9 +93,9 @@ def test_scores_that_are_no_numbers_end_the_image(
         return iou * torch.nan, logits
 
     monkeypatch.setattr(with_kernels, "drawn", drawn)
-    with pytest.raises(NotFinite, match="leaves float16's range on this image"):
+    with pytest.raises(NotFinite, match="this image exceeds float16's range"):
         with_kernels.masks(POINTS, *PLACE)
-    with pytest.raises(NotFinite, match="leaves float16's range on this image"):
+    with pytest.raises(NotFinite, match="this image exceeds float16's range"):
         with_kernels.candidates(POINTS)
 
 
@@ -253,7 +253,7 @@ def test_a_model_that_nobody_holds_is_freed(
 def test_features_that_are_not_finite_say_nothing_about_the_kernels(
     sam: Sam, features_1Chw: torch.Tensor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(NotFinite, match="leaves float16's range on this image"):
+    with pytest.raises(NotFinite, match="this image exceeds float16's range"):
         device_kernels._tried(sam, features_1Chw / 0, FRAME, MaskOptions(precision="float16"))
     assert caplog.messages == []
 

@@ -1,7 +1,7 @@
 # Every target does its own set-up and can be repeated.
 PYTHON ?= python3
 BIN := .venv/bin
-BUILD_INPUTS := pyproject.toml constraints.txt setup.py sam_core/decoding/native/sources.py sam_core/masks/rle_library.py $(wildcard sam_core/decoding/native/*.c sam_core/decoding/native/*.h sam_core/masks/*.c)
+BUILD_INPUTS := pyproject.toml constraints.txt setup.py sam_core/built_library.py sam_core/decoding/native/sources.py sam_core/masks/rle_library.py $(wildcard sam_core/decoding/native/*.c sam_core/decoding/native/*.h sam_core/masks/*.c)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 # pip compiles on one core, this on all. Where PYTHONDONTWRITEBYTECODE is set, as in many container images, each Ray
 # process would otherwise compile all its imports again. Some packages contain templates that are not Python: -qq and

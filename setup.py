@@ -10,7 +10,6 @@ One wheel therefore works for every Python of a platform (infra/adr/0018). For a
 """
 
 import platform
-import runpy
 import subprocess
 import sys
 import sysconfig
@@ -21,16 +20,20 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
-NATIVE = runpy.run_path("sam_core/decoding/native/sources.py")
-SOURCES = [f"sam_core/decoding/native/{name}" for name in NATIVE["UNITS"]]
+# Both import only the standard library. A build in isolation does not look for modules here by itself.
+sys.path.insert(0, str(Path(__file__).parent))
+from sam_core.decoding.native import sources
+from sam_core.masks import rle_library
+
+SOURCES = [f"sam_core/decoding/native/{name}" for name in sources.UNITS]
 COMPILER = [sys.executable, "-m", "ziglang", "cc"]
-FLAGS = [*NATIVE["FLAGS"], f"-DSAM_SOURCES={NATIVE['digest']()}"]
+FLAGS = [*sources.FLAGS, f"-DSAM_SOURCES={sources.digest()}"]
 # linux-x86_64, linux-aarch64, macosx-11.0-universal2, win-amd64
 SYSTEM, *_, MACHINE = sysconfig.get_platform().lower().split("-")
 MACHINE = MACHINE if SYSTEM == "linux" else platform.machine().lower()
-TARGET_CPUS = NATIVE["INSTRUCTION_SETS"].get(MACHINE, {})
+TARGET_CPUS = sources.INSTRUCTION_SETS.get(MACHINE, {})
 RLE_SOURCES = ["sam_core/masks/rle_kernel.c"]
-RLE_FLAGS = runpy.run_path("sam_core/masks/rle_library.py")["build_flags"](MACHINE)
+RLE_FLAGS = rle_library.build_flags(MACHINE)
 GLIBC = (2, 17)  # the oldest version that zig can link for; the libraries call only memcpy and memset
 TARGET = ["-target", f"{MACHINE}-linux-gnu.{GLIBC[0]}.{GLIBC[1]}"] if SYSTEM == "linux" else []
 
@@ -55,8 +58,8 @@ class AnyPythonsWheel(bdist_wheel):
         return "py3", "none", f"manylinux_{GLIBC[0]}_{GLIBC[1]}_{MACHINE}"
 
 
-def _library(name: str, sources: list[str], flags: list[str]) -> Extension:
-    return Extension(name, sources, depends=sources, extra_compile_args=flags, optional=True)
+def _library(name: str, units: list[str], flags: list[str]) -> Extension:
+    return Extension(name, units, extra_compile_args=flags, optional=True)
 
 
 setup(

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sam_core.arguments import in_words
 from sam_core.crop_streams import mapped
 from sam_core.decoding.crop_decoder import CropDecoder, crop_decoder, crop_masks
 from sam_core.decoding.crop_frame import CropFrame
@@ -30,7 +31,6 @@ from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.selection import masks_across_crops
 from sam_core.masks.small_regions import masks_without_small_regions
 from sam_core.model.ambient import ambient_state_aside
-from sam_core.model.arguments import in_words
 from sam_core.model.sam import ImageEmbedding, Sam
 from sam_core.option_attributes import OptionAttributes, checked_options
 from sam_core.options import MaskOptions

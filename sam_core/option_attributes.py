@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sam_core.arguments import checked_numbers, in_words
 from sam_core.masks.crops import layer_point_grids
 from sam_core.masks.image_masks import OUTPUT_MODES, OutputMode
-from sam_core.model.arguments import checked_numbers, in_words
 from sam_core.model.sam import Sam
 from sam_core.options import MaskOptions
 from sam_core.predictor import SamPredictor, not_a_model

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sam_core.arguments import checked_size
 from sam_core.model.ambient import ambient_state_aside
-from sam_core.model.arguments import checked_size
 from sam_core.model.prompts import (
     checked_box,
     checked_mask,

@@ -14,7 +14,7 @@ from pipeline.images.decode import decoded_image
 from pipeline.images.fetch import FetchSettings, fetched
 from pipeline.images.frame import frame_of
 from pipeline.reading.block import Block, ImageSettings
-from sam_core.masks.arguments import Positions, positions_of, whole_number
+from sam_core.arguments import Positions, positions_of, whole_number
 from sam_core.masks.decode import Box, decoded_masks, drawn_labels, reduced_masks
 from sam_core.masks.image_masks import ImageMasks
 

@@ -16,7 +16,7 @@ from pipeline.reading.feed import Feed
 from pipeline.reading.loader import Loader
 from pipeline.reading.record import Record
 from pipeline.reading.shares import Shares, Spans
-from sam_core.masks.arguments import whole_number
+from sam_core.arguments import whole_number
 
 
 def tensors(record: Record) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.reading.record import Record
 from pipeline.report.palette import colours
-from sam_core.masks.arguments import whole_number, whole_numbers
+from sam_core.arguments import whole_number, whole_numbers
 from sam_core.masks.decode import decoded_masks, drawn_labels
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.masks.rle import (

@@ -8,7 +8,6 @@ log says why: a card, a driver or a Triton that nobody has tried costs speed, ne
 import logging
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,15 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class _Found:
-    """The kernels of a model; None if plain torch decodes it."""
-
-    kernels: "Kernels | None"
-
-
-_found = MadeOfWeights[_Found]()
+_found = MadeOfWeights["Kernels | None"]()
 
 
 def kernel_decoder(
@@ -43,18 +34,18 @@ def kernel_decoder(
     if not may_have_kernels(sam.device):
         return None
     try:
-        found = _found.get(
+        kernels = _found.get(
             [sam.mask_decoder, sam.prompt_encoder],
             (options.precision, sam.device),
-            lambda: _Found(_tried(sam, features_1Chw, frame, options)),
+            lambda: _tried(sam, features_1Chw, frame, options),
         )
     except torch.OutOfMemoryError:
         return None  # not permanent: another crop may find enough memory
-    if found.kernels is None:
+    if kernels is None:
         return None
     from sam_core.decoding.triton.kernel_decoder import KernelDecoder
 
-    return KernelDecoder(sam, features_1Chw, frame, options, found.kernels)
+    return KernelDecoder(sam, features_1Chw, frame, options, kernels)
 
 
 def compile_kernels(sam: Sam, model_type: str, options: MaskOptions) -> None:
@@ -95,5 +86,5 @@ def _tried(sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: Mas
         why_not = f"{type(fault).__name__}: {str(fault)[:300]}"
     if why_not is None:
         return kernels
-    log.warning("masks are made without the GPU's kernels, by plain torch: %s", why_not)
+    log.warning("masks are made by plain torch, without the GPU's kernels: %s", why_not)
     return None

@@ -33,7 +33,7 @@ def refuse_not_finite(is_finite: torch.Tensor | np.bool_, options: MaskOptions) 
     if is_finite.item():
         return
     if options.precision == "float16":
-        raise NotFinite("the model leaves float16's range on this image; label with precision bfloat16")
+        raise NotFinite("this image exceeds float16's range; label with precision bfloat16")
     raise NotFinite(
-        "the model's numbers for this image are not finite; the weights may be damaged: fetch them anew"
+        "the model's numbers for this image are not finite; the weights may be damaged: download them again"
     )

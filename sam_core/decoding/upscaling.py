@@ -93,7 +93,7 @@ def _block_logits(
 
 
 @dataclass(frozen=True)
-class DrawnMasks:
+class PromptMasks:
     """N masks of a batch of prompts."""
 
     prompt_N: torch.Tensor  # place of the prompt in the batch
@@ -108,7 +108,7 @@ def drawn_masks(
     grid: tuple[int, int],
     shown: tuple[int, int],
     options: MaskOptions,
-) -> DrawnMasks:
+) -> PromptMasks:
     """Masks of the batch whose predicted IoU passes, by prompt and token.
 
     decoded: one prompt per chunk; grid: the embedding's rows and columns; shown: rows and columns of logits
@@ -128,4 +128,4 @@ def drawn_masks(
     ]
     prompt_N, _ = passes_BM.nonzero(as_tuple=True)
     logits = torch.cat(parts) if parts else weights_BMc.new_empty(0, rows, columns)
-    return DrawnMasks(prompt_N, iou_BM[passes_BM], logits[:, :rows, :columns])
+    return PromptMasks(prompt_N, iou_BM[passes_BM], logits[:, :rows, :columns])

@@ -4,16 +4,15 @@ N masks, h x w cells. As in decode.py, the C library computes it from the run le
 numpy gives the same numbers, slower.
 """
 
-import ctypes
 from collections.abc import Sequence
+from ctypes import byref
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from sam_core.masks.crops import XYXY
-from sam_core.masks.decode import packed_counts, refuse_unsound
-from sam_core.masks.rle import compressed_counts_runs, mask_of_runs
+from sam_core.masks.decode import packed_counts, plain_mask, refuse_unsound
 from sam_core.masks.rle_library import Grid, library
 
 Cells = npt.NDArray[np.float32]
@@ -55,19 +54,17 @@ def covered_cells(counts: Sequence[bytes], height: int, width: int, grid: CellGr
     if kernel is None:
         rows_hH = _overlaps(grid.rows, y1 - y0, cells_a_row)
         columns_wW = _overlaps(grid.columns, x1 - x0, cells_a_column)
-        for covered_hw, one in zip(covered_Nhw, counts, strict=True):
-            mask_HW = mask_of_runs(compressed_counts_runs(one), height, width)[y0:y1, x0:x1]
+        for index, covered_hw in enumerate(covered_Nhw):
+            mask_HW = plain_mask(index, counts, height, width)[y0:y1, x0:x1]
             covered_hw[:] = rows_hH @ mask_HW @ columns_wW.T
         return covered_Nhw
     packed, offsets = packed_counts(counts)
     unsound = kernel.rle_covered(
         packed,
-        ctypes.c_void_p(offsets.ctypes.data),
-        ctypes.c_int64(len(counts)),
-        ctypes.byref(
-            Grid(height, width, x0, y0, x1, y1, grid.rows, grid.columns, cells_a_row, cells_a_column)
-        ),
-        ctypes.c_void_p(covered_Nhw.ctypes.data),
+        offsets.ctypes.data,
+        len(counts),
+        byref(Grid(height, width, x0, y0, x1, y1, grid.rows, grid.columns, cells_a_row, cells_a_column)),
+        covered_Nhw.ctypes.data,
     )
     refuse_unsound(unsound, counts, height, width)
     return covered_Nhw

@@ -6,14 +6,14 @@ does it in one call per image; without it, numpy gives the same pixels, slower.
 All functions raise ValueError if counts do not describe a mask of the image's size.
 """
 
-import ctypes
 import functools
 from collections.abc import Sequence
+from ctypes import byref
 
 import numpy as np
 import numpy.typing as npt
 
-from sam_core.masks.arguments import whole_numbers
+from sam_core.arguments import whole_numbers
 from sam_core.masks.rle import compressed_counts_runs, mask_of_runs
 from sam_core.masks.rle_library import Cells, Window, library
 
@@ -36,19 +36,19 @@ def decoded_masks(
     masks_NHW = _zeros((len(counts), y1 - y0, x1 - x0), out_NHW)
     kernel = library()
     if kernel is None:
-        for mask_HW, one in zip(masks_NHW, counts, strict=True):
-            mask_HW[:] = _plain(one, height, width)[y0:y1, x0:x1]
+        for index, mask_HW in enumerate(masks_NHW):
+            mask_HW[:] = plain_mask(index, counts, height, width)[y0:y1, x0:x1]
         return masks_NHW
     packed, offsets = packed_counts(counts)
     marks = np.zeros((y1 - y0, BAND), np.uint8)
     unsound = kernel.rle_masks(
         packed,
-        _address(offsets),
-        ctypes.c_int64(len(counts)),
-        ctypes.byref(Window(height, width, x0, y0, x1, y1)),
-        _address(masks_NHW),
-        *_steps(masks_NHW),
-        _address(marks),
+        offsets.ctypes.data,
+        len(counts),
+        byref(Window(height, width, x0, y0, x1, y1)),
+        masks_NHW.ctypes.data,
+        *masks_NHW.strides[:2],
+        marks.ctypes.data,
     )
     refuse_unsound(unsound, counts, height, width)
     return masks_NHW
@@ -76,23 +76,23 @@ def reduced_masks(
     kernel = library()
     if kernel is None:
         cells_HW = np.diff(first_row)[:, None] * np.diff(first_column)
-        for mask_HW, one in zip(masks_NHW, counts, strict=True):
-            of_rows = np.add.reduceat(_plain(one, height, width), first_row[:-1], axis=0, dtype=np.int64)
+        for index, mask_HW in enumerate(masks_NHW):
+            plain_HW = plain_mask(index, counts, height, width)
+            of_rows = np.add.reduceat(plain_HW, first_row[:-1], axis=0, dtype=np.int64)
             mask_HW[:] = 2 * np.add.reduceat(of_rows, first_column[:-1], axis=1) >= cells_HW
         return masks_NHW
-    cells = Cells(
-        height, width, rows, columns, *map(_address, (cell_of_row, first_row, cell_of_column, first_column))
-    )
+    cell_arrays = (cell_of_row, first_row, cell_of_column, first_column)
+    cells = Cells(height, width, rows, columns, *(array.ctypes.data for array in cell_arrays))
     packed, offsets = packed_counts(counts)
     pixels = np.zeros((columns, rows), np.uint32)
     unsound = kernel.rle_reduced(
         packed,
-        _address(offsets),
-        ctypes.c_int64(len(counts)),
-        ctypes.byref(cells),
-        _address(masks_NHW),
-        *_steps(masks_NHW),
-        _address(pixels),
+        offsets.ctypes.data,
+        len(counts),
+        byref(cells),
+        masks_NHW.ctypes.data,
+        *masks_NHW.strides[:2],
+        pixels.ctypes.data,
     )
     refuse_unsound(unsound, counts, height, width)
     return masks_NHW
@@ -124,27 +124,38 @@ def drawn_labels(
     kernel = library()
     if kernel is None:
         for index in order.tolist():
-            labels_HW[_plain(counts[index], height, width)[y0:y1, x0:x1]] = index + 1
+            labels_HW[plain_mask(index, counts, height, width)[y0:y1, x0:x1]] = index + 1
         return labels_HW
     packed, offsets = packed_counts(counts)
     order = np.ascontiguousarray(order, np.int64)
     marks = np.zeros((y1 - y0, BAND), np.uint8)
     unsound = kernel.rle_labels(
         packed,
-        _address(offsets),
-        _address(order),
-        ctypes.c_int64(len(order)),
-        ctypes.byref(Window(height, width, x0, y0, x1, y1)),
-        _address(labels_HW),
-        ctypes.c_int64(x1 - x0),
-        _address(marks),
+        offsets.ctypes.data,
+        order.ctypes.data,
+        len(order),
+        byref(Window(height, width, x0, y0, x1, y1)),
+        labels_HW.ctypes.data,
+        x1 - x0,
+        marks.ctypes.data,
     )
     refuse_unsound(unsound, counts, height, width)
     return labels_HW
 
 
-def _plain(counts: bytes, height: int, width: int) -> npt.NDArray[np.bool_]:
-    return mask_of_runs(compressed_counts_runs(counts), height, width)
+def plain_mask(index: int, counts: Counts, height: int, width: int) -> npt.NDArray[np.bool_]:
+    """The mask at `index` by numpy; bool [height, width]."""
+    return mask_of_runs(_sound_runs(index, counts, height, width), height, width)
+
+
+def _sound_runs(index: int, counts: Counts, height: int, width: int) -> npt.NDArray[np.uint32]:
+    try:
+        runs = compressed_counts_runs(counts[index])
+        is_sound = int(runs.sum(dtype=np.int64)) == height * width
+    except ValueError:
+        is_sound = False
+    refuse_unsound(-1 if is_sound else index, counts, height, width)
+    return runs
 
 
 def _window(window_xyxy: Box | None, height: int, width: int) -> Box:
@@ -183,14 +194,11 @@ def refuse_unsound_counts(counts: Counts, height: int, width: int) -> None:
     """Raises: ValueError if counts do not describe a mask of the image's size."""
     kernel = library()
     if kernel is None:
-        for one in counts:
-            if (pixels := int(compressed_counts_runs(one).sum(dtype=np.int64))) != height * width:
-                raise ValueError(f"the counts {one[:40]!r} cover {pixels} pixels, not {height} x {width}")
+        for index in range(len(counts)):
+            _sound_runs(index, counts, height, width)
         return
     packed, offsets = packed_counts(counts)
-    unsound = kernel.rle_unsound(
-        packed, _address(offsets), ctypes.c_int64(len(counts)), ctypes.c_int64(height * width)
-    )
+    unsound = kernel.rle_unsound(packed, offsets.ctypes.data, len(counts), height * width)
     refuse_unsound(unsound, counts, height, width)
 
 
@@ -213,15 +221,8 @@ def _pixels(pixels: int, cells: int) -> npt.NDArray[np.int64]:
     return (2 * np.arange(cells, dtype=np.int64) + 1) * pixels // (2 * cells)
 
 
-def _address(array: npt.NDArray[np.generic]) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
-
-
-def _steps(masks_NHW: Masks) -> tuple[ctypes.c_int64, ctypes.c_int64]:
-    return ctypes.c_int64(masks_NHW.strides[0]), ctypes.c_int64(masks_NHW.strides[1])
-
-
 def refuse_unsound(mask: int, counts: Counts, height: int, width: int) -> None:
+    """Raises: ValueError, which names the counts of this mask, unless it is -1."""
     if mask >= 0:
         raise ValueError(
             f"the counts {counts[mask][:40]!r} of mask {mask} are no mask of {height} x {width} pixels"

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from sam_core.masks.arguments import Positions, positions_of, whole_number
+from sam_core.arguments import Positions, positions_of, whole_number
 from sam_core.masks.decode import decoded_masks
 from sam_core.masks.rle import compressed_counts_runs
 

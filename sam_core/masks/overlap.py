@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,32 +31,25 @@ def overlap(counts: Sequence[bytes], area: npt.NDArray[np.int64], height: int, w
     """
     if not counts:
         return Overlap(0, 0, 0)
-    edges = [_edges(one, height * width) for one in counts]
+    rles = coco_masks(counts, height, width)
+    # where the runs end on the column-major line; ones begin at even positions and end at odd ones
+    edges = [np.cumsum(compressed_counts_runs(one), dtype=np.int64) for one in counts]
     starts = np.concatenate([line[:-1:2] for line in edges])
     stops = np.concatenate([line[1::2] for line in edges])
     places, steps = np.concatenate([starts, stops]), np.repeat([1, -1], [len(starts), len(stops)])
     order = np.argsort(places, kind="stable")
     depth, lengths = np.cumsum(steps[order])[:-1], np.diff(places[order])
-    nested = sum(int(part.sum()) for part in _are_nested(counts, area, height, width))
+    nested = sum(int(part.sum()) for part in _are_nested(rles, area))
     return Overlap(int(lengths[depth >= 1].sum()), int(lengths[depth >= 2].sum()), nested)
 
 
-def _edges(counts: bytes, total: int) -> npt.NDArray[np.int64]:
-    """Where the runs end on the column-major line; ones begin at even positions and end at odd ones."""
-    edges = np.cumsum(compressed_counts_runs(counts), dtype=np.int64)
-    if not len(edges) or edges[-1] != total:
-        raise ValueError(f"the counts {counts[:40]!r} are no mask of {total} pixels")
-    return edges
-
-
 def _are_nested(
-    counts: Sequence[bytes], area: npt.NDArray[np.int64], height: int, width: int
+    rles: Sequence[dict[str, Any]], area: npt.NDArray[np.int64]
 ) -> Iterator[npt.NDArray[np.bool_]]:
     """For each mask whether it lies in a larger one, or in an equally large one before it; in parts."""
-    rles = coco_masks(counts, height, width)
-    rank = np.empty(len(counts), np.int64)
-    rank[np.argsort(-area, kind="stable")] = np.arange(len(counts))
-    for start in range(0, len(counts), _AT_ONCE):
+    rank = np.empty(len(rles), np.int64)
+    rank[np.argsort(-area, kind="stable")] = np.arange(len(rles))
+    for start in range(0, len(rles), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
         # with a "crowd" the IoU is the part of the first mask that lies in the second
         inside = np.asarray(coco_mask.iou(rles[some], rles, [1] * len(rles)))

@@ -5,9 +5,10 @@ Imports only the standard library, because setup.py uses this file to build it.
 
 import ctypes
 import functools
-import sys
-import zlib
+from ctypes import POINTER, c_char_p, c_int64, c_void_p
 from pathlib import Path
+
+from sam_core import built_library
 
 SOURCE = Path(__file__).with_name("rle_kernel.c")
 FLAGS = ("-std=c11", "-O3", "-shared", "-fPIC")
@@ -40,6 +41,18 @@ class Grid(ctypes.Structure):
     )
 
 
+# what each function returns, then its arguments; an array is passed by its address
+_COUNTS = (c_char_p, c_void_p)  # of all masks, and where each mask's begin
+FUNCTIONS = {
+    "rle_unsound": (c_int64, *_COUNTS, c_int64, c_int64),
+    "rle_masks": (c_int64, *_COUNTS, c_int64, POINTER(Window), c_void_p, c_int64, c_int64, c_void_p),
+    "rle_labels": (c_int64, *_COUNTS, c_void_p, c_int64, POINTER(Window), c_void_p, c_int64, c_void_p),
+    "rle_reduced": (c_int64, *_COUNTS, c_int64, POINTER(Cells), c_void_p, c_int64, c_int64, c_void_p),
+    "rle_covered": (c_int64, *_COUNTS, c_int64, POINTER(Grid), c_void_p),
+    "rle_counts": (None, c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_void_p),
+}
+
+
 def build_flags(machine: str) -> list[str] | None:
     """The compiler's flags for this kind of machine (`x86_64`); None if the library is not built for it."""
     cpu = TARGET_CPUS.get(machine)
@@ -48,19 +61,16 @@ def build_flags(machine: str) -> list[str] | None:
 
 def digest() -> int:
     """A number of 31 bits that changes with the source or the flags."""
-    return zlib.crc32(SOURCE.read_bytes(), zlib.crc32(repr((FLAGS, TARGET_CPUS)).encode())) & 0x7FFFFFFF
+    return built_library.digest([SOURCE], (FLAGS, TARGET_CPUS))
 
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The library; None if it was not built here, cannot be loaded, or was built from another source."""
-    try:
-        loaded = ctypes.CDLL(str(SOURCE.with_suffix(".dll" if sys.platform == "win32" else ".so")))
-        is_current = loaded.rle_sources() == digest()
-    except (OSError, AttributeError):  # no such file, or another platform's; no such function
+    loaded = built_library.opened(SOURCE, "rle_sources", digest())
+    if loaded is None:
         return None
-    if not is_current:
-        return None
-    for name in ("rle_unsound", "rle_masks", "rle_labels", "rle_reduced", "rle_covered"):
-        getattr(loaded, name).restype = ctypes.c_int64
+    for name, (result, *arguments) in FUNCTIONS.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
     return loaded

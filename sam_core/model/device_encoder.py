@@ -9,7 +9,6 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -34,15 +33,7 @@ Encode = Callable[[Tensor], Tensor]
 # relative to the features' root mean square; measured for ViT-H: 0.001, and 0.0085 in bfloat16
 MOST_DIFFERENCE = 0.02
 
-
-@dataclass(frozen=True)
-class _Found:
-    """The encoder in kernels; None if the model's own module is used."""
-
-    encode: Encode | None
-
-
-_found = MadeOfWeights[_Found]()
+_found = MadeOfWeights[Encode | None]()
 _resizes: dict[torch.device, bool] = {}
 _lock = threading.Lock()
 
@@ -86,24 +77,21 @@ def _resizes_as_pillow(sam: "Sam") -> bool:
     return False
 
 
-def half_encoder_of(sam: "Sam", dtype: torch.dtype, inputs: Tensor) -> Encode | None:
+def half_encoder_of(sam: "Sam", inputs: Tensor) -> Encode | None:
     """The encoder with float16 products, tried on these inputs; None if the model's own module is used."""
-    if dtype != torch.float16 or not may_have_kernels(sam.device):
+    # the module is checked each time: a hook that is added later changes no weight
+    if not (may_have_kernels(sam.device) and are_own(sam.image_encoder)):
         return None
-    # checked each time: a hook that is added later changes no weight
-    if not are_own(sam.image_encoder):
-        return None
-    key = (dtype, sam.device)
-    return _found.get([sam.image_encoder], key, lambda: _Found(_tried(sam, dtype, inputs))).encode
+    return _found.get([sam.image_encoder], sam.device, lambda: _tried(sam, inputs))
 
 
-def _tried(sam: "Sam", dtype: torch.dtype, inputs: Tensor) -> Encode | None:
+def _tried(sam: "Sam", inputs: Tensor) -> Encode | None:
     try:
         from sam_core.model.triton.half_encoder import half_encoder, half_encoder_serves
 
         if not half_encoder_serves(sam.image_encoder):
             return None
-        encode = half_encoder(sam.image_encoder, dtype)
+        encode = half_encoder(sam.image_encoder)
         features = encode(inputs[:1])
     except torch.OutOfMemoryError:
         raise

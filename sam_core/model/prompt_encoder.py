@@ -43,7 +43,6 @@ class PromptEncoder(nn.Module):
         self.embed_dim = embed_dim
         self.image_embedding_size = image_embedding_size
         self.input_image_size = input_image_size
-        self.mask_input_size = (4 * image_embedding_size[0], 4 * image_embedding_size[1])
         self.pe_layer = PositionEmbeddingRandom(embed_dim // 2)
         # background point, foreground point, a box's first corner, its second
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, embed_dim) for _ in range(4))
@@ -58,6 +57,12 @@ class PromptEncoder(nn.Module):
             nn.GELU(),
             nn.Conv2d(mask_in_chans, embed_dim, kernel_size=1),
         )
+
+    @property
+    def mask_input_size(self) -> tuple[int, int]:
+        """(height, width) of the logits that the encoder accepts, four times the embedding's."""
+        height, width = self.image_embedding_size
+        return 4 * height, 4 * width
 
     def get_dense_pe(self) -> Tensor:
         """Encoding of every position of the image embedding, [1, embed_dim, h, w]."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam_core.model.arguments import Numbers, checked_coords, checked_numbers, in_words, refuse_no_boxes
+from sam_core.arguments import Numbers, checked_coords, checked_numbers, in_words, refuse_no_boxes
 from sam_core.model.prompt_encoder import BACKGROUND, FOREGROUND, NOT_A_POINT, PromptEncoder
 
 Points = tuple[Tensor, Tensor] | None  # [B, N, 2], and the labels [B, N]
@@ -43,7 +43,7 @@ def checked_box(box: Any) -> Numbers:
 
 def checked_mask(mask_input: Any, encoder: PromptEncoder) -> Numbers | Tensor:
     """Logits [1, h, w], an array or a tensor. Raises: ValueError for anything else."""
-    height, width = mask_size(encoder)
+    height, width = encoder.mask_input_size
     expected = f"mask_input is the logits of an earlier answer, [1, {height}, {width}]"
     mask = mask_input if isinstance(mask_input, Tensor) else checked_numbers(mask_input, expected)
     if tuple(mask.shape) != (1, height, width):
@@ -72,7 +72,7 @@ def checked_prompts(
             raise ValueError(f"the points of {batch} prompts came with {count} boxes; give one box a prompt")
         batch = count
     if masks is not None:
-        size = mask_size(encoder)
+        size = encoder.mask_input_size
         if not isinstance(masks, Tensor) or masks.ndim != 4 or tuple(masks.shape[1:]) != (1, *size):
             raise ValueError(
                 f"masks of prompts are a tensor [B, 1, {size[0]}, {size[1]}], got {in_words(masks)}"
@@ -109,9 +109,3 @@ def embedded_prompts(
     """The encoder's sparse and dense embeddings of prompts; a single mask is repeated for all of them."""
     sparse, dense = encoder(points, boxes, masks)
     return sparse, dense.expand(max(len(sparse), len(dense)), -1, -1, -1)
-
-
-def mask_size(encoder: PromptEncoder) -> tuple[int, int]:
-    """(height, width) of the logits that the encoder accepts, four times the embedding's."""
-    height, width = encoder.image_embedding_size
-    return 4 * height, 4 * width

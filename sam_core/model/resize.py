@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from sam_core.model.arguments import (
+from sam_core.arguments import (
     checked_coords,
     checked_numbers,
     checked_size,
     in_words,
     refuse_no_boxes,
-    whole_side,
+    whole_sides,
 )
 from sam_core.model.rgb_image import checked_image
 
@@ -41,7 +41,7 @@ class ResizeLongestSide:
     target_length: int
 
     def __post_init__(self) -> None:
-        if whole_side(self.target_length) is None:
+        if not whole_sides([self.target_length]):
             raise ValueError(
                 f"target_length is a whole number of at least 1, got {in_words(self.target_length)}; "
                 "SAM's is 1024"

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_core.arguments import checked_size, in_words
 from sam_core.model.ambient import ambient_state_aside
-from sam_core.model.arguments import checked_size, in_words
 from sam_core.model.device_encoder import current_card, half_encoder_of, resized_inputs
 from sam_core.model.host_copies import on_device
 from sam_core.model.image_encoder import ImageEncoderViT
@@ -105,7 +105,7 @@ class Sam(nn.Module):
         inputs = resized_inputs(self, images_HW3)
         if inputs is None:
             inputs = torch.stack([self.resized_input(image) for image in images_HW3])
-        encode = half_encoder_of(self, dtype, inputs)
+        encode = half_encoder_of(self, inputs) if dtype == torch.float16 else None
         if encode is not None:
             return encode(inputs)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):

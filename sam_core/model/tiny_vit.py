@@ -34,13 +34,15 @@ class Conv2d_BN(nn.Module):  # noqa: N801  TinyViT's own name
         if not (is_own(self.c) and is_own(self.bn)):  # an adapter, or a hook
             normal: Tensor = self.bn(self.c(x_BCHW))
             return normal
+        return F.conv2d(x_BCHW, *self.folded(), self.c.stride, self.c.padding, groups=self.c.groups)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the convolution that equals convolution and BatchNorm together."""
         variance, mean = self.bn.running_var, self.bn.running_mean
         assert variance is not None  # noqa: S101  BatchNorm2d tracks its statistics unless it is switched off
         assert mean is not None  # noqa: S101
         gain = self.bn.weight * torch.rsqrt(variance + self.bn.eps)
-        weight = self.c.weight * gain[:, None, None, None]
-        bias = self.bn.bias - mean * gain
-        return F.conv2d(x_BCHW, weight, bias, self.c.stride, self.c.padding, groups=self.c.groups)
+        return self.c.weight * gain[:, None, None, None], self.bn.bias - mean * gain
 
 
 class ConvPatchEmbed(nn.Module):

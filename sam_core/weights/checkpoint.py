@@ -128,7 +128,7 @@ def no_sam(path: Path, names: list[str]) -> CheckpointError:
     """The error for tensors that belong neither to SAM nor to another model that we know."""
     example = f" such as {names[0]}" if names else ""
     return CheckpointError(
-        f"{path} is no SAM checkpoint: expected the image encoder of {', '.join(PRESETS)}, found "
+        f"{path} is not a SAM checkpoint: expected the image encoder of {', '.join(PRESETS)}, found "
         f"{len(names)} tensors{example}; choose a SAM or MobileSAM checkpoint"
     )
 

@@ -97,5 +97,5 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
 
 def _not_a_dictionary(path: Path) -> CheckpointError:
     return CheckpointError(
-        f"{path} is no SAM checkpoint: expected a dictionary of tensors; save the model's state_dict()"
+        f"{path} is not a SAM checkpoint: expected a dictionary of tensors; save the model's state_dict()"
     )

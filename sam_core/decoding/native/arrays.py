@@ -43,7 +43,7 @@ def address(
     elif array.dtype == np.dtype(expected.dtype) and array.shape == shape and array.flags.c_contiguous:
         return array.ctypes.data
     raise ValueError(
-        f"the CPU kernel takes {name!r} as contiguous {expected.dtype} {list(shape)} on the CPU, got "
+        f"the CPU kernel needs {name!r} as contiguous {expected.dtype} {list(shape)} on the CPU, got "
         f"{_described(array)}; call it with float32 as torch's default dtype and outside torch.autocast"
     )
 

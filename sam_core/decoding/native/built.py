@@ -2,26 +2,20 @@
 
 import ctypes
 import platform
-import sys
 from pathlib import Path
 
+from sam_core import built_library
 from sam_core.decoding.native import sources
 
 NOT_BUILT = (
-    "the CPU kernel is missing or was built from other sources; plain torch gives the same masks in three "
-    "times the time, and installing sam-label again builds the kernel"
+    "the CPU kernel is missing or out of date; plain torch gives the same masks but takes three times as "
+    "long. Reinstall sam-label to build it"
 )
 
 
 def opened(name: str) -> ctypes.CDLL | None:
     """The library of that name; None if it is missing, cannot be loaded or was built from other sources."""
-    path = Path(__file__).with_name(name + (".dll" if sys.platform == "win32" else ".so"))
-    try:
-        library = ctypes.CDLL(str(path))
-        return library if library.sam_sources() == sources.digest() else None
-    # no such file, or another platform's; no such function in it
-    except (OSError, AttributeError):
-        return None
+    return built_library.opened(Path(__file__).with_name(name), "sam_sources", sources.digest())
 
 
 def is_missing() -> bool:

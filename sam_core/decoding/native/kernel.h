@@ -96,7 +96,7 @@ void sam_first_layer(const Layer *layer, int32_t first, int32_t count);
 void sam_second_layer(const Layer *layer, int32_t first, int32_t count);
 void sam_logits(const Upscaling *up, const float *features, const float *upscaling, const float *hyper, int32_t masks,
                 float *logits);
-int64_t sam_measure(const Cut *cut, const float *logits, float *columns, uint64_t *bits, Measure *measure,
-                    uint32_t *runs);
+void sam_measure(const Cut *cut, const float *logits, float *columns, uint64_t *bits, Measure *measure,
+                 uint32_t *runs);
 
 #endif

@@ -4,12 +4,30 @@ import ctypes
 import functools
 import platform
 import warnings
+from ctypes import POINTER, c_int32, c_void_p
 
 import torch
 
+from sam_core.decoding.native import built
 from sam_core.decoding.native.arrays import KernelStruct
-from sam_core.decoding.native.built import NOT_BUILT, opened
-from sam_core.decoding.native.structs import PROMPTS_A_CALL
+from sam_core.decoding.native.structs import (
+    PROMPTS_A_CALL,
+    Cut,
+    FirstAttention,
+    FirstLayer,
+    Measure,
+    SecondLayer,
+    Upscaling,
+)
+
+# the arguments of each function; an array is passed by its address
+FUNCTIONS = {
+    "sam_first_attention": (POINTER(FirstAttention), c_int32, c_int32),
+    "sam_first_layer": (POINTER(FirstLayer), c_int32, c_int32),
+    "sam_second_layer": (POINTER(SecondLayer), c_int32, c_int32),
+    "sam_logits": (POINTER(Upscaling), c_void_p, c_void_p, c_void_p, c_int32, c_void_p),
+    "sam_measure": (POINTER(Cut), c_void_p, c_void_p, c_void_p, POINTER(Measure), c_void_p),
+}
 
 
 @functools.cache
@@ -17,7 +35,17 @@ def loaded() -> ctypes.CDLL | None:
     """The fastest library that this CPU can run; None if there is none, with a warning if there should be."""
     library = next((library for library in map(opened, names()) if library), None)
     if library is None and names():
-        warnings.warn(NOT_BUILT, RuntimeWarning, stacklevel=2)
+        warnings.warn(built.NOT_BUILT, RuntimeWarning, stacklevel=2)
+    return library
+
+
+def opened(name: str) -> ctypes.CDLL | None:
+    """The library of that name, its functions typed; None if it cannot be used."""
+    library = built.opened(name)
+    if library is not None:
+        for function, arguments in FUNCTIONS.items():
+            typed = getattr(library, function)
+            typed.restype, typed.argtypes = None, arguments
     return library
 
 

@@ -99,15 +99,11 @@ static int64_t make_runs(const Cut *cut, const uint64_t *bits, Measure *measure,
     return runs - start;
 }
 
-int64_t sam_measure(const Cut *cut, const float *logits, float *columns, uint64_t *bits, Measure *measure,
-                    uint32_t *runs) {
+void sam_measure(const Cut *cut, const float *logits, float *columns, uint64_t *bits, Measure *measure,
+                 uint32_t *runs) {
     resize_rows(cut, logits, columns);
     threshold(cut, columns, bits, measure);
     /* the stability is 0 if nothing is over the lower threshold */
     const float stability = measure->over_low ? (float)measure->over_high / (float)measure->over_low : 0;
-    measure->run_count = -1;
-    if (stability < cut->min_stability) return 0;
-    const int64_t count = make_runs(cut, bits, measure, runs);
-    measure->run_count = count;
-    return count;
+    measure->run_count = stability < cut->min_stability ? -1 : make_runs(cut, bits, measure, runs);
 }

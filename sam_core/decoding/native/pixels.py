@@ -1,6 +1,6 @@
 """The pixels of a mask from its low-resolution logits: counts, box and runs in one call of the kernel."""
 
-import ctypes
+from ctypes import byref
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,12 +70,12 @@ class PixelPass:
         columns, bits, runs = self._columns, self._bits, self._runs
         kernel: Any = library.loaded()
         kernel.sam_measure(
-            ctypes.byref(self._cut),
-            ctypes.c_void_p(address("logits", logits, LOGITS, {"plane": self._plane})),
-            ctypes.c_void_p(address("columns", columns, floats(*columns.shape))),
-            ctypes.c_void_p(address("bits", bits, Array("uint64", bits.shape))),
-            ctypes.byref(measure),
-            ctypes.c_void_p(address("runs", runs, Array("uint32", runs.shape))),
+            byref(self._cut),
+            address("logits", logits, LOGITS, {"plane": self._plane}),
+            address("columns", columns, floats(*columns.shape)),
+            address("bits", bits, Array("uint64", bits.shape)),
+            byref(measure),
+            address("runs", runs, Array("uint32", runs.shape)),
         )
         if measure.run_count < 0:
             return None

@@ -3,8 +3,9 @@
 Imports only the standard library: the build has nothing else.
 """
 
-import zlib
 from pathlib import Path
+
+from sam_core import built_library
 
 HERE = Path(__file__).parent
 UNITS = ("attention.c", "tokens.c", "upscale.c", "mask.c")
@@ -29,7 +30,5 @@ INSTRUCTION_SETS = {
 
 def digest() -> int:
     """A number of 31 bits that changes with any source or flag."""
-    checksum = zlib.crc32(repr((FLAGS, INSTRUCTION_SETS)).encode())
-    for path in sorted([*HERE.glob("*.c"), *HERE.glob("*.h")]):
-        checksum = zlib.crc32(path.read_bytes(), checksum)
-    return checksum & 0x7FFFFFFF
+    files = sorted([*HERE.glob("*.c"), *HERE.glob("*.h")])
+    return built_library.digest(files, (FLAGS, INSTRUCTION_SETS))

@@ -86,7 +86,7 @@ def _submitted(pool: ThreadPoolExecutor, begin: Callable[[], None], count: int) 
                     "no thread can be started to decode masks; raise the limit of threads or memory "
                     "(ulimit -u, ulimit -v) or stop other programs"
                 ) from refused
-            log.warning("decoding in %d threads in place of %d: %s", len(tasks), count, refused)
+            log.warning("decoding in %d threads instead of %d: %s", len(tasks), count, refused)
             break
     return tasks
 

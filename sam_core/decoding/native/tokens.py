@@ -75,10 +75,10 @@ def token_weights(decoder: MaskDecoder, tiles: ImageTiles) -> TokenWeights:
         [side.key2.weight_CD, side.value2.weight_CD, side.upscaling.weight_CD, before_DC.T, out1_DC.T], dim=1
     )
     return TokenWeights(
-        _tiled(out0_DC @ after0_CN),
-        _tiled(out0_DC @ side.query1.weight_CD),
-        _tiled(before_DC @ after1_CN),
-        _tiled(out1_DC @ after1_CN),
+        _tiled_weights(out0_DC @ after0_CN),
+        _tiled_weights(out0_DC @ side.query1.weight_CD),
+        _tiled_weights(before_DC @ after1_CN),
+        _tiled_weights(out1_DC @ after1_CN),
         side.shift1_C @ after1_CN,
         float(side.shift1_C.square().sum()),
     )
@@ -195,5 +195,5 @@ def _by_head(rows_BTD: torch.Tensor, heads: int) -> torch.Tensor:
     return columns_BhdT
 
 
-def _tiled(weight_DN: torch.Tensor) -> torch.Tensor:
+def _tiled_weights(weight_DN: torch.Tensor) -> torch.Tensor:
     return weight_DN.view(len(weight_DN), -1, TILE).transpose(0, 1).contiguous()

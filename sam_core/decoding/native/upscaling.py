@@ -1,6 +1,6 @@
 """The logits of a prompt's masks from its decoded tokens, by the kernel."""
 
-import ctypes
+from ctypes import byref
 from typing import Any
 
 import numpy as np
@@ -62,12 +62,12 @@ class UpscalingPass:
         features = features[: self._tiles]
         kernel: Any = library.loaded()
         kernel.sam_logits(
-            ctypes.byref(self._arguments),
-            ctypes.c_void_p(address("features", features, floats("tiles", FEATURES, TILE), lengths)),
-            ctypes.c_void_p(address("upscaling", rows, floats(*ROWS_TO_UPSCALE))),
-            ctypes.c_void_p(address("hyper", hyper_Mc, floats("masks", OUTPUTS), lengths)),
+            byref(self._arguments),
+            address("features", features, floats("tiles", FEATURES, TILE), lengths),
+            address("upscaling", rows, floats(*ROWS_TO_UPSCALE)),
+            address("hyper", hyper_Mc, floats("masks", OUTPUTS), lengths),
             masks,
-            ctypes.c_void_p(address("logits", logits, LOGITS, lengths)),
+            address("logits", logits, LOGITS, lengths),
         )
 
 

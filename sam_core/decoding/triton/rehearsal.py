@@ -88,7 +88,7 @@ def _encoded(sam: Sam, precision: str) -> torch.Tensor:
     image = torch.empty(HEIGHT, WIDTH, 3, dtype=torch.uint8, device=META)
     device_input(image, size, sam.pixel_mean, sam.pixel_std, inputs[0])
     if precision == "float16":
-        return half_encoder(sam.image_encoder, torch.float16)(inputs)[:1]
+        return half_encoder(sam.image_encoder)(inputs)[:1]
     rows, columns = sam.prompt_encoder.image_embedding_size
     return torch.empty(1, sam.mask_decoder.transformer_dim, rows, columns, device=META)
 

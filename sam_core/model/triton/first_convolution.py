@@ -44,9 +44,9 @@ def first_convolution_kernel(  # type: ignore[no-untyped-def]
     )
 
 
-def convolution_taps(weight_O333: Tensor, dtype: torch.dtype) -> Tensor:
+def convolution_taps(weight_O333: Tensor) -> Tensor:
     """The weights as the kernel reads them, [32, O]."""
-    taps = torch.zeros(TAP_ROWS, len(weight_O333), device=weight_O333.device, dtype=dtype)
+    taps = weight_O333.new_zeros(TAP_ROWS, len(weight_O333))
     taps[:TAPS] = weight_O333.flatten(1).T
     return taps
 

@@ -1,8 +1,7 @@
-"""An image encoder of either kind for inference in half precision, and whether the kernels support it."""
+"""An image encoder of either kind for inference in float16, and whether the kernels support it."""
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from sam_core.model.image_encoder import ImageEncoderViT
@@ -11,16 +10,16 @@ from sam_core.model.triton.half_tiny_vit import HalfTinyViT, half_tiny_vit_serve
 from sam_core.model.triton.half_vit import HalfVit, half_vit_serves
 
 
-def half_encoder(encoder: ImageEncoderViT | TinyViT, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """Images float32 [B, 3, S, S] to features float32 [B, C, h, w], products in float16 or bfloat16.
+def half_encoder(encoder: ImageEncoderViT | TinyViT) -> Callable[[Tensor], Tensor]:
+    """Images float32 [B, 3, S, S] to features float32 [B, C, h, w], products in float16.
 
     Copies the weights on the encoder's device. The returned function stores no state between calls, does not
-    wait for the device and may be recorded in a CUDA graph. Features that are not finite mean that `dtype`
+    wait for the device and may be recorded in a CUDA graph. Features that are not finite mean that float16
     has overflowed. Raises: ValueError if `half_encoder_serves` is false.
     """
     if not half_encoder_serves(encoder):
         raise ValueError("the kernels cannot take an encoder of these sizes; use the encoder itself")
-    return HalfVit(encoder, dtype) if isinstance(encoder, ImageEncoderViT) else HalfTinyViT(encoder, dtype)
+    return HalfVit(encoder) if isinstance(encoder, ImageEncoderViT) else HalfTinyViT(encoder)
 
 
 def half_encoder_serves(encoder: ImageEncoderViT | TinyViT) -> bool:

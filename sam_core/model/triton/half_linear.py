@@ -1,4 +1,4 @@
-"""Linear layers with their weights cast once to half precision.
+"""Linear layers with their weights cast once to float16.
 
 Legend: T tokens, I channels in, O channels out.
 """
@@ -12,15 +12,15 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class HalfLinear:
-    """Rows [T, I] to rows [T, O], all in the dtype of the weights."""
+    """Rows [T, I] to rows [T, O], all float16."""
 
     weight_OI: Tensor
     bias_O: Tensor
 
     @classmethod
-    def of(cls, layer: nn.Linear, dtype: torch.dtype) -> "HalfLinear":
-        """A copy of the layer's weights in `dtype`."""
-        return cls(layer.weight.to(dtype).contiguous(), layer.bias.to(dtype).contiguous())
+    def of(cls, layer: nn.Linear) -> "HalfLinear":
+        """A copy of the layer's weights in float16."""
+        return cls(layer.weight.half().contiguous(), layer.bias.half().contiguous())
 
     def __call__(self, x_TI: Tensor) -> Tensor:
         return torch.addmm(self.bias_O, x_TI, self.weight_OI.T)

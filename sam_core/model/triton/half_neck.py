@@ -18,7 +18,7 @@ from sam_core.model.triton.layer_norm import Norm, normalised
 
 @dataclass(frozen=True)
 class HalfNeck:
-    """Weights of the neck; those of the second convolution are in half precision."""
+    """Weights of the neck; those of the second convolution are float16."""
 
     narrow_OC: Tensor
     first_norm: Norm
@@ -26,13 +26,13 @@ class HalfNeck:
     second_norm: Norm
 
     @classmethod
-    def of(cls, neck: nn.Sequential, dtype: torch.dtype) -> "HalfNeck":
+    def of(cls, neck: nn.Sequential) -> "HalfNeck":
         """The weights of `image_encoder.neck`'s four layers."""
         narrow, mix = typed_layer(neck[0], nn.Conv2d), typed_layer(neck[2], nn.Conv2d)
         return cls(
             narrow_OC=narrow.weight.flatten(1).float().contiguous(),
             first_norm=Norm.of(typed_layer(neck[1], LayerNorm2d)),
-            mix_OO33=mix.weight.to(dtype).contiguous(memory_format=torch.channels_last),
+            mix_OO33=mix.weight.half().contiguous(memory_format=torch.channels_last),
             second_norm=Norm.of(typed_layer(neck[3], LayerNorm2d)),
         )
 
@@ -40,7 +40,7 @@ class HalfNeck:
         """Features float32 [B, O, H, W], channels last in memory, from tokens of any floating dtype."""
         B, H, W = shape_BHW
         narrow_TO = x_TC.float() @ self.narrow_OC.T
-        narrow_TO = normalised(narrow_TO, self.first_norm, self.mix_OO33.dtype)
+        narrow_TO = normalised(narrow_TO, self.first_norm, torch.float16)
         narrow_BOHW = narrow_TO.view(B, H, W, -1).permute(0, 3, 1, 2)
         mixed_BHWO = F.conv2d(narrow_BOHW, self.mix_OO33, padding=1).permute(0, 2, 3, 1)
         features_TO = normalised(mixed_BHWO.reshape(B * H * W, -1), self.second_norm, torch.float32)

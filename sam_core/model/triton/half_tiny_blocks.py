@@ -1,4 +1,4 @@
-"""The blocks of TinyViT for inference in half precision: weights folded and cast once.
+"""The blocks of TinyViT for inference in float16: weights folded and cast once.
 
 Maps are [B, H, W, C], contiguous, so that a convolution of one pixel is a product of its rows. Oracles: the
 classes of the same names in `sam_core.model.tiny_vit`.
@@ -21,22 +21,13 @@ from sam_core.model.triton.layer_norm import Copied, Norm, layer_norm, normalise
 from sam_core.model.triton.window_attention import dense_bias, window_attention_with_bias
 
 
-def folded(layer: Conv2d_BN) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that equals convolution and BatchNorm together."""
-    variance, mean = layer.bn.running_var, layer.bn.running_mean
-    assert variance is not None  # noqa: S101  BatchNorm2d tracks its statistics unless it is switched off
-    assert mean is not None  # noqa: S101
-    gain = layer.bn.weight * torch.rsqrt(variance + layer.bn.eps)
-    return layer.c.weight * gain[:, None, None, None], layer.bn.bias - mean * gain
-
-
-def _pointwise(layer: Conv2d_BN, dtype: torch.dtype) -> HalfLinear:
-    weight_OI11, bias_O = folded(layer)
-    return HalfLinear(weight_OI11.flatten(1).to(dtype).contiguous(), bias_O.to(dtype).contiguous())
+def _pointwise(layer: Conv2d_BN) -> HalfLinear:
+    weight_OI11, bias_O = layer.folded()
+    return HalfLinear(weight_OI11.flatten(1).half().contiguous(), bias_O.half().contiguous())
 
 
 def _depthwise(layer: Conv2d_BN) -> Depthwise:
-    return Depthwise.of(*folded(layer), layer.c.stride[0])
+    return Depthwise.of(*layer.folded(), layer.c.stride[0])
 
 
 @dataclass(frozen=True)
@@ -49,12 +40,12 @@ class HalfConvolutions:
     residual: bool
 
     @classmethod
-    def of(cls, layers: MBConv | PatchMerging, dtype: torch.dtype) -> "HalfConvolutions":
+    def of(cls, layers: MBConv | PatchMerging) -> "HalfConvolutions":
         """The three convolutions, BatchNorm folded in."""
         return cls(
-            widen=_pointwise(layers.conv1, dtype),
+            widen=_pointwise(layers.conv1),
             depthwise=_depthwise(layers.conv2),
-            narrow=_pointwise(layers.conv3, dtype),
+            narrow=_pointwise(layers.conv3),
             residual=isinstance(layers, MBConv),
         )
 
@@ -82,22 +73,22 @@ class HalfAttentionBlock:
     fc2: HalfLinear
 
     @classmethod
-    def of(cls, block: TinyViTBlock, dtype: torch.dtype) -> "HalfAttentionBlock":
-        """The block's weights, in `dtype` where products read them."""
+    def of(cls, block: TinyViTBlock) -> "HalfAttentionBlock":
+        """The block's weights, in float16 where products read them."""
         attn, mlp = block.attn, block.mlp
         padding = F.linear(attn.norm.bias, attn.qkv.weight, attn.qkv.bias)
         return cls(
             window=attn.window_size,
             heads=Heads.by_head(attn.num_heads, attn.proj.in_features // attn.num_heads),
             bias_nPK=dense_bias(attn.attention_biases[:, attn.attention_bias_idxs]),
-            padding=padding.to(dtype).contiguous(),
+            padding=padding.half().contiguous(),
             norm1=Norm.of(attn.norm),
-            qkv=HalfLinear.of(attn.qkv, dtype),
-            proj=HalfLinear.of(attn.proj, dtype),
+            qkv=HalfLinear.of(attn.qkv),
+            proj=HalfLinear.of(attn.proj),
             local=_depthwise(block.local_conv),
             norm2=Norm.of(mlp.norm),
-            fc1=HalfLinear.of(mlp.fc1, dtype),
-            fc2=HalfLinear.of(mlp.fc2, dtype),
+            fc1=HalfLinear.of(mlp.fc1),
+            fc2=HalfLinear.of(mlp.fc2),
         )
 
     def __call__(self, x_BHWC: Tensor, y_TC: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,9 @@
-"""TinyViT for inference in half precision, channels last throughout.
+"""TinyViT for inference in float16, channels last throughout.
 
-BatchNorm is folded into its convolution once. Products, attention and the stream are float16 or bfloat16;
-norms, depthwise convolutions' sums and the neck's first product are float32. After products, GELU is the tanh
-form, within 5e-4 of the erf form that the convolutions' own kernels use. Nothing waits for the device, and
-each call has its own scratch memory. Oracle: `sam_core.model.tiny_vit.TinyViT`.
+BatchNorm is folded into its convolution once. Products, attention and the stream are float16; norms,
+depthwise convolutions' sums and the neck's first product are float32. After products, GELU is the tanh form,
+within 5e-4 of the erf form that the convolutions' own kernels use. Nothing waits for the device, and each
+call has its own scratch memory. Oracle: `sam_core.model.tiny_vit.TinyViT`.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from sam_core.model.layers import typed_layer
 from sam_core.model.tiny_vit import Conv2d_BN, MBConv, PatchMerging, Stage, TinyViT, TinyViTBlock
 from sam_core.model.triton.first_convolution import convolution_taps, first_convolution
 from sam_core.model.triton.half_neck import HalfNeck
-from sam_core.model.triton.half_tiny_blocks import HalfAttentionBlock, HalfConvolutions, folded
+from sam_core.model.triton.half_tiny_blocks import HalfAttentionBlock, HalfConvolutions
 from sam_core.model.triton.heads import heads_serve
 
 
@@ -29,17 +29,13 @@ class HalfStage:
     merging: HalfConvolutions | None
 
     @classmethod
-    def of(cls, stage: Stage, dtype: torch.dtype) -> "HalfStage":
+    def of(cls, stage: Stage) -> "HalfStage":
         """The stage's weights, folded and cast."""
         down = stage.downsample
         return cls(
-            [HalfConvolutions.of(block, dtype) for block in stage.blocks if isinstance(block, MBConv)],
-            [
-                HalfAttentionBlock.of(block, dtype)
-                for block in stage.blocks
-                if isinstance(block, TinyViTBlock)
-            ],
-            None if down is None else HalfConvolutions.of(typed_layer(down, PatchMerging), dtype),
+            [HalfConvolutions.of(block) for block in stage.blocks if isinstance(block, MBConv)],
+            [HalfAttentionBlock.of(block) for block in stage.blocks if isinstance(block, TinyViTBlock)],
+            None if down is None else HalfConvolutions.of(typed_layer(down, PatchMerging)),
         )
 
     def __call__(self, x_BHWC: Tensor) -> Tensor:
@@ -54,21 +50,21 @@ class HalfStage:
 
 
 class HalfTinyViT:
-    """`TinyViT` in half precision: features float32 [B, O, h, w] of images float32 [B, 3, H, W].
+    """`TinyViT` in float16: features float32 [B, O, h, w] of images float32 [B, 3, H, W].
 
     If values are too large for float16, features are not finite.
     """
 
     @torch.no_grad()
-    def __init__(self, encoder: TinyViT, dtype: torch.dtype) -> None:
+    def __init__(self, encoder: TinyViT) -> None:
         first, second = (typed_layer(encoder.patch_embed.seq[index], Conv2d_BN) for index in (0, 2))
-        weight, bias = folded(first)
-        self.first_taps, self.first_bias = convolution_taps(weight, dtype), bias.float().contiguous()
-        weight, bias = folded(second)
-        self.second_weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
-        self.second_bias = bias.to(dtype)
-        self.stages = [HalfStage.of(typed_layer(stage, Stage), dtype) for stage in encoder.layers]
-        self.neck = HalfNeck.of(encoder.neck, dtype)
+        weight, bias = first.folded()
+        self.first_taps, self.first_bias = convolution_taps(weight.half()), bias.float().contiguous()
+        weight, bias = second.folded()
+        self.second_weight = weight.half().contiguous(memory_format=torch.channels_last)
+        self.second_bias = bias.half()
+        self.stages = [HalfStage.of(typed_layer(stage, Stage)) for stage in encoder.layers]
+        self.neck = HalfNeck.of(encoder.neck)
 
     @torch.no_grad()
     def __call__(self, images_B3HW: Tensor) -> Tensor:

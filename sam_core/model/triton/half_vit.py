@@ -1,9 +1,9 @@
-"""SAM's ViT encoder for inference in half precision, with only a few launches per block.
+"""SAM's ViT encoder for inference in float16, with only a few launches per block.
 
-Products and attention are float16 or bfloat16; the residual stream, every norm and the neck's first product
-are float32. Weights are cast once. A block is: norm with the residual, product, relative positions,
-attention, product, norm with the residual, product with GELU, product. GELU is the tanh form, within 5e-4 of
-the erf form. Nothing waits for the device, and each call has its own scratch memory. Oracle:
+Products and attention are float16; the residual stream, every norm and the neck's first product are float32.
+Weights are cast once. A block is: norm with the residual, product, relative positions, attention, product,
+norm with the residual, product with GELU, product. GELU is the tanh form, within 5e-4 of the erf form.
+Nothing waits for the device, and each call has its own scratch memory. Oracle:
 `sam_core.model.image_encoder.ImageEncoderViT`.
 
 Legend: B images, H x W tokens of a map, T = B H W, C channels, n heads, S side of a window or of the map.
@@ -41,21 +41,21 @@ class HalfBlock:
     lin2: HalfLinear
 
     @classmethod
-    def of(cls, block: ViTBlock, grid: int, dtype: torch.dtype) -> "HalfBlock":
-        """The block's weights, in `dtype` where products read them; position tables for a grid x grid map."""
+    def of(cls, block: ViTBlock, grid: int) -> "HalfBlock":
+        """The block's weights, in float16 where products read them; position tables for a grid x grid map."""
         attn, mlp = block.attn, block.mlp
         side = attn.window_size or grid
         tables = [relative_positions(side, table.float()) for table in (attn.rel_pos_h, attn.rel_pos_w)]
         return cls(
             window=attn.window_size,
             heads=Heads.by_part(attn.num_heads, attn.proj.in_features // attn.num_heads),
-            tables_2SSD=torch.stack(tables).to(dtype).contiguous(),
+            tables_2SSD=torch.stack(tables).half().contiguous(),
             norm1=Norm.of(block.norm1),
-            qkv=HalfLinear.of(attn.qkv, dtype),
-            proj=HalfLinear.of(attn.proj, dtype),
+            qkv=HalfLinear.of(attn.qkv),
+            proj=HalfLinear.of(attn.proj),
             norm2=Norm.of(block.norm2),
-            lin1=HalfLinear.of(mlp.lin1, dtype),
-            lin2=HalfLinear.of(mlp.lin2, dtype),
+            lin1=HalfLinear.of(mlp.lin1),
+            lin2=HalfLinear.of(mlp.lin2),
         )
 
     def attend(self, qkv: Tensor, out_TC: Tensor, shape_BHW: tuple[int, int, int]) -> None:
@@ -77,42 +77,38 @@ class Scratch:
     qkv: Tensor  # [T + 1, 3 C]: the last row is for the windows' padding
 
     @classmethod
-    def of(cls, T: int, C: int, device: torch.device, dtype: torch.dtype) -> "Scratch":
+    def of(cls, T: int, C: int, device: torch.device) -> "Scratch":
         """Memory for T tokens."""
-        return cls(
-            *(torch.empty(shape, device=device, dtype=dtype) for shape in ((T, C), (T, C), (T + 1, 3 * C)))
-        )
+        shapes = (T, C), (T, C), (T + 1, 3 * C)
+        return cls(*(torch.empty(shape, device=device, dtype=torch.float16) for shape in shapes))
 
 
 class HalfVit:
-    """`ImageEncoderViT` in half precision: features float32 [B, O, H, W] of images float32 [B, 3, S, S].
+    """`ImageEncoderViT` in float16: features float32 [B, O, H, W] of images float32 [B, 3, S, S].
 
     The images have the size of the preset. If values are too large for float16, features are not finite.
     """
 
     @torch.no_grad()
-    def __init__(self, encoder: ImageEncoderViT, dtype: torch.dtype) -> None:
+    def __init__(self, encoder: ImageEncoderViT) -> None:
         proj = encoder.patch_embed.proj
-        self.dtype = dtype
         self.patch = proj.kernel_size[0]
         self.grid = encoder.img_size // self.patch
-        self.patch_weight = proj.weight.flatten(1).to(dtype).contiguous()
+        self.patch_weight = proj.weight.flatten(1).half().contiguous()
         assert proj.bias is not None  # noqa: S101  a PatchEmbed has one
         place_PC = proj.bias.float().expand(self.grid**2, -1)
         if encoder.pos_embed is not None:
             place_PC = place_PC + encoder.pos_embed.float().view(place_PC.shape)
         self.place_PC = place_PC.contiguous()
-        self.blocks = [
-            HalfBlock.of(typed_layer(block, ViTBlock), self.grid, dtype) for block in encoder.blocks
-        ]
-        self.neck = HalfNeck.of(encoder.neck, dtype)
+        self.blocks = [HalfBlock.of(typed_layer(block, ViTBlock), self.grid) for block in encoder.blocks]
+        self.neck = HalfNeck.of(encoder.neck)
 
     @torch.no_grad()
     def __call__(self, images_B3SS: Tensor) -> Tensor:
         shape_BHW = images_B3SS.shape[0], self.grid, self.grid
         x_TC = self._tokens(images_B3SS)
         T, C = x_TC.shape
-        scratch = Scratch.of(T, C, x_TC.device, self.dtype)
+        scratch = Scratch.of(T, C, x_TC.device)
         y_TC: Tensor | None = None
         for block in self.blocks:
             y_TC = self._block(block, x_TC, y_TC, scratch, shape_BHW)
@@ -134,7 +130,7 @@ class HalfVit:
     def _tokens(self, images_B3SS: Tensor) -> Tensor:
         """Tokens of the patches with their places, float32 [T, C]."""
         B, g, p = images_B3SS.shape[0], self.grid, self.patch
-        patches = images_B3SS.to(self.dtype).view(B, 3, g, p, g, p).permute(0, 2, 4, 1, 3, 5)
+        patches = images_B3SS.half().view(B, 3, g, p, g, p).permute(0, 2, 4, 1, 3, 5)
         tokens = patches.reshape(B * g * g, -1) @ self.patch_weight.T
         return (tokens.view(B, g * g, -1) + self.place_PC).flatten(0, 1)
 

@@ -30,11 +30,6 @@ class Heads:
         return cls(count, size, part_stride=size, head_stride=3 * size)
 
     @property
-    def width(self) -> int:
-        """Channels of all heads together."""
-        return self.count * self.size
-
-    @property
     def pieces(self) -> tuple[int, int]:
         """Widths that cover a head's channels; the second may be 0."""
         whole = max(SMALLEST_PIECE, 1 << (self.size - 1).bit_length())

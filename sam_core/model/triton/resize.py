@@ -105,10 +105,8 @@ def normalise_kernel(  # type: ignore[no-untyped-def]
     tl.store(out + place, tl.where(inside, value, 0.0), mask=(y < side)[:, None] & (x < side)[None, :])
 
 
-def device_input(
-    image_HW3: Tensor, side: int, mean_3: Tensor, std_3: Tensor, out_3SS: Tensor
-) -> tuple[int, int]:
-    """Writes the encoder's input, float32 [3, side, side], and returns the fitted (height, width).
+def device_input(image_HW3: Tensor, side: int, mean_3: Tensor, std_3: Tensor, out_3SS: Tensor) -> None:
+    """Writes the encoder's input, float32 [3, side, side].
 
     image_HW3: uint8 on the device. mean_3, std_3: float32 of three values, of any shape, on the device.
     """
@@ -123,7 +121,6 @@ def device_input(
     normalise_kernel[grid](
         small, mean_3, std_3, out_3SS, height, width, side, BLOCK_Y=BLOCK_Y, BLOCK_X=BLOCK_X
     )
-    return height, width
 
 
 def _resize_columns(image_HW3: Tensor, width: int) -> Tensor:

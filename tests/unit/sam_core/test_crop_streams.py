@@ -2,10 +2,13 @@
 
 import threading
 from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import Any
 
 import pytest
 import torch
 
+from sam_core import crop_streams
 from sam_core.crop_streams import CROPS_AT_ONCE, mapped, mapped_ahead
 
 CPU = torch.device("cpu")
@@ -28,6 +31,20 @@ def test_answers_come_in_order_although_the_first_ends_last() -> None:
 
     assert list(mapped_ahead(call, range(7), CPU)) == [0, 10, 20, 30, 40, 50, 60]
     assert list(mapped_ahead(call, [], CPU)) == []
+
+
+def test_the_callers_thread_makes_the_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that ask for the device's streams at once would make them twice."""
+    makers = list[threading.Thread]()
+
+    def noted() -> "SimpleQueue[Any]":
+        makers.append(threading.current_thread())
+        return SimpleQueue()
+
+    monkeypatch.setattr(crop_streams, "SimpleQueue", noted)
+    crop_streams._free_streams.cache_clear()
+    assert list(mapped_ahead(lambda item: item, range(5), CPU)) == [0, 1, 2, 3, 4]
+    assert makers == [threading.current_thread()]
 
 
 def test_items_are_made_a_few_ahead_of_the_answers() -> None:

@@ -126,7 +126,7 @@ def test_unsound_counts_name_their_file_and_image(tmp_path: Path) -> None:
         "mask_counts",
         lambda table: pa.array([["0"] * (number or 0) for number in table["num_masks"].to_pylist()]),
     )
-    with pytest.raises(DamagedFile, match=r"r00001-000000.parquet .*a.jpg: the counts b'0' are no mask of"):
+    with pytest.raises(DamagedFile, match=r"r00001-000000.parquet .*a.jpg: the counts b'0' of mask 0 are"):
         statistics(str(tmp_path / "masks"), 10, 0)
 
 

@@ -112,8 +112,8 @@ def test_the_encoder_gets_the_precision(sam: Sam, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("precision", "scale", "sentence"),
     [
-        ("float16", 1e5, "leaves float16's range on this image; label with precision bfloat16"),
-        ("float32", float("nan"), "are not finite; the weights may be damaged: fetch them anew"),
+        ("float16", 1e5, "this image exceeds float16's range; label with precision bfloat16"),
+        ("float32", float("nan"), "are not finite; the weights may be damaged: download them again"),
     ],
 )
 def test_features_that_are_no_numbers_give_no_masks(precision: str, scale: float, sentence: str) -> None:
@@ -136,7 +136,7 @@ def test_scores_that_are_no_numbers_give_no_masks(make_decoder: MakeDecoder) -> 
     with torch.no_grad():
         sam.mask_decoder.iou_token.weight.fill_(torch.nan)
     photo = np.zeros((30, 47, 3), np.uint8)
-    with pytest.raises(NotFinite, match="are not finite; the weights may be damaged: fetch them anew"):
+    with pytest.raises(NotFinite, match="are not finite; the weights may be damaged: download them again"):
         SamAutomaticMaskGenerator(sam, 2, decoder=make_decoder).generate_masks(photo)
 
 

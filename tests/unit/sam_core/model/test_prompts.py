@@ -157,7 +157,9 @@ def test_inputs_of_the_model_that_lack_something_are_told(sam: Sam, batch: Any, 
     told(lambda: sam(batch, False), sentence)
 
 
-@pytest.mark.parametrize("size", [None, 5, "ab", "12", (3, 4, 5), (0, 0), (1.5, 2), (-4, 4), (4, np.nan)])
+@pytest.mark.parametrize(
+    "size", [None, 5, "ab", "12", (3, 4, 5), (0, 0), (1.5, 2), (-4, 4), (4, np.nan), {64, 48}, {64: 1, 48: 2}]
+)
 def test_a_wrong_size_leaves_the_image_that_is_set(predictor: SamPredictor, size: Any) -> None:
     before = predictor.features
     told(

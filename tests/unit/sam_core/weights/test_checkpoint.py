@@ -2,6 +2,8 @@
 
 import logging
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -74,6 +76,34 @@ def test_tinyvits_classifier_and_constants_are_left_out(bundled: dict[str, Tenso
     }
     torch.save({**bundled, **unused, "image_encoder.norm_head.bias": torch.zeros(320)}, path)
     assert read_checkpoint(path).state_dict.keys() == bundled.keys()
+
+
+# The files are sound; the process may take 64 MiB more than it has.
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+from sam_core.weights.error import CheckpointError
+from sam_core.weights.tensors import file_content
+held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 2**26, resource.RLIM_INFINITY))
+for path in sys.argv[1:]:
+    try:
+        file_content(Path(path))
+    except CheckpointError as refused:
+        print(refused)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to RLIMIT_AS")
+def test_a_sound_file_for_which_memory_is_missing_is_not_called_damaged(tmp_path: Path) -> None:
+    paths = [str(tmp_path / form) for form in ("pth", "old pth", "safetensors")]
+    for save, path in zip((save_as_pth, save_as_old_pth, save_as_safetensors), paths, strict=True):
+        save({"a": torch.zeros(2**25)}, Path(path))
+    answer = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY, *paths], capture_output=True, text=True, check=True
+    )
+    for path, said in zip(paths, answer.stdout.splitlines(), strict=True):
+        assert said.startswith(f"there is not enough memory to read {path}, which has 134,"), said
 
 
 class Runs:

@@ -113,7 +113,11 @@ def test_the_older_pickled_form_of_a_folder_loads(theirs: Any, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "index", ["{", "[]", "{}", '{"weight_map": 1}', '{"weight_map": {"a": "../model.safetensors"}}']
+    "index",
+    [
+        *("{", "[]", "{}", '{"weight_map": 1}'),
+        *('{"weight_map": {"a": "../model.safetensors"}}', '{"weight_map": {"a": null}}'),
+    ],
 )
 def test_a_broken_index_is_told(tmp_path: Path, index: str) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(index)

@@ -88,6 +88,19 @@ def test_a_normalization_of_its_own_is_not_used_and_told(
     assert f"{path} has its own pixel_std, which is not used" in caplog.text
 
 
+def test_sams_normalization_is_known_under_another_default_dtype(
+    state: State, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "checkpoint.pth"
+    torch.save(SAVED["a normalization"](state), path)
+    torch.set_default_dtype(torch.float64)
+    try:
+        load_sam(path)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert "is not used" not in caplog.text
+
+
 def test_of_two_models_none_is_chosen(state: State, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pth"
     torch.save({**under("student.", state), **under("teacher.", state)}, path)
@@ -102,9 +115,16 @@ def test_an_object_beside_the_model_is_named(state: State, tmp_path: Path) -> No
         read_checkpoint(path)
 
 
+def test_a_position_table_without_dimensions_is_no_encoders(state: State, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pth"
+    torch.save({**state, "image_encoder.pos_embed": torch.tensor(1.0)}, path)
+    with pytest.raises(CheckpointError, match="is not a SAM checkpoint"):
+        read_checkpoint(path)
+
+
 def test_a_dictionary_within_itself_is_no_endless_search(tmp_path: Path) -> None:
     endless: dict[str, Any] = {"x": torch.zeros(1)}
     endless["model"] = endless
     torch.save(endless, tmp_path / "checkpoint.pth")
-    with pytest.raises(CheckpointError, match=r"is no SAM checkpoint"):
+    with pytest.raises(CheckpointError, match=r"is not a SAM checkpoint"):
         read_checkpoint(tmp_path / "checkpoint.pth")

@@ -73,6 +73,20 @@ def test_kernels_wait_for_what_they_read_and_for_nothing_else(
     assert_near([first, second], plain, predicted_iou=1e-3)
 
 
+def test_a_default_dtype_that_is_set_later_changes_no_features() -> None:
+    (image,) = photos(1, side=8)
+    with pretended_card() as card:
+        sam = small_sam()
+        card.moved(sam)
+        before = sam.encode(image).features_1Chw.cpu()
+        torch.set_default_dtype(torch.bfloat16)
+        try:
+            after = sam.encode(image).features_1Chw.cpu()
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert torch.equal(after, before)
+
+
 def test_a_crop_is_decoded_on_its_own_card(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

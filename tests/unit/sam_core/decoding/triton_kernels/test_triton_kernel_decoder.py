@@ -93,9 +93,9 @@ def test_scores_that_are_no_numbers_end_the_image(
         return iou * torch.nan, logits
 
     monkeypatch.setattr(with_kernels, "drawn", drawn)
-    with pytest.raises(NotFinite, match="leaves float16's range on this image"):
+    with pytest.raises(NotFinite, match="this image exceeds float16's range"):
         with_kernels.masks(POINTS, *PLACE)
-    with pytest.raises(NotFinite, match="leaves float16's range on this image"):
+    with pytest.raises(NotFinite, match="this image exceeds float16's range"):
         with_kernels.candidates(POINTS)
 
 
@@ -253,7 +253,7 @@ def test_a_model_that_nobody_holds_is_freed(
 def test_features_that_are_not_finite_say_nothing_about_the_kernels(
     sam: Sam, features_1Chw: torch.Tensor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(NotFinite, match="leaves float16's range on this image"):
+    with pytest.raises(NotFinite, match="this image exceeds float16's range"):
         device_kernels._tried(sam, features_1Chw / 0, FRAME, MaskOptions(precision="float16"))
     assert caplog.messages == []
 
@@ -270,7 +270,7 @@ def test_a_compiler_that_fails_costs_speed_and_a_word(
     monkeypatch.setattr(agreement, "disagreement", failing)
     assert device_kernels._tried(sam, features_1Chw, FRAME, MaskOptions()) is None
     (message,) = caplog.messages
-    assert message.startswith("masks are made without the GPU's kernels, by plain torch: RuntimeError: ptxas")
+    assert message.startswith("masks are made by plain torch, without the GPU's kernels: RuntimeError: ptxas")
 
 
 def test_a_cache_that_cannot_be_written_leaves_compiling_to_the_first_image(

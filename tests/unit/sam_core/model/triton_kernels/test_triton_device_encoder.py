@@ -69,7 +69,7 @@ def test_an_encoder_that_nobody_holds_is_freed(
 
 def test_the_kernels_of_tiny_vit_do_not_hold_it() -> None:
     encoder = load_sam().sam.image_encoder
-    freed, encode = weakref.ref(encoder), half_encoder.half_encoder(encoder, torch.float16)
+    freed, encode = weakref.ref(encoder), half_encoder.half_encoder(encoder)
     del encoder
     gc.collect()
     assert freed() is None
@@ -91,9 +91,7 @@ def test_an_encoder_that_is_off_is_left(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(
-        half_encoder, "half_encoder", lambda module, dtype: lambda images: module(images) * 1.1
-    )
+    monkeypatch.setattr(half_encoder, "half_encoder", lambda module: lambda images: module(images) * 1.1)
     torch.testing.assert_close(encoded(torch.float16), encoded(torch.float32), atol=0.02, rtol=0.02)
     (message,) = caplog.messages
     assert message.endswith("their features differ by 0.100 of their size")

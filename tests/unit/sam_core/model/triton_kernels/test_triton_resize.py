@@ -62,12 +62,11 @@ def test_kernels_give_what_the_project_gives_on_the_host(size: Size) -> None:
     image = picture(np.random.default_rng(2), size)
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
     out = torch.full((3, side, side), torch.nan)
-    fitted = device_input(torch.from_numpy(image), side, mean, std, out)
+    device_input(torch.from_numpy(image), side, mean, std, out)
 
     small = torch.from_numpy(ResizeLongestSide(side).apply_image(image)).permute(2, 0, 1)
     expected = torch.zeros(3, side, side)
     expected[:, : small.shape[1], : small.shape[2]] = (small - mean) / std
-    assert fitted == tuple(small.shape[1:])
     assert torch.equal(out, expected)
 
 

@@ -16,7 +16,6 @@ from sam_core.model.triton.depthwise_convolution import Depthwise
 from sam_core.model.triton.first_convolution import convolution_taps, first_convolution
 from sam_core.model.triton.gelu import gelu_of_sum
 from sam_core.model.triton.half_encoder import half_encoder, half_encoder_serves
-from sam_core.model.triton.half_tiny_blocks import folded
 from sam_core.model.triton.heads import Heads
 from sam_core.model.triton.window_attention import dense_bias, window_attention_with_bias
 from sam_core.weights.registry import load_sam
@@ -66,8 +65,8 @@ def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_first_convolution() -> None:
     layers = ConvPatchEmbed(64).eval().seq[:2]
     images = torch.randn(2, 3, 5, 270)  # more places than a program takes
-    weight, bias = folded(layers[0])
-    out = first_convolution(images, convolution_taps(weight, torch.float32), bias)
+    weight, bias = layers[0].folded()
+    out = first_convolution(images, convolution_taps(weight), bias)
     torch.testing.assert_close(out.permute(0, 3, 1, 2), layers(images), atol=1e-5, rtol=1e-5)
 
 
@@ -108,7 +107,7 @@ def test_attention_with_a_bias_of_each_pair(window: int, heads: int, size: int) 
 def test_embeddings_of_a_small_random_model(few_programs: None) -> None:
     encoder = small()
     images = torch.randn(2, 3, 20, 20)
-    ours, expected = half_encoder(encoder, torch.float16)(images), encoder(images)
+    ours, expected = half_encoder(encoder)(images), encoder(images)
     assert ours.dtype == torch.float32
     assert ours.shape == expected.shape
     assert 0 < error(ours, expected) < 5e-3
@@ -120,7 +119,7 @@ def test_embeddings_by_the_bundled_weights(few_programs: None) -> None:
     photo = np.asarray(Image.open(PHOTOS / "coffee.jpg").convert("RGB"), np.float32)[100:132, 200:232]
     images = torch.from_numpy((photo - 115) / 58).permute(2, 0, 1)[None]
     assert half_encoder_serves(encoder)
-    assert 0 < error(half_encoder(encoder, torch.float16)(images), encoder(images)) < 5e-3
+    assert 0 < error(half_encoder(encoder)(images), encoder(images)) < 5e-3
 
 
 def test_a_first_convolution_of_another_width_is_said() -> None:

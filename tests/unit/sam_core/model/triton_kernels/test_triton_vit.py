@@ -138,7 +138,7 @@ def test_embeddings() -> None:
     encoder = trained_like(ImageEncoderViT(PRESET))
     images = torch.randn(2, 3, 256, 256)
     assert half_encoder_serves(encoder)
-    ours, expected = half_encoder(encoder, torch.float16)(images), encoder(images)
+    ours, expected = half_encoder(encoder)(images), encoder(images)
     assert ours.dtype == torch.float32
     assert ours.shape == expected.shape
     assert 0 < error(ours, expected) < 2e-3
@@ -152,7 +152,7 @@ def test_overflow_shows_in_the_features() -> None:
     encoder.blocks[0].mlp.lin2.weight *= 1e-5
     images = torch.randn(1, 3, 64, 64)
     assert encoder(images).isfinite().all()
-    assert not HalfVit(encoder, torch.float16)(images).isfinite().all()
+    assert not HalfVit(encoder)(images).isfinite().all()
 
 
 @pytest.mark.parametrize("preset", UNSERVED.values(), ids=UNSERVED.keys())
@@ -160,7 +160,7 @@ def test_what_the_kernels_cannot_take_is_said(preset: VitPreset) -> None:
     encoder = ImageEncoderViT(preset)
     assert not half_encoder_serves(encoder)
     with pytest.raises(ValueError, match="cannot take"):
-        half_encoder(encoder, torch.float16)
+        half_encoder(encoder)
 
 
 def test_all_published_encoders_are_taken() -> None:

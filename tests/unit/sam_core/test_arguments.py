@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sam_core.masks.arguments import positions_of, whole_number, whole_numbers
+from sam_core.arguments import positions_of, whole_number, whole_numbers
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_whole_numbers_are_had_of_ints_floats_arrays_and_tensors(numbers: Any) -
 
 NO_TWO_NUMBERS = [
     *(64, True, None, (), (5,), (5, 5, 5), (5.5, 5), (5, float("nan")), (5, float("inf"))),
-    *("ab", "12", (None, 5), {1, 2}, {1: 1, 2: 2}, [[1], [2]]),
+    *("ab", "12", (None, 5), {1, 2}, {1: 1, 2: 2}, [[1], [2]], (torch.ones(2), torch.ones(2))),
 ]
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any, TypeVar
 
 import torch
@@ -24,6 +25,7 @@ Answer = TypeVar("Answer")
 
 # One crop on the host and one on the device; a third would need device memory too.
 CROPS_AT_ONCE = 2
+_lock = Lock()
 
 
 def mapped(call: Callable[[Item], Answer], items: Iterable[Item], device: torch.device) -> Iterator[Answer]:
@@ -38,7 +40,8 @@ def mapped_ahead(
 ) -> Iterator[Answer]:
     """Yields `call(item)` for each item in order, from threads; no item is made long before its turn."""
     futures: deque[Future[Answer]] = deque()
-    free = _free_streams(device)  # before the threads: a cache lets two of them make it twice
+    with _lock:  # a cache alone lets two threads make it twice
+        free = _free_streams(device)
     pool = ThreadPoolExecutor(CROPS_AT_ONCE)
     try:
         for item in items:

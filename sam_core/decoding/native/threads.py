@@ -9,86 +9,89 @@ if the kernel's threads were started for each call, that would happen sooner or 
 import logging
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from threading import Event, Lock, Semaphore
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
+from threading import Lock, Semaphore, Thread
 
 import torch
 
 log = logging.getLogger(__name__)
 
+Work = Callable[[], None]
 
-def run_in_threads(work: Callable[[], None], count: int) -> None:
-    """Calls `work` in `count` threads and returns when all have ended; in fewer if no more can be started.
+
+def run_in_threads(work: Work, count: int) -> None:
+    """Calls `work` in `count` threads, or fewer if no more can be started; returns when all have ended.
 
     Raises: what `work` raises; RuntimeError if not even one thread can be started.
     """
     with _lock:
-        team = _teams.get(count) or _Team.of(count)
+        team = _teams.get(count) or _Team(count)
         if team.size == count:
             _teams[count] = team
-    tasks = [team.pool.submit(work) for _ in range(team.size)]
+    calls = [team.call(work) for _ in range(team.size)]
     try:
-        for task in tasks:
-            task.result()
+        for call in calls:
+            call.result()
     finally:
-        wait(tasks)
+        wait(calls)
         if team.size < count:  # more may start next time
-            team.pool.shutdown()
+            team.end()
 
 
-@dataclass(frozen=True)
 class _Team:
-    """Threads that have begun and wait for work."""
+    """Threads that have started and wait for work; `size` of them, if no more can be started."""
 
-    pool: ThreadPoolExecutor
-    size: int
-
-    @classmethod
-    def of(cls, count: int) -> "_Team":
-        """A team of `count` threads, or of as many as can be started. Raises: RuntimeError for none."""
+    def __init__(self, count: int) -> None:
+        self._calls: SimpleQueue[tuple[Work, Future[None]] | None] = SimpleQueue()
+        self._have_begun = Semaphore(0)
+        self.size = 0
         threads = torch.get_num_threads()
-        have_begun, all_have = Semaphore(0), Event()
-
-        def begin() -> None:
-            have_begun.release()
-            all_have.wait()  # so that no thread takes the beginning of two
-
-        pool = ThreadPoolExecutor(max(1, count), initializer=_use_one_torch_thread)
         try:
-            tasks = _submitted(pool, begin, count)
-            for _ in tasks:
-                have_begun.acquire()
+            self._start(count)
+            for _ in range(self.size):
+                self._have_begun.acquire()
         finally:
             torch.set_num_threads(threads)
-            all_have.set()
-        if len(tasks) == count:
-            return cls(pool, count)
-        pool.shutdown()  # it would try to start the missing ones at every call
-        return cls.of(len(tasks))
 
+    def call(self, work: Work) -> Future[None]:
+        """The call of `work` in one of the threads."""
+        future: Future[None] = Future()
+        self._calls.put((work, future))
+        return future
 
-def _use_one_torch_thread() -> None:
-    # At the first get_num_threads or product in a thread, torch gives it the common count and drops what was
-    # set before. So the count is read first. A torch pool in every thread would fight over the cores.
-    torch.get_num_threads()
-    torch.set_num_threads(1)
+    def end(self) -> None:
+        """Ends the threads."""
+        for _ in range(self.size):
+            self._calls.put(None)
 
+    def _start(self, count: int) -> None:
+        for _ in range(count):
+            try:
+                Thread(target=self._serve, name="sam-label kernel", daemon=True).start()
+            except RuntimeError as refused:
+                if not self.size:
+                    raise RuntimeError(
+                        "no thread can be started to decode masks; raise the limit of threads or memory "
+                        "(ulimit -u, ulimit -v) or stop other programs"
+                    ) from refused
+                log.warning("decoding in %d threads instead of %d: %s", self.size, count, refused)
+                return
+            self.size += 1
 
-def _submitted(pool: ThreadPoolExecutor, begin: Callable[[], None], count: int) -> list[Future[None]]:
-    tasks: list[Future[None]] = []
-    for _ in range(count):
-        try:
-            tasks.append(pool.submit(begin))
-        except RuntimeError as refused:
-            if not tasks:
-                raise RuntimeError(
-                    "no thread can be started to decode masks; raise the limit of threads or memory "
-                    "(ulimit -u, ulimit -v) or stop other programs"
-                ) from refused
-            log.warning("decoding in %d threads instead of %d: %s", len(tasks), count, refused)
-            break
-    return tasks
+    def _serve(self) -> None:
+        # At the first get_num_threads or product in a thread, torch gives it the common count and drops what
+        # was set before. So the count is read first. A torch pool in every thread would fight over the cores.
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+        self._have_begun.release()
+        while call := self._calls.get():
+            work, future = call
+            try:
+                future.set_result(work())
+            except BaseException as fault:  # noqa: BLE001  # for the thread that waits
+                future.set_exception(fault)
+            del call, work, future  # or their tensors would live until the next call
 
 
 _teams: dict[int, _Team] = {}

@@ -14,9 +14,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from pipeline.errors import UsageError
-from pipeline.export.destination import Claim, Destination
-from pipeline.export.form import ExportedImage, Part
-from pipeline.export.record import Record
+from pipeline.export.destination import Destination
+from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export_config import ImagesAs
 from pipeline.output.format.schema import VECTOR, mask_columns
 
@@ -42,7 +41,7 @@ def lance_schema(dataset: pa.Schema) -> pa.Schema:
 
 
 @dataclass(frozen=True)
-class Lance:
+class Lance(Form):
     """One Lance dataset, with the split as a column."""
 
     destination: Destination
@@ -53,12 +52,6 @@ class Lance:
 
     def __post_init__(self) -> None:
         _lance()
-
-    def claim(self) -> Claim:
-        return Claim()
-
-    def image_path(self, record: Record, suffix: str) -> str:
-        return record.name + suffix
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
         reader = pa.RecordBatchReader.from_batches(self.schema, _batches(images, self.schema))

@@ -3,6 +3,7 @@
 import socket
 import threading
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,13 @@ import ray
 from ray._private import services
 
 from pipeline.cluster import session, start
-from pipeline.cluster.labeler_pool import CALLS_AT_ONCE, LabelerPool, cluster_pool, labeler_pool
+from pipeline.cluster.labeler_pool import (
+    CALLS_AT_ONCE,
+    CPUS_FOR_TASKS,
+    LabelerPool,
+    cluster_pool,
+    labeler_pool,
+)
 from pipeline.cluster.quiet import EMPTY_FROM, FULL_FROM
 from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.config import RunConfig
@@ -94,6 +101,23 @@ def test_the_labelers_for_which_a_cluster_has_room(
     pool = cluster_pool(config(**options), [{"CPU": cpus, "GPU": gpus} for cpus, gpus in nodes])
     assert (pool.workers, pool.threads) == (workers, threads)
     assert pool.strategy.max_size == (options.get("workers", float("inf")) if pool.gpus else workers)
+
+
+def test_labelers_of_a_cluster_leave_a_cpu_free_and_no_more() -> None:
+    random = Random(0)
+    for _ in range(1000):
+        nodes = [{"CPU": random.randrange(6), "GPU": random.randrange(4)} for _ in range(random.randrange(5))]
+        cpus, gpus = (sum(node[kind] for node in nodes) for kind in ("CPU", "GPU"))
+        most_cpus = max((node["CPU"] for node in nodes), default=0) if len(nodes) > 1 else cpus - 1
+        threads = 1 if gpus else max(1, min(2, most_cpus))
+        room = sum(min(node["CPU"], node["GPU"]) if gpus else node["CPU"] // threads for node in nodes)
+        while room > 0 and room * threads + CPUS_FOR_TASKS > cpus:
+            room -= 1
+        if room:
+            assert cluster_pool(config(), nodes).workers == room
+        else:
+            with pytest.raises(UsageError, match="has room for a labeler"):
+                cluster_pool(config(), nodes)
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def _look(store: Store, dataset: Dataset | None, holder: Holder | None, beat_age
         host=holder.process.host if holder else None,
         pid=holder.process.pid if holder else None,
         beat_age_s=None if beat_age_s is None else round(beat_age_s, 1),
-        outcome=ended.get("outcome", ended.get("how")) if is_known else None,
+        outcome=ended.get("outcome") if is_known else None,
         exit_code=ended.get("exit_code") if is_known else None,
         sentence=ended.get("sentence") if is_known else None,
     )

@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterable
 
 from pipeline.output.dataset import Dataset
-from pipeline.output.description import CITATION, LICENCE, changed_on, name, summary, weights_licence
-from pipeline.output.marker import MARKER
+from pipeline.output.description import CITATION, LICENCE, MARKER, changed_on, name, summary, weights_licence
 from pipeline.store.uri import redacted
 
 _SIZES = {

@@ -21,12 +21,11 @@ from pipeline.cluster.labeler_pool import LabelerPool, cluster_pool, cores, labe
 from pipeline.cluster.quiet import environment, native_stderr_hushed, quiet_ray
 from pipeline.cluster.ray_internals import (
     forget_token,
-    gpus_here,
     require_internals,
     running_address,
     versions_at,
 )
-from pipeline.cluster.start import local_cpus, ray_at, unusable, wait_for_cluster
+from pipeline.cluster.start import local_pool, ray_at, unusable, wait_for_cluster
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.shutdown import answer
@@ -50,7 +49,7 @@ def refuse_what_does_not_fit(config: RunConfig) -> None:
         return
     _refuse_unsafe(address, config.allow_unauthenticated_cluster)
     if address == "local":
-        labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
+        local_pool(config)
     else:
         wait_for_cluster(address, config.cluster_wait_s)
         _refuse_other_versions(address)

@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 
 import ray
 
-from pipeline.cluster.labeler_pool import cores
+from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
 from pipeline.cluster.quiet import native_stderr_hushed
 from pipeline.cluster.ray_internals import JobWithoutDriverPath, gpus_here, no_new_ray
+from pipeline.config import RunConfig
 from pipeline.errors import ClusterLost, SamLabelError, UsageError
 from pipeline.shutdown import TRY_AGAIN, Call, answer, in_the_time_left
 
@@ -44,6 +45,11 @@ _log = logging.getLogger("sam_label.ray")
 def local_cpus() -> int:
     """The logical CPUs of a local Ray."""
     return max(LEAST_LOCAL_CPUS, cores() + SPARE_LOCAL_CPUS)
+
+
+def local_pool(config: RunConfig) -> LabelerPool:
+    """The labelers of a local Ray. Raises: as `labeler_pool`."""
+    return labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
 
 
 def object_store_bytes() -> int:

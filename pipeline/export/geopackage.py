@@ -89,7 +89,7 @@ class GeoPackage(Form):
             with tempfile.TemporaryDirectory() as elsewhere:
                 yield Path(elsewhere, name)
             return
-        folder = Path(store.location.root or "/")
+        folder = Path(store.location.path)
         try:
             yield folder / name
         finally:

@@ -68,7 +68,7 @@ def _header(dataset: Dataset) -> str:
 
 
 def _counts(dataset: Dataset) -> list[tuple[str, str]]:
-    size = sum(commit.bytes for commit in dataset.commits)
+    size = dataset.bytes
     shown = f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
     return [
         ("images", f"{dataset.images:,}"),

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
-from pipeline.cluster.ray_internals import gpus_here
-from pipeline.cluster.start import local_cpus
+from pipeline.cluster.labeler_pool import LabelerPool
+from pipeline.cluster.start import local_pool
 from pipeline.config import RunConfig
 from pipeline.inputs.sample import Sample, sampled
 from pipeline.inputs.source import Source
@@ -53,6 +52,6 @@ def estimate(config: RunConfig, images: int, seed: int) -> Estimate:
     Raises: UsageError, SamLabelError.
     """
     source = Source.of(config)
-    pool = labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
+    pool = local_pool(config)
     sample = sampled(source.unique_rows(), images, seed)
     return Estimate(sample, measured(config, source, sample.rows, pool), pool)

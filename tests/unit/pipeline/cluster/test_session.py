@@ -10,7 +10,7 @@ import pytest
 import ray
 from ray._private import services
 
-from pipeline.cluster import session, start
+from pipeline.cluster import start
 from pipeline.cluster.labeler_pool import (
     CALLS_AT_ONCE,
     CPUS_FOR_TASKS,
@@ -194,7 +194,7 @@ def test_a_fault_without_a_message_gives_its_name(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_this_machine_lacks_is_missed_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "gpus_here", lambda: 0)
+    monkeypatch.setattr(start, "gpus_here", lambda: 0)
     with pytest.raises(UsageError, match="finds no GPU"):
         refuse_what_does_not_fit(config(device="cuda"))
     with pytest.raises(UsageError, match="500 labelers need"):

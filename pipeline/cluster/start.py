@@ -15,10 +15,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import ray
 
+from pipeline.cluster.address import host_and_port
 from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
 from pipeline.cluster.quiet import native_stderr_hushed
 from pipeline.cluster.ray_internals import JobWithoutDriverPath, gpus_here, no_new_ray
@@ -64,11 +64,7 @@ def wait_for_cluster(address: str, limit_s: float) -> None:
 
     Raises: UsageError for an address of another form; SamLabelError if nothing has listened for `limit_s`.
     """
-    try:
-        place = urlsplit(f"//{address}")
-        host, port = place.hostname, place.port
-    except ValueError:
-        host = port = None
+    host, port = host_and_port(address)
     if host is None or port is None:
         raise UsageError(
             f"{address} is no address of a Ray cluster; give HOST:PORT, as `ray start` prints it"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jobs.wording import counted, duration, size, tallied
 
 if TYPE_CHECKING:
-    from pipeline.statistics.histogram import Histogram
+    from pipeline.histogram import Histogram
     from pipeline.statistics.repeats import Repeats
     from pipeline.statistics.statistics import Statistics
 

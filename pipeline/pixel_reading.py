@@ -11,7 +11,6 @@ NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?"
 PIXEL_SCALE = re.compile(
     rf"full|auto|percentile(:(?P<first>{NUMBER}):(?P<last>{NUMBER}))?|(?P<low>{NUMBER}):(?P<high>{NUMBER})"
 )
-PERCENTILES = "percentile:2:98"  # what `--scale percentile` means; map viewers use the same
 _BANDS = re.compile(r"\d{1,5}(,\d{1,5},\d{1,5})?")
 
 
@@ -50,6 +49,7 @@ def one_text_a_scale(text: str) -> str:
     if text in ("full", "auto"):
         return text
     if match["low"] is None:
+        # 2 and 98 as in map viewers
         first, last = float(match["first"] or 2), float(match["last"] or 98)
         if not 0 <= first < last <= 100:
             raise ValueError(f"{text!r} needs two numbers from 0 to 100, the first below the second")

@@ -6,8 +6,8 @@ the run checks by itself, and ends with its own error before that.
 
 import socket
 import time
-from urllib.parse import urlsplit
 
+from pipeline.cluster.address import host_and_port
 from pipeline.errors import GO_ON, ClusterLost
 
 LOOK_EVERY_S = 5.0
@@ -29,9 +29,8 @@ class Head:
         if now - self._looked < LOOK_EVERY_S:
             return
         self._looked = now
-        place = urlsplit(f"//{self._address}")
         try:
-            socket.create_connection((place.hostname or "", place.port or 0), CONNECT_S).close()
+            socket.create_connection(host_and_port(self._address), CONNECT_S).close()
             self._answered = now
         except OSError as fault:
             if now - self._answered > GONE_AFTER_S:

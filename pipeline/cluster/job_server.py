@@ -7,7 +7,6 @@ a server without token authentication is refused unless it listens on this machi
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from packaging.specifiers import SpecifierSet
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
+from pipeline.cluster.address import refuse_unauthenticated
 from pipeline.cluster.quiet import environment
 from pipeline.cluster.ray_internals import CLIENT_LOGGERS, versions_of_server
 from pipeline.errors import SamLabelError, UsageError
@@ -64,7 +64,9 @@ class JobServer:
         for name in CLIENT_LOGGERS:
             logging.getLogger(name).setLevel(logging.ERROR)
         self.url = job_server_url(address)
-        _refuse_unsafe(self.url, allow_unauthenticated)
+        if not allow_unauthenticated:
+            remedy = "allow_unauthenticated_cluster = true in the job file"
+            refuse_unauthenticated(urlsplit(self.url).hostname, "a job", self.url, remedy)
         with environment({"RAY_API_SERVER_ADDRESS": self.url}):
             self._client = self._bounded(lambda: JobSubmissionClient(self.url))
         versions = self._bounded(lambda: versions_of_server(self._client))
@@ -190,15 +192,6 @@ def job_server_url(address: str) -> str:
             f"http://HOST:{DASHBOARD_PORT}"
         )
     return url.rstrip("/")
-
-
-def _refuse_unsafe(url: str, allowed: bool) -> None:
-    is_here = urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
-    if not (allowed or is_here) and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
-        raise UsageError(
-            f"a job would use the Ray cluster at {url} without token authentication; set RAY_AUTH_MODE=token "
-            "on it and here, or allow_unauthenticated_cluster = true in the job file"
-        )
 
 
 def _refuse_other_versions(url: str, ray: str, python: str) -> None:

@@ -117,8 +117,7 @@ def cluster_pool(config: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Lab
         min(has_cpus, has_gpus) if on_gpus else has_cpus // threads
         for has_cpus, has_gpus in zip(cpus, gpus, strict=True)
     )
-    while room > 0 and room * threads + CPUS_FOR_TASKS > sum(cpus):
-        room -= 1
+    room = min(room, (sum(cpus) - CPUS_FOR_TASKS) // threads)
     if room < 1:
         one = f"{threads} CPUs and a GPU" if on_gpus else f"{threads} CPUs"
         raise UsageError(

@@ -12,21 +12,20 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from urllib.parse import urlsplit
 
 import ray
 from ray.autoscaler.sdk import request_resources
 
+from pipeline.cluster.address import host_and_port, refuse_unauthenticated
 from pipeline.cluster.labeler_pool import LabelerPool, cluster_pool, cores, labeler_pool
 from pipeline.cluster.quiet import environment, native_stderr_hushed, quiet_ray
 from pipeline.cluster.ray_internals import (
     forget_token,
-    gpus_here,
     require_internals,
     running_address,
     versions_at,
 )
-from pipeline.cluster.start import local_cpus, ray_at, unusable, wait_for_cluster
+from pipeline.cluster.start import local_pool, ray_at, unusable, wait_for_cluster
 from pipeline.config import RunConfig
 from pipeline.errors import SamLabelError, UsageError
 from pipeline.shutdown import answer
@@ -50,7 +49,7 @@ def refuse_what_does_not_fit(config: RunConfig) -> None:
         return
     _refuse_unsafe(address, config.allow_unauthenticated_cluster)
     if address == "local":
-        labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
+        local_pool(config)
     else:
         wait_for_cluster(address, config.cluster_wait_s)
         _refuse_other_versions(address)
@@ -126,8 +125,7 @@ def _refuse_other_versions(address: str) -> None:
 
 def _speaks_http_2(address: str) -> bool:
     """Whether the server at HOST:PORT speaks HTTP/2, as the head of a Ray cluster does (gRPC)."""
-    place = urlsplit(f"//{address}")
-    with suppress(OSError), socket.create_connection((place.hostname, place.port), GREETING_S) as head:
+    with suppress(OSError), socket.create_connection(host_and_port(address), GREETING_S) as head:
         head.settimeout(GREETING_S)
         head.sendall(HTTP_2_PREFACE)
         return head.recv(4)[3:] == HTTP_2_SETTINGS
@@ -163,8 +161,7 @@ def _refuse_unsafe(address: str, allowed: bool) -> None:
             f"{address} is a Ray Client address, over which Ray Data does not run reliably; start "
             "sam-label on the cluster, for example with `ray job submit`"
         )
-    host = urlsplit(f"//{address}").hostname
-    if allowed or host in ("127.0.0.1", "::1", "localhost"):
+    if allowed:
         return
     if address == "local":
         if not ray.is_initialized() and os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
@@ -173,8 +170,5 @@ def _refuse_unsafe(address: str, allowed: bool) -> None:
                 "whoever reaches this machine; unset it, or pass --allow-unauthenticated-cluster"
             )
         return
-    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
-        raise UsageError(
-            f"a run would use the Ray cluster at {address} without token authentication; set "
-            "RAY_AUTH_MODE=token on it and here, or pass --allow-unauthenticated-cluster"
-        )
+    host, _ = host_and_port(address)
+    refuse_unauthenticated(host, "a run", address, "pass --allow-unauthenticated-cluster")

@@ -15,13 +15,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import ray
 
-from pipeline.cluster.labeler_pool import cores
+from pipeline.cluster.address import host_and_port
+from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
 from pipeline.cluster.quiet import native_stderr_hushed
 from pipeline.cluster.ray_internals import JobWithoutDriverPath, gpus_here, no_new_ray
+from pipeline.config import RunConfig
 from pipeline.errors import ClusterLost, SamLabelError, UsageError
 from pipeline.shutdown import TRY_AGAIN, Call, answer, in_the_time_left
 
@@ -46,6 +47,11 @@ def local_cpus() -> int:
     return max(LEAST_LOCAL_CPUS, cores() + SPARE_LOCAL_CPUS)
 
 
+def local_pool(config: RunConfig) -> LabelerPool:
+    """The labelers of a local Ray. Raises: as `labeler_pool`."""
+    return labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
+
+
 def object_store_bytes() -> int:
     """Object store of a local Ray: what its GPUs need, if shared memory has room; more would go to a disk."""
     wanted = OBJECT_STORE_BYTES * max(1, gpus_here())
@@ -58,11 +64,7 @@ def wait_for_cluster(address: str, limit_s: float) -> None:
 
     Raises: UsageError for an address of another form; SamLabelError if nothing has listened for `limit_s`.
     """
-    try:
-        place = urlsplit(f"//{address}")
-        host, port = place.hostname, place.port
-    except ValueError:
-        host = port = None
+    host, port = host_and_port(address)
     if host is None or port is None:
         raise UsageError(
             f"{address} is no address of a Ray cluster; give HOST:PORT, as `ray start` prints it"

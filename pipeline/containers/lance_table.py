@@ -4,6 +4,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -74,6 +75,19 @@ class LanceTable:
         return pa.schema([pa.field(one.name, pa.large_binary()) if _is_blob(one) else one for one in fields])
 
 
+def imported_lance(needed_by: str) -> ModuleType:
+    """The module `lance`. Raises: UsageError if it is not installed."""
+    os.environ.setdefault("LANCE_LOG", "error")  # it warns of every new dataset
+    try:
+        import lance
+    except ImportError:
+        raise UsageError(
+            f"{needed_by} needs a package that is not installed: pip install 'sam-label[lance]'"
+        ) from None
+    module: ModuleType = lance
+    return module
+
+
 def lance_table(store: Store, name: str, etag: str) -> LanceTable:
     """The dataset at the version of the etag, or the newest for "". Raises: StoreError, UsageError."""
     if not etag:
@@ -85,14 +99,8 @@ _tables: Kept[tuple[Store, str, str], LanceTable] = Kept(KEPT)
 
 
 def _opened(store: Store, name: str, etag: str) -> LanceTable:
-    os.environ.setdefault("LANCE_LOG", "error")
     uri = store.uri(name)
-    try:
-        import lance
-    except ImportError:
-        raise UsageError(
-            f"{uri} needs a package that is not installed: pip install 'sam-label[lance]'"
-        ) from None
+    lance = imported_lance(uri)
     place = f"{store.location.root}/{name}" if store.is_local else uri
     try:
         return LanceTable(uri, lance.dataset(place, version=int(etag) if etag else None))

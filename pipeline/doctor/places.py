@@ -10,7 +10,7 @@ from pipeline.cluster.start import wait_for_cluster
 from pipeline.config import RunConfig
 from pipeline.doctor.finding import Finding, fault, ok, warning
 from pipeline.errors import ImageError, StoreError
-from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.images.fetch import ANY_PIXELS, FetchSettings, fetched
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
 from pipeline.output.lock import refuse_without_put_if_absent
@@ -31,7 +31,6 @@ OTHER_CLOUDS = {
 STORE_S = 60.0  # a store that hangs is given up after that
 CLUSTER_S = 5.0
 LEAST_OUTPUT_BYTES = 1 << 30
-ANY_PIXELS = 1 << 62  # this check accepts images that are too large for a run
 
 
 def credentials(what: str, place: PlaceSettings) -> Finding:
@@ -80,6 +79,7 @@ def readable_input(config: RunConfig) -> Finding:
         source = Source.at(config.input, SourceOptions.of(config))
         (row,) = islice(source.rows(), 1)
         try:
+            # an image that is too large for a run can be read all the same
             fetched(row._asdict(), FetchSettings(source.root, config.access, ANY_PIXELS))
         except ImageError as fault:
             raise StoreError(fault.reason, str(fault)) from fault
@@ -118,7 +118,7 @@ def _folders_to_make(store: Store) -> list[Path]:
     """The folders that the probe makes on a disk, the innermost first."""
     if not store.is_local:
         return []
-    lock = Path(store.location.root, "_lock")
+    lock = Path(store.location.path, "_lock")
     return [folder for folder in (lock, *lock.parents) if not folder.exists()]
 
 
@@ -126,7 +126,7 @@ def _with_room(store: Store) -> Finding:
     says = f"a dataset can be written to {redacted(store.url)}"
     if not store.is_local:
         return ok("output", says)
-    place = Path(store.location.root)
+    place = Path(store.location.path)
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free

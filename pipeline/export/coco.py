@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pipeline.export.destination import Claim, Destination
-from pipeline.export.form import ExportedImage, Part
+from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export.record import Record, shortest
 from pipeline.export_config import ImagesAs
 
@@ -24,7 +24,7 @@ Pieces = Mapping[int, Mapping[str, Any]]  # by shard: how many pieces of each ki
 
 
 @dataclass(frozen=True)
-class Coco:
+class Coco(Form):
     """COCO instances of the masks; `info` says in the file what made them."""
 
     destination: Destination
@@ -32,7 +32,6 @@ class Coco:
     info: Mapping[str, Any]
 
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("reference", "copy", "link")
-    takes_image_in: ClassVar[bool] = False
 
     def claim(self) -> Claim:
         if not self.destination.file:

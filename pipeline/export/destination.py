@@ -141,10 +141,10 @@ class Destination:
         self.store.delete(self.state("export.json"))  # the last one: it marks the place as this export's
         if self.store.is_local:
             with suppress(OSError):  # it holds something else
-                (Path(self.store.location.root or "/") / self.state("").rstrip("/")).rmdir()
+                (Path(self.store.location.path) / self.state("").rstrip("/")).rmdir()
 
     def _half_written(self, claim: Claim) -> Iterator[Path]:
-        root = Path(self.store.location.root or "/")
+        root = Path(self.store.location.path)
         for file in claim.files:
             yield from root.glob(f"{TEMPORARY}{glob.escape(file)}-*")
         for folder in claim.folders:

@@ -4,9 +4,10 @@ A part is the export of one shard of the dataset. What a form writes for it depe
 images, so that an interrupted part can be written again.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from pipeline.errors import UsageError
 from pipeline.export.counts import Counts
@@ -62,20 +63,26 @@ class Part:
             yield chunk
 
 
-class Form(Protocol):
+class Form(ABC):
     """One form of export."""
 
     images_as: ClassVar[tuple[ImagesAs, ...]]  # what it can do with the images; the first is the default
-    takes_image_in: ClassVar[bool]  # whether it stores a copied image itself, from its bytes
+    takes_image_in: ClassVar[bool] = False  # whether it stores a copied image itself, from its bytes
 
     def claim(self) -> Claim:
         """Where it writes; nothing else may be there."""
+        return Claim()
 
     def image_path(self, record: Record, suffix: str) -> str:
-        """The path for a copy of the image or a link to it; `suffix` is to be added to its name, or empty."""
+        """The path for a copy of the image or a link to it; `suffix` is to be added to its name, or empty.
 
+        Only a form that leaves images outside of its own files has it.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
         """Writes the images of a part; they come in batches."""
 
-    def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
-        """Writes what belongs to all parts; `kept` is what each part has stored for this."""
+    def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:  # noqa: B027  # most have none
+        """Writes what belongs to all parts, if anything; `kept` is what each part has stored for this."""

@@ -6,7 +6,7 @@ the edges of pixels, and each corner is converted from the image's system.
 
 import importlib.util
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -14,8 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pipeline.errors import UsageError
-from pipeline.export.destination import Claim
-from pipeline.export.form import ExportedImage, Part
+from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export.map_shapes import INSTALL, Projection, map_shapes, records_of
 from pipeline.export.record import Record
 from pipeline.export_config import ImagesAs
@@ -25,29 +24,19 @@ DIGITS = 7  # a centimetre
 
 
 @dataclass(frozen=True)
-class GeoJson:
+class GeoJson(Form):
     """Files `<image>.geojson`, in a folder for each part of the split."""
 
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("reference",)
-    takes_image_in: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("pyproj") is None:
             raise UsageError(f"--format geojson needs the package pyproj: {INSTALL}")
 
-    def claim(self) -> Claim:
-        return Claim()
-
-    def image_path(self, record: Record, suffix: str) -> str:
-        return f"{record.name}{suffix}"
-
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
         for record in records_of(part, images):
             folder = f"{record.split}/" if record.split else ""
             part.publish_chunks(f"{folder}{record.name}.geojson", _chunks(record))
-
-    def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
-        """Nothing is written for all images together."""
 
 
 def _chunks(record: Record) -> Iterator[bytes]:

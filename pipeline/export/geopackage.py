@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from pipeline.errors import UsageError
 from pipeline.export.destination import Claim, Destination
-from pipeline.export.form import ExportedImage, NothingToExport, Part
+from pipeline.export.form import ExportedImage, Form, NothingToExport, Part
 from pipeline.export.map_shapes import INSTALL, MapShape, map_shapes, records_of
 from pipeline.export.record import Record
 from pipeline.export_config import ImagesAs
@@ -46,14 +46,13 @@ _COLUMNS = pa.schema(
 
 
 @dataclass(frozen=True)
-class GeoPackage:
+class GeoPackage(Form):
     """One file, or one for each part of the split."""
 
     destination: Destination
     splits: tuple[str, ...]  # ("",) if there is no split
 
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("reference",)
-    takes_image_in: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _pyogrio()
@@ -62,9 +61,6 @@ class GeoPackage:
 
     def claim(self) -> Claim:
         return Claim((), tuple(map(self.destination.file_of, self.splits)))
-
-    def image_path(self, record: Record, suffix: str) -> str:
-        return f"{record.name}{suffix}"
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
         pieces = _Pieces(self.destination, part)
@@ -93,7 +89,7 @@ class GeoPackage:
             with tempfile.TemporaryDirectory() as elsewhere:
                 yield Path(elsewhere, name)
             return
-        folder = Path(store.location.root or "/")
+        folder = Path(store.location.path)
         try:
             yield folder / name
         finally:

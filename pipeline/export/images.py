@@ -19,7 +19,7 @@ from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export.record import Record
 from pipeline.export_config import ImagesAs
 from pipeline.images.decode import decoded_image
-from pipeline.images.fetch import FetchSettings, fetched_together
+from pipeline.images.fetch import ANY_PIXELS, FetchSettings, fetched_together
 from pipeline.images.frame import frame_of
 from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.pixel_reading import PixelReading
@@ -41,8 +41,6 @@ SUFFIXES = {
     "HEIC": ".heic",
 }
 _KNOWN_SUFFIXES = {*SUFFIXES.values(), ".jpeg", ".tiff", ".pgm", ".pbm", ".pnm", ".heif", ".hif"}
-# No limit: the image was small enough for the run that labelled it.
-_ANY_PIXELS = 1 << 62
 _GONE = (Reason.SOURCE_MISSING, Reason.SOURCE_CHANGED)
 _turning = threading.Lock()  # one at a time, since a turned image needs its pixels in memory
 
@@ -62,7 +60,7 @@ def placed(
 
     Images that are gone or have changed are left out, and counted.
     """
-    settings = FetchSettings(None, access, _ANY_PIXELS)
+    settings = FetchSettings(None, access, ANY_PIXELS)  # they were small enough for the run
     place = _placing(part, form, images_as, reading, settings)
     for records in batches:
         images = []
@@ -119,7 +117,7 @@ def _placing(
             )
         place, name = split_uri(whole)
         path = form.image_path(record, "")
-        _link(Path(place.root or "/", name), Path(part.store.location.root, path))
+        _link(Path(place.path, name), Path(part.store.location.path, path))
         return ExportedImage(record, path)
 
     return {"copy": copy, "link": link, "reference": lambda record, _: ExportedImage(record)}[images_as]
@@ -146,7 +144,7 @@ def upright_file(record: Record, got: Got, reading: PixelReading) -> tuple[bytes
     frame = frame_of(record.uri)
     if record.exif_orientation != 1 or frame is not None:
         with _turning:
-            return _png(decoded_image(got.data, _ANY_PIXELS, reading, frame).image_HW3), ".png"
+            return _png(decoded_image(got.data, ANY_PIXELS, reading, frame).image_HW3), ".png"
     is_named = PurePosixPath(record.name).suffix.lower() in _KNOWN_SUFFIXES
     return got.data, "" if is_named else SUFFIXES.get(image_format(got.data[:HEADER_BYTES]) or "", "")
 

@@ -5,20 +5,19 @@ package `pylance`, of the extra `lance`.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from pipeline.errors import UsageError
-from pipeline.export.destination import Claim, Destination
-from pipeline.export.form import ExportedImage, Part
-from pipeline.export.record import Record
+from pipeline.containers.lance_table import imported_lance
+from pipeline.export.destination import Destination
+from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export_config import ImagesAs
 from pipeline.output.format.schema import VECTOR, mask_columns
+
+_NEEDED_BY = "--format lance"
 
 
 def lance_schema(dataset: pa.Schema) -> pa.Schema:
@@ -42,7 +41,7 @@ def lance_schema(dataset: pa.Schema) -> pa.Schema:
 
 
 @dataclass(frozen=True)
-class Lance:
+class Lance(Form):
     """One Lance dataset, with the split as a column."""
 
     destination: Destination
@@ -52,22 +51,16 @@ class Lance:
     takes_image_in: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _lance()
-
-    def claim(self) -> Claim:
-        return Claim()
-
-    def image_path(self, record: Record, suffix: str) -> str:
-        return record.name + suffix
+        imported_lance(_NEEDED_BY)
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
         reader = pa.RecordBatchReader.from_batches(self.schema, _batches(images, self.schema))
-        written = _lance().fragment.write_fragments(reader, self._uri, schema=self.schema)
+        written = imported_lance(_NEEDED_BY).fragment.write_fragments(reader, self._uri, schema=self.schema)
         part.kept["fragments"] = [json.dumps(fragment.to_json()) for fragment in written]
         part.counts.files += len(written)
 
     def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
-        lance = _lance()
+        lance = imported_lance(_NEEDED_BY)
         texts = [text for _, part in sorted(kept.items()) for text in part["fragments"]]
         fragments = [lance.FragmentMetadata.from_json(text) for text in texts]
         lance.LanceDataset.commit(self._uri, lance.LanceOperation.Overwrite(self.schema, fragments))
@@ -75,7 +68,7 @@ class Lance:
     @property
     def _uri(self) -> str:
         location = self.destination.store.location
-        return location.root if location.scheme == "file" else str(location)
+        return location.path if location.scheme == "file" else str(location)
 
 
 def _batches(images: Iterable[list[ExportedImage]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -95,15 +88,3 @@ def _batches(images: Iterable[list[ExportedImage]], schema: pa.Schema) -> Iterat
             for image in batch
         ]
         yield pa.RecordBatch.from_pylist(rows, schema=schema)
-
-
-def _lance() -> ModuleType:
-    os.environ.setdefault("LANCE_LOG", "error")  # it warns of every new dataset
-    try:
-        import lance
-    except ImportError:
-        raise UsageError(
-            "--format lance needs a package that is not installed: pip install 'sam-label[lance]'"
-        ) from None
-    module: ModuleType = lance
-    return module

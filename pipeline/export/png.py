@@ -6,7 +6,7 @@ index in the dataset's row plus 1, so that it can be found there; 0 is no mask.
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,8 +15,7 @@ from PIL import Image
 
 from pipeline.errors import SamLabelError
 from pipeline.export.counts import Counts
-from pipeline.export.destination import Claim
-from pipeline.export.form import ExportedImage, Part
+from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export.record import Record, shortest
 from pipeline.export_config import ImagesAs
 from sam_core.label_map import label_map
@@ -26,14 +25,10 @@ _MOST = np.iinfo(np.uint16).max
 
 
 @dataclass(frozen=True)
-class Png:
+class Png(Form):
     """Folders `masks/` (with one for each part of the split) and `tables/`."""
 
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("reference", "copy", "link")
-    takes_image_in: ClassVar[bool] = False
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def image_path(self, record: Record, suffix: str) -> str:
         return f"images/{_path(record, suffix)}"
@@ -51,9 +46,6 @@ class Png:
                 part.publish([(name, _png(labels_HW))])
         if has_images:
             part.publish([(f"tables/{part.number:05d}.csv", table.getvalue().encode())])
-
-    def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
-        """Nothing is written for all images together."""
 
 
 def _path(record: Record, suffix: str = "") -> str:

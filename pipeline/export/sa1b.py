@@ -4,26 +4,21 @@ Source: the format section of https://github.com/facebookresearch/segment-anythi
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
-from pipeline.export.destination import Claim
-from pipeline.export.form import ExportedImage, Part
+from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export.record import Record, shortest
 from pipeline.export_config import ImagesAs
 
 
 @dataclass(frozen=True)
-class Sa1b:
+class Sa1b(Form):
     """Files `sa_<number>.json`, in a folder for each part of the split."""
 
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("reference", "copy", "link")
-    takes_image_in: ClassVar[bool] = False
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def image_path(self, record: Record, suffix: str) -> str:
         return f"{_stem(record)}{suffix or PurePosixPath(record.name).suffix.lower()}"
@@ -31,9 +26,6 @@ class Sa1b:
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
         for batch in images:
             part.publish((f"{_stem(image.record)}.json", _json(image)) for image in batch)
-
-    def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
-        """Nothing is written for all images together."""
 
 
 def sa1b_json(record: Record, file_name: str) -> dict[str, Any]:

@@ -6,14 +6,12 @@ The same images give the same bytes: files in the tars carry no owner and no tim
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pipeline.export.destination import Claim
-from pipeline.export.form import ExportedImage, Part
+from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export.images import SUFFIXES
-from pipeline.export.record import Record
 from pipeline.export.sa1b import sa1b_json
 from pipeline.export_config import ImagesAs
 from pipeline.images.image_format import HEADER_BYTES, image_format
@@ -22,17 +20,11 @@ TAR_BYTES = 64 << 20  # in memory, for each part of the split; one more image ma
 
 
 @dataclass(frozen=True)
-class WebDataset:
+class WebDataset(Form):
     """Files `<shard>-<number>.tar`, in a folder for each part of the split."""
 
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("copy",)
     takes_image_in: ClassVar[bool] = True
-
-    def claim(self) -> Claim:
-        return Claim()
-
-    def image_path(self, record: Record, suffix: str) -> str:
-        return record.name + suffix
 
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
         tars: dict[str, _Tars] = {}
@@ -44,9 +36,6 @@ class WebDataset:
                 tars[split].add(image)
         for tar in tars.values():
             tar.close()
-
-    def end(self, last: Part, kept: Mapping[int, Mapping[str, Any]]) -> None:
-        """Nothing is written for all images together."""
 
 
 class _Tars:

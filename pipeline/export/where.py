@@ -9,13 +9,13 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UsageError
+from pipeline.suggestion import suggestion
 from sam_core.masks.image_masks import ImageMasks
 
 Chosen_N = npt.NDArray[np.bool_]  # for each mask of an image whether it is exported
@@ -105,8 +105,7 @@ class _Parser:
 
     def _comparison(self) -> Where:
         if self.tokens[0].text not in COLUMNS:
-            near = get_close_matches(self.tokens[0].text, COLUMNS, 1)
-            hint = f"; did you mean {near[0]}?" if near else f" (columns: {', '.join(COLUMNS)})"
+            hint = suggestion(self.tokens[0].text, COLUMNS) or f" (columns: {', '.join(COLUMNS)})"
             raise self._fault(f"expected a column{hint}")
         name = self.tokens.pop(0).text
         if self.tokens[0].kind != "operator":

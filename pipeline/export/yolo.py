@@ -13,24 +13,19 @@ import numpy as np
 
 from pipeline.export.coco import CATEGORY
 from pipeline.export.counts import Counts
-from pipeline.export.destination import Claim
-from pipeline.export.form import DEFAULT_SPLIT, ExportedImage, Part
+from pipeline.export.form import DEFAULT_SPLIT, ExportedImage, Form, Part
 from pipeline.export.record import ID_CHARACTERS, Record
 from pipeline.export_config import ImagesAs
 from sam_core.masks.outline import outline
 
 
 @dataclass(frozen=True)
-class Yolo:
+class Yolo(Form):
     """Folders `images/` and `labels/`, each with one for every part of the split, and `data.yaml`."""
 
     splits: tuple[str, ...]  # ("",) if there is no split
 
     images_as: ClassVar[tuple[ImagesAs, ...]] = ("copy", "link")  # labels are found by the image's path
-    takes_image_in: ClassVar[bool] = False
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def image_path(self, record: Record, suffix: str) -> str:
         suffix = suffix or PurePosixPath(record.name).suffix.lower()

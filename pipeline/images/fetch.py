@@ -29,6 +29,7 @@ MOST_BYTES_A_PIXEL = 8
 ALWAYS_FETCHED_BYTES = 256 << 20
 # A larger TIFF is not fetched whole if it is labelled in tiles: eight would fill the object store.
 FETCHED_SCENE_BYTES = 32 << 20
+ANY_PIXELS = 1 << 62  # no limit, for what a run has labelled or need not label
 
 
 @dataclass(frozen=True)

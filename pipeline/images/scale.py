@@ -50,7 +50,8 @@ def scaled(samples: Samples, scale: str) -> Scaled:
     own = _own_range(samples)
     if scale.startswith("counts:"):
         return Scaled(np.zeros(samples.values.shape, np.uint8), _counts(samples, scale[7:]), None)
-    low, high = _chosen_range(samples, scale) or _percentile_range(samples, scale) or own or (0.0, 0.0)
+    given = samples.type_range if scale == "full" else given_range(scale)
+    low, high = given or _percentile_range(samples, scale) or own or (0.0, 0.0)
     factor = 255 / (high - low) if high > low else 0.0
     pixels = np.empty(samples.values.shape, np.uint8)
     for rows in _chunks(samples.values):
@@ -65,22 +66,26 @@ def scaled(samples: Samples, scale: str) -> Scaled:
     return Scaled(pixels, range_text(low, high), range_text(*own) if own else None)
 
 
-def _chosen_range(samples: Samples, scale: str) -> tuple[float, float] | None:
-    """The range that does not depend on the image's samples; None if it does."""
-    if scale == "full":
-        return samples.type_range
-    if scale == "auto" or scale.startswith("percentile"):
+def given_range(scale: str) -> tuple[float, float] | None:
+    """The two numbers of LO:HI; None for another scale."""
+    if scale in ("full", "auto") or scale.startswith("percentile"):
         return None
     low, _, high = scale.partition(":")
     return float(low), float(high)
 
 
-def _percentile_range(samples: Samples, scale: str) -> tuple[float, float] | None:
-    """The range of `percentile:P:Q`; None for another scale, or an image of nodata alone."""
+def given_percentiles(scale: str) -> tuple[float, float] | None:
+    """The two numbers of percentile:P:Q; None for another scale."""
     if not scale.startswith("percentile"):
         return None
     _, first, last = scale.split(":")
-    return percentiles(lambda: _valid_samples(samples), float(first), float(last))
+    return float(first), float(last)
+
+
+def _percentile_range(samples: Samples, scale: str) -> tuple[float, float] | None:
+    """The range of `percentile:P:Q`; None for another scale, or an image of nodata alone."""
+    given = given_percentiles(scale)
+    return percentiles(lambda: _valid_samples(samples), *given) if given else None
 
 
 def _counts(samples: Samples, of: str) -> str:

@@ -18,7 +18,7 @@ from pipeline.images.decode import DecodedImage
 from pipeline.images.decode_pool import DecodePool
 from pipeline.images.geo_tags import Transform, crs, geo_transform
 from pipeline.images.percentile import BINS, percentiles_of_counts, percentiles_of_values
-from pipeline.images.scale import has_type_range, range_text
+from pipeline.images.scale import given_percentiles, given_range, has_type_range, range_text
 from pipeline.images.stored import EXIF_ORIENTATION
 from pipeline.images.tiff_blocks import XYXY, Blocks
 from pipeline.images.tiff_chain import pages
@@ -78,10 +78,10 @@ class Scene:
         """The scene with its range for black and white; reads all samples if the range depends on them."""
         scale = self.reading.scale
         tags = self.blocks.tags
-        if tags.bits[0] <= 8 or scale[:1] not in "fap" or (scale == "full" and has_type_range(tags)):
+        if tags.bits[0] <= 8 or given_range(scale) or (scale == "full" and has_type_range(tags)):
             return self
-        if scale.startswith("percentile"):
-            found = self._percentiles(*map(float, scale.split(":")[1:]))
+        if given := given_percentiles(scale):
+            found = self._percentiles(*given)
         else:
             for _ in self._pass(self.reading):
                 pass

@@ -32,7 +32,7 @@ def files_at(url: str, access: Access) -> Files:
         return OneFile(whole, file)
     if table := lance_folder(whole, name.rstrip("/")):
         return OneFile(whole, table)
-    is_folder = Path(store.location.root or "/").is_dir() if store.is_local else not may_be_pattern
+    is_folder = Path(store.location.path).is_dir() if store.is_local else not may_be_pattern
     if is_folder or (may_be_pattern and not store.is_local and next(store.list(), None) is not None):
         return Folder(store)
     if may_be_pattern:
@@ -44,7 +44,7 @@ def _matches(whole: Store, pattern: str) -> Files:
     if not has_glob(pattern):
         return NamedFiles(whole, pattern)
     matches = Matches.of(whole, pattern)
-    folder = matches.store.location.root or "/"
+    folder = matches.store.location.path
     if whole.is_local and not Path(folder).is_dir():
         raise NoImages(
             f"there is no folder {redacted(folder)}, in which the pattern looks; name one that holds images"

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pipeline.errors import ImageError
-from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.images.fetch import ANY_PIXELS, FetchSettings, fetched
 from pipeline.images.frame import without_frame
 from pipeline.images.header import stored_size
 from pipeline.images.image_format import image_format
 from pipeline.inputs.files import NoImages
-from pipeline.inputs.same_bytes import MOST_PIXELS, Repeats, SameBytes
+from pipeline.inputs.same_bytes import Repeats, SameBytes
 from pipeline.inputs.sampled import sampled
 from pipeline.inputs.skipped import Skipped, Why
 from pipeline.inputs.source import Source
@@ -141,7 +141,7 @@ def inventory(
 
 
 def _inspected(rows: Iterator[ManifestRow], source: Source) -> Inspected:
-    settings = FetchSettings(source.root, source.options.access, MOST_PIXELS)
+    settings = FetchSettings(source.root, source.options.access, ANY_PIXELS)
     seen = Inspected()
     with ThreadPoolExecutor(READERS) as threads:
         for type_, size in threads.map(partial(_header, settings=settings), list(rows)):

@@ -78,7 +78,7 @@ class Matches:
 
     def _leads_out(self, folder: str) -> bool:
         """Whether a folder on a disk that braces name is a link to a place outside."""
-        root = Path(self.store.location.root or "/")
+        root = Path(self.store.location.path)
         return self.store.is_local and not Path(os.path.realpath(root / folder)).is_relative_to(
             os.path.realpath(root)
         )

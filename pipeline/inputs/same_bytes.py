@@ -18,13 +18,12 @@ from itertools import islice
 
 from pipeline.containers.part import split_part
 from pipeline.errors import ImageError, SamLabelError
-from pipeline.images.fetch import FetchSettings, fetched
+from pipeline.images.fetch import ANY_PIXELS, FetchSettings, fetched
 from pipeline.output.format.duplicates import Duplicate
 from pipeline.output.format.manifest import ManifestRow
 from pipeline.store.settings import Access
 
 READERS = 16  # images in memory at once
-MOST_PIXELS = 1 << 40  # images that are too large for a run are hashed all the same
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -43,7 +42,7 @@ class SameBytes:
     def __init__(self, rows: Iterable[ManifestRow], root: str | None, access: Access) -> None:
         """Reads images whose MD5 is not listed. Raises: SamLabelError for a full disk; what `rows` raises."""
         self._database = sqlite3.connect("")  # a file of its own that sqlite removes
-        settings = FetchSettings(root, access, MOST_PIXELS)
+        settings = FetchSettings(root, access, ANY_PIXELS)  # images too large for a run are hashed too
         with _full_disk_reported():
             self._database.execute("create table image (content text, uri text, size int, fields text)")
             self._database.executemany("insert into image values (?, ?, ?, ?)", _records(rows, settings))

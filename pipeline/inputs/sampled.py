@@ -11,9 +11,9 @@ from itertools import islice
 
 import numpy as np
 
-from pipeline.errors import SamLabelError
 from pipeline.inputs.skipped import Skipped, Why
 from pipeline.output.format.manifest import ManifestRow
+from pipeline.store.local_disk import local_disk
 
 ROWS_AT_ONCE = 10_000  # rows that are compared with the N lowest hashes at a time
 
@@ -23,32 +23,27 @@ def sampled(rows: Iterable[ManifestRow], count: int, seed: int, skipped: Skipped
     lowest = np.empty(0, np.uint64)
     highest = np.iinfo(np.uint64).max  # the highest hash that may be in the sample
     rest = iter(rows)
-    try:
-        with tempfile.TemporaryFile("w+", prefix="sam-label-") as likely:
-            while chunk := list(islice(rest, ROWS_AT_ONCE)):
-                hashes = [_hash(row, seed) for row in chunk]
-                lowest = np.concatenate([lowest, np.array(hashes, np.uint64)])
-                if lowest.size > count:
-                    lowest = np.partition(lowest, count - 1)[:count]
-                    highest = lowest.max()
-                for row, number in zip(chunk, hashes, strict=True):
-                    if number <= highest:
-                        likely.write(json.dumps([number, row]) + "\n")
-                    else:
-                        skipped.add(row.uri, Why.SAMPLE)
-            likely.seek(0)
-            for line in likely:
-                number, fields = json.loads(line)
-                row = ManifestRow(*fields)
+    disk = local_disk("the sample cannot be drawn")
+    with disk, tempfile.TemporaryFile("w+", prefix="sam-label-") as likely:
+        while chunk := list(islice(rest, ROWS_AT_ONCE)):
+            hashes = [_hash(row, seed) for row in chunk]
+            lowest = np.concatenate([lowest, np.array(hashes, np.uint64)])
+            if lowest.size > count:
+                lowest = np.partition(lowest, count - 1)[:count]
+                highest = lowest.max()
+            for row, number in zip(chunk, hashes, strict=True):
                 if number <= highest:
-                    yield row
+                    likely.write(json.dumps([number, row]) + "\n")
                 else:
                     skipped.add(row.uri, Why.SAMPLE)
-    except OSError as fault:
-        raise SamLabelError(
-            f"the sample cannot be drawn in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to a "
-            "folder on a disk with room"
-        ) from fault
+        likely.seek(0)
+        for line in likely:
+            number, fields = json.loads(line)
+            row = ManifestRow(*fields)
+            if number <= highest:
+                yield row
+            else:
+                skipped.add(row.uri, Why.SAMPLE)
 
 
 def _hash(row: ManifestRow, seed: int) -> int:

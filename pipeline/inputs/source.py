@@ -99,7 +99,7 @@ class Source:
         There is none for an object store, for files that the input names, and if links are followed.
         """
         is_limited = self.store.is_local and not self.files.is_named and not self.options.follow_links
-        return self.store.location.root or "/" if is_limited else None
+        return self.store.location.path if is_limited else None
 
     @property
     def skipped_files(self) -> int:

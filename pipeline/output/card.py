@@ -10,8 +10,8 @@ import logging
 from pipeline.output.card_text import card_text
 from pipeline.output.croissant import croissant_text
 from pipeline.output.dataset import Dataset
+from pipeline.output.description import MARKER
 from pipeline.output.format.names import CROISSANT, README
-from pipeline.output.marker import MARKER
 from pipeline.store.storage import Store
 
 _log = logging.getLogger("sam_label.output")

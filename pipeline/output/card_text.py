@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterable
 
 from pipeline.output.dataset import Dataset
-from pipeline.output.description import CITATION, LICENCE, changed_on, name, summary, weights_licence
-from pipeline.output.marker import MARKER
+from pipeline.output.description import CITATION, LICENCE, MARKER, changed_on, name, summary, weights_licence
 from pipeline.store.uri import redacted
 
 _SIZES = {
@@ -69,7 +68,7 @@ def _header(dataset: Dataset) -> str:
 
 
 def _counts(dataset: Dataset) -> list[tuple[str, str]]:
-    size = sum(commit.bytes for commit in dataset.commits)
+    size = dataset.bytes
     shown = f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
     return [
         ("images", f"{dataset.images:,}"),

@@ -133,8 +133,6 @@ class RunRecord:
     def from_json(cls, data: bytes) -> "RunRecord":
         fields = json.loads(data)
         fields["identity"] = Identity.from_described(fields["identity"])
-        if fields.pop("follows_links", False):  # of earlier releases
-            fields["listed_with"] = {"follow_links": True}
         fields["manifest"], fields["started_from"] = tuple(fields["manifest"]), tuple(fields["started_from"])
         fields["duplicates"] = tuple(fields.get("duplicates", ()))
         return cls(**fields)

@@ -12,9 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.output.dataset import Dataset
-from pipeline.output.description import CITATION, LICENCE, changed_on, name, summary, version
+from pipeline.output.description import CITATION, LICENCE, MARKER, changed_on, name, summary, version
 from pipeline.output.format.schema import ADDED_LATER
-from pipeline.output.marker import MARKER
 from pipeline.store.uri import redacted
 
 # All terms of the format, also those that are not used here: readers warn of a context that lacks some.

@@ -135,6 +135,10 @@ class Dataset:
         return sum(commit.masks for commit in self.commits)
 
     @property
+    def bytes(self) -> int:
+        return sum(commit.bytes for commit in self.commits)
+
+    @property
     def left(self) -> int:
         """Images without a row yet."""
         return self.images - self.rows

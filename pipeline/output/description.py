@@ -6,6 +6,7 @@ from pipeline.output.dataset import Dataset
 from pipeline.output.format.names import generation_of
 from sam_core.weights.known import known_by_sha256
 
+MARKER = "written by sam-label, anew whenever the dataset changes"  # without it a file is the user's own
 CITATION = "Kirillov et al., Segment Anything, ICCV 2023, https://arxiv.org/abs/2304.02643"
 LICENCE = "unknown"  # the hubs' word for it; whoever publishes the masks chooses their licence
 

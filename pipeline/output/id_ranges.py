@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import SamLabelError
 from pipeline.output.ids import Ids
+from pipeline.store.local_disk import local_disk
 
 IDS_IN_A_RANGE = 1 << 17  # 2 MB: a search among them stays in a core's cache
 MOST_RANGES = 1 << 16  # two bytes of an id: 8 billion images before a range grows
 HELD_BYTES = 1 << 20  # of a kind, before they are written, which opens the file of every range
 
+_FAILS = "the ids of images cannot be sorted"
 _ID = [("id", "S16")]
 _PLACED = [*_ID, ("place", "<i8")]
 
@@ -44,7 +45,7 @@ class RangedIds:
         """The ids of a range as fields `id` and, if they have places, `place`, in the order of adding."""
         self._deal()
         path = self._path(number)
-        with _full_disk_told():
+        with local_disk(_FAILS):
             return np.frombuffer(path.read_bytes() if path.exists() else b"", self._record)
 
     def _add(self, packed: bytes | memoryview) -> None:
@@ -67,7 +68,7 @@ class RangedIds:
         order = np.argsort(range_of, kind="stable")
         numbers, starts = np.unique(range_of[order], return_index=True)
         for number, of_one in zip(numbers.tolist(), np.split(records[order], starts[1:]), strict=True):
-            with _full_disk_told(), self._path(number).open("ab") as file:
+            with local_disk(_FAILS), self._path(number).open("ab") as file:
                 file.write(of_one.tobytes())
 
     def _path(self, number: int) -> Path:
@@ -84,7 +85,7 @@ class IdRanges:
     def of_kind(self, kind: str, has_places: bool = True) -> RangedIds:
         """Storage for ids of a new kind: 24 bytes of disk each, 16 without places."""
         folder = self.folder / kind
-        with _full_disk_told():
+        with local_disk(_FAILS):
             folder.mkdir()
         return RangedIds(folder, self.count, np.dtype(_PLACED if has_places else _ID))
 
@@ -98,18 +99,7 @@ def id_ranges(images: int) -> Iterator[IdRanges]:
     count = 1
     while count < MOST_RANGES and count * IDS_IN_A_RANGE < images:
         count *= 2
-    with _full_disk_told():
+    with local_disk(_FAILS):
         folder = tempfile.TemporaryDirectory(prefix="sam-label-")
     with folder:
         yield IdRanges(Path(folder.name), count)
-
-
-@contextmanager
-def _full_disk_told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as fault:
-        raise SamLabelError(
-            f"the ids of images cannot be sorted in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to "
-            "a folder on a disk with room"
-        ) from fault

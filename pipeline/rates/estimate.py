@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
-from pipeline.cluster.ray_internals import gpus_here
-from pipeline.cluster.start import local_cpus
+from pipeline.cluster.labeler_pool import LabelerPool
+from pipeline.cluster.start import local_pool
 from pipeline.config import RunConfig
 from pipeline.inputs.sample import Sample, sampled
 from pipeline.inputs.source import Source
-from pipeline.labelling.labeler import LoadGenerator
-from pipeline.labelling.sam_generator import sam_generator
+from pipeline.metrics.work import Stage
 from pipeline.rates.rates import Rates, measured
 
 
@@ -26,8 +24,8 @@ class Estimate:
         """Of one labeler. With a GPU, CPU cores decode meanwhile; a CPU labeler's cores do everything."""
         stages = {stage: self.rates.an_image(total) for stage, total in self.rates.seconds.items()}
         if self.pool.gpus:
-            return max(stages["label"], stages["decode"] / self.pool.decoders)
-        return stages["label"] + stages["decode"] + stages["write"]
+            return max(stages[Stage.LABEL], stages[Stage.DECODE] / self.pool.decoders)
+        return stages[Stage.LABEL] + stages[Stage.DECODE] + stages[Stage.WRITE]
 
     @property
     def images_per_s(self) -> float:
@@ -48,12 +46,12 @@ class Estimate:
         return self.rates.an_image(self.rates.output_bytes) * self.sample.images
 
 
-def estimate(config: RunConfig, images: int, seed: int, load: LoadGenerator = sam_generator) -> Estimate:
+def estimate(config: RunConfig, images: int, seed: int) -> Estimate:
     """The estimate for `config.input`, from at most `images` of its images; writes nothing there.
 
     Raises: UsageError, SamLabelError.
     """
     source = Source.of(config)
-    pool = labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
+    pool = local_pool(config)
     sample = sampled(source.unique_rows(), images, seed)
-    return Estimate(sample, measured(config, source, sample.rows, pool, load), pool)
+    return Estimate(sample, measured(config, source, sample.rows, pool), pool)

@@ -10,9 +10,8 @@ from statistics import median
 
 from PIL import Image
 
-from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
-from pipeline.cluster.ray_internals import gpus_here
-from pipeline.cluster.start import local_cpus
+from pipeline.cluster.labeler_pool import LabelerPool
+from pipeline.cluster.start import local_pool
 from pipeline.config import RunConfig
 from pipeline.errors import ImageError
 from pipeline.images.fetch import FetchSettings, fetched
@@ -79,7 +78,7 @@ def image_seconds(model: str, mask: MaskOptions, pool: LabelerPool, megapixels: 
 def _pool(config: RunConfig) -> LabelerPool:
     """The labelers of this machine. A cluster is not asked: it counts as `config.workers`, or one."""
     if config.address is None:
-        return labeler_pool(config, {"CPU": local_cpus(), "GPU": gpus_here()}, cores())
+        return local_pool(config)
     return LabelerPool(config.workers or 1, threads=2, gpus=int(config.device != "cpu"))
 
 

@@ -1,7 +1,6 @@
 """Checks which columns are read and which rows are wanted, before anything is read."""
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
 from pipeline.output.format.schema import VECTORS
+from pipeline.suggestion import suggestion
 
 # what every Record needs: some bytes a row
 ALWAYS = ("image_id", "uri", "etag", "width", "height", "status", "error", "num_masks")
@@ -72,6 +72,5 @@ def _applies_without(expression: pc.Expression, column: str, schema: pa.Schema) 
 def _no_such_column(name: str, schema: pa.Schema) -> str:
     if name in VECTORS:
         return f"this dataset has no column {name!r}; sam-label run --mask-embeddings writes one"
-    near = get_close_matches(name, schema.names, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(schema.names)}"
-    return f"a dataset has no column {name!r}; {hint}"
+    hint = suggestion(name, schema.names) or f"; there are {', '.join(schema.names)}"
+    return f"a dataset has no column {name!r}{hint}"

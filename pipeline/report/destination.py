@@ -28,7 +28,7 @@ class Destination:
             return cls(Store(place), REPORT)
         folder, _, name = place.root.rpartition("/")
         is_bucket = place.scheme != "file" and not folder
-        is_folder = place.scheme == "file" and Path(place.root or "/").is_dir()
+        is_folder = place.scheme == "file" and Path(place.path).is_dir()
         is_page = name.lower().endswith(_SUFFIXES) or is_folder  # for a folder refuse_foreign says more
         if is_bucket or not is_page or file.endswith("/"):
             raise UsageError(f"{place} names no page: its name must end in .html")
@@ -44,7 +44,7 @@ class Destination:
     @property
     def path(self) -> Path | None:
         """The file's path; None if it is not on a disk of this machine."""
-        return Path(self.store.location.root or "/") / self.name if self.store.is_local else None
+        return Path(self.store.location.path) / self.name if self.store.is_local else None
 
     def refuse_foreign(self) -> None:
         """Raises: UsageError if there is a folder, or a file that is no report."""

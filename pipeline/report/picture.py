@@ -38,7 +38,7 @@ class PictureFile:
         Raises: UsageError for another format, a file that exists, or a place among the images.
         """
         place = location(url)
-        if url.endswith("/") or (place.scheme == "file" and Path(place.root or "/").is_dir()):
+        if url.endswith("/") or (place.scheme == "file" and Path(place.path).is_dir()):
             place = Location(place.scheme, f"{place.root}/{_default_name(record)}")
         folder, _, name = place.root.rpartition("/")
         suffix = PurePosixPath(name).suffix.lower()

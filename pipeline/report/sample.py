@@ -132,7 +132,7 @@ def _joined(parts: Iterable[_Facts]) -> _Facts:
         whole.places += part.places
         whole.is_ok += part.is_ok
         whole.mean_iou += part.mean_iou
-        whole.distributions.join(part.distributions)
+        whole.distributions.merge(part.distributions)
     return whole
 
 

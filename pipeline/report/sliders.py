@@ -32,7 +32,7 @@ def sliders(made_with: MaskOptions) -> list[Slider]:
 
 def folder_of(store: Store) -> str:
     """How the page's commands name the dataset, in whatever folder they are run."""
-    return store.location.root or "/" if store.is_local else store.url
+    return store.location.path if store.is_local else store.url
 
 
 def _slider(made_with: MaskOptions, key: str, option: str, end: float) -> Slider:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pipeline.histogram import Bin, Histogram
 from pipeline.output.dataset import Dataset
-from pipeline.report.distribution import Bar, Distribution
 from pipeline.report.sample import Sample
 from pipeline.store.uri import redacted
 
 # The plots' own frame, in units of the SVG.
 WIDTH, HEIGHT = 320, 110
+MOST_BARS = 40  # in a plot a hand wide
 _MEANINGS = {
     "Predicted IoU": "quality, by the model's own estimate",
     "Stability": "how little a mask depends on its threshold",
@@ -140,33 +141,33 @@ def _figures(dataset: Dataset, name: str) -> Figures:
     )
 
 
-def _plot(title: str, of: str, distribution: Distribution, text: Callable[[float], str]) -> Plot:
-    bars = distribution.bars()
-    most = max((bar.count for bar in bars), default=1)
+def _plot(title: str, of: str, histogram: Histogram, text: Callable[[float], str]) -> Plot:
+    bars = histogram.bins(MOST_BARS, on_round_edges=False)
+    most = max((bar.number for bar in bars), default=1)
     step = WIDTH / max(len(bars), 1)
     gap = min(1.5, step / 5)
     columns = [
         Column(
             x=round(place * step + gap / 2, 2),
-            y=round(HEIGHT * (1 - bar.count / most), 2),
+            y=round(HEIGHT * (1 - bar.number / most), 2),
             width=round(min(step - gap, 60), 2),
-            height=round(HEIGHT * bar.count / most, 2),
+            height=round(HEIGHT * bar.number / most, 2),
             values=_values(bar, text),
-            count=bar.count,
+            count=bar.number,
         )
         for place, bar in enumerate(bars)
     ]
     return Plot(title, of, columns, _ticks(bars, text))
 
 
-def _values(bar: Bar, text: Callable[[float], str]) -> str:
+def _values(bar: Bin, text: Callable[[float], str]) -> str:
     if text is _whole:
         last = bar.high - 1
         return text(bar.low) if bar.low == last else f"{text(bar.low)} to {text(last)}"
     return f"{text(bar.low)} to {text(bar.high)}"
 
 
-def _ticks(bars: list[Bar], text: Callable[[float], str]) -> list[tuple[float, str, str]]:
+def _ticks(bars: list[Bin], text: Callable[[float], str]) -> list[tuple[float, str, str]]:
     """Where labels stand, what they say, and how they are anchored."""
     if not bars:
         return []

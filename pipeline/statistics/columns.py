@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.statistics.histogram import COUNTS, ESTIMATES, SCORES, SHARES_BY_SIZE, Histogram
+from pipeline.histogram import COUNTS, ESTIMATES, SCORES, SHARES_BY_SIZE, Histogram
 from pipeline.statistics.repeats import Hashes, Repeats
 
 COLUMNS = (

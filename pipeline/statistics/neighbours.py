@@ -21,7 +21,7 @@ _AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """How many of the sampled images have another one in the sample at a cosine of `similarity` or more."""
+    """How many of the sampled images have another one in the sample at a cosine of SIMILAR or more."""
 
     images: int
     sampled: int
@@ -43,8 +43,8 @@ def near_duplicates(dataset: Dataset, seed: int) -> NearDuplicates | None:
     return NearDuplicates(count_near(vectors_NC), len(vectors_NC))
 
 
-def count_near(vectors_NC: NDArray[np.float32], similarity: float = SIMILAR) -> int:
-    """How many of the vectors have another at a cosine of `similarity` or more; a zero vector has none."""
+def count_near(vectors_NC: NDArray[np.float32]) -> int:
+    """How many of the vectors have another at a cosine of SIMILAR or more; a zero vector has none."""
     lengths_N1 = np.linalg.norm(vectors_NC, axis=1, keepdims=True)
     units_NC = vectors_NC / np.where(lengths_N1 > 0, lengths_N1, 1)
     near = 0
@@ -52,5 +52,5 @@ def count_near(vectors_NC: NDArray[np.float32], similarity: float = SIMILAR) -> 
         cosines = units_NC[start : start + _AT_ONCE] @ units_NC.T
         here = np.arange(len(cosines))
         cosines[here, start + here] = -1
-        near += int((cosines >= similarity - 1e-6).any(axis=1).sum())
+        near += int((cosines >= SIMILAR - 1e-6).any(axis=1).sum())
     return near

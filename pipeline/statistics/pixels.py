@@ -8,9 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.errors import DamagedFile
+from pipeline.histogram import SHARES, Histogram
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
-from pipeline.statistics.histogram import SHARES, Histogram
 from sam_core.masks.overlap import overlap
 
 _COLUMNS = ("uri", "status", "width", "height", "mask_counts", "mask_area")

@@ -109,7 +109,7 @@ def statistics(
         output=dataset.store.url,
         run=dataset.record.run,
         images=dataset.images,
-        bytes=sum(commit.bytes for commit in dataset.commits),
+        bytes=dataset.bytes,
         shards=len(dataset.commits),
         columns=columns,
         pixels=pixels,

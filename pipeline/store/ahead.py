@@ -16,8 +16,8 @@ from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
 
-from pipeline.errors import SamLabelError
 from pipeline.shutdown import LOOK_UP_S, Call
+from pipeline.store.local_disk import local_disk
 from pipeline.store.objects import Entry
 
 AT_A_TIME = 16
@@ -102,13 +102,8 @@ class _Ahead:
             if self._kept.closed:
                 raise Abandoned
             place = self._kept.seek(0, 2)
-            try:
+            with local_disk("the listing cannot be kept"):
                 self._kept.write(line)
-            except OSError as fault:
-                raise SamLabelError(
-                    f"the listing cannot be kept in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to "
-                    "a folder on a disk with room"
-                ) from fault
             return place
 
     def _next(self) -> int | BaseException | None:

@@ -32,7 +32,7 @@ class Disk:
     """The folder `root`; names are relative to it and separated by '/'."""
 
     def __init__(self, root: str) -> None:
-        self.root = Path(root or "/")
+        self.root = Path(root)
 
     def pages(
         self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None

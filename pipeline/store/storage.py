@@ -151,7 +151,7 @@ class Store:
     def _objects(self) -> Objects:
         match self.location.scheme:
             case "file":
-                return Disk(self.location.root)
+                return Disk(self.location.path)
             case "s3":
                 # Clients are imported where they are used: each process of a run pays for its imports.
                 from pipeline.store.s3 import S3Objects

@@ -44,9 +44,14 @@ class Location:
 
     def uri(self, name: str = "") -> str:
         """The URI of the place, or of the name below it; unescaped if it is UTF-8."""
-        path = f"{self.root}/{name}" if name else self.root or "/"
+        path = f"{self.root}/{name}" if name else self.path
         uri = f"{self.scheme}://{path}"
         return uri if _is_utf_8(uri) else f"file:{_ENCODED}{quote_from_bytes(os.fsencode(path))[1:]}"
+
+    @property
+    def path(self) -> str:
+        """`root`, with its slash if it is the root of the disk."""
+        return self.root or "/"
 
     @property
     def bucket(self) -> str:

@@ -12,6 +12,7 @@ from pipeline.inputs.lists.image_list import ImageList
 from pipeline.inputs.lists.places import ListPlace
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.table_schema import is_list
+from pipeline.store.local_disk import local_disk
 from pipeline.store.objects import UNKNOWN_SIZE, Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
@@ -86,13 +87,8 @@ def _copied() -> IO[bytes]:
         raise UsageError(
             "- reads a list of images from standard input, which is a terminal; pipe one into it"
         )
-    try:
+    with local_disk("standard input cannot be kept"):
         copy = tempfile.NamedTemporaryFile(prefix="sam-label-")  # noqa: SIM115  # it outlives this call
         shutil.copyfileobj(sys.stdin.buffer, copy)
         copy.flush()
-    except OSError as fault:
-        raise SamLabelError(
-            f"standard input cannot be kept in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to a "
-            "folder on a disk with room"
-        ) from fault
     return copy

@@ -3,14 +3,13 @@
 Some bits of a hash choose its file, so that equal hashes meet in one; then each file is sorted on its own.
 """
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import SamLabelError
+from pipeline.store.local_disk import local_disk
 
 _HASHED_LINE = np.dtype([("high", "<u8"), ("low", "<u8"), ("line", "<u8")])
 FILES = 64  # 100 million lines make files of 38 MB
@@ -48,15 +47,10 @@ class Repeats:
         of_file = lines["high"] % FILES
         order = np.argsort(of_file, kind="stable")
         parts = np.split(lines[order], np.cumsum(np.bincount(of_file, minlength=FILES))[:-1])
-        try:
+        with local_disk("the list cannot be searched for repeats"):
             for number, part in enumerate(parts):
                 with (self._folder / f"{number:02d}").open("ab") as file:
                     file.write(part.tobytes())
-        except OSError as fault:
-            raise SamLabelError(
-                f"the list cannot be searched for repeats in {tempfile.gettempdir()}: {fault.strerror}; set "
-                "TMPDIR to a folder on a disk with room"
-            ) from fault
         self._buffer.clear()
 
 

@@ -1,11 +1,14 @@
 """The state of a dataset, from its commits alone, so that asking costs little while a run goes on."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
 from pipeline.output.lock import Holder, current_holder
 from pipeline.store.storage import Store
+
+RATE_OVER = timedelta(minutes=10)  # most runs write some shards in this time
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Status:
     run: str
     started_at: str
     ended: str | None  # how the current run ended; None while it goes on, or after it was killed
-    images_per_s: float | None  # of the current run, from its start to its last commit
+    images_per_s: float | None  # over the last RATE_OVER up to the newest shard
     holder: Holder | None  # who writes now, or died without releasing the lock
     is_holder_dead: bool = False  # also False if it cannot be known, on another machine
     duplicates: int = 0  # images without a row, since others have the same bytes
@@ -40,7 +43,7 @@ class Status:
 
     @property
     def time_left_s(self) -> float | None:
-        """Seconds until nothing is left, at the rate so far."""
+        """Seconds until nothing is left, at that rate."""
         return self.left / self.images_per_s if self.images_per_s else None
 
 
@@ -56,12 +59,12 @@ def status(output: str) -> Status:
         failed_by_reason=dataset.failed_by_reason,
         left=dataset.left,
         masks=dataset.masks,
-        bytes=sum(commit.bytes for commit in dataset.commits),
+        bytes=dataset.bytes,
         shards=len(dataset.commits),
         run=record.run,
         started_at=record.started_at,
         ended=record.ended["how"] if record.ended else None,
-        images_per_s=_rate(dataset),
+        images_per_s=rate(dataset),
         holder=holder,
         duplicates=record.duplicate_images,
         is_merged=record.is_merged,
@@ -69,10 +72,18 @@ def status(output: str) -> Status:
     )
 
 
-def _rate(dataset: Dataset) -> float | None:
-    own = dataset.own_commits
+def rate(dataset: Dataset) -> float | None:
+    """Images/s between two shards, or since the run's start, by recorded times, not this machine's clock."""
+    own = sorted(dataset.own_commits, key=_written)
     if not own:
         return None
-    last = max(datetime.fromisoformat(commit.written_at) for commit in own)
-    elapsed_s = (last - datetime.fromisoformat(dataset.record.started_at)).total_seconds()
-    return sum(commit.rows for commit in own) / elapsed_s if elapsed_s > 0 else None
+    last = _written(own[-1])
+    earlier = [commit for commit in own if _written(commit) <= last - RATE_OVER]
+    since = _written(earlier[-1]) if earlier else datetime.fromisoformat(dataset.record.started_at)
+    elapsed_s = (last - since).total_seconds()
+    rows = sum(commit.rows for commit in own[len(earlier) :])
+    return round(rows / elapsed_s, 3) if elapsed_s > 0 else None
+
+
+def _written(commit: Commit) -> datetime:
+    return datetime.fromisoformat(commit.written_at)

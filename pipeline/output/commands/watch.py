@@ -6,12 +6,11 @@ It reads only the commits, the run's record and its lock. It asks neither the cl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from pipeline.errors import UsageError
-from pipeline.output.commits import Commit
+from pipeline.output.commands.status import rate
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.names import generation_of, run_id
 from pipeline.output.lock import EXPIRY_S, Holder, current_holder
@@ -19,7 +18,6 @@ from pipeline.store.storage import Store
 
 LOOK_S = 2.0  # between two looks; the lock beats every 3 s
 LOOK_SHARE = 10  # and at least this many times a look's duration: a large output is not listed all the time
-RATE_OVER = timedelta(minutes=10)  # most runs write some shards in this time
 
 
 class State(StrEnum):
@@ -134,28 +132,11 @@ def _look(store: Store, dataset: Dataset | None, holder: Holder | None, beat_age
         failed_by_reason=dict(dataset.failed_by_reason) if dataset else {},
         left=dataset.left if dataset else 0,
         masks=dataset.masks if dataset else 0,
-        images_per_s=_rate(dataset) if dataset and state is not State.PREPARING else None,
+        images_per_s=rate(dataset) if dataset and state is not State.PREPARING else None,
         host=holder.process.host if holder else None,
         pid=holder.process.pid if holder else None,
         beat_age_s=None if beat_age_s is None else round(beat_age_s, 1),
-        outcome=ended.get("outcome", ended.get("how")) if is_known else None,
+        outcome=ended.get("outcome") if is_known else None,
         exit_code=ended.get("exit_code") if is_known else None,
         sentence=ended.get("sentence") if is_known else None,
     )
-
-
-def _rate(dataset: Dataset) -> float | None:
-    """Images/s between two shards, or since the run's start, by recorded times, not this machine's clock."""
-    own = sorted(dataset.own_commits, key=_written)
-    if not own:
-        return None
-    last = _written(own[-1])
-    earlier = [commit for commit in own if _written(commit) <= last - RATE_OVER]
-    since = _written(earlier[-1]) if earlier else datetime.fromisoformat(dataset.record.started_at)
-    elapsed_s = (last - since).total_seconds()
-    rows = sum(commit.rows for commit in own[len(earlier) :])
-    return round(rows / elapsed_s, 3) if elapsed_s > 0 else None
-
-
-def _written(commit: Commit) -> datetime:
-    return datetime.fromisoformat(commit.written_at)

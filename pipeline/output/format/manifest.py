@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipeline.errors import SamLabelError
 from pipeline.output.format.names import part_name
 from pipeline.output.format.parquet import parquet_bytes, parquet_table
+from pipeline.store.local_disk import local_disk
 from pipeline.store.storage import Store
 
 MANIFEST_SCHEMA = pa.schema(
@@ -72,28 +72,23 @@ def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
 
     Raises: SamLabelError if that disk is full.
     """
-    try:
-        with tempfile.TemporaryDirectory(prefix="sam-label-") as folder:
-            files = (Path(folder) / f"{number}.jsonl" for number in count())
-            runs: list[Path] = []
-            last = ""
-            for chunk in _batched(rows, ROWS_A_PART):
-                chunk.sort(key=_by_name)
-                # Most stores list in order: then all rows go into one file, and nothing has to be merged.
-                runs += [next(files)] if not runs or chunk[0].name < last else []
-                _append(runs[-1], chunk)
-                last = chunk[-1].name
-            while len(runs) > MOST_OPEN:
-                merged = next(files)
-                _append(merged, _merged(runs[:MOST_OPEN]))
-                runs = [*runs[MOST_OPEN:], merged]
-            for _, same in groupby(_merged(runs), key=_by_name):
-                yield next(same)
-    except OSError as fault:
-        raise SamLabelError(
-            f"the listing cannot be sorted in {tempfile.gettempdir()}: {fault.strerror}; set TMPDIR to a "
-            "folder on a disk with room"
-        ) from fault
+    disk = local_disk("the listing cannot be sorted")
+    with disk, tempfile.TemporaryDirectory(prefix="sam-label-") as folder:
+        files = (Path(folder) / f"{number}.jsonl" for number in count())
+        runs: list[Path] = []
+        last = ""
+        for chunk in _batched(rows, ROWS_A_PART):
+            chunk.sort(key=_by_name)
+            # Most stores list in order: then all rows go into one file, and nothing has to be merged.
+            runs += [next(files)] if not runs or chunk[0].name < last else []
+            _append(runs[-1], chunk)
+            last = chunk[-1].name
+        while len(runs) > MOST_OPEN:
+            merged = next(files)
+            _append(merged, _merged(runs[:MOST_OPEN]))
+            runs = [*runs[MOST_OPEN:], merged]
+        for _, same in groupby(_merged(runs), key=_by_name):
+            yield next(same)
 
 
 def write_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> list[str]:

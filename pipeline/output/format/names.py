@@ -9,7 +9,6 @@ from enum import StrEnum
 
 from pipeline.store.disk import whole_name
 
-FOLDERS = ("_lock", "_runs", "_commits", "data", "manifest", "duplicates")
 DATASET = "dataset.json"
 README, CROISSANT = "README.md", "croissant.json"
 REPORT = "report.html"

@@ -3,14 +3,21 @@
 import socket
 import threading
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 
 import pytest
 import ray
 from ray._private import services
 
-from pipeline.cluster import session, start
-from pipeline.cluster.labeler_pool import CALLS_AT_ONCE, LabelerPool, cluster_pool, labeler_pool
+from pipeline.cluster import start
+from pipeline.cluster.labeler_pool import (
+    CALLS_AT_ONCE,
+    CPUS_FOR_TASKS,
+    LabelerPool,
+    cluster_pool,
+    labeler_pool,
+)
 from pipeline.cluster.quiet import EMPTY_FROM, FULL_FROM
 from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.config import RunConfig
@@ -96,6 +103,23 @@ def test_the_labelers_for_which_a_cluster_has_room(
     assert pool.strategy.max_size == (options.get("workers", float("inf")) if pool.gpus else workers)
 
 
+def test_labelers_of_a_cluster_leave_a_cpu_free_and_no_more() -> None:
+    random = Random(0)
+    for _ in range(1000):
+        nodes = [{"CPU": random.randrange(6), "GPU": random.randrange(4)} for _ in range(random.randrange(5))]
+        cpus, gpus = (sum(node[kind] for node in nodes) for kind in ("CPU", "GPU"))
+        most_cpus = max((node["CPU"] for node in nodes), default=0) if len(nodes) > 1 else cpus - 1
+        threads = 1 if gpus else max(1, min(2, most_cpus))
+        room = sum(min(node["CPU"], node["GPU"]) if gpus else node["CPU"] // threads for node in nodes)
+        while room > 0 and room * threads + CPUS_FOR_TASKS > cpus:
+            room -= 1
+        if room:
+            assert cluster_pool(config(), nodes).workers == room
+        else:
+            with pytest.raises(UsageError, match="has room for a labeler"):
+                cluster_pool(config(), nodes)
+
+
 @pytest.mark.parametrize(
     ("options", "nodes"),
     [({}, []), ({}, [(1, 0)]), ({}, [(0, 4), (8, 0)]), ({"device": "cuda"}, [(8, 0)])],
@@ -170,7 +194,7 @@ def test_a_fault_without_a_message_gives_its_name(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_this_machine_lacks_is_missed_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "gpus_here", lambda: 0)
+    monkeypatch.setattr(start, "gpus_here", lambda: 0)
     with pytest.raises(UsageError, match="finds no GPU"):
         refuse_what_does_not_fit(config(device="cuda"))
     with pytest.raises(UsageError, match="500 labelers need"):
@@ -202,7 +226,7 @@ def test_a_cluster_that_comes_up_meanwhile_is_met() -> None:
         timer.join()
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:port", "127.0.0.1:99999"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:port", "127.0.0.1:99999", "[::1:6379"])
 def test_an_address_of_another_form_is_refused(address: str) -> None:
     with pytest.raises(UsageError, match=r"is no address of a Ray cluster; give HOST:PORT|token auth"):
         refuse_what_does_not_fit(config(address=address))

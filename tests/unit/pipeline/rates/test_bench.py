@@ -12,6 +12,7 @@ from jobs.bench_text import bench_text
 from jobs.cli import main
 from pipeline.cluster.labeler_pool import LabelerPool
 from pipeline.inputs.sample import Sample, sampled
+from pipeline.metrics.work import Stage
 from pipeline.output.format.manifest import manifest_row
 from pipeline.rates.estimate import Estimate
 from pipeline.rates.rates import Rates
@@ -52,7 +53,8 @@ def test_the_command_measures_a_sample_and_writes_nothing(
 
 
 def test_a_gpu_is_fed_while_it_labels_and_a_cpu_does_all_by_itself() -> None:
-    rates = Rates(images=10, seconds={"fetch": 5.0, "decode": 4.0, "label": 1.0, "write": 1.0})
+    seconds = {Stage.FETCH: 5.0, Stage.DECODE: 4.0, Stage.LABEL: 1.0, Stage.WRITE: 1.0}
+    rates = Rates(images=10, seconds=seconds)
     sample = Sample(ROWS, 7200, 0)
     on_gpus = Estimate(sample, rates, LabelerPool(workers=4, threads=1, gpus=1))
     assert on_gpus.seconds_an_image == pytest.approx(0.2)  # two decoders of 0.4 s an image

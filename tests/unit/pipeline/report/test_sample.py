@@ -121,5 +121,5 @@ def test_distributions_count_every_mask_that_was_read(dataset: Dataset) -> None:
     assert spread.masks.counts.sum() == dataset.labelled
     numbers = np.concatenate([table["num_masks"].drop_null().to_numpy() for table in dataset.tables()])
     assert spread.masks.counts[:4].tolist() == np.bincount(numbers, minlength=4).tolist()
-    assert {bar.low: bar.count for bar in spread.masks.bars()}[0] == int((numbers == 0).sum())
-    assert [bar.low for bar in spread.predicted_iou.bars()] == [pytest.approx(0.9)]
+    assert {bar.low: bar.number for bar in spread.masks.bins(40)}[0] == int((numbers == 0).sum())
+    assert [bar.low for bar in spread.predicted_iou.bins(40)] == [pytest.approx(0.9)]

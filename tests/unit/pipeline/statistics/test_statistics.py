@@ -19,7 +19,6 @@ from pipeline.output.commands.retry import retry
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import SCHEMA
 from pipeline.statistics.columns import COLUMNS, ColumnFigures
-from pipeline.statistics.histogram import COUNTS, Histogram
 from pipeline.statistics.neighbours import count_near
 from pipeline.statistics.repeats import Repeats
 from pipeline.statistics.sample import sample_of
@@ -203,20 +202,6 @@ def test_repeats_beyond_what_is_held_are_estimated() -> None:
     assert (exact.number, exact.one_in) == (10_000, 1)
     assert bounded.one_in == 16
     assert bounded.number == pytest.approx(10_000, rel=0.15)
-
-
-def test_a_histogram_ends_where_its_values_do() -> None:
-    histogram = Histogram(COUNTS)
-    histogram.add(np.array([3, 3, 7, 21]))
-    assert histogram.median == pytest.approx(4.0, abs=1)
-    bins = histogram.bins(4)
-    assert len(bins) <= 4
-    assert sum(count for _, _, count in bins) == 4
-    assert bins[0][0] <= 3
-    assert bins[-1][1] > 21
-    scores = Histogram(np.arange(0, 101) / 100)
-    scores.add(np.array([0.95, np.nan, 7], np.float32))
-    assert (scores.counts[95], scores.counts[99], scores.number) == (1, 1, 2)
 
 
 def test_near_duplicates_are_those_of_a_near_vector() -> None:

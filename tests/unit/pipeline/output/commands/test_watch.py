@@ -15,6 +15,7 @@ from jobs.cli import main
 from jobs.watch_text import watch_line, watch_lines
 from pipeline.errors import TooManyFailures, UsageError
 from pipeline.output.commands import watch
+from pipeline.output.commands.status import status
 from pipeline.output.commands.watch import Look, State, watched
 from pipeline.output.lock import EXPIRY_S, Holder, held_lock
 from pipeline.output.process_identity import ProcessIdentity
@@ -79,6 +80,19 @@ def test_a_lock_that_nobody_counts_up_belongs_to_a_dead_run(tmp_path: Path) -> N
     assert next(seen).beat_age_s == 0
     states = [look.state for look in seen]
     assert states == [State.PREPARING, State.DEAD]
+
+
+def test_a_status_and_a_watch_give_the_rate_of_the_last_minutes(
+    tmp_path: Path, rehearsal: Callable[..., Any]
+) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    with open_output(store, photos.identity, photos.source, photos.listing) as output:
+        photos.label(output, shards=2)
+    for number, path in enumerate(sorted((tmp_path / "_commits").iterdir())):
+        commit = json.loads(path.read_text()) | {"written_at": f"2099-01-01T0{number}:00:00.000+00:00"}
+        path.write_text(json.dumps(commit))
+    [look] = looks(tmp_path)
+    assert look.images_per_s == status(str(tmp_path)).images_per_s == round(3 / 3600, 3)
 
 
 def test_where_there_is_nothing_it_says_so(tmp_path: Path) -> None:

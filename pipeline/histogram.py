@@ -5,7 +5,7 @@ Two histograms with the same edges can be merged into that of all their values.
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,14 @@ SHARES_BY_SIZE: Edges = np.array(
 SHARES: Edges = np.arange(0, 21) / 20
 SCORES: Edges = np.arange(0, 101) / 100
 ESTIMATES: Edges = np.arange(0, 111) / 100  # the model's estimate of an IoU may be a little above 1
+
+
+class Bin(NamedTuple):
+    """The number of values at `low` or above, and below `high`."""
+
+    low: float
+    high: float
+    number: int
 
 
 @dataclass
@@ -79,23 +87,27 @@ class Histogram:
         middle = self.edges[place] + share * (self.edges[place + 1] - self.edges[place])
         return float(np.clip(middle, self.least, self.most))
 
-    def bins(self, most: int) -> list[tuple[float, float, int]]:
-        """Low edge, high edge and count of at most `most` bins, which reach as far as there are values."""
+    def bins(self, most: int, on_round_edges: bool = True) -> list[Bin]:
+        """At most `most` bins, each of several neighbours, which reach as far as there are values.
+
+        on_round_edges: the first begins at a multiple of its width, which may be below the least value.
+        """
         used = np.flatnonzero(self.counts)
         if not used.size:
             return []
-        first, last = int(used[0]), int(used[-1])
-        together = -(-(last + 1 - first) // most)
-        first -= first % together  # on round edges
-        together = -(-(last + 1 - first) // most)
-        first -= first % together
+        first, end = int(used[0]), int(used[-1]) + 1
+        together = -(-(end - first) // most)
+        if on_round_edges:
+            first -= first % together
+            together = -(-(end - first) // most)
+            first -= first % together
         return [
-            (
+            Bin(
                 float(self.edges[start]),
                 float(self.edges[min(start + together, len(self.counts))]),
                 int(self.counts[start : start + together].sum()),
             )
-            for start in range(first, last + 1, together)
+            for start in range(first, end, together)
         ]
 
     def as_json(self) -> dict[str, Any]:

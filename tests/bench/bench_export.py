@@ -22,7 +22,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stand_in"))
 
-from labelled_photos import image_masks
+from drawn_masks import image_masks
 
 from pipeline.images.decode import DecodedImage
 from pipeline.output.format.identity import Identity

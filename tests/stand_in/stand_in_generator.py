@@ -113,6 +113,13 @@ def photo(seed: int, size: int = 24, poison: str | None = None) -> bytes:
     return file.getvalue()
 
 
+def write_photos(folder: Path, count: int) -> None:
+    """That many different photos, in a folder that is made."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:06d}.png").write_bytes(photo(number))
+
+
 def _take_poison(first_pixel: tuple[int, ...]) -> None:
     poison = next((name for name, pixel in POISONS.items() if pixel == first_pixel), None)
     match poison:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import typer.main
+from demo_dataset import Upright
+from drawn_masks import image_masks, with_vectors
 from hypothesis import settings
 
 from pipeline.errors import Reason
@@ -21,7 +23,6 @@ from pipeline.output.shards import write_shards
 from pipeline.output.writer import Listing, OutputRun, open_output
 from pipeline.store.storage import Store
 from sam_core.masks.image_masks import ImageMasks
-from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
 from sam_core.options import MaskOptions
 
 # Importing all tests makes millions of objects that stay: looking for garbage among them took a sixth of it.
@@ -46,19 +47,6 @@ def pytest_collection_finish() -> None:
 SIDE = 8  # pixels: masks small enough to make by the thousand
 
 
-@dataclass(frozen=True)
-class UprightImage:
-    """What schema.ok_row keeps of a decoded image."""
-
-    exif_orientation: int = 1
-    frames: int = 1
-    pixel_scale: str | None = None
-    pixel_range: str | None = None
-    bands: str | None = None
-    geo_transform: list[float] | None = None
-    crs: str | None = None
-
-
 @dataclass
 class Rehearsal:
     """An input that exists only as a listing, and the labelling of it: the same etag gives the same row."""
@@ -81,7 +69,7 @@ class Rehearsal:
         masks = masks_of(seed, digest[1] % 4)
         if self.identity.mask_options.mask_embeddings:
             masks = with_vectors(masks, seed)
-        return ok_row(said, UprightImage(), masks)
+        return ok_row(said, Upright(), masks)
 
     def label(self, output: OutputRun, shards: int | None = None) -> None:
         """Writes what is left, or the first few shards of it."""
@@ -107,26 +95,11 @@ def masks_of(seed: np.ndarray, count: int) -> ImageMasks:
     masks = [
         np.unpackbits(np.roll(seed, index))[: SIDE * SIDE].reshape(SIDE, SIDE) > 0 for index in range(count)
     ]
-    runs = [runs_of_mask(mask) for mask in masks]
-    boxes = np.array([box_of_runs(run, SIDE) for run in runs], np.float32).reshape(-1, 4)
-    boxes[:, 2:] -= boxes[:, :2]
-    return ImageMasks(
-        height=SIDE,
-        width=SIDE,
-        counts=[compressed_counts(run) for run in runs],
-        area=np.array([area_of_runs(run) for run in runs], np.int64),
-        bbox_xywh=boxes,
-        predicted_iou=np.full(count, 0.9, np.float32),
-        stability_score=np.full(count, 0.97, np.float32),
-        point_coords=np.full((count, 2), 3.5, np.float32),
-        crop_box_xywh=np.tile(np.array([0, 0, SIDE, SIDE], np.float32), (count, 1)),
-    )
-
-
-def with_vectors(masks: ImageMasks, seed: np.ndarray) -> ImageMasks:
-    """The masks with vectors of their own, as the option mask_embeddings gives them."""
-    vectors = np.random.default_rng(seed).normal(size=(len(masks) + 1, 256)).astype(np.float16)
-    return replace(masks, embedding=vectors[:-1], image_embedding=vectors[-1])
+    scores = {
+        "predicted_iou": np.full(count, 0.9, np.float32),
+        "stability_score": np.full(count, 0.97, np.float32),
+    }
+    return replace(image_masks(masks, SIDE, SIDE), **scores)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stand_in"))
 
-from labelled_photos import image_masks
+from drawn_masks import image_masks
 
 from pipeline.images.decode import DecodedImage
 from pipeline.output.format.identity import Identity
@@ -53,7 +54,13 @@ class Cost:
 
 
 def bench_export(folder: Path, images: int, masks: int, forms: list[str]) -> list[Cost]:
-    """The costs of each export of the dataset, which is made first if it does not exist."""
+    """The costs of each export of the dataset."""
+    output = dataset_in(folder, images, masks)
+    return [cost_of(output, folder / f"export-{form}" / DEST.get(form, ""), form) for form in forms]
+
+
+def dataset_in(folder: Path, images: int, masks: int) -> Path:
+    """Where the dataset is, which is made first if it does not exist."""
     output = folder / f"masks-{images}-{masks}"
     if not output.exists():
         # In a separate process: Linux counts the memory that a process has when it starts a child as the
@@ -62,29 +69,26 @@ def bench_export(folder: Path, images: int, masks: int, forms: list[str]) -> lis
         writer = multiprocessing.get_context("spawn").Process(target=write_dataset, args=asked)
         writer.start()
         writer.join()
-    return [cost_of(output, folder / f"export-{form}" / DEST.get(form, ""), form) for form in forms]
+    return output
 
 
 def cost_of(output: Path, dest: Path, form: str) -> Cost:
-    """Runs the command and measures it."""
-    command = [
-        Path(sys.executable).with_name("sam-label"),
-        "export",
-        output,
-        dest,
-        "--format",
-        form,
-        "--json",
-    ]
+    """Exports the dataset and measures it."""
+    said, seconds, peak_mb = measured("export", output, dest, "--format", form)
+    counts = said["counts"]
+    return Cost(form, counts["images"], counts["masks"], seconds, peak_mb, counts["bytes"] >> 20)
+
+
+def measured(*arguments: str | Path) -> tuple[dict[str, Any], float, int]:
+    """What `sam-label` with these arguments says as JSON, its seconds, and its peak memory in MB."""
+    command = [Path(sys.executable).with_name("sam-label"), *arguments, "--json"]
     began = time.monotonic()
     child = subprocess.Popen(command, stdout=subprocess.PIPE)
     said = child.stdout.read() if child.stdout else b""
     _, status, used = os.wait4(child.pid, 0)
-    seconds = time.monotonic() - began
+    seconds = round(time.monotonic() - began, 1)
     assert status == 0, said
-    counts = json.loads(said)["counts"]
-    peak_mb, written_mb = used.ru_maxrss >> 10, counts["bytes"] >> 20
-    return Cost(form, counts["images"], counts["masks"], round(seconds, 1), peak_mb, written_mb)
+    return json.loads(said), seconds, used.ru_maxrss >> 10
 
 
 def write_dataset(photos: Path, output: Path, images: int, masks: int) -> None:

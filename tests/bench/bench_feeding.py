@@ -227,7 +227,6 @@ def main() -> None:
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "in"
-        photos.mkdir()
         write_photos(photos, asked.images, asked.size)
         with source_of(photos, asked.s3) as source:
             for labelers in asked.labelers:

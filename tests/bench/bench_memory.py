@@ -11,7 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
+
+from processes import descendants
 
 ROOT = Path(__file__).parents[2]
 STAND_IN_RUN = ROOT / "tests" / "stand_in" / "stand_in_run.py"
@@ -19,22 +24,11 @@ STAND_IN_RUN = ROOT / "tests" / "stand_in" / "stand_in_run.py"
 
 def memory_mb(root_pid: int) -> float:
     """Proportional resident memory of a process and all processes below it, in MB."""
-    children: dict[int, list[int]] = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            pid, _, rest = status.read_text().partition(" (")
-            children.setdefault(int(rest.rpartition(") ")[2].split()[1]), []).append(int(pid))
-        except OSError:
-            continue
-    total_kb, todo = 0, [root_pid]
-    while todo:
-        pid = todo.pop()
-        todo += children.get(pid, [])
-        try:
+    total_kb = 0
+    for pid in [root_pid, *descendants([root_pid])]:
+        with suppress(OSError):  # it ended meanwhile
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        total_kb += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+            total_kb += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
     return total_kb / 1024
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import stand_in_generator
 from object_stores import login_at, new_bucket, seaweedfs_server
 from PIL import Image
-from stand_in_generator import photo
 
 from pipeline.store.storage import Store
 
@@ -16,11 +16,14 @@ PHOTO = Path(__file__).parents[2] / "jobs/demo/photos/coffee.jpg"
 
 
 def write_photos(folder: Path, images: int, size: tuple[int, int] | None) -> None:
-    """One JPEG of that width and height under many names; without a size, different small PNGs of noise."""
+    """One JPEG of that width and height under many names; without a size, different small PNGs of noise.
+
+    The folder is made.
+    """
     if size is None:
-        for number in range(images):
-            (folder / f"{number:06d}.png").write_bytes(photo(number))
+        stand_in_generator.write_photos(folder, images)
         return
+    folder.mkdir()
     first = folder / "000000.jpg"
     Image.open(PHOTO).resize(size, Image.Resampling.BICUBIC).save(first, quality=90)
     for number in range(1, images):

@@ -95,7 +95,6 @@ def main() -> None:
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         photos, output, log = (Path(folder) / name for name in ("in", "out", "log"))
-        photos.mkdir()
         write_photos(photos, asked.images, asked.size)
         with source_of(photos, asked.s3) as source:
             drives = [sys.executable, __file__, "drive", source, output, log, *map(str, asked.size)]

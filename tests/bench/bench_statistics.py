@@ -6,18 +6,14 @@ The real writer makes the dataset (bench_export.py). Usage: bench_statistics.py 
 
 import argparse
 import json
-import multiprocessing
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bench_export import write_dataset
+from bench_export import dataset_in, measured
 
 
 @dataclass(frozen=True)
@@ -33,33 +29,11 @@ class Cost:
 
 
 def bench_statistics(folder: Path, images: int, masks: int, sample: int) -> Cost:
-    """The cost for a dataset, which is made first if it does not exist."""
-    output = folder / f"masks-{images}-{masks}"
-    if not output.exists():
-        # In a separate process: Linux counts the memory that a process has when it starts a child as the
-        # child's.
-        asked = (folder / "photos", output, images, masks)
-        writer = multiprocessing.get_context("spawn").Process(target=write_dataset, args=asked)
-        writer.start()
-        writer.join()
-    command = [
-        Path(sys.executable).with_name("sam-label"),
-        "stats",
-        output,
-        "--sample",
-        str(sample),
-        "--json",
-    ]
-    began = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE)
-    said = child.stdout.read() if child.stdout else b""
-    _, status, used = os.wait4(child.pid, 0)
-    seconds = round(time.monotonic() - began, 1)
-    assert status == 0, said
-    figures = json.loads(said)
+    """The cost for a dataset."""
+    figures, seconds, peak_mb = measured("stats", dataset_in(folder, images, masks), "--sample", str(sample))
     assert figures["masks"] == images * masks
     sampled, size_mb = figures["pixels"]["sampled"], figures["bytes"] >> 20
-    return Cost(images, figures["masks"], sampled, size_mb, seconds, used.ru_maxrss >> 10)
+    return Cost(images, figures["masks"], sampled, size_mb, seconds, peak_mb)
 
 
 def main() -> None:

@@ -6,10 +6,8 @@ Without a GPU the kernels are compiled for an H100, which shows their registers 
 
 import argparse
 import importlib
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 DECODING = "sam_core.decoding.triton"
@@ -248,7 +246,7 @@ def _usage(kernel: Any) -> str:
     shared = f"{kernel.metadata.shared / 1024:.0f} KB shared"
     if getattr(kernel, "n_regs", None) is not None:
         return f"{kernel.n_regs} registers, {kernel.n_spills} spills, {shared}"
-    folder = Path(__file__).parents[1] / "unit" / "sam_core" / "decoding" / "triton_kernels"
-    sys.path.append(str(folder))
-    used = importlib.import_module("test_triton_compile").usage(kernel.asm["ptx"], CAPABILITY)
+    from assembled import usage  # its folder is on the path by gpu_setting
+
+    used = usage(kernel.asm["ptx"], CAPABILITY)
     return f"{used['registers']} registers, {used['spills']} bytes spilled, {shared}"

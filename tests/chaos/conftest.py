@@ -1,7 +1,10 @@
-"""SIGKILL at a chosen step: every change that a process makes to the disk, before it and after it."""
+"""Programs of this folder, and SIGKILL at a chosen step: before and after each change to the disk."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +61,20 @@ def in_a_process_killed_before_step(work: Callable[[], None], last: int | None) 
         return None
     assert os.waitstatus_to_exitcode(status) == 0, "the work failed: its traceback is in the output"
     return int(count)
+
+
+@pytest.fixture
+def found_by() -> Callable[..., dict[str, Any]]:
+    """Call it with a program of this folder and its arguments: the figures that it prints."""
+
+    def of(program: str, *arguments: str, **settings: Any) -> dict[str, Any]:
+        command = [sys.executable, Path(__file__).with_name(program), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+        assert done.returncode == 0, done.stderr
+        figures: dict[str, Any] = json.loads(done.stdout)
+        return figures
+
+    return of
 
 
 @pytest.fixture

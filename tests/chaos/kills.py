@@ -26,7 +26,7 @@ sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
 import stand_in_run
 from rows import faults_of
 from several_nodes import SeveralNodes
-from stand_in_generator import photo
+from stand_in_generator import write_photos
 
 SHARES = {"worker": 0.6, "node": 0.2, "driver": 0.2}
 MEAN_GAP_S = 0.7  # from an image's begin to the next kill
@@ -55,9 +55,7 @@ class Storm:
 def storm(folder: Path, deck: list[str], images: int, delay_s: float, seed: int) -> Storm:
     """A storm of the deck's kills over datasets of `images`, each of which takes a labeler `delay_s`."""
     began, outcome, rng = time.monotonic(), Storm(seed, images), Random(seed)
-    (folder / "in").mkdir()
-    for number in range(images):
-        (folder / "in" / f"{number:04d}.png").write_bytes(photo(number))
+    write_photos(folder / "in", images)
     rng.shuffle(deck)
     nodes = SeveralNodes()
     try:

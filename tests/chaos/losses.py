@@ -26,7 +26,7 @@ from object_stores import SeaweedFS, login_at, new_bucket
 from outage import Outage
 from rows import faults_of
 from several_nodes import SeveralNodes
-from stand_in_generator import photo
+from stand_in_generator import write_photos
 
 from pipeline.output.dataset import Dataset
 from pipeline.store import s3
@@ -135,9 +135,7 @@ LOSSES = {"disk": full_disk, "hang": hanging_store, "store": dead_store, "head":
 def outage(name: str, images: int, folder: Path) -> Outage:
     """The result of the outage in a run over `images`, in a new folder."""
     outcome = Outage()
-    (folder / "in").mkdir()
-    for number in range(images):
-        (folder / "in" / f"{number:04d}.png").write_bytes(photo(number))
+    write_photos(folder / "in", images)
     with LOSSES[name](folder) as scene:
         with _driver(scene, folder) as driver:
             outcome.kept = _rows_once_committed(scene.output, driver)

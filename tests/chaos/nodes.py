@@ -33,7 +33,7 @@ import ray
 from processes import descendants, kill
 from rows import faults_of
 from several_nodes import SeveralNodes
-from stand_in_generator import StandInGenerator, photo
+from stand_in_generator import StandInGenerator, write_photos
 
 import pipeline.run
 from jobs import cli
@@ -289,9 +289,7 @@ def main() -> None:
     began, scenes = time.monotonic(), {}
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "in"
-        photos.mkdir()
-        for number in range(asked.images):
-            (photos / f"{number:04d}.png").write_bytes(photo(number))
+        write_photos(photos, asked.images)
         for name in asked.only:
             (Path(folder) / name).mkdir()
             scenes[name] = SCENES[name](photos, Path(folder) / name, asked.images)

@@ -20,7 +20,7 @@ sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
 import stand_in_run
 from rows import faults_of
 from several_nodes import SeveralNodes
-from stand_in_generator import photo
+from stand_in_generator import write_photos
 
 IMAGES, DELAY_S = 8, 1.0  # long enough that the loser, which waits for the winner's beat, meets it at work
 WON, LOCKED = 0, 5
@@ -41,9 +41,7 @@ class Races:
 def races(folder: Path, count: int) -> Races:
     """`count` races, each for an output of its own below the folder."""
     began, outcome = time.monotonic(), Races(count)
-    (folder / "in").mkdir()
-    for number in range(IMAGES):
-        (folder / "in" / f"{number}.png").write_bytes(photo(number))
+    write_photos(folder / "in", IMAGES)
     nodes = SeveralNodes()
     try:
         for number in range(count):

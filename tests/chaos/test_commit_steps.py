@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+from dataset_rows import globbed
 
 from pipeline.output.commands.compact import compact
 from pipeline.output.commands.gc import collect
@@ -25,11 +25,6 @@ from sam_core.options import MaskOptions
 NAMES = [f"{number:02d}" for number in range(5)]
 MORE_NAMES = [f"{number:02d}" for number in range(7)]
 Work = Callable[[Path], None]
-
-
-def globbed(folder: Path) -> list[dict[str, Any]]:
-    tables = [pq.ParquetFile(file).read() for file in folder.glob("data/*.parquet")]
-    return sorted((row for table in tables for row in table.to_pylist()), key=lambda row: row["uri"])
 
 
 def survives(

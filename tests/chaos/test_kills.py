@@ -4,21 +4,11 @@
 integration/test_run_local.py.
 """
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-KILLS = ["--kills", "1", "--only", "node", "--images", "24"]
 
 
 @pytest.mark.timeout(600)  # a busy machine starts Ray's processes slowly
-def test_a_killed_node_costs_nothing_but_time() -> None:
-    command = [sys.executable, Path(__file__).with_name("kills.py"), *KILLS]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    storm = json.loads(done.stdout)
+def test_a_killed_node_costs_nothing_but_time(found_by) -> None:
+    storm = found_by("kills.py", "--kills", "1", "--only", "node", "--images", "24")
     assert storm["kills"] == {"worker": 0, "node": 1, "driver": 0}
     assert storm["faults"] == []

@@ -4,34 +4,24 @@ The full disk stands for all of them. A store that hangs or is killed and a clus
 to `make chaos` alone: until a run gives them up takes up to a minute.
 """
 
-import json
 import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-OUTAGES = Path(__file__).with_name("outages.py")
 MOUNT = ["unshare", "--mount", "--map-root-user", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
 
 
-def test_what_was_committed_stays_and_the_rest_is_done_later() -> None:
+def test_what_was_committed_stays_and_the_rest_is_done_later(found_by) -> None:
     if not _can_mount():
         pytest.skip("this machine lets no ordinary process mount a small disk to fill")
-    command = [sys.executable, OUTAGES, "--only", "disk", "--images", "40"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["faults"] == []
+    assert found_by("outages.py", "--only", "disk", "--images", "40")["faults"] == []
 
 
-def test_a_machine_that_mounts_nothing_breaks_the_full_disk_alone() -> None:
-    command = [sys.executable, OUTAGES, "--only", "disk"]
+def test_a_machine_that_mounts_nothing_breaks_the_full_disk_alone(found_by) -> None:
     without_unshare = {**os.environ, "PATH": ""}
-    done = subprocess.run(command, env=without_unshare, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (fault,) = json.loads(done.stdout)["faults"]
+    (fault,) = found_by("outages.py", "--only", "disk", env=without_unshare)["faults"]
     assert fault.startswith("disk: nothing was filled"), "the other outages are still measured"
 
 

@@ -10,7 +10,8 @@ import boto3
 import numpy as np
 import pytest
 from boxes import SETTINGS, hf_images, png, table_into, tar_into
-from labelled_photos import blobs, image_masks
+from drawn_masks import image_masks
+from labelled_photos import blobs
 
 from pipeline.config import RunConfig
 from pipeline.doctor.places import readable_input

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_sam import small_tiny_vit
 from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -110,14 +111,7 @@ class SlowTinyViT:
 
 @pytest.fixture
 def small() -> TinyViT:
-    torch.manual_seed(0)
-    encoder = TinyViT(PRESET).eval()
-    for name, tensor in encoder.state_dict().items():
-        if "running_var" in name:
-            tensor.uniform_(0.5, 1.5)
-        elif tensor.is_floating_point():
-            tensor.normal_(0, 0.3)
-    return encoder
+    return small_tiny_vit(PRESET)
 
 
 @torch.no_grad()

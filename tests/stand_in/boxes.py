@@ -8,9 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
-from pipeline.errors import ImageError
+from pipeline.errors import ImageError, Reason
 from pipeline.images.fetch import FetchSettings, fetched, fetched_together
 from pipeline.inputs.source import Source
 from pipeline.store.objects import Got
@@ -51,6 +52,13 @@ def images_of(input_: Path | str) -> dict[str, bytes]:
     """The images of an input, listed and fetched one by one: bytes by part."""
     source = Source.at(str(input_))
     return {row.uri.partition("#")[2]: fetched(row._asdict(), SETTINGS).data for row in source.rows()}
+
+
+def reason_of(row: dict[str, Any]) -> Reason:
+    """Why an image cannot be fetched."""
+    with pytest.raises(ImageError) as caught:
+        fetched(row, SETTINGS)
+    return caught.value.reason
 
 
 def together(input_: Path | str) -> dict[str, Got | ImageError]:

@@ -2,11 +2,11 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
 import numpy as np
+from drawn_masks import image_masks, with_vectors
 from PIL import Image
 from scipy import ndimage
 
@@ -21,8 +21,6 @@ from pipeline.output.shards import write_shards
 from pipeline.output.writer import Listing, open_output
 from pipeline.store.settings import DEFAULT_ACCESS
 from pipeline.store.storage import Store
-from sam_core.masks.image_masks import ImageMasks
-from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
 from sam_core.options import MaskOptions
 
 NAMES = ["a.jpg", "b ü%#.png", "none.png", "sub/a.jpg", "sub/a.png", "sub/turned.jpg", "z.webp"]
@@ -86,25 +84,6 @@ def blobs(seed: int, count: int, height: int, width: int) -> list[np.ndarray]:
     return [smooth > np.quantile(smooth, random.uniform(0.4, 0.97)) for smooth in noise]
 
 
-def image_masks(masks: list[np.ndarray], height: int, width: int) -> ImageMasks:
-    """The masks as columns, with predicted IoUs that increase from mask to mask."""
-    runs = [runs_of_mask(mask) for mask in masks]
-    boxes = np.array([box_of_runs(run, height) for run in runs], np.float32).reshape(-1, 4)
-    boxes[:, 2:] -= boxes[:, :2]
-    scores = 0.5 + np.arange(len(masks), dtype=np.float32) / 10
-    return ImageMasks(
-        height=height,
-        width=width,
-        counts=[compressed_counts(run) for run in runs],
-        area=np.array([area_of_runs(run) for run in runs], np.int64),
-        bbox_xywh=boxes,
-        predicted_iou=scores,
-        stability_score=1 - scores / 10,
-        point_coords=np.full((len(masks), 2), 3.5, np.float32),
-        crop_box_xywh=np.tile(np.array([0, 0, width, height], np.float32), (len(masks), 1)),
-    )
-
-
 def _listing(store: Store) -> Iterator[ManifestRow]:
     for page in store.list():
         yield from (manifest_row(store.uri(entry.name), entry.size, entry.etag) for entry in page)
@@ -133,6 +112,5 @@ def _row_of(data: bytes, image: ManifestRow, has_vectors: bool) -> dict[str, Any
     count = 0 if "none" in image.uri else 1 + seed % 5
     masks = image_masks(blobs(seed, count, height, width), height, width)
     if has_vectors:
-        vectors = np.random.default_rng(seed).normal(size=(count + 1, 256)).astype(np.float16)
-        masks = replace(masks, embedding=vectors[:-1], image_embedding=vectors[-1])
+        masks = with_vectors(masks, seed)
     return ok_row(image._asdict(), decoded, masks)

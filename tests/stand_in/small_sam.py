@@ -3,8 +3,9 @@
 import torch
 
 from sam_core.model.build import build_sam
-from sam_core.model.presets import SamPreset, VitPreset
+from sam_core.model.presets import SamPreset, TinyVitPreset, VitPreset
 from sam_core.model.sam import Sam
+from sam_core.model.tiny_vit import TinyViT
 from sam_core.weights.registry import load_sam
 
 SMALL = SamPreset(
@@ -23,6 +24,18 @@ def small_sam() -> Sam:
             if parameter.ndim > 1:
                 parameter *= 3
     return sam
+
+
+def small_tiny_vit(preset: TinyVitPreset) -> TinyViT:
+    """An encoder with the same random weights each time."""
+    torch.manual_seed(0)
+    encoder = TinyViT(preset).eval()
+    for name, tensor in encoder.state_dict().items():
+        if "running_var" in name:
+            tensor.uniform_(0.5, 1.5)
+        elif tensor.is_floating_point():
+            tensor.normal_(0, 0.3)
+    return encoder
 
 
 def bundled_sam(grid: int) -> Sam:

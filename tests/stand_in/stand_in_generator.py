@@ -1,7 +1,7 @@
 """A deterministic stand-in for SAM: valid masks that depend only on the pixels, made in microseconds.
 
 The first pixel of an image decides what it does to its labeler, so that faults come with the data, like real
-faults. Ray's workers get this module by value, because tests are not on their path.
+faults. Ray's workers get this module and drawn_masks by value, because tests are not on their path.
 """
 
 import io
@@ -12,13 +12,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import drawn_masks
 import numpy as np
+from drawn_masks import image_masks
 from PIL import Image
 from ray import cloudpickle
 
@@ -26,9 +28,9 @@ from pipeline.images.decode_pool import DecodePool
 from pipeline.labelling import labeler
 from pipeline.labelling.labeler import LabelerSettings
 from sam_core.masks.image_masks import ImageMasks
-from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
+cloudpickle.register_pickle_by_value(drawn_masks)
 
 HERE = str(Path(__file__).parent)
 MASKS = 3
@@ -61,19 +63,11 @@ class StandInGenerator:
         time.sleep(self._delay_s)
         height, width, _ = image.shape
         masks = [image[..., channel] > np.median(image[..., channel]) for channel in range(MASKS)]
-        runs = [runs_of_mask(mask_HW) for mask_HW in masks]
-        boxes_xyxy = np.array([box_of_runs(one, height) for one in runs], np.float32)
-        boxes_xyxy[:, 2:] -= boxes_xyxy[:, :2]
-        return ImageMasks(
-            height=height,
-            width=width,
-            counts=[compressed_counts(one) for one in runs],
-            area=np.array([area_of_runs(one) for one in runs], np.int64),
-            bbox_xywh=boxes_xyxy,
+        return replace(
+            image_masks(masks, height, width),
             predicted_iou=np.linspace(0.9, 1, MASKS, dtype=np.float32),
             stability_score=np.linspace(0.95, 1, MASKS, dtype=np.float32),
             point_coords=np.full((MASKS, 2), 0.5, np.float32),
-            crop_box_xywh=np.tile(np.float32([0, 0, width, height]), (MASKS, 1)),
         )
 
 
@@ -117,6 +111,13 @@ def photo(seed: int, size: int = 24, poison: str | None = None) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image_HW3).save(file, "PNG")
     return file.getvalue()
+
+
+def write_photos(folder: Path, count: int) -> None:
+    """That many different photos, in a folder that is made."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:06d}.png").write_bytes(photo(number))
 
 
 def _take_poison(first_pixel: tuple[int, ...]) -> None:

@@ -1,14 +1,23 @@
-"""What tests of a small model share."""
+"""What unit tests share."""
 
 from collections.abc import Iterator
 
 import pytest
 import torch
+from demo_dataset import write_demo
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The dataset of the six sample photos; nobody writes to it."""
+    output = str(tmp_path_factory.mktemp("demo"))
+    write_demo(output)
+    return output
 
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Two threads would spend more time on waiting for each other than on so small a model."""
+    """Two threads would spend more time on waiting for each other than on a small model."""
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

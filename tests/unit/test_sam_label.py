@@ -2,10 +2,8 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from demo_dataset import write_demo
 
 import sam_core
 import sam_label
@@ -62,10 +60,3 @@ def test_heavy_packages_are_loaded_by_what_needs_them(demo: str) -> None:
     assert loaded_after(reading) == {"pyarrow"}
     training = f"sam_label.Dataset.open({demo!r}).to_torch().loader()"
     assert loaded_after(f"{training}, sam_label.SamPredictor") == {"pyarrow", "torch"}
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
-    output: Path = tmp_path_factory.mktemp("demo")
-    write_demo(str(output))
-    return str(output)

@@ -13,13 +13,33 @@ import triton
 import triton.language as tl
 
 from sam_core.decoding.triton.device_taps import DeviceTaps
-from sam_core.decoding.triton.pixels import SEGMENT, mean, of_windows, row_bits, wide_row
+from sam_core.decoding.triton.pixels import (
+    SEGMENT,
+    column_taps,
+    mean,
+    next_rows,
+    row_taps,
+    wide_row,
+    window_bits,
+)
 from sam_core.masks.crops import XYXY
 
 # Tuned on an H100. Pixel columns of a program
 STRIP = 32
 # Logits loaded together
 COLUMNS, ROWS = 32, 8
+
+
+@triton.jit
+def _changed(  # type: ignore[no-untyped-def]
+    places, found, room, line, y, was, now, valid, WRITE: tl.constexpr
+):
+    """The changes found, with those from `was` to `now`; with WRITE, writes their places on row y."""
+    change = was ^ now
+    if WRITE:
+        written = valid & (change != 0) & (found < room)
+        tl.store(places + found, line + y, mask=written)
+    return found + change
 
 
 @triton.jit(do_not_specialize=[
@@ -44,24 +64,18 @@ def _edges(  # type: ignore[no-untyped-def]
     if k < tl.load(count):
         logits += tl.load(kept + k).to(tl.int64) * mask_step
         # the pixel before a column's first is the last of the column to its left, if the image is as high
-        before = tl.maximum(at - 1, 0)
-        first = tl.load(column_first + before)
-        u0 = tl.load(column_weights + 3 * before)
-        u1 = tl.load(column_weights + 3 * before + 1)
-        u2 = tl.load(column_weights + 3 * before + 2)
+        first, u0, u1, u2 = column_taps(column_first, column_weights, tl.maximum(at - 1, 0))
         r = tl.load(row_first + H - 1)
         a = wide_row(logits, row_step, r, L, M, first, u0, u1, u2)
         b = wide_row(logits, row_step, r + 1, L, M, first, u0, u1, u2)
         c = wide_row(logits, row_step, r + 2, L, M, first, u0, u1, u2)
+        # row_taps(row_weights, H - 1) would take two more instructions
         w0 = tl.load(row_weights + 3 * H - 3)
         w1 = tl.load(row_weights + 3 * H - 2)
         w2 = tl.load(row_weights + 3 * H - 1)
         was = ((mean(a, b, c, w0, w1, w2) > cut) & (x > 0) & (image_height == H)).to(tl.int32)
 
-        first = tl.load(column_first + at)
-        u0 = tl.load(column_weights + 3 * at)
-        u1 = tl.load(column_weights + 3 * at + 1)
-        u2 = tl.load(column_weights + 3 * at + 2)
+        first, u0, u1, u2 = column_taps(column_first, column_weights, at)
         start = tl.load(column_first + x0)
         stop = tl.minimum(tl.load(column_first + x1 - 1) + 3, M)
         line = (left + x) * image_height + top
@@ -73,17 +87,14 @@ def _edges(  # type: ignore[no-untyped-def]
         last_r = -2
         for segment in range(0, segments):
             r0 = segment * SEGMENT
-            above, below = row_bits(logits, row_step, r0, L, start, stop, cut, cut, COLUMNS, ROWS)
-            above = of_windows(above)
-            below = of_windows(below)
+            above, below = window_bits(logits, row_step, r0, L, start, stop, cut, cut, COLUMNS, ROWS)
             if above == 0:
                 # a change, if any, is at the first row
                 y0 = tl.load(row_start + r0)
                 if tl.load(row_start + tl.minimum(r0 + SEGMENT, L)) > y0:
-                    if WRITE:
-                        tl.store(places + found, line + y0, mask=valid & (was != 0) & (found < room))
-                    found += was
-                    was = tl.zeros([STRIP], tl.int32)
+                    now = tl.zeros([STRIP], tl.int32)
+                    found = _changed(places, found, room, line, y0, was, now, valid, WRITE)
+                    was = now
             else:
                 for r in range(r0, tl.minimum(r0 + SEGMENT, L)):
                     y0 = tl.load(row_start + r)
@@ -91,30 +102,16 @@ def _edges(  # type: ignore[no-untyped-def]
                     some = ((above >> (r - r0)) & 1).to(tl.int32)
                     if (some == 0) | ((below >> (r - r0)) & 1 == 0):
                         if y1 > y0:
-                            change = was ^ some
-                            if WRITE:
-                                written = valid & (change != 0) & (found < room)
-                                tl.store(places + found, line + y0, mask=written)
-                            found += change
-                            was = tl.zeros([STRIP], tl.int32) + some
+                            now = tl.zeros([STRIP], tl.int32) + some
+                            found = _changed(places, found, room, line, y0, was, now, valid, WRITE)
+                            was = now
                     else:
-                        if last_r != r - 1:
-                            b = wide_row(logits, row_step, r, L, M, first, u0, u1, u2)
-                            c = wide_row(logits, row_step, r + 1, L, M, first, u0, u1, u2)
-                        a = b
-                        b = c
-                        c = wide_row(logits, row_step, r + 2, L, M, first, u0, u1, u2)
+                        a, b, c = next_rows(logits, row_step, r, last_r, b, c, L, M, first, u0, u1, u2)
                         last_r = r
                         for y in range(y0, y1):
-                            w0 = tl.load(row_weights + 3 * y)
-                            w1 = tl.load(row_weights + 3 * y + 1)
-                            w2 = tl.load(row_weights + 3 * y + 2)
+                            w0, w1, w2 = row_taps(row_weights, y)
                             now = (mean(a, b, c, w0, w1, w2) > cut).to(tl.int32)
-                            change = was ^ now
-                            if WRITE:
-                                written = valid & (change != 0) & (found < room)
-                                tl.store(places + found, line + y, mask=written)
-                            found += change
+                            found = _changed(places, found, room, line, y, was, now, valid, WRITE)
                             was = now
         # if the crop is shorter than the image, runs end with each column, else with the crop's last one
         ends_here = ((image_height != H) | (x == W - 1)) & (line + H < image_width * image_height)

@@ -14,7 +14,7 @@ import triton.language as tl
 
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.triton.device_taps import DeviceTaps
-from sam_core.decoding.triton.pixels import SEGMENT, mean, of_windows, row_bits, wide_row
+from sam_core.decoding.triton.pixels import SEGMENT, column_taps, mean, next_rows, row_taps, window_bits
 
 # Tuned on an H100. Pixel columns of a program
 STRIP = 64
@@ -32,8 +32,43 @@ BLOCK = 256
 
 
 @triton.jit
+def _counted(  # type: ignore[no-untyped-def]
+    row_weights, y0, y1, a, b, c, low, mid, high, packed, first_y, last_y
+):
+    """The counts and the first and last row inside, with the pixel rows y0..y1 of logits a, b and c."""
+    for y in range(y0, y1):
+        w0, w1, w2 = row_taps(row_weights, y)
+        value = mean(a, b, c, w0, w1, w2)
+        is_inside = value > mid
+        counts = tl.where(value > low, 1, 0)
+        counts = tl.where(is_inside, 1 + 1024, counts)
+        packed += tl.where(value > high, 1 + 1024 + 1024 * 1024, counts)
+        last_y = tl.where(is_inside, y, last_y)
+        first_y = tl.where(is_inside, tl.minimum(first_y, y), first_y)
+    return packed, first_y, last_y
+
+
+@triton.jit
 def _unpacked(packed, inside, area, around):  # type: ignore[no-untyped-def]
     return inside + (packed >> 20), area + ((packed >> 10) & 1023), around + (packed & 1023)
+
+
+@triton.jit
+def _add_area(  # type: ignore[no-untyped-def]
+    out, area_px, x, valid, first_y, last_y, full_rows, full_top, full_bottom, H, W
+):
+    """Adds an area to a mask's, and what it covers to the mask's extent."""
+    # each side as its distance from the opposite edge, so that the maximum is right and 0 means none
+    used = valid & ((last_y >= 0) | (full_rows > 0))
+    left = tl.max(tl.where(used, W - x, 0), axis=0)
+    right = tl.max(tl.where(used, x + 1, 0), axis=0)
+    top = tl.maximum(tl.max(tl.where(valid & (last_y >= 0), H - first_y, 0), axis=0), H - full_top)
+    bottom = tl.maximum(tl.max(tl.where(valid, last_y + 1, 0), axis=0), full_bottom)
+    tl.atomic_add(out + 2, area_px, sem="relaxed")
+    tl.atomic_max(out + 3, left, sem="relaxed")
+    tl.atomic_max(out + 4, top, sem="relaxed")
+    tl.atomic_max(out + 5, right, sem="relaxed")
+    tl.atomic_max(out + 6, bottom, sem="relaxed")
 
 
 @triton.jit(
@@ -67,10 +102,7 @@ def _sums(  # type: ignore[no-untyped-def]
     valid = x < W
     # lanes past the crop repeat its last column and are not summed
     at = tl.minimum(x, W - 1)
-    first = tl.load(column_first + at)
-    u0 = tl.load(column_weights + 3 * at)
-    u1 = tl.load(column_weights + 3 * at + 1)
-    u2 = tl.load(column_weights + 3 * at + 2)
+    first, u0, u1, u2 = column_taps(column_first, column_weights, at)
     start = tl.load(column_first + x0)
     stop = tl.minimum(tl.load(column_first + x1 - 1) + 3, M)
 
@@ -97,9 +129,7 @@ def _sums(  # type: ignore[no-untyped-def]
     end = tl.where(tl.load(predicted_iou + n) <= least_iou, begin, end)
     for segment in range(begin, end):
         r0 = segment * SEGMENT
-        above, below = row_bits(logits, row_step, r0, L, start, stop, low, high, COLUMNS, ROWS)
-        above = of_windows(above)
-        below = of_windows(below)
+        above, below = window_bits(logits, row_step, r0, L, start, stop, low, high, COLUMNS, ROWS)
         if above != 0:
             for r in range(r0, tl.minimum(r0 + SEGMENT, L)):
                 if (above >> (r - r0)) & 1 != 0:
@@ -116,24 +146,11 @@ def _sums(  # type: ignore[no-untyped-def]
                             packed = tl.zeros([STRIP], tl.int32)
                             packed_rows = 0
                         packed_rows += y1 - y0
-                        if last_r != r - 1:
-                            b = wide_row(logits, row_step, r, L, M, first, u0, u1, u2)
-                            c = wide_row(logits, row_step, r + 1, L, M, first, u0, u1, u2)
-                        a = b
-                        b = c
-                        c = wide_row(logits, row_step, r + 2, L, M, first, u0, u1, u2)
+                        a, b, c = next_rows(logits, row_step, r, last_r, b, c, L, M, first, u0, u1, u2)
                         last_r = r
-                        for y in range(y0, y1):
-                            w0 = tl.load(row_weights + 3 * y)
-                            w1 = tl.load(row_weights + 3 * y + 1)
-                            w2 = tl.load(row_weights + 3 * y + 2)
-                            value = mean(a, b, c, w0, w1, w2)
-                            is_inside = value > mid
-                            counts = tl.where(value > low, 1, 0)
-                            counts = tl.where(is_inside, 1 + 1024, counts)
-                            packed += tl.where(value > high, 1 + 1024 + 1024 * 1024, counts)
-                            last_y = tl.where(is_inside, y, last_y)
-                            first_y = tl.where(is_inside, tl.minimum(first_y, y), first_y)
+                        packed, first_y, last_y = _counted(
+                            row_weights, y0, y1, a, b, c, low, mid, high, packed, first_y, last_y
+                        )
     inside, area, around = _unpacked(packed, inside, area, around)
 
     full = full_rows * (x1 - x0)
@@ -146,17 +163,7 @@ def _sums(  # type: ignore[no-untyped-def]
         if inside_px > 0:
             tl.atomic_add(out, inside_px, sem="relaxed")
         if area_px > 0:
-            # each side as its distance from the opposite edge, so that the maximum is right and 0 means none
-            used = valid & ((last_y >= 0) | (full_rows > 0))
-            left = tl.max(tl.where(used, W - x, 0), axis=0)
-            right = tl.max(tl.where(used, x + 1, 0), axis=0)
-            top = tl.maximum(tl.max(tl.where(valid & (last_y >= 0), H - first_y, 0), axis=0), H - full_top)
-            bottom = tl.maximum(tl.max(tl.where(valid, last_y + 1, 0), axis=0), full_bottom)
-            tl.atomic_add(out + 2, area_px, sem="relaxed")
-            tl.atomic_max(out + 3, left, sem="relaxed")
-            tl.atomic_max(out + 4, top, sem="relaxed")
-            tl.atomic_max(out + 5, right, sem="relaxed")
-            tl.atomic_max(out + 6, bottom, sem="relaxed")
+            _add_area(out, area_px, x, valid, first_y, last_y, full_rows, full_top, full_bottom, H, W)
 
 
 @triton.jit(do_not_specialize=["N", "H", "W"])

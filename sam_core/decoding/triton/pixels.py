@@ -20,9 +20,30 @@ def _either(one, other):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _of_windows(row_bits):  # type: ignore[no-untyped-def]
+    """The bits of 32 rows as bits of windows: each of the first 30 rows with the two rows after it."""
+    return (row_bits | (row_bits >> 1) | (row_bits >> 2)) & 0x3FFFFFFF
+
+
+@triton.jit
 def mean(x0, x1, x2, w0, w1, w2):  # type: ignore[no-untyped-def]
     """The weighted sum of three neighbours."""
     return tl.fma(x2, w2, tl.fma(x1, w1, x0 * w0))
+
+
+@triton.jit
+def column_taps(column_first, column_weights, x):  # type: ignore[no-untyped-def]
+    """The first tap of pixel columns, and the weights of their three."""
+    first = tl.load(column_first + x)
+    weights = column_weights + 3 * x
+    return first, tl.load(weights), tl.load(weights + 1), tl.load(weights + 2)
+
+
+@triton.jit
+def row_taps(row_weights, y):  # type: ignore[no-untyped-def]
+    """The weights of a pixel row's three taps."""
+    weights = row_weights + 3 * y
+    return tl.load(weights), tl.load(weights + 1), tl.load(weights + 2)
 
 
 @triton.jit
@@ -36,12 +57,24 @@ def wide_row(logits, row_step, row, L, M, first, w0, w1, w2):  # type: ignore[no
 
 
 @triton.jit
-def row_bits(  # type: ignore[no-untyped-def]
+def next_rows(  # type: ignore[no-untyped-def]
+    logits, row_step, r, last_r, b, c, L, M, first, w0, w1, w2
+):
+    """Rows r, r + 1 and r + 2 by `wide_row`; b and c are the two rows after last_r."""
+    if last_r != r - 1:
+        b = wide_row(logits, row_step, r, L, M, first, w0, w1, w2)
+        c = wide_row(logits, row_step, r + 1, L, M, first, w0, w1, w2)
+    return b, c, wide_row(logits, row_step, r + 2, L, M, first, w0, w1, w2)
+
+
+@triton.jit
+def window_bits(  # type: ignore[no-untyped-def]
     logits, row_step, r0, L, start, stop, low, high, COLUMNS: tl.constexpr, ROWS: tl.constexpr
 ):
-    """For each of 32 rows from r0: is a logit of columns start..stop above `low`? Is one not above `high`?
+    """For each of 30 rows from r0: is a logit of its window above `low`? Is one not above `high`?
 
-    Rows past the last have neither bit. COLUMNS x ROWS logits are loaded at a time.
+    A window is a row and the two after it, columns start..stop; rows past the last count as neither.
+    COLUMNS x ROWS logits are loaded at a time.
     """
     above = tl.zeros([COLUMNS], tl.int32)
     below = tl.zeros([COLUMNS], tl.int32)
@@ -72,10 +105,6 @@ def row_bits(  # type: ignore[no-untyped-def]
     above_all = tl.reduce(above, 0, _either) | tl.reduce(above_rest, 0, _either)
     below_all = tl.reduce(below, 0, _either) | tl.reduce(below_rest, 0, _either)
     # cleared above bit 31: a shift would repeat the sign
-    return above_all.to(tl.int64) & 0xFFFFFFFF, below_all.to(tl.int64) & 0xFFFFFFFF
-
-
-@triton.jit
-def of_windows(row_bits):  # type: ignore[no-untyped-def]
-    """The bits of rows as bits of windows: each of the first 30 rows with the two rows after it."""
-    return (row_bits | (row_bits >> 1) | (row_bits >> 2)) & 0x3FFFFFFF
+    above_rows = above_all.to(tl.int64) & 0xFFFFFFFF
+    below_rows = below_all.to(tl.int64) & 0xFFFFFFFF
+    return _of_windows(above_rows), _of_windows(below_rows)

@@ -24,13 +24,32 @@ WARPS, STAGES = 4, 2
 
 
 @triton.jit
+def with_terms(score, terms, row, column, K: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Scores, with the queries' terms of the keys' rows and columns."""
+    c = tl.arange(0, 2 * K)
+    one_hot = (c[:, None] == row[None, :]) | ((c[:, None] - K) == column[None, :])
+    # Not a cast of bools: it crashes Triton 3.2 on sm_80.
+    return tl.dot(terms, tl.where(one_hot, 1.0, 0.0).to(tl.float16), score)
+
+
+@triton.jit
+def with_bias(score, bias, i, j, P: tl.constexpr, K: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Scores, with the bias [P, K] of places i and j."""
+    at = bias + i[:, None] * K + j[None, :]
+    return score + tl.load(at, mask=(i < P)[:, None] & (j < P)[None, :], other=0.0)
+
+
+@triton.jit
 def window_keys(  # type: ignore[no-untyped-def]
-    base, positions, q1, q2, spread, acc1, acc2, biggest, total, start, i, top, left, image, head, H, W, pad,
+    base, position, q1, q2, acc1, acc2, biggest, total, start, i, top, left, image, head, H, W, pad,
     token_stride, part_stride, scale,
     S: tl.constexpr, D: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr, K: tl.constexpr,
     DENSE: tl.constexpr, N: tl.constexpr, LAST: tl.constexpr,
 ):  # fmt: skip
-    """N more keys of a window, from `start` on; with LAST they may extend past its end."""
+    """N more keys of a window, from `start` on; with LAST they may extend past its end.
+
+    position: the queries' terms, or with DENSE the bias of all heads.
+    """
     P: tl.constexpr = S * S
     j = start + tl.arange(0, N)
     d1 = tl.arange(0, D1)
@@ -48,14 +67,10 @@ def window_keys(  # type: ignore[no-untyped-def]
         k2 = tl.load(keys + d2[None, :], mask=(d2 < D)[None, :], other=0.0)
         score = tl.dot(q2, tl.trans(k2), score)
     if not DENSE:
-        c = tl.arange(0, 2 * K)
-        one_hot = (c[:, None] == row[None, :]) | ((c[:, None] - K) == column[None, :])
-        # Not a cast of bools: it crashes Triton 3.2 on sm_80.
-        score = tl.dot(spread, tl.where(one_hot, 1.0, 0.0).to(tl.float16), score)
+        score = with_terms(score, position, row, column, K)
     score = score * scale
     if DENSE:
-        bias = positions + head * (P * K) + i[:, None] * K + j[None, :]
-        score += tl.load(bias, mask=(i < P)[:, None] & (j < P)[None, :], other=0.0)
+        score = with_bias(score, position + head * (P * K), i, j, P, K)
     if LAST:
         score = tl.where((j < P)[None, :], score, -float("inf"))
     new_biggest = tl.maximum(biggest, tl.max(score, 1))
@@ -108,22 +123,22 @@ def window_attention_kernel(  # type: ignore[no-untyped-def]
         q2 = q1
         acc2 = tl.zeros((M, 1), tl.float32)
     if DENSE:
-        spread = q1
+        position = positions
     else:
         c = tl.arange(0, 2 * K)
         place = ((image * tl.num_programs(1) + head).to(tl.int64) * H + y) * W + x
-        spread = tl.load(positions + place[:, None] * (2 * K) + c[None, :], mask=here[:, None], other=0.0)
+        position = tl.load(positions + place[:, None] * (2 * K) + c[None, :], mask=here[:, None], other=0.0)
     biggest = tl.full((M,), -1.0e30, tl.float32)
     total = tl.zeros((M,), tl.float32)
     if WHOLE > 0:
         for start in range(0, WHOLE, N):
             acc1, acc2, biggest, total = window_keys(
-                base, positions, q1, q2, spread, acc1, acc2, biggest, total, start, i, top, left, image, head,
+                base, position, q1, q2, acc1, acc2, biggest, total, start, i, top, left, image, head,
                 H, W, pad, token_stride, part_stride, scale, S, D, D1, D2, K, DENSE, N, False,
             )  # fmt: skip
     if WHOLE < P:
         acc1, acc2, biggest, total = window_keys(
-            base, positions, q1, q2, spread, acc1, acc2, biggest, total, WHOLE, i, top, left, image, head,
+            base, position, q1, q2, acc1, acc2, biggest, total, WHOLE, i, top, left, image, head,
             H, W, pad, token_stride, part_stride, scale, S, D, D1, D2, K, DENSE, TAIL, True,
         )  # fmt: skip
     share = (1.0 / total)[:, None]

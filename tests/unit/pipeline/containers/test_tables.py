@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
-from boxes import SETTINGS, hf_images, images_of, png, table_into, together
+from boxes import SETTINGS, hf_images, images_of, png, reason_of, table_into, together
 
 from pipeline.containers import parquet_table
-from pipeline.errors import ImageError, Reason, UsageError
+from pipeline.errors import Reason, UsageError
 from pipeline.images.fetch import fetched, fetched_together
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
@@ -18,12 +18,6 @@ from pipeline.store.objects import UNKNOWN_SIZE
 
 IMAGES = [png(number) for number in range(60)]
 PARTS = {f"row={number}": data for number, data in enumerate(IMAGES)}
-
-
-def reason_of(row: dict[str, object]) -> Reason:
-    with pytest.raises(ImageError) as caught:
-        fetched(row, SETTINGS)
-    return caught.value.reason
 
 
 @pytest.mark.parametrize("small_group", [1 << 20, 0], ids=["kept groups", "page by page"])

@@ -7,10 +7,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from boxes import SETTINGS, images_of, png, tar_into, together
+from boxes import SETTINGS, images_of, png, reason_of, tar_into, together
 
 from pipeline.containers import window_file
-from pipeline.errors import ImageError, Reason, UsageError
+from pipeline.errors import Reason, UsageError
 from pipeline.images.fetch import fetched
 from pipeline.inputs.source import Source
 
@@ -30,12 +30,6 @@ def broken(data: bytes, start: int, count: int = 512) -> bytes:
 def listed(path: Path) -> tuple[list[str], Source]:
     source = Source.at(str(path))
     return [row.uri.partition("#")[2] for row in source.rows()], source
-
-
-def reason_of(row: dict[str, object]) -> Reason:
-    with pytest.raises(ImageError) as caught:
-        fetched(row, SETTINGS)
-    return caught.value.reason
 
 
 def test_each_image_by_itself_and_in_a_block(tmp_path: Path, kind: tuple[str, str]) -> None:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from drawn_masks import image_masks
 from hypothesis import given
 from hypothesis import strategies as st
-from labelled_photos import blobs, image_masks
+from labelled_photos import blobs
 
 from pipeline.errors import UsageError
 from pipeline.export.where import parsed_where

@@ -13,6 +13,7 @@ from threading import Barrier
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from dataset_rows import globbed
 
 from pipeline.errors import DamagedFile, Reason, SamLabelError, UsageError
 from pipeline.output.commands.gc import collect
@@ -30,12 +31,6 @@ from sam_core import __version__
 from sam_core.options import MaskOptions
 
 NAMES = [f"{number:02d} é%.jpg" for number in range(20)]
-
-
-def globbed(folder: Path) -> list[dict]:
-    """What a reader gets who knows nothing of commits."""
-    tables = [pq.ParquetFile(file).read() for file in sorted(folder.glob("data/*.parquet"))]
-    return sorted((row for table in tables for row in table.to_pylist()), key=lambda row: row["uri"])
 
 
 def files_below(folder: Path) -> dict[str, int]:

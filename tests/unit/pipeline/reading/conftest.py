@@ -4,20 +4,11 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
-from demo_dataset import write_demo
 
 from pipeline.reading.dataset import Dataset
 from pipeline.store.storage import Store
 
 NAMES = [f"{number:02d} é%.jpg" for number in range(40)]
-
-
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The dataset of the six sample photos; nobody writes to it."""
-    output = str(tmp_path_factory.mktemp("demo"))
-    write_demo(output)
-    return output
 
 
 @pytest.fixture(scope="session")

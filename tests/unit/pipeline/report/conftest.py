@@ -4,16 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from demo_dataset import write_demo
 from labelled_photos import labelled_photos
-
-
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The dataset of the six sample photos; nobody writes to it."""
-    output = str(tmp_path_factory.mktemp("demo"))
-    write_demo(output)
-    return output
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from commands import ran
 from demo_dataset import Upright
-from labelled_photos import blobs, image_masks
+from drawn_masks import image_masks
+from labelled_photos import blobs
 from PIL import Image
 
 from pipeline.errors import DamagedFile

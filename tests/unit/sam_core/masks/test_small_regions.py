@@ -1,14 +1,16 @@
 """Small holes and islands, against the definition on the whole image."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from drawn_masks import image_masks
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
 from sam_core.masks.image_masks import ImageMasks
-from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts, runs_of_mask
 from sam_core.masks.small_regions import masks_without_small_regions, without_small_regions
 from sam_core.options import MaskOptions
 
@@ -46,21 +48,8 @@ def test_against_the_definition(mask: np.ndarray, min_area: int) -> None:
         assert is_changed == (cleaned != mask).any()
 
 
-def image_masks(masks: list[np.ndarray], predicted_iou: list[float]) -> ImageMasks:
-    height, width = masks[0].shape
-    runs = [runs_of_mask(mask) for mask in masks]
-    boxes = np.array([box_of_runs(mask_runs, height) for mask_runs in runs])
-    return ImageMasks(
-        height,
-        width,
-        [compressed_counts(mask_runs) for mask_runs in runs],
-        np.array([area_of_runs(mask_runs) for mask_runs in runs]),
-        np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float32),
-        np.array(predicted_iou, dtype=np.float32),
-        np.full(len(masks), 0.97, dtype=np.float32),
-        np.zeros((len(masks), 2), dtype=np.float32),
-        np.tile(np.array([0, 0, width, height], dtype=np.float32), (len(masks), 1)),
-    )
+def scored(masks: list[np.ndarray], predicted_iou: list[float]) -> ImageMasks:
+    return replace(image_masks(masks, *masks[0].shape), predicted_iou=np.array(predicted_iou, np.float32))
 
 
 @pytest.fixture
@@ -73,7 +62,7 @@ def square() -> np.ndarray:
 def test_area_box_and_counts_follow_the_cleaned_pixels(square: np.ndarray) -> None:
     dirty = square.copy()
     dirty[10, 10], dirty[38, 38] = False, True
-    cleaned = masks_without_small_regions(image_masks([dirty], [0.9]), MaskOptions(min_mask_region_area=5))
+    cleaned = masks_without_small_regions(scored([dirty], [0.9]), MaskOptions(min_mask_region_area=5))
     np.testing.assert_array_equal(cleaned.mask(0), square)
     assert cleaned.area.tolist() == [400]
     assert cleaned.bbox_xywh.tolist() == [[5, 5, 19, 19]]
@@ -83,11 +72,11 @@ def test_a_mask_that_was_clean_wins_then_the_better_one(square: np.ndarray) -> N
     """SA scores by clean or changed alone: of two changed masks the first wins, with any predicted IoU."""
     worse, better = square.copy(), square.copy()
     worse[10, 10], better[12, 12] = False, False
-    masks = image_masks([worse, better], [0.90, 0.95])
+    masks = scored([worse, better], [0.90, 0.95])
     for reference, winner in ((False, 0.95), (True, 0.90)):
         options = MaskOptions(min_mask_region_area=5, reference=reference)
         assert masks_without_small_regions(masks, options).predicted_iou.tolist() == [np.float32(winner)]
-    clean_but_worse = image_masks([square, better], [0.89, 0.95])
+    clean_but_worse = scored([square, better], [0.89, 0.95])
     kept = masks_without_small_regions(clean_but_worse, MaskOptions(min_mask_region_area=5))
     assert kept.predicted_iou.tolist() == [np.float32(0.89)]
 
@@ -95,11 +84,11 @@ def test_a_mask_that_was_clean_wins_then_the_better_one(square: np.ndarray) -> N
 def test_small_masks_are_dropped_and_kept_in_reference_mode(square: np.ndarray) -> None:
     speck = np.zeros_like(square)
     speck[30, 30:32] = True
-    masks = image_masks([square, speck], [0.9, 0.95])
+    masks = scored([square, speck], [0.9, 0.95])
     assert len(masks_without_small_regions(masks, MaskOptions(min_mask_region_area=5))) == 1
     assert len(masks_without_small_regions(masks, MaskOptions(min_mask_region_area=5, reference=True))) == 2
 
 
 def test_no_masks_stay_no_masks(square: np.ndarray) -> None:
-    none = image_masks([square], [0.9]).select(np.empty(0, dtype=np.int64))
+    none = scored([square], [0.9]).select(np.empty(0, dtype=np.int64))
     assert len(masks_without_small_regions(none, MaskOptions(min_mask_region_area=5))) == 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from dataset_rows import rows
 
 from jobs.cli import main
 from pipeline.config import FilterConfig
@@ -27,10 +28,6 @@ NAMES = [f"{number:03d}" for number in range(60)]
 @pytest.fixture
 def photos(rehearsal):
     return rehearsal(NAMES)
-
-
-def rows(output: Path) -> list[dict]:
-    return Dataset.at(str(output)).table().sort_by("uri").to_pylist()
 
 
 def test_small_shards_become_one_of_the_same_rows(tmp_path: Path, photos) -> None:

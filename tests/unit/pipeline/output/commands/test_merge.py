@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from dataset_rows import rows
 
 from jobs.cli import main
 from jobs.status_text import status_text
@@ -23,10 +24,6 @@ from sam_core.options import MaskOptions
 
 FIRST = [f"{number:02d}" for number in range(10)]
 SECOND = [f"{number:02d}" for number in range(7, 20)]
-
-
-def rows(output: Path) -> list[dict]:
-    return Dataset.at(str(output)).table().sort_by("uri").to_pylist()
 
 
 @pytest.fixture

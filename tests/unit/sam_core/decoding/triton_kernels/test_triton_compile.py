@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[5]
+STAND_IN = ROOT / "tests" / "stand_in"
 ROOMS = (ROOT / "sam_core" / "model" / "triton", ROOT / "sam_core" / "decoding" / "triton")
 MOST_SHARED = 112 * 1024  # bytes of a block; two of them fit an H100
 MOST_SHARED_OF_SMALL = 99 * 1024  # of a block on an A10G, an L4, an RTX 3090, 4090 or 5090
@@ -32,6 +32,7 @@ def compiled(
     only: a pattern of the names of those that are wanted.
     """
     import torch
+    from assembled import usage
 
     from sam_core.decoding.triton.rehearsal import Rehearsal, rehearse
 
@@ -54,20 +55,6 @@ def compiled(
     for model_type, precision in models:
         rehearse(model_type, precision, capability, rehearsal)
     return found
-
-
-def usage(assembly: str, capability: int) -> dict[str, int]:
-    """Registers a thread, and bytes that it spills, as the assembler says."""
-    from triton.backends.nvidia.compiler import get_ptxas, sm_arch_from_capability
-
-    with tempfile.NamedTemporaryFile(suffix=".ptx", mode="w") as source:
-        source.write(assembly)
-        source.flush()
-        architecture = f"--gpu-name={sm_arch_from_capability(capability)}"
-        command = [get_ptxas(capability).path, "-v", architecture, source.name, "-o", os.devnull]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    registers, spills = (re.search(rf"(\d+) {what}", said) for what in ("registers", "bytes spill stores"))
-    return {"registers": int(registers[1]) if registers else 0, "spills": int(spills[1]) if spills else 0}
 
 
 def filled_and_compiled(cache: str) -> dict[str, Any]:
@@ -99,7 +86,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Any:
         **os.environ,
         "TRITON_INTERPRET": "0",
         "TRITON_CACHE_DIR": str(cache),
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT)]),
+        "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parent, STAND_IN, ROOT))),
     }
     code = "import json, test_triton_compile as test; "
     code += f"print(json.dumps(test.filled_and_compiled({str(cache)!r})))"
@@ -170,6 +157,7 @@ def main() -> None:
     every = [
         (model, precision) for model in ("vit_t", "vit_b", "vit_h") for precision in ("float16", "float32")
     ]
+    sys.path.append(str(STAND_IN))
     for capability in map(int, sys.argv[1:] or ("80", "90", "100")):
         for kernel in compiled(capability, every, all_variants=True):
             print(capability, kernel, flush=True)

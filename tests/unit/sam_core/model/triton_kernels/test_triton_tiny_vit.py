@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_sam import small_tiny_vit
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,17 +36,6 @@ PRESET = TinyVitPreset(
 def error(ours: Tensor, expected: Tensor) -> float:
     """Size of the difference, over the size of what is expected."""
     return float((ours.float() - expected.float()).norm() / expected.float().norm())
-
-
-def small(preset: TinyVitPreset = PRESET) -> TinyViT:
-    torch.manual_seed(0)
-    encoder = TinyViT(preset).eval()
-    for name, tensor in encoder.state_dict().items():
-        if "running_var" in name:
-            tensor.uniform_(0.5, 1.5)
-        elif tensor.is_floating_point():
-            tensor.normal_(0, 0.3)
-    return encoder
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +95,7 @@ def test_attention_with_a_bias_of_each_pair(window: int, heads: int, size: int) 
 
 @torch.no_grad()
 def test_embeddings_of_a_small_random_model(few_programs: None) -> None:
-    encoder = small()
+    encoder = small_tiny_vit(PRESET)
     images = torch.randn(2, 3, 20, 20)
     ours, expected = half_encoder(encoder)(images), encoder(images)
     assert ours.dtype == torch.float32

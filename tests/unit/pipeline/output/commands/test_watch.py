@@ -86,7 +86,7 @@ def test_a_status_and_a_watch_give_the_rate_of_the_last_minutes(
     tmp_path: Path, rehearsal: Callable[..., Any]
 ) -> None:
     photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
-    with open_output(store, photos.identity, photos.source, photos.listing) as output:
+    with open_output(store, photos.identity, Listing(photos.source, photos.listing)) as output:
         photos.label(output, shards=2)
     for number, path in enumerate(sorted((tmp_path / "_commits").iterdir())):
         commit = json.loads(path.read_text()) | {"written_at": f"2099-01-01T0{number}:00:00.000+00:00"}

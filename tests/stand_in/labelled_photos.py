@@ -49,7 +49,7 @@ def labelled_listing(source: Source, photos: str, output: str, **how: Any) -> No
     _photos_at(photos)
     identity = Identity("vit_t", "0" * 64, MaskOptions())
     place, listed_with = str(source.location), source.options.of_listing()
-    listing = Listing(place, source.rows, listed_with=listed_with)
+    listing = Listing(place, source.rows, source.duplicates, listed_with)
     with open_output(Store.at(output), identity, listing, **how) as run:
         rows = [_fetched_row(image) for image in rows_of(run.dataset.pending())]
         write_shards(run.store, f"{run.run}-000000", table_of(rows, identity.schema), run.sink().metadata)

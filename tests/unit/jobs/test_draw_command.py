@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import ran
-from demo_dataset import PHOTOS, write_demo
+from demo_dataset import PHOTOS
 from labelled_photos import labelled_photos
 from PIL import Image
 
@@ -15,13 +15,6 @@ from pipeline.reading.dataset import Dataset
 from pipeline.report.overlay import draw
 
 Answer = tuple[int, str, str]
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
-    output: Path = tmp_path_factory.mktemp("demo")
-    write_demo(str(output))
-    return str(output)
 
 
 @pytest.fixture

@@ -218,7 +218,7 @@ def test_images_that_others_stand_for_are_said(labelled, capsys: pytest.CaptureF
     shutil.copytree(labelled.photos, photos)
     shutil.copy(photos / "a.jpg", photos / "once more.jpg")
     source = Source.at(str(photos), SourceOptions(deduplicate=True))
-    labelled_listing(source, str(photos), masks, duplicates=source.duplicates)
+    labelled_listing(source, str(photos), masks)
     for _ in range(2):
         with pytest.raises(SystemExit):
             main(["export", masks, str(labelled.folder / "coco.json")])

@@ -114,10 +114,9 @@ def _given(value: object) -> object:
 
 def _parameter(field: ConfigField, topic: str | None, show_default: bool) -> inspect.Parameter:
     """Its default is None, for which the model fills in its own default."""
-    shown = f" One of {', '.join(field.choices)}." if field.choices else ""
-    shown += f" Default: {field.default}." if field.default and show_default else ""
+    shown = f" Default: {field.default}." if field.default and show_default else ""
     common: dict[str, Any] = {
-        "help": f"{field.info.description}{shown}",
+        "help": f"{field.sentence}{shown}",
         "envvar": field.variable,
         "show_envvar": False,
     }

@@ -76,6 +76,12 @@ class ConfigField:
         )
 
     @property
+    def sentence(self) -> str:
+        """What the option does, with its choices."""
+        choices = f" One of {', '.join(self.choices)}." if self.choices else ""
+        return f"{self.info.description}{choices}"
+
+    @property
     def placeholder(self) -> str | None:
         """What stands for a value in help texts; None for a switch."""
         if self.is_switch:

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from textwrap import wrap
 from typing import Any
 
 from jobs.options.fields import ConfigField, config_fields
+from jobs.options.topics import topic_of
 from pipeline.config import RunConfig
 
 INIT_HEAD = """\
@@ -12,7 +14,9 @@ INIT_HEAD = """\
 # What is commented out has its default. No secret may stand here: credentials come from the environment.
 # `sam-label config schema > sam-label.schema.json` lets an editor check it; its first line then is
 # #:schema ./sam-label.schema.json
+
 """
+WIDTH = 100
 EXAMPLES = {
     "input": '"s3://photos/${DATE-1d}"  # yesterday\'s; also YEAR, MONTH, DAY, HOUR, and --var NAME=VALUE',
     "output": '"s3://masks/${DATE-1d}"',
@@ -45,15 +49,21 @@ EXAMPLES = {
 def commented_job_file(name: str) -> str:
     """A job file that sets nothing and names every option, with its help and its default."""
 
+    begun: set[str | None] = set()
+
     def lines(field: ConfigField) -> Iterator[str]:
+        topic = topic_of(field, RunConfig)
+        if len(field.path) == 1 and topic not in begun:
+            begun.add(topic)
+            yield f"# ---- {topic} ----"
+            yield ""
         default = field.info.get_default(call_default_factory=True)
         value = EXAMPLES[field.key] if field.key in EXAMPLES else toml_value(default)
-        choices = f" ({', '.join(field.choices)})" if field.choices else ""
-        yield f"# {field.info.description}{choices}"
+        yield from (f"# {line}" for line in wrap(field.sentence, WIDTH, break_on_hyphens=False))
         yield f"# {field.key} = {value}"
         yield ""
 
-    return INIT_HEAD.format(name=name) + _by_table(lines).rstrip() + "\n"
+    return INIT_HEAD.format(name=name) + _by_table(lines).strip() + "\n"
 
 
 def job_file_of(values: Mapping[str, Any], notes: Mapping[str, str]) -> str:

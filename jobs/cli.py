@@ -104,6 +104,8 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
         sys.stderr.close()
         return 1
     except OSError as fault:
+        if fault.errno == errno.ENOENT and fault.filename is None and "temporary directory" in str(fault):
+            return _fail("there is no folder for temporary files; set TMPDIR to one that exists", 1, debug)
         if fault.filename is None and fault.errno in FULL:  # a write does not say to which file
             where = "where standard output goes, or in the folder for temporary files"
             return _fail(f"{fault.strerror}: make room {where}", 1, debug)

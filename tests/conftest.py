@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer.main
-from demo_dataset import Upright
+from demo_dataset import Upright, write_demo
 from drawn_masks import image_masks, with_vectors
 from hypothesis import settings
 
@@ -110,3 +110,11 @@ def rehearsal() -> Callable[[Sequence[str]], Rehearsal]:
         return Rehearsal({f"file:///photos/{name}": "1" for name in names})
 
     return of
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The dataset of the six sample photos; nobody writes to it."""
+    output = str(tmp_path_factory.mktemp("demo"))
+    write_demo(output)
+    return output

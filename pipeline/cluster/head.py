@@ -1,4 +1,4 @@
-"""Whether the head of the cluster still answers.
+"""Whether the cluster is still there: its head answers, and the processes of a local Ray live.
 
 Nodes keep running for a while without it. After a minute Ray ends every driver process without a message, so
 the run checks by itself, and ends with its own error before that.
@@ -8,12 +8,14 @@ import socket
 import time
 
 from pipeline.cluster.address import host_and_port
+from pipeline.cluster.ray_internals import local_processes
 from pipeline.errors import GO_ON, ClusterLost
 
 LOOK_EVERY_S = 5.0
 CONNECT_S = 2.0
 # A head that is restarted may come back. Ray itself waits 60 s (gcs_rpc_server_reconnect_timeout_s).
 GONE_AFTER_S = 40.0
+ESSENTIAL = {"raylet", "gcs_server"}  # of Ray's own processes
 
 
 class Head:
@@ -24,7 +26,16 @@ class Head:
         self._answered = self._looked = time.monotonic()
 
     def check(self) -> None:
-        """Connects every LOOK_EVERY_S; raises ClusterLost if there was no answer for GONE_AFTER_S."""
+        """Connects every LOOK_EVERY_S.
+
+        Raises: ClusterLost if there was no answer for GONE_AFTER_S, or if a local Ray has lost a process.
+        """
+        for name in ESSENTIAL & local_processes().keys():
+            if local_processes()[name] is not None:
+                raise ClusterLost(
+                    f"Ray was lost: its process {name} on this machine has died, perhaps for lack of memory "
+                    f"or of open files; {GO_ON}"
+                )
         now = time.monotonic()
         if now - self._looked < LOOK_EVERY_S:
             return

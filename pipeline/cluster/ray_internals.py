@@ -5,7 +5,7 @@ without one is reported at once, and not in the middle of a run.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -27,6 +27,7 @@ _ADDRESS = "ray._private.services:get_ray_address_from_environment"
 _EXECUTOR = "ray.data._internal.execution.streaming_executor:StreamingExecutor"
 _END_OF_EXECUTOR = f"{_EXECUTOR}.shutdown"
 _GCS = "ray._raylet:GcsClient"
+_NODE = "ray._private.worker:_global_node"
 _METADATA = "ray._common.usage.usage_lib:get_cluster_metadata"
 _ON_THE_PATH = "ray.job_config:JobConfig._runtime_env_has_working_dir"
 # Loggers of the job server's client, which report each request and the sizes of files.
@@ -35,7 +36,25 @@ CLIENT_LOGGERS = (
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
 )
-NAMES = (_AUTO_CONNECT, _GPUS, _TOKEN, _ADDRESS, _EXECUTOR, _END_OF_EXECUTOR, _GCS, _METADATA, _ON_THE_PATH)
+NAMES = (
+    _AUTO_CONNECT,
+    _GPUS,
+    _TOKEN,
+    _ADDRESS,
+    _EXECUTOR,
+    _END_OF_EXECUTOR,
+    _GCS,
+    _METADATA,
+    _NODE,
+    _ON_THE_PATH,
+)
+
+
+def local_processes() -> Mapping[str, int | None]:
+    """The exit codes of the processes of a Ray that this process started, None while they live; by name."""
+    node = _internal(_NODE)
+    started = node.all_processes if node is not None else {}
+    return {name: infos[-1].process.poll() for name, infos in started.items()}
 
 
 def require_internals() -> None:

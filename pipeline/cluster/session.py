@@ -9,6 +9,7 @@ import os
 import platform
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -44,6 +45,10 @@ def refuse_what_does_not_fit(config: RunConfig) -> None:
         unsafe; SamLabelError if the cluster does not answer in time, or Ray lacks what a run needs.
     """
     require_internals()
+    if sys.flags.optimize > 1:
+        raise UsageError(
+            "Python runs with -OO or PYTHONOPTIMIZE=2, but Ray Data needs docstrings; run without it"
+        )
     address = _address(config)
     if ray.is_initialized():
         return

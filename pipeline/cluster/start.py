@@ -9,6 +9,7 @@ them.
 import io
 import logging
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -22,6 +23,7 @@ from pipeline.cluster.address import host_and_port
 from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
 from pipeline.cluster.quiet import native_stderr_hushed
 from pipeline.cluster.ray_internals import JobWithoutDriverPath, gpus_here, no_new_ray
+from pipeline.cluster.thread_limit import threads_left, threads_needed
 from pipeline.config import RunConfig
 from pipeline.errors import ClusterLost, SamLabelError, UsageError
 from pipeline.shutdown import TRY_AGAIN, Call, answer, in_the_time_left
@@ -38,6 +40,12 @@ JOIN_S = 60.0
 END_S = 30.0  # a local Ray takes one or two seconds
 FAILED_END_S = 4.0  # of the 30 s that a failed run has to end in (pipeline/shutdown.py)
 CONNECT_S, CONNECT_AGAIN_S = 5.0, 1.0
+
+# By what Ray's message holds.
+ADVICE = {
+    "AF_UNIX path length": "; set RAY_TMPDIR to a folder with a shorter path",
+    "'/dev/shm'": "; mount a tmpfs at /dev/shm, where Ray keeps its objects",
+}
 
 _log = logging.getLogger("sam_label.ray")
 
@@ -115,10 +123,15 @@ def unusable(address: str, fault: BaseException) -> SamLabelError:
     if message.startswith("Version mismatch"):  # of Ray or Python, on six lines
         message = " ".join(message.split())
     why = (message.splitlines() or [type(fault).__name__])[0]
-    return SamLabelError(f"Ray at {address} cannot be used: {why}")
+    advice = next((advice for sign, advice in ADVICE.items() if sign in message), "")
+    if not advice and address == "local":
+        advice = "; `sam-label doctor` looks at this machine"
+    return SamLabelError(f"Ray at {address} cannot be used: {why}{advice}")
 
 
 def _started(address: str) -> "_Starter":
+    if address == "local":
+        _warn_of_few_threads()
     limit_s = START_S if address == "local" else JOIN_S
     began, starter = time.monotonic(), _Starter(address)
     try:
@@ -130,6 +143,17 @@ def _started(address: str) -> "_Starter":
         starter = _Starter(address)
         starter.ready_in_time(limit_s - (time.monotonic() - began))
     return starter
+
+
+def _warn_of_few_threads() -> None:
+    left, needed = threads_left(), threads_needed(local_cpus())
+    if left is not None and left < needed:
+        _log.warning(
+            "only %d more threads may be started here, and Ray needs about %d: if the run does not start or "
+            "hangs, raise `ulimit -u` or the container's limit of processes",
+            left,
+            needed,
+        )
 
 
 class _Starter(Call[None]):
@@ -160,6 +184,8 @@ class _Starter(Call[None]):
             raise
 
     def _stay(self) -> None:
+        # Ray's processes inherit this: if a terminal is closed, the run ends them, and not the signal.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         _init(self._address)
         if not self.is_over.is_set():
             self._is_ready.set()

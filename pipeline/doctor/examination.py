@@ -17,6 +17,7 @@ MACHINE: dict[str, Callable[[], Finding]] = {
     "disk": machine.disk,
     "shared memory": machine.shared_memory,
     "open files": machine.open_files,
+    "threads": machine.threads,
     "weights": machine.weights,
 }
 

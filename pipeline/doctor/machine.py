@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pipeline.cluster.labeler_pool import THREADS_A_LABELER, cores
 from pipeline.cluster.ray_internals import TRIED_WITH, gpus_here, require_internals
-from pipeline.cluster.start import OBJECT_STORE_BYTES, SHARED_MEMORY
+from pipeline.cluster.start import OBJECT_STORE_BYTES, SHARED_MEMORY, local_cpus
+from pipeline.cluster.thread_limit import threads_left, threads_needed
 from pipeline.doctor.finding import Finding, fault, ok, warning
 from pipeline.weights.models import cache_folder, known_models
 
@@ -20,7 +21,11 @@ LEAST_FREE_BYTES = 5 << 30  # on the disk of Ray's folder, for its logs and spil
 FULLEST_DISK = 0.95  # Ray refuses to spill to a disk that is fuller
 LEAST_OPEN_FILES = 4096  # a local run opens some hundreds, the head of a cluster thousands
 RAY_BYTES = 2 << 30  # memory of Ray and its object store, measured by tests/bench/bench_memory.py
+LEAST_ADDRESS_SPACE = 6_000_000_000  # 4 GB are too little to load torch's libraries
 LABELER_BYTES = 1 << 30  # memory of a labeler with the bundled model
+# A socket of Ray below its temporary folder, and the longest path that Linux allows for one.
+SOCKET = "/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+LONGEST_SOCKET = 107
 CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -94,6 +99,13 @@ def memory() -> Finding:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = CGROUP_MEMORY.read_text().strip() if CGROUP_MEMORY.exists() else "max"
     usable = min(total, int(limit)) if limit.isdecimal() else total
+    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if address_space != resource.RLIM_INFINITY and address_space < LEAST_ADDRESS_SPACE:
+        return fault(
+            "memory",
+            f"a process may have {address_space / 1e9:.1f} GB of addresses",
+            f"run `ulimit -v unlimited` first; torch and Ray need {LEAST_ADDRESS_SPACE / 1e9:.0f} GB",
+        )
     labelers = max(1, cores() // THREADS_A_LABELER)
     needed = RAY_BYTES + labelers * LABELER_BYTES
     says = f"{usable / 1e9:.1f} GB for {cores()} cores"
@@ -108,6 +120,12 @@ def disk() -> Finding:
     usage = shutil.disk_usage(folder)
     says = f"{usage.free / 1e9:.1f} GB free in {folder}"
     fix = "free some room, or name another folder in RAY_TMPDIR"
+    if len(f"{folder}{SOCKET}") > LONGEST_SOCKET:
+        return fault(
+            "disk",
+            f"the path {folder} is too long for Ray's sockets",
+            "set RAY_TMPDIR to a folder with a shorter path",
+        )
     if 1 - usage.free / usage.total > FULLEST_DISK:
         return fault("disk", f"{says}; the disk is so full that Ray writes nothing more to it", fix)
     if usage.free < LEAST_FREE_BYTES:
@@ -117,6 +135,8 @@ def disk() -> Finding:
 
 def shared_memory() -> Finding:
     if not SHARED_MEMORY.is_dir():
+        if sys.platform == "linux":
+            return fault("shared memory", f"there is no {SHARED_MEMORY}", f"mount a tmpfs at {SHARED_MEMORY}")
         return ok("shared memory", f"no {SHARED_MEMORY} on this system")
     total = shutil.disk_usage(SHARED_MEMORY).total
     says = f"{total / 1e9:.1f} GB in {SHARED_MEMORY}"
@@ -133,9 +153,22 @@ def open_files() -> Finding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if soft != unlimited and soft < LEAST_OPEN_FILES:
+        if hard != unlimited and hard < LEAST_OPEN_FILES:
+            fix = (
+                f"raise the hard limit of open files to {LEAST_OPEN_FILES} (docker run --ulimit nofile=65536)"
+            )
+            return warning("open files", f"at most {soft}", fix)
         most = "65536" if hard == unlimited else str(min(hard, 65536))
         return warning("open files", f"at most {soft}", f"run `ulimit -n {most}` first")
     return ok("open files", "no limit" if soft == unlimited else f"at most {soft}")
+
+
+def threads() -> Finding:
+    left, needed = threads_left(), threads_needed(local_cpus())
+    if left is not None and left < needed:
+        fix = "raise `ulimit -u` or the container's limit of processes"
+        return warning("threads", f"{left} more may be started, and a local Ray needs about {needed}", fix)
+    return ok("threads", "no limit" if left is None else f"{left} more may be started")
 
 
 def weights() -> Finding:

@@ -76,7 +76,13 @@ def location(text: str) -> Location:
         if not text:
             raise UsageError("the path is empty; name a folder or a URL such as s3://bucket/prefix")
         home_expanded = os.path.expanduser(text)  # noqa: PTH111  # like shells, it leaves an unknown ~user alone
-        return Location("file", os.path.normpath(Path(home_expanded).absolute()).rstrip("/"))
+        try:
+            return Location("file", os.path.normpath(Path(home_expanded).absolute()).rstrip("/"))
+        except FileNotFoundError:
+            raise UsageError(
+                f"{text} is relative to the working directory, which was deleted; change to another folder, "
+                "or name an absolute path"
+            ) from None
     scheme, rest = _ALIASES.get(match[1].lower(), match[1].lower()), match[2]
     if scheme not in SCHEMES:
         raise UsageError(f"{redacted(text)} is not a {_NAMED} URL{suggestion(scheme, SCHEMES)}")

@@ -29,10 +29,20 @@ class Model:
 
 
 def cache_folder() -> Path:
-    """Where downloads go: SAM_LABEL_CACHE, else the user's own cache; the folder need not exist yet."""
+    """Where downloads go: SAM_LABEL_CACHE, otherwise the user's own cache; the folder may not exist yet.
+
+    Raises: UsageError if there is neither.
+    """
     if chosen := os.environ.get("SAM_LABEL_CACHE"):
         return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sam-label"
+    if chosen := os.environ.get("XDG_CACHE_HOME"):
+        return Path(chosen) / "sam-label"
+    try:
+        return Path.home() / ".cache" / "sam-label"
+    except RuntimeError:  # neither HOME nor an entry in /etc/passwd, as in some containers
+        raise UsageError(
+            "this user has no home folder for downloaded weights; set SAM_LABEL_CACHE to a folder"
+        ) from None
 
 
 def known_models() -> list[Model]:
@@ -85,7 +95,10 @@ def pull(model: str, source: str | None, progress: Progress) -> Path:
 
 
 def _file_of(known: KnownCheckpoint) -> Path | None:
-    path = cache_folder() / known.file_name if known.url else bundled_checkpoint()
+    try:
+        path = cache_folder() / known.file_name if known.url else bundled_checkpoint()
+    except UsageError:  # nothing can have been downloaded
+        return None
     return path if path.is_file() else None
 
 

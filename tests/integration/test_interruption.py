@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+from processes import descendants, kill, title
 from stand_in_generator import photo
 
 from pipeline.cluster.supervise import INTERRUPTED
@@ -35,31 +37,47 @@ def wait_for_commits(output: Path, process: "subprocess.Popen[str]", count: int)
         time.sleep(0.05)
 
 
-def test_a_run_that_is_interrupted_leaves_the_rest_for_the_next(tmp_path: Path) -> None:
-    photos, output, log = tmp_path / "in", tmp_path / "out", tmp_path / "log"
-    photos.mkdir()
+def begun(folder: Path) -> "subprocess.Popen[str]":
+    """A run from `in` to `out` that has committed something."""
+    (folder / "in").mkdir()
     for number in range(IMAGES):
-        (photos / f"{number:02d}.png").write_bytes(photo(number))
-
+        (folder / "in" / f"{number:02d}.png").write_bytes(photo(number))
     process = subprocess.Popen(
-        [sys.executable, STAND_IN_RUN, photos, output, "0.2", log],
+        [sys.executable, STAND_IN_RUN, folder / "in", folder / "out", "0.2", folder / "log"],
         env={**os.environ, "RUN_OPTIONS": json.dumps({"workers": 1})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    wait_for_commits(output, process, 1)
-    os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal's Ctrl-C does
+    wait_for_commits(folder / "out", process, 1)
+    return process
+
+
+def test_a_local_ray_that_loses_its_raylet_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    process = begun(tmp_path)
+    assert kill([pid for pid in descendants([process.pid]) if "raylet/raylet " in title(pid)]) == 1
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert stderr.splitlines()[-1].startswith(
+        "sam-label: Ray was lost: its process raylet on this machine has"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_run_that_is_interrupted_leaves_the_rest_for_the_next(tmp_path: Path, number: int) -> None:
+    photos, output, log = tmp_path / "in", tmp_path / "out", tmp_path / "log"
+    process = begun(tmp_path)
+    os.killpg(process.pid, number)  # the whole group, as Ctrl-C and the end of a terminal do
     summary = summary_of_an_interrupted(process)
-    begun = len(log.read_text().split())
+    labelled = len(log.read_text().split())
     done = {row["uri"] for row in Dataset.at(str(output)).table().to_pylist()}
-    assert len(done) == begun < IMAGES, "what was begun was finished and committed, once"
-    assert (summary["labelled"], summary["failed"], summary["total"]) == (begun, 0, IMAGES)
+    assert len(done) == labelled < IMAGES, "what was begun was finished and committed, once"
+    assert (summary["labelled"], summary["failed"], summary["total"]) == (labelled, 0, IMAGES)
     problems = validate(str(output)).problems
-    assert len(problems) == IMAGES - begun
+    assert len(problems) == IMAGES - labelled
     assert all(problem.endswith("has no row; run the same sam-label run again") for problem in problems)
-    assert plan(RunConfig(input=str(photos), output=str(output))).pending == IMAGES - begun
+    assert plan(RunConfig(input=str(photos), output=str(output))).pending == IMAGES - labelled
 
 
 def summary_of_an_interrupted(process: "subprocess.Popen[str]") -> dict[str, Any]:

@@ -4,15 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from demo_dataset import write_demo
-
-
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The dataset of the six sample photos; nobody writes to it."""
-    output = str(tmp_path_factory.mktemp("demo"))
-    write_demo(output)
-    return output
 
 
 @pytest.fixture(scope="module")

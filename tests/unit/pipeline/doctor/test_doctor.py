@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
+from pipeline.cluster import thread_limit
 from pipeline.doctor import machine
 from pipeline.doctor.examination import MACHINE
 from pipeline.doctor.finding import State
@@ -80,3 +81,23 @@ def test_few_open_files_are_a_warning_with_the_command_that_allows_more() -> Non
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert (found.state, found.says) == (State.WARNING, "at most 1024")
     assert found.fix.startswith("run `ulimit -n ")
+
+
+def test_a_limit_of_threads_is_told(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(thread_limit, "CGROUP", tmp_path)
+    (tmp_path / "pids.current").write_text("40\n")
+    (tmp_path / "pids.max").write_text("100\n")
+    found = machine.threads()
+    assert (found.state, found.says[:24]) == (State.WARNING, "60 more may be started, ")
+    (tmp_path / "pids.max").write_text("max\n")
+    assert machine.threads().state is State.OK
+
+
+def test_a_temporary_folder_whose_path_is_too_long_for_sockets_is_a_fault(
+    tmp_path: Path, monkeypatch
+) -> None:
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", str(folder))
+    found = machine.disk()
+    assert (found.state, found.fix) == (State.FAULT, "set RAY_TMPDIR to a folder with a shorter path")

@@ -93,7 +93,7 @@ def test_a_limit_of_threads_is_told(tmp_path: Path, monkeypatch) -> None:
     assert machine.threads().state is State.OK
 
 
-def test_a_temporary_folder_whose_path_is_too_long_for_sockets_is_a_fault(
+def test_a_temporary_folder_too_long_for_sockets_is_a_fault(
     tmp_path: Path, monkeypatch
 ) -> None:
     folder = tmp_path / ("long" * 20)

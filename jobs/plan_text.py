@@ -26,7 +26,8 @@ def inventory_text(found: "Inventory", dataset: "Dataset | None") -> str:
             f"{found.repeats.contents:,} others, {size(found.repeats.bytes)} (--deduplicate labels each once)"
         )
     left_out = {str(why): count for why, count in found.left_out.items()}
-    lines.append(f"left out: {tallied(left_out) or 'nothing'} (--names left-out names them)")
+    hint = " (--names left-out names them)" if found.can_name_left_out else ""
+    lines.append(f"left out: {tallied(left_out) or 'nothing'}{hint}")
     if dataset is not None:
         lines.append(
             f"OUTPUT holds {counted(dataset.images, 'image')}: {dataset.labelled:,} labelled, "

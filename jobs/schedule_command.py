@@ -98,8 +98,8 @@ def schedule(
 
     Its first comment says how to apply it.
 
-    Two runs of a schedule never overlap. A run that lost a node or a store is tried again and goes on from
-    the output; a run with wrong options is not tried again.
+    Two runs of a schedule never overlap. A run that lost a node or a store is
+    tried again and goes on from the output; one with wrong options is not.
     """
     if target not in TARGETS:
         raise UsageError(

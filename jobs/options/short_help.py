@@ -3,6 +3,7 @@
 In a terminal of 80 columns the two would leave 17 to the sentences of `run`.
 """
 
+import re
 from typing import Any
 
 import typer
@@ -11,6 +12,8 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 def _shorten(command: TyperCommand | TyperGroup, context: typer.Context) -> None:
     """Changes the options for good: Typer makes them anew for each call."""
+    # Typer keeps the line ends of all paragraphs but the first, as they are in the source
+    command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
     for option in command.get_params(context):
         if isinstance(option, TyperOption):
             option.secondary_opts = []

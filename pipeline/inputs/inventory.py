@@ -20,7 +20,7 @@ from pipeline.images.image_format import image_format
 from pipeline.inputs.files import NoImages
 from pipeline.inputs.same_bytes import Repeats, SameBytes
 from pipeline.inputs.sampled import sampled
-from pipeline.inputs.skipped import Skipped, Why
+from pipeline.inputs.skipped import UNNAMED, Skipped, Why
 from pipeline.inputs.source import Source
 from pipeline.output.format.manifest import ManifestRow
 
@@ -85,6 +85,11 @@ class Inventory:
     inspected: Inspected | None = None
     repeats: Repeats | None = None
     why_none: str = ""  # a sentence, if no image is taken
+
+    @property
+    def can_name_left_out(self) -> bool:
+        """Whether something was left out that `leave` was called with."""
+        return any(count and why not in UNNAMED for why, count in self.left_out.items())
 
     def add(self, row: ManifestRow) -> None:
         self.images += 1

@@ -21,6 +21,9 @@ class Why(StrEnum):
     DUPLICATE = "duplicate"  # of an image that is taken
 
 
+UNNAMED = {Why.PART, Why.REPEATED}
+
+
 @dataclass
 class Skipped:
     """How much was left out so far; `tell` is called with each uri that is left out."""

@@ -110,6 +110,8 @@ def _largest_region(mask_HW: Mask) -> Mask:
     regions_HW, _ = ndimage.label(mask_HW, structure=EIGHT_NEIGHBOURS)
     sizes = np.bincount(regions_HW.ravel())
     sizes[0] = 0
+    if np.count_nonzero(sizes == sizes.max()) == 1:
+        return np.asarray(regions_HW == sizes.argmax())
     rows, columns = np.nonzero((sizes == sizes.max())[regions_HW])
     first = np.lexsort((columns // 2, rows // 2))[0]
     return np.asarray(regions_HW == regions_HW[rows[first], columns[first]])

@@ -82,7 +82,7 @@ def rate(dataset: Dataset) -> float | None:
     since = _written(earlier[-1]) if earlier else datetime.fromisoformat(dataset.record.started_at)
     elapsed_s = (last - since).total_seconds()
     rows = sum(commit.rows for commit in own[len(earlier) :])
-    return round(rows / elapsed_s, 3) if elapsed_s > 0 else None
+    return rows / elapsed_s if elapsed_s > 0 else None
 
 
 def _written(commit: Commit) -> datetime:

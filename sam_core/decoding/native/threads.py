@@ -6,8 +6,10 @@ the count for later threads. A thread of another program that starts in between 
 if the kernel's threads were started for each call, that would happen sooner or later.
 """
 
+import atexit
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from queue import SimpleQueue
@@ -23,19 +25,23 @@ Work = Callable[[], None]
 def run_in_threads(work: Work, count: int) -> None:
     """Calls `work` in `count` threads, or fewer if no more can be started; returns when all have ended.
 
+    Several callers at once have threads of their own.
     Raises: what `work` raises; RuntimeError if not even one thread can be started.
     """
     with _lock:
-        team = _teams.get(count) or _Team(count)
-        if team.size == count:
-            _teams[count] = team
-    calls = [team.call(work) for _ in range(team.size)]
+        free = _free[count]
+        team = free.pop() if free else _Team(count)
+    calls: list[Future[None]] = []
     try:
+        for _ in range(team.size):
+            calls.append(team.call(work))
         for call in calls:
             call.result()
     finally:
         wait(calls)
-        if team.size < count:  # more may start next time
+        if team.size == count:
+            free.append(team)
+        else:  # more may start next time
             team.end()
 
 
@@ -45,14 +51,22 @@ class _Team:
     def __init__(self, count: int) -> None:
         self._calls: SimpleQueue[tuple[Work, Future[None]] | None] = SimpleQueue()
         self._have_begun = Semaphore(0)
-        self.size = 0
+        self._threads: list[Thread] = []
         threads = torch.get_num_threads()
+        _all.add(self)
         try:
             self._start(count)
-            for _ in range(self.size):
+            for _ in self._threads:
                 self._have_begun.acquire()
+        except BaseException:
+            self.end()
+            raise
         finally:
             torch.set_num_threads(threads)
+
+    @property
+    def size(self) -> int:
+        return len(self._threads)
 
     def call(self, work: Work) -> Future[None]:
         """The call of `work` in one of the threads."""
@@ -61,23 +75,27 @@ class _Team:
         return future
 
     def end(self) -> None:
-        """Ends the threads."""
-        for _ in range(self.size):
+        """Ends the threads after their calls."""
+        for _ in self._threads:
             self._calls.put(None)
+        for thread in self._threads:
+            thread.join()
+        _all.discard(self)
 
     def _start(self, count: int) -> None:
         for _ in range(count):
+            thread = Thread(target=self._serve, name="sam-label kernel", daemon=True)
             try:
-                Thread(target=self._serve, name="sam-label kernel", daemon=True).start()
+                thread.start()
             except RuntimeError as refused:
-                if not self.size:
+                if not self._threads:
                     raise RuntimeError(
                         "no thread can be started to decode masks; raise the limit of threads or memory "
                         "(ulimit -u, ulimit -v) or stop other programs"
                     ) from refused
                 log.warning("decoding in %d threads instead of %d: %s", self.size, count, refused)
                 return
-            self.size += 1
+            self._threads.append(thread)
 
     def _serve(self) -> None:
         # At the first get_num_threads or product in a thread, torch gives it the common count and drops what
@@ -94,15 +112,24 @@ class _Team:
             del call, work, future  # or their tensors would live until the next call
 
 
-_teams: dict[int, _Team] = {}
+_free: defaultdict[int, list[_Team]] = defaultdict(list)  # by the count that was asked for
+_all: set[_Team] = set()
 _lock = Lock()
 
 
+def _end_all() -> None:
+    """Python stops daemon threads in the middle of C++ code when it exits, which aborts the process."""
+    for team in list(_all):
+        team.end()
+
+
 def _forget() -> None:
-    """In a process that was forked there are no threads but its own."""
+    """A process that was forked has no threads but its own."""
     global _lock
-    _teams.clear()
+    _free.clear()
+    _all.clear()
     _lock = Lock()
 
 
+atexit.register(_end_all)
 os.register_at_fork(after_in_child=_forget)

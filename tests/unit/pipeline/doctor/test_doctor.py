@@ -93,9 +93,7 @@ def test_a_limit_of_threads_is_told(tmp_path: Path, monkeypatch) -> None:
     assert machine.threads().state is State.OK
 
 
-def test_a_temporary_folder_too_long_for_sockets_is_a_fault(
-    tmp_path: Path, monkeypatch
-) -> None:
+def test_a_temporary_folder_too_long_for_sockets_is_a_fault(tmp_path: Path, monkeypatch) -> None:
     folder = tmp_path / ("long" * 20)
     folder.mkdir()
     monkeypatch.setenv("RAY_TMPDIR", str(folder))

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -89,20 +90,62 @@ def test_each_thread_has_torch_on_one_thread() -> None:
 def test_threads_that_begin_meanwhile_keep_torchs_count() -> None:
     seen: list[int] = []
 
-    def request() -> None:
-        run_in_threads(lambda: None, 3)
+    def request(work: Callable[[], object]) -> None:
+        run_in_threads(lambda: work() and None, 3)
         seen.append(torch.get_num_threads())
+
+    def requests(work: Callable[[], object]) -> None:
+        threads = [threading.Thread(target=request, args=(work,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     usual = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        run_in_threads(lambda: None, 3)  # the team starts here
+        all_are_here = threading.Barrier(4 * 3)
+        requests(lambda: all_are_here.wait(60))  # the threads of four callers start here
+        seen.clear()
         for _ in range(50):
-            requests = [threading.Thread(target=request) for _ in range(4)]
-            for thread in requests:
-                thread.start()
-            for thread in requests:
-                thread.join()
+            requests(lambda: None)
     finally:
         torch.set_num_threads(usual)
     assert seen == [3] * 200
+
+
+def test_callers_at_once_have_threads_of_their_own() -> None:
+    all_are_here = threading.Barrier(4)
+
+    def request() -> None:
+        run_in_threads(lambda: all_are_here.wait(60), 2)
+
+    requests = [threading.Thread(target=request) for _ in range(2)]
+    for thread in requests:
+        thread.start()
+    for thread in requests:
+        thread.join()
+    assert all_are_here.n_waiting == 0
+    run_in_threads(lambda: run_in_threads(lambda: None, 2), 2)
+
+
+EXIT_DURING_A_CALL = """
+import threading, torch
+from sam_core.decoding.native.threads import run_in_threads
+has_begun = threading.Event()
+
+def work():
+    has_begun.set()
+    for _ in range(30):
+        torch.ones(700, 700) @ torch.ones(700, 700)
+
+threading.Thread(target=lambda: run_in_threads(work, 2), daemon=True).start()
+has_begun.wait()
+"""
+
+
+def test_a_process_may_end_during_a_call() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EXIT_DURING_A_CALL], capture_output=True, text=True, timeout=100
+    )
+    assert (done.returncode, done.stderr) == (0, "")

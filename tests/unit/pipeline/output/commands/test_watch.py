@@ -1,6 +1,7 @@
 """What a watch sees of a run: each state in its turn, from the output alone."""
 
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -43,7 +44,7 @@ def test_a_watch_goes_through_a_run_and_ends_with_it(tmp_path: Path, rehearsal: 
         look = next(seen)
         assert (look.state, look.left, look.labelled + look.failed) == (State.RUNNING, 6, 6)
         assert look.time_left_s == pytest.approx(6 / (look.images_per_s or 0))
-        assert "last beat 0 s ago" in watch_lines(look)
+        assert re.search(r"last beat \d s ago", watch_lines(look))
         assert next(seen).is_like(look)
         photos.label(output)
     [last] = seen
@@ -92,7 +93,7 @@ def test_a_status_and_a_watch_give_the_rate_of_the_last_minutes(
         commit = json.loads(path.read_text()) | {"written_at": f"2099-01-01T0{number}:00:00.000+00:00"}
         path.write_text(json.dumps(commit))
     [look] = looks(tmp_path)
-    assert look.images_per_s == status(str(tmp_path)).images_per_s == round(3 / 3600, 3)
+    assert look.images_per_s == status(str(tmp_path)).images_per_s == 3 / 3600
 
 
 def test_where_there_is_nothing_it_says_so(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What unit tests share."""
+"""Fixtures of the unit tests."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from demo_dataset import write_demo
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The dataset of the six sample photos; nobody writes to it."""
+    """The dataset of the six sample photos; no test writes to it."""
     output = str(tmp_path_factory.mktemp("demo"))
     write_demo(output)
     return output
@@ -17,7 +17,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Two threads would spend more time on waiting for each other than on a small model."""
+    """One torch thread: two would wait for each other longer than a small model computes."""
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -9,7 +9,7 @@ from demo_dataset import write_demo
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The dataset of the six sample photos; no test writes to it."""
+    """The dataset of the six sample photos; nobody writes to it."""
     output = str(tmp_path_factory.mktemp("demo"))
     write_demo(output)
     return output

@@ -25,17 +25,17 @@ from pipeline.store.storage import Store
 from sam_core.masks.image_masks import ImageMasks
 from sam_core.options import MaskOptions
 
-# Importing all tests makes millions of objects that stay: looking for garbage among them took a sixth of it.
+# Importing all tests makes millions of lasting objects; collecting garbage took a sixth of that time.
 gc.disable()
 
 settings.register_profile("no clock", deadline=None)  # no test fails because a machine is busy
 settings.load_profile("no clock")
 
-# A shell ignores SIGINT for what it starts in the background, and every child would inherit that: commands
-# under test have to be interruptible however the suite was started.
+# A shell lets its background processes ignore SIGINT, and every child would inherit that: commands under test
+# must be interruptible however the suite was started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Made anew by each call, in 45 ms: a user's process calls it once, those of the tests hundreds of times.
+# Each call takes 45 ms and builds a new command: a user's process calls it once, the tests hundreds of times.
 typer.main.get_command = cache(typer.main.get_command)
 
 
@@ -49,7 +49,7 @@ SIDE = 8  # pixels: masks small enough to make by the thousand
 
 @dataclass
 class Rehearsal:
-    """An input that exists only as a listing, and the labelling of it: the same etag gives the same row."""
+    """An input that exists only as a listing, with made-up labels: the same etag gives the same row."""
 
     etags: dict[str, str] = field(default_factory=dict)
     identity: Identity = field(default_factory=lambda: Identity("vit_t", "0" * 64, MaskOptions()))
@@ -60,7 +60,7 @@ class Rehearsal:
         return (manifest_row(uri, 1, etag) for uri, etag in self.etags.items())
 
     def row(self, image: ManifestRow) -> dict[str, Any]:
-        """The row that labelling the image gives: about one in five has failed."""
+        """The row of the image; about one in five has failed."""
         said = image._asdict()
         digest = blake2b(f"{image.uri} {image.etag}".encode()).digest()
         if digest[0] < 50:
@@ -72,7 +72,7 @@ class Rehearsal:
         return ok_row(said, Upright(), masks)
 
     def label(self, output: OutputRun, shards: int | None = None) -> None:
-        """Writes what is left, or the first few shards of it."""
+        """Writes the rows of all images left, or only the first few shards."""
         rows = [self.row(image) for image in rows_of(output.dataset.pending())]
         starts = range(0, len(rows), self.shard_rows)
         for task, start in enumerate(starts[:shards]):
@@ -80,18 +80,18 @@ class Rehearsal:
             write_shards(output.store, f"{output.run}-{task:06d}", table, output.sink().metadata)
 
     def run(self, store: Store, shards: int | None = None, **kwargs: Any) -> None:
-        """One whole run of the command, but for listing and labelling."""
+        """A whole run of the command, with made-up listing and labels."""
         with open_output(store, self.identity, Listing(self.source, self.listing), **kwargs) as output:
             self.label(output, shards)
 
     def rows(self) -> list[dict[str, Any]]:
-        """What the dataset holds in the end, by uri."""
+        """The rows that the complete dataset has, sorted by uri."""
         images = sorted(self.listing(), key=lambda image: image.uri)
         return table_of([self.row(image) for image in images], self.identity.schema).to_pylist()
 
 
 def masks_of(seed: np.ndarray, count: int) -> ImageMasks:
-    """`count` masks of SIDE x SIDE that are sound in every respect."""
+    """`count` valid masks of SIDE x SIDE."""
     masks = [
         np.unpackbits(np.roll(seed, index))[: SIDE * SIDE].reshape(SIDE, SIDE) > 0 for index in range(count)
     ]
@@ -104,7 +104,7 @@ def masks_of(seed: np.ndarray, count: int) -> ImageMasks:
 
 @pytest.fixture(scope="session")
 def rehearsal() -> Callable[[Sequence[str]], Rehearsal]:
-    """Call it with names: a rehearsal of labelling these."""
+    """A function that makes a rehearsal for images of the given names."""
 
     def of(names: Sequence[str]) -> Rehearsal:
         return Rehearsal({f"file:///photos/{name}": "1" for name in names})

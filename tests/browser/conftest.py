@@ -1,4 +1,4 @@
-"""Reports, and one Chromium for a file's tests: a thread takes one while Playwright's event loop runs."""
+"""Reports, and one Chromium for a file's tests: a thread can have only one while Playwright's loop runs."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ LOOSE = MaskOptions(box_nms_thresh=1, crop_nms_thresh=1)
 
 
 def write_rows(output: Path, options: MaskOptions, keep: slice, names: list[str]) -> None:
-    """A dataset of the coins' masks, some of them, for images of these names that do not exist."""
+    """A dataset with some of the coins' masks, for images with these names that do not exist."""
     masks = recorded_masks("coins")
     masks = masks.select(range(*keep.indices(len(masks))))
     images = [manifest_row(f"file:///nowhere/{name}", 1, "1") for name in names]
@@ -56,7 +56,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two datasets of hostile names, 30 masks in the one and 32 in the other, of which 27 are the same."""
+    """Two datasets with hostile names, with 30 and 32 masks, of which 27 are the same."""
     folder = tmp_path_factory.mktemp("pair")
     write_rows(folder / "old", LOOSE, slice(0, 30), HOSTILE)
     write_rows(folder / "new", LOOSE, slice(3, 35), HOSTILE)
@@ -77,7 +77,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def opened(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Call it with a file: its page, opened from the disk. It may neither complain nor ask a network."""
+    """A function that opens a file's page from the disk. The page must not log errors or use the network."""
     contexts, faults = [], []
 
     def asked(url: str) -> None:

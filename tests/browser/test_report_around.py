@@ -1,4 +1,4 @@
-"""The report printed, served and in small windows; and its command, whatever names it holds."""
+"""The report when printed, when served and in small windows; and its command, with any names in it."""
 
 import shlex
 from collections.abc import Callable

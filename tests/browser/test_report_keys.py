@@ -1,4 +1,4 @@
-"""The report by mouse, touch and keyboard: masks that are pointed at, and an image seen large."""
+"""The report by mouse, touch and keyboard: pointing at masks, and enlarging an image."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The report as a person meets it, in a real browser: looks, sliders, two datasets, hostile names."""
+"""The report in a real browser: its appearance, sliders, two datasets, hostile names."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Programs of this folder, and SIGKILL at a chosen step: before and after each change to the disk."""
+"""Runs this folder's programs; kills a process at a chosen step, before or after a change to the disk."""
 
 import json
 import os
@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-# What a run imports when it first writes: each process that is forked here would import it anew, for seconds.
+# A run imports this when it first writes; without it here, each forked process would import it for seconds.
 import pipeline.output.sink  # noqa: F401
 
-# All that changes what others see of the disk (pipeline/store/disk.py).
+# All calls that change what other processes see on the disk (pipeline/store/disk.py).
 STEPS = [(os, "link"), (Path, "replace"), (Path, "unlink")]
 
 
@@ -28,7 +28,7 @@ class Steps:
     def around(self, change: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any, **kwargs: Any) -> Any:
             if threading.current_thread() is not threading.main_thread():
-                return change(*args, **kwargs)  # the lock's beat comes by the clock
+                return change(*args, **kwargs)  # the lock's beat depends on the clock
             if self.count == self.last:
                 os.kill(os.getpid(), signal.SIGKILL)
             self.count += 1
@@ -38,7 +38,7 @@ class Steps:
 
 
 def in_a_process_killed_before_step(work: Callable[[], None], last: int | None) -> int | None:
-    """The steps that `work` took in a process of its own, None if it was killed before the last one."""
+    """The number of steps of `work` in a child process; None if it was killed before step `last`."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -65,7 +65,7 @@ def in_a_process_killed_before_step(work: Callable[[], None], last: int | None) 
 
 @pytest.fixture
 def found_by() -> Callable[..., dict[str, Any]]:
-    """Call it with a program of this folder and its arguments: the figures that it prints."""
+    """Runs a program of this folder with arguments, and returns the figures that it prints."""
 
     def of(program: str, *arguments: str, **settings: Any) -> dict[str, Any]:
         command = [sys.executable, Path(__file__).with_name(program), *arguments]

@@ -1,6 +1,7 @@
-"""A run from s3:// to s3:// in which one request in ten is spoilt, then the same with nothing left to do.
+"""A run from s3:// to s3:// in which one request in ten fails, then the same run with nothing left to do.
 
-The store is SeaweedFS, behind a proxy that spoils. Usage: faulted_s3.py [--images N] [--seed N]. Prints JSON.
+The store is SeaweedFS, behind a proxy that injects faults.
+Usage: faulted_s3.py [--images N] [--seed N]. Prints JSON.
 """
 
 import argparse
@@ -23,15 +24,15 @@ from object_stores import login_at, new_bucket, seaweedfs_server
 from rows import faults_of
 from stand_in_generator import photo
 
-# A stalled request is given up after 2 s. The pipeline's 15 s would make the test a long one; a busy machine
-# needs more than 1 s.
+# A stalled request fails after 2 s. With the pipeline's 15 s the test would take long; a busy machine needs
+# more than 1 s.
 IMPATIENT = json.dumps({"config_kwargs": {"read_timeout": 2}})
 WRITES = ("PUT", "POST", "DELETE")
 
 
 @dataclass
 class FaultedRun:
-    """What was spoilt, and what came of it; the promises held if `faults` is empty."""
+    """The injected faults and the result; the promises held if `faults` is empty."""
 
     seed: int
     images: int

@@ -1,8 +1,8 @@
-"""The figures of reliability, measured. Each part is a program of its own that prints JSON, run at full size.
+"""Measures the figures of reliability. Each part is a separate program that prints JSON, run at full size.
 
 Usage: figures.py [--only PART ...] [--PART SIZE ...], for example --only kills races --kills 50. A table for
-people, then all figures as one line of JSON. Exit code 1 if a promise did not hold. On two cores the whole
-takes about an hour.
+people, then all figures as one line of JSON. Exit code 1 if a promise did not hold. On two cores all parts
+together take about an hour.
 """
 
 import argparse
@@ -20,11 +20,11 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Part:
-    """One program, its size, and how to read what it prints last."""
+    """One program, its size, and how to read the last line that it prints."""
 
     program: str
     size: int
-    option: str  # takes the size; "" if the size is the first argument
+    option: str  # for the size; "" if the size is the first argument
     held: Callable[[Figures], bool]
     sentence: Callable[[Figures], str]
 
@@ -128,7 +128,7 @@ PARTS = {
 
 
 def measured(part: Part, size: int) -> Figures:
-    """What the program found, and whether the promise held; its last words if it failed."""
+    """The program's figures, and whether the promise held; its last output if it failed."""
     arguments = [part.option, str(size)] if part.option else [str(size)]
     command = [sys.executable, CHAOS / part.program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

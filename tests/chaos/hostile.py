@@ -1,4 +1,4 @@
-"""A run over hostile files: each is labelled or has one reason, no decoder dies, none hangs.
+"""A run over hostile files: each is labelled or fails for one reason; no decoder dies or hangs.
 
 Generated mutants, and the test images in Pillow's source distribution, which pip fetches and whose sha256 is
 checked. Usage: hostile.py [--mutants N] [--no-pillow]. Prints JSON.
@@ -31,7 +31,7 @@ DECODE_TIMEOUT_S = 10
 
 @dataclass
 class HostileRun:
-    """What became of the files; the promises held if `faults` is empty."""
+    """The result of the run; the promises held if `faults` is empty."""
 
     files: int
     from_pillow: int
@@ -49,7 +49,7 @@ def hostile_run(folder: Path, mutants: int, has_pillow: bool) -> HostileRun:
     from_pillow = 0
     for name, data in pillow_images(folder) if has_pillow else ():
         from_pillow += 1
-        # By content, not by name: so named, every one is listed.
+        # With this name every file is listed; its content decides the rest.
         (folder / "in" / f"pillow {from_pillow:04d} {name.replace('/', '_')}.png").write_bytes(data)
     options = {"decode_timeout_s": DECODE_TIMEOUT_S, "images_per_block": 32}
     summary = stand_in_run.finished(folder / "in", folder / "out", folder / "log", options)

@@ -1,11 +1,10 @@
 """A run under random SIGKILLs of its workers, of the nodes they run on, and of its driver.
 
 The same command is started again until the dataset is done; then another dataset is begun, until all the
-kills are done. Every dataset has to hold what an undisturbed run writes.
+kills are done. Every dataset must have the same rows as after an undisturbed run.
 
-Usage: kills.py [--kills N] [--only KIND] [--images N] [--delay-s S] [--seed N]. Prints JSON. A process of
-its own: Ray reads its environment when it is imported, and all that is killed is known to be below this
-process.
+Usage: kills.py [--kills N] [--only KIND] [--images N] [--delay-s S] [--seed N]. Prints JSON. It is a separate
+process because Ray reads its environment when it is imported, and so that it kills only its own descendants.
 """
 
 import argparse
@@ -30,9 +29,9 @@ from stand_in_generator import write_photos
 
 SHARES = {"worker": 0.6, "node": 0.2, "driver": 0.2}
 MEAN_GAP_S = 0.7  # from an image's begin to the next kill
-# Of the kills, which wait until an image is begun. The others come at any time, as while Ray starts.
+# This share of the kills waits until an image is begun. The others come at any time, even while Ray starts.
 AT_WORK = 0.75
-LONGEST_LULL_S = 40  # the last images may be with the writers already
+LONGEST_LULL_S = 40  # no image begins while the last ones are being written
 RESUMABLE = 1  # the exit code of a driver that has lost its Ray
 PATIENCE_S = 300  # for a dataset after the last kill
 
@@ -53,7 +52,7 @@ class Storm:
 
 
 def storm(folder: Path, deck: list[str], images: int, delay_s: float, seed: int) -> Storm:
-    """A storm of the deck's kills over datasets of `images`, each of which takes a labeler `delay_s`."""
+    """The deck's kills, over datasets of `images` images; a labeler takes `delay_s` for each image."""
     began, outcome, rng = time.monotonic(), Storm(seed, images), Random(seed)
     write_photos(folder / "in", images)
     rng.shuffle(deck)
@@ -74,7 +73,7 @@ def storm(folder: Path, deck: list[str], images: int, delay_s: float, seed: int)
 
 @dataclass(frozen=True)
 class _Drive:
-    """One dataset, and the command that goes on with it."""
+    """One dataset, and the command that resumes it."""
 
     nodes: SeveralNodes
     photos: Path
@@ -102,11 +101,11 @@ class _Drive:
         return self.output.with_suffix(".err").read_text().strip().rpartition("\n")[2]
 
     def begun(self) -> int:
-        """How many images labelers have begun, those done again included."""
+        """How many images labelers have begun, including repeated ones."""
         return len(self._log.read_text().split()) if self._log.exists() else 0
 
     def wait_for_work(self, driver: "subprocess.Popen[bytes]") -> None:
-        """Until an image is begun, the driver has ended, or nothing has happened for LONGEST_LULL_S."""
+        """Waits until an image is begun, the driver has ended, or nothing has happened for LONGEST_LULL_S."""
         begun, deadline = self.begun(), time.monotonic() + LONGEST_LULL_S
         while self.begun() == begun and driver.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -117,7 +116,7 @@ class _Drive:
 
 
 def _until_done(drive: _Drive, deck: list[str], rng: Random, outcome: Storm) -> None:
-    """Kills what the deck names, until a driver has ended well."""
+    """Kills the victims that the deck names, until a driver has succeeded."""
     driver, deadline = drive.start(), None
     try:
         while driver.poll() != 0:
@@ -141,7 +140,7 @@ def _until_done(drive: _Drive, deck: list[str], rng: Random, outcome: Storm) -> 
 
 
 def _struck(victim: str, nodes: SeveralNodes, driver: "subprocess.Popen[bytes]", rng: Random) -> bool:
-    """Whether the victim was there."""
+    """Kills the victim; returns False if it was not there."""
     match victim:
         case "worker":
             return nodes.kill_worker(rng)

@@ -1,4 +1,4 @@
-"""What a run loses, and how it ends, for outages.py, which imports this only in a process that uses it.
+"""The outages of outages.py, and how a run must end in each; imported only in the process that uses it.
 
 Ray reads its environment when it is imported.
 """
@@ -32,7 +32,7 @@ from pipeline.output.dataset import Dataset
 from pipeline.store import s3
 from pipeline.store.storage import Store
 
-DELAY_S = 0.15  # an image: 80 of them are twelve seconds of labelling, in shards of eight
+DELAY_S = 0.15  # for an image: 80 images are twelve seconds of labelling, in shards of eight
 BLOCKS = {"workers": 1, "images_per_block": 4}
 PATIENCE_S = 240
 Driver = subprocess.Popen[bytes]
@@ -40,19 +40,19 @@ Driver = subprocess.Popen[bytes]
 
 @dataclass(frozen=True)
 class Scene:
-    """A run's input and output, and what happens to them."""
+    """A run's input and output, the outage, and how the run must end."""
 
     source: str
     output: str
     strike: Callable[[Driver], None]
     mend: Callable[[], Mapping[str, Any]]  # the options that the next run needs
-    ends: tuple[int, str]  # exit code, and what the sentence says
+    ends: tuple[int, str]  # exit code, and part of the error message
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
 def full_disk(folder: Path) -> Iterator[Scene]:
-    """A disk of 4 MB, mounted for this process and those below it, on which nothing else is left free."""
+    """A full disk of 4 MB, mounted for this process and its children."""
     disk = folder / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
@@ -75,7 +75,7 @@ def full_disk(folder: Path) -> Iterator[Scene]:
 
 @contextmanager
 def hanging_store(folder: Path) -> Iterator[Scene]:
-    """The store of input and output takes requests and answers none; the run gets a SIGTERM."""
+    """The store of input and output accepts requests and never answers; the run gets a SIGTERM."""
     with _store(folder) as (server, bucket):
 
         def hang(driver: Driver) -> None:
@@ -91,7 +91,7 @@ def hanging_store(folder: Path) -> Iterator[Scene]:
 
 @contextmanager
 def dead_store(folder: Path) -> Iterator[Scene]:
-    """The store of input and output is killed, and comes up again as it was."""
+    """The store of input and output is killed, and later starts again with the same data."""
     with _store(folder) as (server, bucket):
 
         def restart() -> Mapping[str, Any]:
@@ -173,7 +173,7 @@ def _driver(scene: Scene, folder: Path) -> Iterator[Driver]:
 
 
 def _rows_once_committed(output: str, driver: Driver) -> int:
-    """The rows of the dataset, as soon as there are any."""
+    """Waits for the dataset's first rows, and returns their number."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         dataset = Dataset.in_store_or_none(Store.at(output))
@@ -186,7 +186,7 @@ def _rows_once_committed(output: str, driver: Driver) -> int:
 
 @contextmanager
 def _store(folder: Path) -> Iterator[tuple[SeaweedFS, str]]:
-    """A store of its own, and s3://bucket with the images of the folder in it."""
+    """Starts a store, and puts the folder's images into a bucket: s3://bucket."""
     server = SeaweedFS(folder)
     try:
         os.environ |= login_at(server.endpoint)

@@ -1,10 +1,10 @@
 """Runs on clusters whose nodes are unequal, come, go, or cannot start a labeler.
 
 `changes`: nodes of `ray.cluster_utils` with GPUs that Ray only counts; one joins, one is killed, and on one
-no labeler starts. `processes`: the same joins and ends among processes of `ray start`, each ended by its id.
+no labeler starts. `processes`: the same joins and ends with processes of `ray start`, each ended by its id.
 
-Usage: nodes.py [--only SCENE ...] [--images N]. Prints JSON. A process of its own: Ray reads its environment
-when it is imported.
+Usage: nodes.py [--only SCENE ...] [--images N]. Prints JSON. It is a separate process because Ray reads its
+environment when it is imported.
 """
 
 import argparse
@@ -53,7 +53,7 @@ CPUS_WITHOUT_GPU = 2 / 7  # of the CPUs at the start, the broken node's among th
 
 
 class NotingGenerator(StandInGenerator):
-    """Notes the node for each image, and takes its time until there is a file `hurry` beside the notes."""
+    """Notes the node of each image, and is slow until a file `hurry` exists beside the notes."""
 
     def __init__(self, log: Path) -> None:
         super().__init__(0, None)
@@ -73,7 +73,7 @@ def note(log: Path, what: str, node: str) -> None:
 
 
 def load(settings: LabelerSettings, log: Path) -> NotingGenerator:
-    """Fails on a broken node: every other time as a driver does, else as a process that gets no memory."""
+    """Fails on a broken node, by turns like a broken GPU driver and like a process that gets no memory."""
     here = ray.get_runtime_context().get_node_id()
     if BROKEN in os.environ:
         note(log, "broken", here)
@@ -98,7 +98,7 @@ def drive(source: str, output: str, log: str, address: str) -> None:
 
 
 class Drive:
-    """A run on a cluster, and what its nodes have done so far."""
+    """A run on a cluster, and what each node has done so far."""
 
     def __init__(self, source: Path, folder: Path, address: str) -> None:
         self.output, self._log, self._words = folder / "out", folder / "nodes.log", folder / "words.txt"
@@ -108,7 +108,7 @@ class Drive:
             self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=words)
 
     def count(self, what: str) -> Counter[str]:
-        """How often each node did it."""
+        """How often each node did `what`."""
         lines = [line.split() for line in self._log.read_text().splitlines()]
         return Counter(node for did, node in lines if did == what)
 
@@ -122,7 +122,7 @@ class Drive:
         return None
 
     def end(self) -> list[str]:
-        """What went wrong until the end, for which it need not take its time."""
+        """Lets the run finish fast, and returns its faults."""
         self._log.with_name("hurry").touch()
         try:
             code = self._process.wait(PATIENCE_S)
@@ -141,7 +141,7 @@ class Drive:
 
 @dataclass
 class Scene:
-    """What was seen; the promises held if `faults` is empty."""
+    """The observations; the promises held if `faults` is empty."""
 
     images: int
     by_node: dict[str, int] = field(default_factory=dict)
@@ -150,7 +150,7 @@ class Scene:
 
 
 def changes(source: Path, folder: Path, images: int) -> Scene:
-    """Unequal nodes; one joins, then one that labels is killed, and one never labels."""
+    """Unequal nodes: one joins, then one that labels is killed, and one never labels."""
     scene = Scene(images)
     with ExitStack() as stack:
         nodes = SeveralNodes([TWO_GPUS, FEW_CPUS, WITHOUT_GPU])
@@ -173,8 +173,8 @@ def changes(source: Path, folder: Path, images: int) -> Scene:
     names = {"two GPUs": two, "one CPU": few, "no GPU": without, "joined": joined, "broken": broken}
     scene.by_node = {name: drive.count("labelled")[node.node_id] for name, node in names.items()}
     fetched, tried = drive.count("fetched"), drive.count("broken")[broken.node_id]
-    # Most of small images are fetched at once: what finds no CPU free there goes elsewhere. Its share of the
-    # CPUs is what it would have without being preferred.
+    # Small images are mostly fetched at the same time; a task that finds no free CPU there runs elsewhere.
+    # Without a preference, this node's share of the tasks would be its share of the CPUs.
     if fetched[without.node_id] <= fetched.total() * CPUS_WITHOUT_GPU:
         scene.faults.append(f"blocks were fetched beside GPUs: {fetched}")
     if tried < 2 or scene.by_node["broken"]:
@@ -186,7 +186,7 @@ def changes(source: Path, folder: Path, images: int) -> Scene:
 
 
 def processes(source: Path, folder: Path, images: int) -> Scene:
-    """`ray start` for each node; one joins, one is told to end, one is killed."""
+    """`ray start` for each node: one joins, one gets SIGTERM, one is killed."""
     scene = Scene(images)
     with ExitStack() as stack:
         nodes = stack.enter_context(closing(StartedRay(folder / "ray")))
@@ -265,7 +265,7 @@ class StartedRay:
         return self._folder.parent / f"{name}.log"
 
     def end(self, name: str, how: signal.Signals) -> None:
-        """Told to end, `ray start` ends the processes of its node; killed, it is killed with them."""
+        """Ends a node. On SIGTERM `ray start` ends its node's processes; for SIGKILL this kills them too."""
         process = self._processes.pop(name)
         below = descendants([process.pid])
         process.send_signal(how)

@@ -1,11 +1,11 @@
-"""How a run ended that lost what it depends on (outages.py)."""
+"""The result of a run during an outage (outages.py)."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Outage:
-    """The result of one; the promises held if `faults` is empty."""
+    """The result of one outage; the promises held if `faults` is empty."""
 
     kept: int = 0  # images committed when it struck
     ended_s: float = 0.0  # from the strike to the end of the process

@@ -1,9 +1,9 @@
 """Runs that lose what they depend on: the disk is full, the store hangs or dies, the cluster's head dies.
 
-Each has to end by itself, in one sentence and with its exit code, keep what was committed, and be finished by
-the same command once the loss is mended. Usage: outages.py [--only OUTAGE ...] [--images N]. Prints JSON.
-The full disk is mounted in a process of its own, which alone sees it; on a machine that allows no such mount
-this one outage fails.
+Each run must end by itself, with one sentence and its exit code, and lose nothing that was committed. After
+the outage the same command must finish it. Only a child process sees the mount of the full disk; on a machine
+that allows no such mount this one outage fails.
+Usage: outages.py [--only OUTAGE ...] [--images N]. Prints JSON.
 """
 
 import argparse
@@ -23,7 +23,7 @@ OWN_MOUNTS = ["unshare", "--mount", "--map-root-user"]
 
 
 def outage_in_own_mounts(name: str, images: int) -> Outage:
-    """The same, in a process that can mount what others do not see."""
+    """Runs the same in a process whose mounts no other process sees."""
     command = [*OWN_MOUNTS, sys.executable, __file__, "--only", name, "--images", str(images)]
     environment = {**os.environ, "OWN_MOUNTS": "yes"}
     try:

@@ -1,6 +1,6 @@
 """A run in which two neighbours in a hundred are poison: for their decoders or for their labelers.
 
-Each poison is a failed row after three attempts at most, and its neighbours are labelled all the same.
+Each poison becomes a failed row after at most three attempts, and its neighbours are labelled.
 Usage: poison.py [--images N] [--every N]. Prints JSON.
 """
 
@@ -22,7 +22,7 @@ from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 
 DECODE_TIMEOUT_S = 10
-# What each does, and what it becomes: to the decoder or to the labeler itself.
+# What each poison does to the decoder or to the labeler, and the reason of its failed row.
 BECOMES = {
     "labeler kill": "WORKER_CRASH",
     "decoder segfault": "WORKER_CRASH",
@@ -36,7 +36,7 @@ BECOMES = {
 
 @dataclass
 class PoisonedRun:
-    """What became of the images; the promises held if `faults` is empty."""
+    """The result of the run; the promises held if `faults` is empty."""
 
     images: int
     poisons: int

@@ -1,6 +1,6 @@
-"""The output protocol without Ray: random orders of events, each step of a commit killed, races of processes.
+"""The output protocol without Ray: random orders of events, kills at each step of a commit, racing processes.
 
-Runs the tests of these with more random lives. Usage: protocol.py [--lives N]. Prints JSON.
+Runs these tests with more random lives. Usage: protocol.py [--lives N]. Prints JSON.
 """
 
 import argparse
@@ -19,7 +19,7 @@ MOST_S = 3600
 
 @dataclass
 class Protocol:
-    """How the tests ended; the promises held if `faults` is empty."""
+    """The result of the tests; the promises held if `faults` is empty."""
 
     lives: int
     passed: int = 0
@@ -28,7 +28,7 @@ class Protocol:
 
 
 def protocol(lives: int) -> Protocol:
-    """The tests, with as many lives of the state machine."""
+    """Runs the tests with `lives` lives of the state machine."""
     began, outcome = time.monotonic(), Protocol(lives)
     paths = [Path(__file__).with_name(name) for name in TESTS]
     done = subprocess.run(

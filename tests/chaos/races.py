@@ -1,6 +1,6 @@
-"""Two runs started at once on one output, again and again: one goes on, the other leaves in good time.
+"""Two runs started at once on one output, again and again: one goes on, the other exits soon.
 
-Usage: races.py [--races N]. Prints JSON. A process of its own: Ray reads its environment when it is imported.
+Usage: races.py [--races N]. Prints JSON. It is a separate process since Ray reads the environment on import.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from rows import faults_of
 from several_nodes import SeveralNodes
 from stand_in_generator import write_photos
 
-IMAGES, DELAY_S = 8, 1.0  # long enough that the loser, which waits for the winner's beat, meets it at work
+IMAGES, DELAY_S = 8, 1.0  # long enough that the winner still runs when the loser has waited for its beat
 WON, LOCKED = 0, 5
 LOSER_S = 10
 
 
 @dataclass
 class Races:
-    """How they ended; the promises held if `faults` is empty."""
+    """The result of the races; the promises held if `faults` is empty."""
 
     races: int
     one_winner: int = 0
@@ -62,7 +62,7 @@ def races(folder: Path, count: int) -> Races:
 
 
 def _race(address: str, photos: Path, output: Path) -> tuple[list[int], float]:
-    """The exit codes, sorted, and when the first left."""
+    """The exit codes, sorted, and after how long the first run exited."""
     started = time.monotonic()
     options = json.dumps({"address": address, "workers": 1})
     pair = [

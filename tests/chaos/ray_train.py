@@ -1,6 +1,6 @@
 """Two ranks of Ray Train: each gets its share of an epoch, through Ray Data and through a loader of its own.
 
-Usage: ray_train.py [--rounds N]. Prints JSON. It takes a minute a round, so it is no part of `make test`.
+Usage: ray_train.py [--rounds N]. Prints JSON. A round takes a minute, so it is not part of `make test`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ RANKS = 2
 
 
 def round_of_training(folder: Path, seed: int) -> None:
-    """Raises what a rank raises."""
+    """Raises the error of a rank."""
     url, out = str(folder / "out"), folder / "train"
     write_demo(url)
     out.mkdir()
@@ -38,7 +38,7 @@ def round_of_training(folder: Path, seed: int) -> None:
     def train() -> None:
         rank = ray.train.get_context().get_world_rank()
         by_ray = [row["uri"] for row in ray.train.get_dataset_shard(str(rank)).iter_rows()]
-        loader = sam_label.Dataset.open(url).to_torch(**options).loader()  # finds its rank by itself
+        loader = sam_label.Dataset.open(url).to_torch(**options).loader()  # it finds its rank by itself
         by_torch = [batch[0]["uri"] for batch in loader]
         assert by_ray == by_torch == shares[rank], (rank, by_ray, by_torch)
         (out / f"rank-{rank}").touch()

@@ -1,7 +1,7 @@
 """A run killed between any two steps of the protocol: readers see whole rows, and a rerun completes it.
 
-The work runs in a process that SIGKILL ends before its first change to the disk, before its second, and so on
-to the last: "after" a step is "before" the next. The removal of a temporary file is a step too.
+SIGKILL ends the working process before its first change to the disk, in the next try before its second, and
+so on to the last: "after" a step is "before" the next. The removal of a temporary file is a step too.
 """
 
 import shutil
@@ -30,7 +30,7 @@ Work = Callable[[Path], None]
 def survives(
     tmp_path: Path, killed_before: Any, before: Work, work: Work, again: Work, expected: list[dict[str, Any]]
 ) -> None:
-    """Kills `work` before every one of its steps, each time on a copy of `before`; `again` completes it."""
+    """Kills `work` before each of its steps, on a new copy of what `before` made; `again` completes it."""
     start, undisturbed = tmp_path / "start", tmp_path / "undisturbed"
     start.mkdir()
     before(start)
@@ -49,7 +49,7 @@ def survives(
 
 
 def assert_readable(output: Path, old: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
-    """A reader right after the kill sees whole rows, each image at most once, of before or of after."""
+    """A reader right after the kill sees whole rows, each image at most once, in its old or its new row."""
     dataset = Dataset.in_store_or_none(Store.at(str(output)))
     if dataset is not None:
         rows = dataset.table().to_pylist()
@@ -59,7 +59,7 @@ def assert_readable(output: Path, old: list[dict[str, Any]], new: list[dict[str,
 
 
 def leave(output: Path, task: int) -> None:
-    """A shard that a killed run has not committed."""
+    """Leaves a shard as a killed run does that has not committed it."""
     shutil.copy(output / "data" / "r00001-000000.parquet", output / "data" / f"r00001-{task:06d}.parquet")
 
 
@@ -156,7 +156,7 @@ def test_a_compact(tmp_path: Path, rehearsal, killed_before) -> None:
         assert compact(str(output)).shards == 1
 
     def again(output: Path) -> None:
-        """Done once more, or done before: the state of before is swept by a gc, as after any kill."""
+        """Compacts if that was not done before the kill; gc then sweeps the old files, as after any kill."""
         compact(str(output))
         collect(str(output))
         assert len(list(output.glob("data/*.parquet"))) == 1

@@ -1,4 +1,4 @@
-"""An export killed between two changes to the disk: no file is there in part, and a rerun completes it."""
+"""An export killed between two changes to the disk: no file is incomplete, and a rerun finishes it."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,12 +17,12 @@ EVERY = 3  # steps; each kill costs a second
 
 
 def one_after_the_other(call: Callable[[T], U], items: Iterable[T]) -> list[U]:
-    """In the main thread, whose steps are counted."""
+    """Exports in the main thread, whose steps are counted."""
     return [call(item) for item in items]
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """By name, without the export's own memory."""
+    """The files' contents by name, without the export's own marks."""
     paths = (path for path in folder.rglob("*") if path.is_file() and ".sam-label-export" not in str(path))
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 

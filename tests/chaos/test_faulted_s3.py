@@ -1,4 +1,4 @@
-"""One S3 request in ten is spoilt: the same rows, none wrongly failed. A finished run again does nothing."""
+"""One S3 request in ten fails: the rows stay the same, and none fails wrongly. Run again, it does nothing."""
 
 
 def test_spoilt_requests_change_nothing(found_by) -> None:

@@ -1,4 +1,4 @@
-"""Damaged files through the decoders: each is an image or has one reason; no decoder dies or hangs."""
+"""Damaged files through the decoders: each is an image or fails for one reason; no decoder dies or hangs."""
 
 from hostile_files import hostile_files, sound_files
 
@@ -10,7 +10,7 @@ LIMITS = DecodeLimits(max_pixels=4_000_000, timeout_s=10)
 
 
 def outcomes(files: "list[tuple[str, bytes]]") -> dict[str, str]:
-    """By file name "ok" or the reason: WORKER_CRASH if a decoder died, DECODE_TIMEOUT if one hung."""
+    """For each file name "ok" or the reason: WORKER_CRASH if a decoder died, DECODE_TIMEOUT if one hung."""
     pool = DecodePool(1, LIMITS)
     by_name = {}
     for name, data in files:

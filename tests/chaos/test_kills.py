@@ -1,4 +1,4 @@
-"""A node is killed at work: nothing lost, nothing twice, the rows of an undisturbed run.
+"""A working node is killed: the rows are those of an undisturbed run, none lost, none twice.
 
 `make chaos` kills 200 times. Here a killed driver is in test_two_runs.py, and a labeler that dies in
 integration/test_run_local.py.

@@ -1,7 +1,7 @@
-"""What a run stands on is lost, then mended: the run ends in one sentence, and the same command finishes.
+"""An outage, then its repair: the run ends with one sentence, and the same command finishes it.
 
-The full disk stands for all of them. A store that hangs or is killed and a cluster that loses its head belong
-to `make chaos` alone: until a run gives them up takes up to a minute.
+Only the full disk is tested here. `make chaos` tests a store that hangs or is killed, and a cluster that
+loses its head, because a run waits for these for up to a minute.
 """
 
 import os

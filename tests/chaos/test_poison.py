@@ -1,4 +1,4 @@
-"""Images that kill their decoders or labelers, side by side, in a run of a few; in full: poison.py."""
+"""Images that kill their decoders or labelers, side by side, in a small run; poison.py is the full one."""
 
 
 def test_each_poison_is_a_failed_row_and_its_neighbours_are_labelled(found_by) -> None:

@@ -1,7 +1,7 @@
 """Any order of runs, kills, new and changed images, retries, refreshes and sweeps keeps the promises.
 
-Hypothesis looks for an order that breaks them. The model beside the dataset is a rehearsal, which says what
-the dataset would hold if nothing had ever gone wrong.
+Hypothesis looks for an order that breaks them. The dataset is compared with a rehearsal, which has the rows
+of a dataset that never had a fault.
 """
 
 import os
@@ -26,25 +26,25 @@ from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from pipeline.store.storage import Store
 
-NAMES = st.sampled_from([f"{number:02d}.jpg" for number in range(7)])  # few, so that they change again
+NAMES = st.sampled_from([f"{number:02d}.jpg" for number in range(7)])  # few, so that one changes repeatedly
 LIVES = int(os.environ.get("LIVES", "8"))  # tests/chaos/figures.py asks for more
 NEVER_OR_BEFORE = st.none() | st.integers(0, 30)  # the step that kills; a first run takes about 25
 SOME_OR_ALL = st.integers(0, 2) | st.none()
 
 
 class Life(RuleBasedStateMachine):
-    """One output, from its first run on."""
+    """One output, from its first run onward."""
 
     def __init__(self, folder: Path, input_: Any, frozen: Any, killed_before: Callable[..., Any]) -> None:
         super().__init__()
         shutil.rmtree(folder, ignore_errors=True)
         self.folder, self.store = folder, Store.at(str(folder))
-        self.input, self.frozen = input_, frozen  # what lies there now; what the manifest has
+        self.input, self.frozen = input_, frozen  # the folder now; the manifest's listing
         self.killed_before = killed_before
 
     @rule(changed=st.sets(NAMES), refresh=st.booleans(), shards=SOME_OR_ALL, killed=NEVER_OR_BEFORE)
     def a_run(self, changed: set[str], refresh: bool, shards: int | None, killed: int | None) -> None:
-        """A run over an input in which some images are new or have changed, killed or not."""
+        """A run, perhaps killed, over an input in which some images are new or have changed."""
         for name in changed:
             before = self.input.etags.get(f"file:///photos/{name}", "0")
             self.input.etags[f"file:///photos/{name}"] = str(int(before) + 1)
@@ -90,7 +90,7 @@ def test_any_order_of_events_keeps_the_promises(tmp_path: Path, rehearsal, kille
             max_examples=LIVES,
             stateful_step_count=10,
             deadline=None,
-            phases=[Phase.generate],  # an order that fails is short enough; to shrink it would take minutes
+            phases=[Phase.generate],  # a failing order is short enough; shrinking it would take minutes
             derandomize=True,  # the same orders every time: a red test stays red
             suppress_health_check=list(HealthCheck),
         ),

@@ -1,4 +1,4 @@
-"""Two runs started at once on one output: exactly one goes on, whoever comes first, killed or not."""
+"""Two runs started at once on one output: exactly one goes on, whichever is first, killed or not."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ LOCKED, WON = 5, 0
 
 
 class Racer:
-    """A process that opens the output on the first go, and labels and leaves on the second."""
+    """A process that opens the output at the first `go`, and labels and exits at the second."""
 
     def __init__(self, work: Callable[[Callable[[], None]], None]) -> None:
         self._go, go = os.pipe()[::-1]
@@ -46,7 +46,7 @@ class Racer:
         os.write(self._go, b"!")
 
     def is_in(self) -> bool:
-        """Waits until it has the output or has left."""
+        """Waits until it has the output or has exited; whether it has the output."""
         return os.read(self._news, 2) == b"in"
 
     def exit_code(self) -> int:
@@ -69,7 +69,7 @@ def racers(rehearsal, tmp_path: Path) -> Callable[[], tuple[Racer, Racer]]:
 
 
 def winner_of(pair: tuple[Racer, Racer]) -> Racer:
-    """Who is in, once the other has left with the code for it."""
+    """The racer that holds the output, once the other has exited with LOCKED."""
     for racer in pair:
         racer.go()
     winner, loser = sorted(pair, key=lambda racer: not racer.is_in())

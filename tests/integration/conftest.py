@@ -1,8 +1,8 @@
 """Stores for tests, the environment that leads to them, and one Ray for the tests of a file.
 
-`object_store` runs a test on both S3 servers, `any_store` on those of the other clouds too: on Azurite if it
-is installed (`npm install -g azurite`). What only builds on the promises of a store, which test_store_s3.py
-holds on each of them, runs on `one_store`.
+`object_store` runs a test on both S3 servers, `any_store` also on the servers of the other clouds: on Azurite
+if it is installed (`npm install -g azurite`). test_store_s3.py checks each store's promises; tests that only
+depend on these promises use `one_store`.
 """
 
 import shutil
@@ -28,15 +28,15 @@ AZURITE = ["azurite"] if shutil.which("azurite-blob") else []
 
 @pytest.fixture(scope="module")
 def one_ray() -> Iterator[None]:
-    """A local Ray in this process, which a file's runs find started. Other files are tested without one."""
+    """A local Ray in this process, for all runs of a test file. Other files are tested without one."""
     ray.init(
         address="local",
-        # for a labeler and other work; each more is a worker that imports Ray Data
+        # for a labeler and other work; each further CPU would be a worker that imports Ray Data
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
         object_store_memory=200 << 20,
-        _system_config={"metrics_report_interval_ms": 1000},  # ten seconds else, which a test would wait
+        _system_config={"metrics_report_interval_ms": 1000},  # instead of ten seconds
     )
     yield
     ray.shutdown()
@@ -58,7 +58,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def use_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
-    """Call it with an endpoint: makes a bucket there, points the environment at it, gives s3://bucket."""
+    """A function that makes a bucket at an endpoint, points the environment at it, returns s3://bucket."""
 
     def use(endpoint: str) -> str:
         for name, value in login_at(endpoint).items():

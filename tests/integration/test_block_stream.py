@@ -1,4 +1,4 @@
-"""Blocks that go through a labeler as one stream: each image's row is in its own block, whatever happens."""
+"""Blocks that go through a labeler as one stream: each image's row ends in its own block, come what may."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_ray")
 
 @pytest.fixture(scope="module")
 def ledger(one_ray: None) -> Any:
-    """One for all tests, whose images have ids of their own."""
+    """One ledger for all tests; each test's images have different ids."""
     return new_ledger()
 
 
@@ -46,7 +46,7 @@ def test_a_stream_goes_on_from_block_to_block(ledger: Any, ahead: int, last: str
     assert names(rows[1]) == {"3", "4", "5", "6", "7"}
     if last == "sound":
         assert generator.streams == [8]
-    # and from turn to turn
+    # a later stream works as well
     assert names(blocks.labelled(fetched([photo(0)])).result(60)) == {"0"}
 
 
@@ -87,7 +87,7 @@ def test_a_labeler_without_decoders_ends_and_fails_no_image(
     ledger: Any, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     class Ended(BaseException):
-        """In place of the process's end."""
+        """Raised instead of ending the process."""
 
     def ends(_: Any, why: str) -> None:
         raise Ended(why)
@@ -106,7 +106,7 @@ def test_a_labeler_without_decoders_ends_and_fails_no_image(
 
 @pytest.mark.parametrize("before", [1, 2])
 def test_rows_are_in_the_order_of_their_images(ledger: Any, before: int) -> None:
-    """Whatever was under way before, and though a broken image is done before those that were taken ahead."""
+    """Also after other blocks, and although a broken image is finished before the images started ahead."""
     blocks = block_stream(generator := Gated(2), ledger)
     given = [
         blocks.labelled(fetched([photo(number) for number in range(before)])),
@@ -135,7 +135,7 @@ def test_rows_made_before_the_run_stops_are_handed_on() -> None:
 def test_a_block_is_put_together_before_another_ones_image_is_begun_alone(
     ledger: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A labeler that dies as it puts rows together points to no image, and not to the next block's either."""
+    """If a labeler dies while it builds a table of rows, no image is suspected, even in the next block."""
     generator, begun_at_death = Gated(0), list[int]()
     blocks = block_stream(generator, ledger)
     table = fetched([photo(number) for number in range(4)])

@@ -1,7 +1,7 @@
-"""A cluster is joined by the user's token; a Ray of the run's own has one of its own (test_library_use.py).
+"""A run joins a cluster with the user's token; a Ray that it starts has its own token (test_library_use.py).
 
-In processes of their own, since Ray and its environment are one a process. The cluster of the first test has
-a job server too, so what is submitted to one is tested there.
+Each test uses child processes, since a process has one Ray and one environment. The first test's cluster also
+has a job server, so that test covers submission too.
 """
 
 import json

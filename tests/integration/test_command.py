@@ -1,7 +1,7 @@
-"""`sam-label run` from the outside: a process of its own with the real model, as the README says it.
+"""`sam-label run` from the outside: a separate process with the real model, as in the README.
 
-The first run stands in its INPUT, a folder of modules that nobody may import, and PYTHONPATH names it. What
-follows it starts no Ray, and is said in this process.
+The first run's working directory is its INPUT, a folder of modules that must not be imported, and PYTHONPATH
+names it. The later commands start no Ray and run in this process.
 """
 
 import json
@@ -42,7 +42,7 @@ Said = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def sam_label(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
-    """Call it with the command's arguments: its exit code and what it prints, free of settings of ours."""
+    """Runs the command with arguments, without our settings; returns its exit code and its output."""
     for name in [name for name in os.environ if name.startswith("SAM_LABEL_")]:
         monkeypatch.delenv(name)
 

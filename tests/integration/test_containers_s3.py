@@ -1,6 +1,6 @@
-"""Archives and tables in a bucket: listed, labelled, and read again by whoever has the dataset.
+"""Archives and tables in a bucket: listed, labelled, and read again with the dataset alone.
 
-The labels are made up; every other step is the real one, without Ray.
+The labels are made up; every other step is real, without Ray.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ ALL = {**TAR, **COMPRESSED, **TABLE}
 
 @pytest.fixture
 def bucket(seaweedfs: str, use_store: Callable[[str], str], tmp_path: Path) -> str:
-    """A bucket with tars and a table below `in`, and no image of its own."""
+    """A bucket with tars and a table below `in`, but no image files."""
     bucket, folder = use_store(seaweedfs), tmp_path / "in"
     folder.mkdir()
     tar_into(folder / "x.tar", [("d/0.json", b"{}"), *members(TAR)])
@@ -96,7 +96,7 @@ def test_from_listing_to_readers(bucket: str, tmp_path: Path) -> None:
         for path in (tmp_path / "coco" / "images").rglob("*")
         if path.is_file()
     }
-    # a row has no name with a suffix, and what is made up for a copy bears the image's id
+    # a row's name has no suffix, so a copy's made-up name has the image's id
     made_up = {part: f"-{records[part]['image_id'][:12]}.png" if "row" in part else "" for part in ALL}
     names = {part: part.replace("#", "/") + made_up[part] for part in ALL}
     assert copies == {names[part]: data for part, data in ALL.items()}

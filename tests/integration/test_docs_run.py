@@ -1,8 +1,8 @@
-"""Every command and snippet of the docs does what its page says; a block that nobody checks is an error.
+"""Every command and snippet of the docs does what its page says; a block without a check is an error.
 
-A block's language says how it is checked (tests/stand_in/doc_blocks.py). Each page is gone through from
-top to bottom in a folder with what its reader has by then: `photos` and their `masks`, the same `described`
-by vectors and labelled by `loose` thresholds, `monday` and `tuesday`, and the `demo-output` of `make demo`;
+A block's language decides how it is checked (tests/stand_in/doc_blocks.py). Each page runs from top to bottom
+in a folder with everything that its reader has by then: `photos` and their `masks`, the same `described` by
+vectors and labelled with `loose` thresholds, `monday` and `tuesday`, and the `demo-output` of `make demo`;
 the photos as a list, a tar and a table; weights, and a job file.
 """
 
@@ -34,14 +34,14 @@ from sam_core.options import MaskOptions
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 READING = ROOT / "docs" / "reading.md"
-# Its tools bring threads and processes of their own, so its snippets have a process of their own.
+# The page's tools start threads and processes, so its snippets run in a separate process.
 APART = [READING]
 LOOSE = MaskOptions(pred_iou_thresh=0.5, stability_score_thresh=0.5, box_nms_thresh=1, crop_nms_thresh=1)
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a reader has, made once; nobody writes to it."""
+    """The folder that a reader has, made once; no test writes to it."""
     folder = tmp_path_factory.mktemp("reader")
     for photos, output in (("photos", "masks"), ("1", "monday"), ("2", "tuesday")):
         labelled_photos(str(folder / photos), str(folder / output))
@@ -53,7 +53,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_inputs(folder: Path) -> None:
-    """Inputs of other kinds, weights and a job file, by the names that the pages have."""
+    """Writes inputs of other kinds, weights and a job file, with the names that the pages use."""
     photos = sorted((folder / "photos").rglob("a.*"))
     places = [str(photo) for photo in photos]
     (folder / "list.txt").write_text("\n".join(places))
@@ -67,7 +67,7 @@ def write_inputs(folder: Path) -> None:
 
 @pytest.fixture
 def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, as the working directory."""
+    """A copy of `prepared`, as the working directory."""
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -105,7 +105,7 @@ def check_job_file(name: str) -> None:
 
 
 def test_the_snippets_of_the_page_for_readers(folder: Path) -> None:
-    """All but the one that starts a Ray, which is run in test_ray_data.py."""
+    """Runs all snippets except the one that starts a Ray, which test_ray_data.py runs."""
     offline = {"HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, snippets_program, str(READING), "", RAY],

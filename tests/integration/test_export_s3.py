@@ -1,4 +1,4 @@
-"""Exports from and to real S3 servers: the same files as on a disk, whole, and large ones put in parts."""
+"""Exports from and to real S3 servers: the same whole files as on a disk, large ones uploaded in parts."""
 
 import io
 import json
@@ -80,7 +80,7 @@ def test_a_geopackage_in_a_bucket(one_store: str, tmp_path: Path) -> None:
 
 
 def test_an_upload_in_parts_is_whole_or_not_there(object_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, part = Store.at(object_store), 5 << 20  # the least that S3 takes
+    store, part = Store.at(object_store), 5 << 20  # the smallest part that S3 accepts
     monkeypatch.setattr(s3_upload, "PART_BYTES", part)
     chunk = bytes(range(256)) * 4096
 

@@ -1,6 +1,6 @@
-"""`sam-label run` in a folder of modules: wherever the command stands, it imports none of them.
+"""`sam-label run` in a folder of modules: wherever the command is started, it imports none of them.
 
-The run of test_command.py stands in such a folder, with a PYTHONPATH that names it.
+test_command.py starts its run in such a folder, with a PYTHONPATH that names it.
 """
 
 import os

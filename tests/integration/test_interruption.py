@@ -1,7 +1,7 @@
-"""A run that is ended from outside, in a process of its own: what was begun is finished, and no more.
+"""A run that a signal ends, in a separate process: it finishes the images in progress, and begins no others.
 
-A run that is killed is in chaos/test_kills.py, one that is interrupted at a long image in test_run_local.py,
-and one that goes on with what is left there too.
+chaos/test_kills.py tests a run that is killed; test_run_local.py tests one that is interrupted at a long
+image, and one that continues with the images left.
 """
 
 import json
@@ -81,7 +81,7 @@ def test_a_run_that_is_interrupted_leaves_the_rest_for_the_next(tmp_path: Path, 
 
 
 def summary_of_an_interrupted(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    """What the process printed, which has to be all that it did, and a sentence."""
+    """The summary that the process printed, after its progress lines and one sentence on stderr."""
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 130, stderr
     *others, last_line = stderr.splitlines()

@@ -1,4 +1,4 @@
-"""The labeler as Ray calls it, with its ledger as a plain object behind Ray's way of calling."""
+"""The labeler as Ray calls it, with a ledger that is a plain object called like a Ray actor."""
 
 import re
 from dataclasses import replace
@@ -24,12 +24,12 @@ pytestmark = pytest.mark.usefixtures("one_ray")
 
 @pytest.fixture(scope="module")
 def ledger(one_ray: None) -> Any:
-    """One for all tests, whose images have ids of their own."""
+    """One ledger for all tests; each test's images have different ids."""
     return new_ledger()
 
 
 class Described(StandInGenerator):
-    """Gives each mask a vector of its place, and the image one of its height."""
+    """Gives each mask a vector of its index, and the image a vector of its height."""
 
     def generate_masks(self, image: np.ndarray) -> ImageMasks:
         masks = super().generate_masks(image)
@@ -66,11 +66,11 @@ def test_what_may_have_killed_a_labeler_is_labelled_alone(ledger: Any) -> None:
 def test_a_fast_labeler_tells_the_ledger_of_many_images_at_once(
     ledger: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.labelling.beats.BEAT_S", 1e6)  # next to which every labeler is fast
+    monkeypatch.setattr("pipeline.labelling.beats.BEAT_S", 1e6)  # so that every labeler counts as fast
     heard: list[tuple[str, Any]] = []
 
     class Heard:
-        """Passes calls on, and keeps what was said."""
+        """Passes calls on, and records them."""
 
         def __getattr__(self, name: str) -> Any:
             def remote(said: Any, *more: Any) -> Any:

@@ -1,6 +1,6 @@
-"""A program that calls `run` is the same afterwards, also when the run failed and left a call behind.
+"""`run` leaves the calling program's state unchanged, also when the run failed and left a call behind.
 
-Each run starts a Ray, which has a token of its own.
+Each run starts a Ray with its own token.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""The same epoch through Ray Data: its order, a rank's share, what is left. Ray Train: chaos/ray_train.py.
+"""The same epoch through Ray Data: order, a rank's share, the rest. Ray Train: chaos/ray_train.py.
 
-The snippet of docs/reading.md that starts a Ray runs first, and the rest runs in its Ray.
+The snippet of docs/reading.md that starts a Ray runs first; all other tests use this Ray.
 """
 
 import subprocess

@@ -50,7 +50,7 @@ def test_a_dataset_in_a_store_is_read_as_from_a_disk(one_store: str, tmp_path: P
         assert record.counts == same.counts
         assert np.array_equal(record.image, same.image)
         assert np.array_equal(stored[record.image_id].masks((20, 20)), same.masks((20, 20)))
-    # the parent has used the store already: its client must not be the workers'
+    # the parent has used the store already: workers must not use its client
     loader = stored.to_torch(images=True, shuffle=True).loader(batch_size=2, num_workers=2, timeout=60)
     uris = [sample["uri"] for batch in loader for sample in batch]
     assert sorted(uris) == [record.uri for record in stored]

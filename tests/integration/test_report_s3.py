@@ -1,4 +1,4 @@
-"""A report of datasets in a store, written there."""
+"""A report of datasets in a store, written to the store."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Whole runs over folders, with real Ray and a stand-in for the model, each valid; some tests share one."""
+"""Whole runs over folders, with real Ray and a stand-in for the model; some tests share a run."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def labelled(folder: Path, output: Path, **options: Any) -> RunSummary:
 
 
 def rows(output: Path) -> dict[str, dict[str, Any]]:
-    """The dataset's rows by file name, once `validate` finds nothing."""
+    """The dataset's rows by file name; the dataset must be valid."""
     assert validate(str(output)).problems == []
     return {row["uri"].rpartition("/")[2]: row for row in Dataset.at(str(output)).table().to_pylist()}
 
@@ -62,7 +62,7 @@ def photos(folder: Path, count: int, **poisons: str) -> Path:
 
 @dataclass(frozen=True)
 class Whole:
-    """A run over odd_files, and what it told."""
+    """A run over odd_files, its summary and its progress reports."""
 
     folder: Path
     output: Path

@@ -1,4 +1,4 @@
-"""The whole way from s3:// to s3://, on a real store with rights for each user; the model is a stand-in.
+"""Runs from s3:// to s3:// on a real store with access rights; the model is a stand-in.
 
 The input is a public bucket, read without credentials; the output belongs to the user.
 """
@@ -41,7 +41,7 @@ USERS = [
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server with the buckets `photos`, which everybody may read, and `labels`, which one user may use."""
+    """A server with the public bucket `photos` and the bucket `labels`, which only one user may use."""
     folder = tmp_path_factory.mktemp("seaweedfs")
     with seaweedfs_server(folder, USERS) as endpoint:
         login = login_at(endpoint)
@@ -71,7 +71,7 @@ def put_photos(store: Any, folder: Path) -> None:
 
 @pytest.fixture
 def user(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The environment of the user who may use `labels` and nothing else."""
+    """The environment of the user who may use only `labels`."""
     for name, value in (login_at(endpoint) | {"AWS_ACCESS_KEY_ID": "labels-key"}).items():
         monkeypatch.setenv(name, value)
     s3.client.cache_clear()
@@ -80,7 +80,7 @@ def user(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def printed_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
-    """The JSON that the command prints in this process."""
+    """Runs the command in this process, and returns the JSON that it prints."""
     with pytest.raises(SystemExit) as end:
         main([*arguments, "--json"])
     printed = capsys.readouterr()
@@ -107,7 +107,7 @@ def test_from_a_public_bucket_to_the_users_own(
     assert set(ok) == {f"s3://photos/{name}" for name in NAMES}
     assert all(row["width"] == 240 and row["num_masks"] > 0 for row in ok.values())
 
-    # no more processes: neither of these starts a Ray
+    # in this process, since neither command starts a Ray
     again = printed_here(capsys, "run", *places, "--anonymous", "--workers", "1")
     assert (again["labelled"], again["skipped_done"]) == (0, 4)
 
@@ -124,7 +124,7 @@ def test_plan_and_doctor_reach_the_places_of_a_job_file(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Before the run, and by the same `[storage]`: here the environment does not know the server."""
+    """Before the run, with the same `[storage]`; the environment does not name the server."""
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     monkeypatch.setenv("SAM_LABEL_STORAGE_OUTPUT_REGION", "eu-west-1")  # its variables count too
     places = ["input = 's3://photos/in'", "output = 's3://labels/before'", "anonymous = true"]

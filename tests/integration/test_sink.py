@@ -1,4 +1,4 @@
-"""The sink at the end of a real Ray Data chain, with write tasks that die half-way and are tried again."""
+"""The sink at the end of a real Ray Data chain, with write tasks that die halfway and are retried."""
 
 import os
 import signal

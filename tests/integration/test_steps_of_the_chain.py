@@ -1,4 +1,4 @@
-"""What Ray Data makes of a step of the chain: of what it gives, and of what it raises."""
+"""How Ray Data handles the results and the errors of a step of the chain."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""A server that misbehaves in every way before it gives the object: nobody notices, nothing is cut off."""
+"""A server that misbehaves in every way before it gives the object: the reader gets the whole object."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The store's promises on real servers: of S3, and of the other clouds."""
+"""The store's promises, on real servers of S3 and of the other clouds."""
 
 import pickle
 from collections.abc import Callable, Iterator

@@ -23,7 +23,7 @@ IMAGES = {
     "100%.png": PNG,
     "a b/ü #1+&=.jpg": PNG,
     "a b/u\u0308.jpg": PNG,
-    "empty.png": b"",  # it says image, so it becomes a failed row
+    "empty.png": b"",  # the name says image, so it becomes a failed row
     "no extension": PNG,
     "text.jpg": b"no image",
 }
@@ -41,7 +41,7 @@ EMPTY_FOLDERS = ("c", "a b/d")
 
 @pytest.fixture(scope="module", params=["disk", "seaweedfs", "moto"])
 def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the folder that holds the tree, which nobody writes to; the environment leads there."""
+    """The URL of the folder with the tree, which no test changes; the environment names its server."""
     files = {**IMAGES, **OTHERS, **HIDDEN}
     if request.param == "disk":
         folder = tmp_path_factory.mktemp("tree") / "in"
@@ -60,7 +60,7 @@ def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @contextmanager
 def store_at(endpoint: str) -> Iterator[str]:
-    """s3://bucket of a new bucket there; the environment leads to it meanwhile."""
+    """s3://bucket of a new bucket; meanwhile the environment names its server."""
     with pytest.MonkeyPatch.context() as environment:
         for name, value in login_at(endpoint).items():
             environment.setenv(name, value)

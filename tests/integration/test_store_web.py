@@ -1,4 +1,4 @@
-"""Images on the web: what is fetched, how gently, and what is refused, from a host that misbehaves."""
+"""Images on the web: which are fetched, at which pace, and which are refused, from a host that misbehaves."""
 
 import tempfile
 import time
@@ -32,7 +32,7 @@ def host(started: WebHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     started.asked.clear()
     started.began_s.clear()
     started.most_at_once = 0
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # turns of this test alone
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # this test's own lock files
     with stamina.set_testing(True, attempts=TRIES):  # without the waits
         yield started
 
@@ -43,7 +43,7 @@ def access(host: WebHost, **settings: object) -> Access:
 
 
 def reason_at(host: WebHost, path: str, **settings: object) -> Reason:
-    """The reason of the row that the image gets."""
+    """The reason in the image's row."""
     row = {"uri": host.url(path), "size": UNKNOWN_SIZE, "etag": ""}
     with pytest.raises(ImageError) as caught:
         fetched(row, FetchSettings(None, access(host, **settings), 1 << 20))

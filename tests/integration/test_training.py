@@ -1,4 +1,4 @@
-"""A small head is trained on the demo dataset, stopped in the midst of an epoch, and gone on with."""
+"""A small head is trained on the demo dataset, stopped in the middle of an epoch, and resumed."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ SIDE = 64
 
 
 class Head(nn.Module):
-    """Says for each pixel whether it lies in a mask."""
+    """Predicts for each pixel whether it lies in a mask."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ def loader_of(dataset: sam_label.Dataset) -> Any:
 
 
 class Training:
-    """A head, its optimizer and its way through the data: what a checkpoint holds."""
+    """A head, its optimizer and its position in the data: the contents of a checkpoint."""
 
     def __init__(self, dataset: sam_label.Dataset) -> None:
         torch.manual_seed(0)
@@ -67,7 +67,7 @@ class Training:
         self.uris: list[str] = []
 
     def steps(self, count: int) -> None:
-        """Some steps, over as many epochs as they need."""
+        """Trains for some steps, over as many epochs as they need."""
         while count > 0:
             for batch in self.loader:
                 loss = nn.functional.binary_cross_entropy_with_logits(

@@ -1,4 +1,4 @@
-"""A cluster that is not there: the command says so in time, heeds signals, and leaves no lock."""
+"""A cluster that is not there: the command reports it in time, reacts to signals, and leaves no lock."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ PATIENCE_S = 90
 
 @pytest.fixture
 def deaf() -> Iterator[str]:
-    """The address of a server that takes connections and never answers."""
+    """The address of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
@@ -82,7 +82,7 @@ def test_a_signal_ends_the_wait_for_a_ray_that_never_starts(tmp_path: Path, deaf
 def test_a_signal_ends_the_start_of_a_ray_of_its_own_and_all_its_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # short: Ray puts sockets there
+    with TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # short: the path of Ray's sockets
         monkeypatch.setenv("RAY_TMPDIR", folder)
         process = started(tmp_path, "")
         try:

@@ -1,7 +1,7 @@
 """The sdist and the wheel, built from this tree without network and installed where the project is not.
 
-The empty environment sees the dependencies' folders by a `.pth` file. Python follows no `.pth` of such a
-folder: the project's own editable install stays out of reach.
+A `.pth` file makes the dependencies' folders visible in the empty environment. Python ignores `.pth` files in
+such folders, so the project's own editable install is not visible.
 """
 
 import json
@@ -24,7 +24,7 @@ from sam_core.weights.known import known_by_sha256
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("sam_label", "sam_core", "pipeline", "jobs")
-# Run in the environment, from /: where the code lies, and whether each library was loaded with these sources.
+# Runs in the environment, from /: prints where the code lies, and which libraries fit its sources.
 PROBE = """
 import ctypes, json, sam_core
 from pathlib import Path
@@ -51,7 +51,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The wheel is made from the unpacked sdist, so that both are shown to be whole.
+    """The sdist, and a wheel that is made from the unpacked sdist, so that both are shown to be complete.
 
     The sdist is made from a copy: setuptools puts its own folders beside the sources.
     """
@@ -69,7 +69,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture(scope="module")
 def environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of an environment that holds the wheel and nothing else of its own."""
+    """The bin folder of an environment in which only the wheel is installed."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
     [packages] = folder.glob("lib/python*/site-packages")

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-# segment-anything imports torchvision and OpenCV, and needs no more of them than the functions in there. They
-# stand last in the path, so that the real ones are used if there are any, and only for a moment: other
-# packages look whether torchvision is there, and would take the stand-in for all of it.
+# segment-anything imports torchvision and OpenCV, and needs only the functions in these stand-ins. They are
+# last in the path, so that installed packages are used first, and only for a moment: other packages look
+# whether torchvision is there, and would think that the stand-in is the whole package.
 STAND_IN = str(Path(__file__).parent / "stand_in")
 sys.path.append(STAND_IN)
 for name in ("cv2", "segment_anything"):
@@ -29,7 +29,7 @@ Twins = Callable[[nn.Module, nn.Module], None]
 
 @pytest.fixture
 def same_weights() -> Twins:
-    """A function that gives two modules one set of random weights, and fails where their keys differ."""
+    """A function that gives two modules the same random weights, and fails if their keys differ."""
 
     def share(ours: nn.Module, original: nn.Module) -> None:
         generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Crops and point grids beside the original's, for images of many shapes."""
+"""Crops and point grids compared with the original's, for images of many shapes."""
 
 from types import ModuleType
 

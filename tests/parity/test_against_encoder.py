@@ -1,4 +1,4 @@
-"""Our ImageEncoderViT beside the original's on small random configurations."""
+"""Our ImageEncoderViT compared with the original's on small random configurations."""
 
 from collections.abc import Callable
 

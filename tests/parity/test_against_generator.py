@@ -1,7 +1,7 @@
-"""Our SamAutomaticMaskGenerator beside the original's, for every option of the original's.
+"""Our SamAutomaticMaskGenerator compared with the original's, for every option of the original.
 
-With the bundled weights, because the masks of a random model all lie on each other; few points, so that it is
-quick. Both share one encoder that remembers: what is compared is everything after it.
+It uses the bundled weights, because a random model's masks all lie on each other, and few points, to be fast.
+Both share one encoder with a cache, so everything after the encoder is compared.
 """
 
 import inspect
@@ -39,7 +39,7 @@ CASES: list[dict[str, Any]] = [
 
 
 class RememberingEncoder(nn.Module):
-    """An image encoder that answers the same image once: crops come again in many cases."""
+    """An image encoder that encodes the same image once: crops repeat in many cases."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ def assert_same_record(record: dict[str, Any], other: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("min_area", [1, 60, 5000])
 def test_small_regions_of_its_own_data(segment_anything: ModuleType, min_area: int) -> None:
-    """Scripts call this step by itself, on the data that the original's class holds."""
+    """Scripts call this step directly, with the original's data class."""
     from segment_anything.utils.amg import MaskData, batched_mask_to_box, mask_to_rle_pytorch
 
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Our TwoWayTransformer and MaskDecoder beside the original's on small random configurations."""
+"""Our TwoWayTransformer and MaskDecoder compared with the original's on small random configurations."""
 
 from collections.abc import Callable
 

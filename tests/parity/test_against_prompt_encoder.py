@@ -1,4 +1,4 @@
-"""Our PromptEncoder beside the original's, on every combination of prompts."""
+"""Our PromptEncoder compared with the original's, on every combination of prompts."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def both(
 
 
 def points() -> tuple[Tensor, Tensor]:
-    # Label 2 is no kind of point: its position counts alone.
+    # Label 2 has no meaning: only the point's position counts.
     labels = torch.tensor([[1, 0, -1], [0, 1, 1], [1, 1, 0], [-1, 0, 2]])
     return torch.rand(4, 3, 2) * 96, labels.int()
 

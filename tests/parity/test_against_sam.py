@@ -1,4 +1,4 @@
-"""Our whole Sam and SamPredictor beside the original's on a small random model."""
+"""Our whole Sam and SamPredictor compared with the original's on a small random model."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -89,7 +89,7 @@ def test_frames(both: tuple[Sam, Any], size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_images_as_tensors(segment_anything: ModuleType, size: tuple[int, int]) -> None:
-    """The original's with the height and the width in place of what it takes for them: B and C."""
+    """The original's method with the real height and width; it uses B and C in their place."""
     from segment_anything.utils.transforms import ResizeLongestSide as Original
 
     class Mended(Original):
@@ -122,7 +122,7 @@ def test_fitted_sizes(segment_anything: ModuleType) -> None:
 
 
 def test_every_norm_has_the_originals_epsilon(both: tuple[Sam, Any]) -> None:
-    """Outputs of random models hardly show it."""
+    """A random model's outputs hardly show this."""
     ours, original = (
         {name: module.eps for name, module in sam.named_modules() if hasattr(module, "eps")} for sam in both
     )
@@ -157,7 +157,7 @@ def test_predictor(both: tuple[Sam, Any], segment_anything: ModuleType, image_fo
 def test_masks_and_labels_of_torch_prompts(
     both: tuple[Sam, Any], segment_anything: ModuleType, prompts: int, masks: int, dtype: torch.dtype
 ) -> None:
-    """One mask goes with all prompts, one prompt with all masks, and labels are of any type."""
+    """One mask works with all prompts, one prompt with all masks, and labels have any dtype."""
     torch.manual_seed(0)
     arguments = (torch.rand(prompts, 2, 2) * 80, torch.tensor([[1, 0]] * prompts).to(dtype), None)
     mask_input, answers = torch.randn(masks, 1, 32, 32), []

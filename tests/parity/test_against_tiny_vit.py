@@ -1,7 +1,7 @@
-"""Our TinyViT beside a slow and obvious one, and beside what the original recorded for the bundled weights.
+"""Our TinyViT compared with a slow, simple one, and with the original's recorded output (bundled weights).
 
-No Python package carries MobileSAM's encoder, so the slow one is written here: BatchNorm as such, one window
-at a time, padding tokens kept, each attention bias looked up by its offset.
+No Python package has MobileSAM's encoder, so the slow one is written here: plain BatchNorm, one window at a
+time, with padding tokens, each attention bias looked up by its offset.
 """
 
 import gzip
@@ -35,7 +35,7 @@ PRESET = TinyVitPreset(
 
 
 class SlowTinyViT:
-    """The same network from its state dict, [B, C, H, W] throughout."""
+    """The same network from its state dict; all maps are [B, C, H, W]."""
 
     def __init__(self, preset: TinyVitPreset, state: dict[str, Tensor]) -> None:
         self.preset, self.state = preset, state

@@ -1,12 +1,11 @@
-"""Our masks of the sample photos beside the original's, recorded with the same weights (golden/README.md).
+"""Our masks of the sample photos compared with the original's, recorded with our weights (golden/README.md).
 
-All photos go together: the original's masks of one image are few, and a rare mask at a threshold may fall
-either way.
+Masks are counted over all photos together: the original has few masks for one image, and a rare mask at a
+threshold may fall either way.
 
-A mask that NMS drops has been dropped by one that it keeps. So the points that the recorded masks came from
-give the same masks alone as among all points. Of the other points, which must add none, one in
-EVERY_NTH_POINT is prompted with; `make parity` takes them all. The recorded run with crops always has all of
-its points.
+A mask that NMS drops is always dropped because of one that it keeps. So the points of the recorded masks
+alone give the same masks as all points. The other points must add no mask; one in EVERY_NTH_POINT of them is
+used, with `make parity` all. The recorded run with crops always uses all of its points.
 """
 
 import gzip
@@ -43,7 +42,7 @@ Records = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Compared:
-    """Our records beside the original's for all golden files."""
+    """Our records and the original's, for all golden files."""
 
     ours: int
     original: int
@@ -52,7 +51,7 @@ class Compared:
 
 @dataclass
 class Remembering:
-    """A crop decoder that decodes the same points once."""
+    """A crop decoder that decodes the same points only once."""
 
     decoder: CropDecoder
     answers: dict[bytes, Candidates] = field(default_factory=dict)
@@ -66,7 +65,7 @@ class Remembering:
 
 @pytest.fixture(scope="module")
 def sam() -> Sam:
-    """The bundled model, which encodes the same pixels once: the tests share photos and crops."""
+    """The bundled model; it encodes the same pixels only once, since tests share photos and crops."""
     sam = load_sam().sam
     embeddings: dict[tuple[Any, ...], ImageEmbedding] = {}
 
@@ -83,7 +82,7 @@ def sam() -> Sam:
 
 @pytest.fixture(scope="module")
 def decoder() -> MakeDecoder:
-    """The fastest decoder. Selection alone reads `reference`: both its values share what is decoded."""
+    """The fastest decoder. Only selection reads `reference`, so both its values share the decoded masks."""
     crops: dict[tuple[torch.Tensor, MaskOptions], Remembering] = {}
 
     def remembering(

@@ -1,4 +1,4 @@
-"""What unit tests share."""
+"""Fixtures of the unit tests."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ import torch
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Two threads would spend more time on waiting for each other than on a small model."""
+    """One torch thread: two would wait for each other longer than a small model computes."""
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

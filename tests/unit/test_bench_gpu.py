@@ -1,4 +1,4 @@
-"""What tests/bench/bench_gpu.py counts on: processes that may die or hang, intervals, and its table."""
+"""The parts of tests/bench/bench_gpu.py: processes that may die or hang, intervals, and its table."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What is wrong in a page of the docs is found: the checks of tests/integration/test_docs_run.py can fail."""
+"""The checks of tests/integration/test_docs_run.py find mistakes in a page of the docs."""
 
 from pathlib import Path
 

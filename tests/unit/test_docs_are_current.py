@@ -49,7 +49,7 @@ def test_the_columns_are_documented_row_by_row(tmp_path: Path) -> None:
 
 
 def _kind(kind: pa.DataType) -> str:
-    """An Arrow type as the page has it."""
+    """An Arrow type as the page writes it."""
     if pa.types.is_fixed_size_list(kind):
         return f"{kind.value_type}[{kind.list_size}]"
     return f"list<{_kind(kind.value_type)}>" if pa.types.is_list(kind) else str(kind)

@@ -1,4 +1,4 @@
-"""The table of metrics in docs/monitoring.md is the code's, and each alert of it is in the rules."""
+"""The table of metrics in docs/monitoring.md agrees with the code, and the rules have each of its alerts."""
 
 import re
 from pathlib import Path

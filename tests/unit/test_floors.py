@@ -1,4 +1,4 @@
-"""Rooms stand on floors: what stands higher may import what stands lower, never the other way round.
+"""Rooms are on floors: a higher room may import a lower one, never the other way round.
 
 A room is a file or a folder of a package; a folder inside `pipeline/output/` is a room of its own.
 """

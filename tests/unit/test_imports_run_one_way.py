@@ -1,4 +1,4 @@
-"""The house's one rule, read from the source: jobs -> pipeline -> sam_core and libraries' homes."""
+"""Imports go one way, jobs -> pipeline -> sam_core; and only certain packages import certain libraries."""
 
 import ast
 import subprocess
@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "sam_core": {"sam_core"},
     "pipeline": {"sam_core", "pipeline"},
     "jobs": {"sam_core", "pipeline", "jobs"},
-    # the face for programs: the house does not look at it
+    # the API for programs: no other package imports it
     "sam_label": {"sam_core", "pipeline", "sam_label"},
 }
 HOMES = {
@@ -75,7 +75,7 @@ def imported_packages(module: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def test_masks_need_no_torch() -> None:
-    """Who reads a dataset or filters it need not wait for torch."""
+    """Reading or filtering a dataset must not wait for torch."""
     room = ROOT / "sam_core" / "masks"
     modules = [f"sam_core.masks.{path.stem}" for path in sorted(room.glob("[!_]*.py"))]
     assert len(modules) > 5
@@ -83,13 +83,13 @@ def test_masks_need_no_torch() -> None:
 
 
 def test_a_run_imports_torch_and_the_stores_clients_only_in_processes_that_use_them() -> None:
-    """Of the seconds that a run takes to start, imports are nearly all: each process pays for its own."""
+    """Imports are nearly all of a run's start time, and each process imports for itself."""
     assert not imported_with(["pipeline.run"], "torch", "s3fs", "aiobotocore", "google.cloud", "azure")
     assert not imported_with(["pipeline.labelling.fetch", "pipeline.labelling.pending"], "torch", "ray.data")
 
 
 def imported_with(modules: list[str], *names: str) -> set[str]:
-    """Those of `names` that a new process has imported once it has the modules."""
+    """The `names` that a new process has imported after it imported the modules."""
     script = f"import sys, {', '.join(modules)}; print(*({{*{names!r}}} & set(sys.modules)))"
     command = [sys.executable, "-c", script]
     return set(

@@ -1,4 +1,4 @@
-"""The README's picture is what `draw` makes of the demo's masks: made by tests/stand_in/readme_picture.py."""
+"""The README's picture is `draw`'s picture of the demo's masks, made by tests/stand_in/readme_picture.py."""
 
 from pathlib import Path
 

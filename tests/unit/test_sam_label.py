@@ -1,4 +1,4 @@
-"""The face for programs: its names, and what they bring along."""
+"""The API for programs: its names, and which packages they import."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def test_the_names_are_these() -> None:
 
 
 def loaded_after(code: str) -> set[str]:
-    """Which of the heavy packages are loaded by then."""
+    """The heavy packages that are loaded after the statement."""
     program = f"import sys, sam_label\n{code}\nprint(*({{'ray', 'torch', 'pyarrow'}} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return set(answer.stdout.split())

@@ -1,4 +1,4 @@
-"""Every `sam-label` command that a file in infra/ runs or its pages show, parsed by the command itself."""
+"""The command line parses every `sam-label` command that a file in infra/ runs or that its docs show."""
 
 import importlib.util
 import re
@@ -24,7 +24,7 @@ JOB_FILE = "/etc/sam-label/job.toml"
 
 
 def parsed(command: list[str]) -> None:
-    """Raises typer.TyperException for a command, an option or a value that does not exist."""
+    """Parses it; raises typer.TyperException for a command, an option or a value that does not exist."""
     assert command[0] == "sam-label"
     parse(command[1:])
 

@@ -1,7 +1,7 @@
-"""Our RayJobs against KubeRay's own schemas, in which unknown fields are refused here too.
+"""Our RayJobs against KubeRay's own schemas, changed to refuse unknown fields.
 
-They are KubeRay's data and not part of this project: KUBERAY_CRDS names a folder with its file
-`ray.io_rayjobs.yaml.gz`. Without it, manifest_fields.py alone holds the fields.
+The schemas are KubeRay's and not part of this project: KUBERAY_CRDS names a folder with KubeRay's file
+`ray.io_rayjobs.yaml.gz`. Without it, only manifest_fields.py checks the fields.
 """
 
 import gzip
@@ -21,7 +21,7 @@ CRDS = os.environ.get("KUBERAY_CRDS")
 def schema() -> jsonschema.Draft7Validator:
     if CRDS is None:
         pytest.skip("KubeRay's schemas are not here; KUBERAY_CRDS names their folder")
-    # The C parser reads these five megabytes in seconds, Python's in half a minute.
+    # The C parser reads these five megabytes in seconds, the Python parser in half a minute.
     definition = yaml.load(
         gzip.decompress(Path(CRDS, "ray.io_rayjobs.yaml.gz").read_bytes()), Loader=yaml.CSafeLoader
     )
@@ -30,7 +30,7 @@ def schema() -> jsonschema.Draft7Validator:
 
 
 def closed(node: Any) -> Any:
-    """The schema with fields that it does not name refused; ObjectMeta is open in a CRD, and stays so."""
+    """The schema, changed to refuse unnamed fields; ObjectMeta is open in a CRD, and stays open."""
     if isinstance(node, list):
         return [closed(item) for item in node]
     if not isinstance(node, dict):

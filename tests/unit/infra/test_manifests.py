@@ -1,4 +1,4 @@
-"""Every overlay and component in infra/kubernetes, against schemas and rules of ours."""
+"""Every overlay and component in infra/kubernetes, against schemas and our own rules."""
 
 import json
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def only(manifests: list[Manifest], kind: str) -> Manifest:
 
 
 def pods(node: Any) -> Iterator[dict[str, Any]]:
-    """Every pod specification below a node: whatever has containers."""
+    """Every pod specification below a node: each mapping with containers."""
     if isinstance(node, dict):
         if "containers" in node:
             yield node

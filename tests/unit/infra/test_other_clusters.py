@@ -1,4 +1,4 @@
-"""The Dockerfile, and clusters by compose, on EC2 and under Slurm: each against its tool's own rules."""
+"""The Dockerfile and the clusters for compose, EC2 and Slurm: each against its tool's own rules."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def test_the_image_asks_for_the_extras_that_there_are() -> None:
 
 
 def test_the_image_lists_its_requirements(tmp_path: Path) -> None:
-    """By the Dockerfile's own line of Python, run here."""
+    """Runs the Dockerfile's own line of Python."""
     [line] = re.findall(r'^RUN (\["python".*\])$', (INFRA / "Dockerfile").read_text(), re.MULTILINE)
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     subprocess.run([sys.executable, *json.loads(line)[1:]], cwd=tmp_path, check=True, timeout=60)
@@ -109,7 +109,7 @@ def test_compose_nodes_are_read_only_and_take_their_token_from_outside() -> None
 
 @pytest.fixture
 def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder with a built wheel, and a home with a token: what `ray up` copies to the machines."""
+    """A project folder with a built wheel, and a home with a token: `ray up` copies both to the machines."""
     (tmp_path / "dist").mkdir()
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").touch()
@@ -138,7 +138,7 @@ def test_on_ec2_only_the_head_is_on_demand() -> None:
 
 
 def slurm(tmp_path: Path, exit_code: int, restarts: int = 0) -> tuple[int, list[str]]:
-    """Exit code of the batch script and what it called, on stand-ins for the cluster's programs."""
+    """The batch script's exit code and its calls, with stand-ins for the cluster's programs."""
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     for name, does in {

@@ -1,4 +1,4 @@
-"""The command as a person or a scheduler meets it: exit codes, one-sentence errors, data on stdout."""
+"""The command as a person or a scheduler uses it: exit codes, one-sentence errors, data on stdout."""
 
 import json
 import re
@@ -166,7 +166,7 @@ def test_an_interrupted_command_goes_on_if_it_can(name: str, goes_on: bool) -> N
     ],
 )
 def test_a_package_that_is_missing_is_named(package: str, sentence: str) -> None:
-    """Also to the doctor, whose checks import what they look at."""
+    """Also `doctor`, whose checks import the packages that they check."""
     code = f"import sys; import jobs.cli; sys.modules[{package!r}] = None; jobs.cli.main(['doctor'])"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert process.returncode == 1

@@ -1,4 +1,4 @@
-"""`sam-label config`: what it prints can be used again, and says where it came from."""
+"""`sam-label config`: its output can be used as a job file, and names the place of each value."""
 
 import json
 import tomllib

@@ -1,4 +1,4 @@
-"""`sam-label draw` as a person meets it: what is written where, and what is refused."""
+"""`sam-label draw` as a person uses it: which files it writes where, and what it refuses."""
 
 import io
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Answer = tuple[int, str, str]
 
 @pytest.fixture
 def drawn(demo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Callable[..., Answer]:
-    """Call it with arguments after OUTPUT: exit code, stdout and stderr, in an empty folder."""
+    """A function that runs it in an empty folder with arguments after OUTPUT: exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
 
     def command(*arguments: str, output: str = demo) -> Answer:

@@ -1,4 +1,4 @@
-"""`sam-label plan` on a real folder: the counts, the names, and where each of them is printed."""
+"""`sam-label plan` on a real folder: the counts, the names, and the stream on which each is printed."""
 
 import json
 import tarfile

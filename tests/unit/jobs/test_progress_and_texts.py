@@ -1,4 +1,4 @@
-"""What a run shows while it goes on and at its end."""
+"""What a run prints during its work and at its end."""
 
 import sys
 

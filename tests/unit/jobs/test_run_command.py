@@ -1,4 +1,4 @@
-"""`sam-label run --allow-empty`: a night without photos is done, and what is wrong stays an error."""
+"""`sam-label run --allow-empty`: a night without photos is a success, and real mistakes stay errors."""
 
 import io
 import json
@@ -22,7 +22,7 @@ def ended(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, st
 
 
 def dataset_of(rehearsal: Callable[..., Any], photos: str, output: Path, images: int, done: int) -> None:
-    """A dataset of `photos`, of which so many images are done; its input need not be there."""
+    """A dataset of `photos` in which so many images are done; its input need not exist."""
     config = RunConfig(input=photos, output=str(output))
     begun, weights = rehearsal([f"{number:04d}.png" for number in range(images)]), weights_of(config)
     begun.source = str(location(photos))

@@ -1,4 +1,4 @@
-"""`sam-label stats` as it is read: on a terminal, in a log, by a program."""
+"""`sam-label stats` on a terminal, in a log, and as JSON for a program."""
 
 import io
 import json

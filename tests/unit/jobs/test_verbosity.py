@@ -1,4 +1,4 @@
-"""How much is logged on stderr, and what stderr looks like."""
+"""How much is logged on stderr, and in which form."""
 
 import json
 import logging

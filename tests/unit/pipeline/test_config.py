@@ -1,4 +1,4 @@
-"""RunConfig: every option explains itself, and nonsense is refused before any work."""
+"""RunConfig: every option has a help text, and wrong values are refused before any work."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""Waits that end: on a limit, on a signal, and without a trace in a process that goes on."""
+"""Waits end at a limit and on a signal, and leave no trace in a process that goes on."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Whatever a script has switched on around a call, the masks are the same, and it is as it was afterwards."""
+"""Whatever a script has switched on around a call, the masks are the same, and the state is restored."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,7 +21,7 @@ from sam_core.model.sam import Sam
 from sam_core.predictor import SamPredictor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-# An encoder of no size before SAM's own decoder: the C kernel serves no other.
+# A tiny encoder before SAM's own decoder, because the C kernel supports no other decoder.
 SERVED = SamPreset(VitPreset(32, depth=1, num_heads=4, global_attn_indexes=(0,), img_size=128, window_size=3))
 EVERYTHING: dict[str, Any] = {
     "points_per_batch": 4,
@@ -56,7 +56,7 @@ def default_device(device: str) -> Iterator[None]:
 
 @contextmanager
 def autocast_of_gpu() -> Iterator[None]:
-    """Set as `torch.autocast("cuda")` does it, which without a GPU does nothing but warn."""
+    """Sets the state of `torch.autocast("cuda")`, which without a GPU would only warn."""
     torch.set_autocast_enabled("cuda", True)
     try:
         yield
@@ -110,7 +110,7 @@ STATES: dict[str, State] = {
 
 
 def described(sam: Sam) -> tuple[Any, ...]:
-    """All that a call might change."""
+    """All state that a call might change."""
     return (
         [torch.is_autocast_enabled(device) for device in ("cpu", "cuda")],
         [torch.get_autocast_dtype(device) for device in ("cpu", "cuda")],
@@ -219,7 +219,7 @@ def test_a_model_built_in_a_state_is_the_same(name: str) -> None:
 
 
 def test_other_threads_give_the_same_masks_but_for_rounding(served: Sam) -> None:
-    """Torch sums in another order, so that a logit of nearly 0 may fall to the other side."""
+    """Torch sums in another order, so a logit of nearly 0 may change its sign."""
     generator = SamAutomaticMaskGenerator(served, 3, **EVERYTHING)
     plain = generator.generate_masks(IMAGE)
     for threads in (2, 3):

@@ -1,4 +1,4 @@
-"""What callers may give for numbers and positions, and what they are told of the rest."""
+"""Which numbers and positions callers may pass, and the errors for all others."""
 
 from typing import Any
 

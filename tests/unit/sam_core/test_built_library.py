@@ -1,4 +1,4 @@
-"""The C libraries refuse arguments of other types, of which C would read something else."""
+"""The C libraries refuse arguments of other types, which C would read wrongly."""
 
 from ctypes import ArgumentError, byref
 

@@ -1,4 +1,4 @@
-"""Crops at once give what one at a time gives, in order, and none is made long before its turn."""
+"""Parallel crops give the results of one at a time, in order, and none is made long before its turn."""
 
 import threading
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def test_answers_come_in_order_although_the_first_ends_last() -> None:
 
     def call(item: int) -> int:
         if item == 0:
-            assert second_ended.wait(timeout=30)  # ends only if another is under way meanwhile
+            assert second_ended.wait(timeout=30)  # returns only if another call runs meanwhile
         if item == 1:
             second_ended.set()
         return 10 * item
@@ -34,7 +34,7 @@ def test_answers_come_in_order_although_the_first_ends_last() -> None:
 
 
 def test_the_callers_thread_makes_the_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two threads that ask for the device's streams at once would make them twice."""
+    """Two threads that need the device's streams at the same time would make them twice."""
     makers = list[threading.Thread]()
 
     def noted() -> "SimpleQueue[Any]":

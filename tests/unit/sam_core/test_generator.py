@@ -1,4 +1,4 @@
-"""What the generator promises beyond SA's results, on a small random model."""
+"""The generator's promises beyond SA's results, on a small random model."""
 
 import math
 import os
@@ -47,7 +47,7 @@ def assert_equal(ours: ImageMasks, others: ImageMasks) -> None:
     "options", [{}, {"crop_n_layers": 1}, {"min_mask_region_area": 9}, {"tile_size": 64}]
 )
 def test_an_image_without_a_mask_gives_none(sam: Sam, image: np.ndarray, options: dict[str, Any]) -> None:
-    """SA stops with an IndexError where every crop is empty."""
+    """SA raises IndexError if every crop is empty."""
     generator = SamAutomaticMaskGenerator(sam, 2, pred_iou_thresh=1000, **options)
     assert generator.generate(image) == []
     masks = generator.generate_masks(image)
@@ -68,7 +68,7 @@ def test_an_empty_mask_keeps_finite_scores(sam: Sam, image: np.ndarray) -> None:
 
 
 def test_a_box_counts_the_last_pixel_minus_the_first(sam: Sam, image: np.ndarray) -> None:
-    """Kept as SA has it, one less than the extent; `area` and `segmentation` are exact."""
+    """As in SA, one less than the extent; `area` and `segmentation` are exact."""
     record = SamAutomaticMaskGenerator(sam, 1, **EVERYTHING).generate(image)[0]
     y, x = record["segmentation"].nonzero()
     assert record["bbox"] == [x.min(), y.min(), x.max() - x.min(), y.max() - y.min()]
@@ -231,7 +231,7 @@ def test_what_is_no_stream_is_told_at_the_call(sam: Sam, images: Any) -> None:
         SamAutomaticMaskGenerator(sam, 1).generate_many(images)
 
 
-# Peak memory belongs to a process: each of these has its own.
+# Peak memory is measured for a process, so each of these scripts has its own.
 MANY_IMAGES = """
 def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 generator = SamAutomaticMaskGenerator(sam, 1, **EVERYTHING)
@@ -255,7 +255,7 @@ print(peak_mb() - before)
 
 
 def growth_mb(script: str, **environment: str) -> float:
-    """What the script prints, run by itself with the small model at hand."""
+    """The number that the script prints; it runs in a new process with the small model as `sam`."""
     here = Path(__file__)
     folders = [str(here.parent), str(here.parents[2] / "stand_in")]
     start = f"import resource, sys; sys.path[:0] = {folders!r}; import numpy as np, torch\n"
@@ -272,8 +272,8 @@ def test_memory_stays_flat_over_hundreds_of_images() -> None:
 
 def test_a_hundred_megapixels_take_bounded_memory() -> None:
     # A copy for Pillow (4 bytes a pixel, 412 MB) and blocks of 16 MB. A float a pixel would be 412 MB a mask.
-    # Blocks from a fixed size on go back to the system when they are freed: glibc else raises that size as
-    # the program runs, and in one run of three it kept some 500 MB of freed blocks.
+    # With a fixed threshold, larger blocks go back to the system when they are freed. Otherwise glibc raises
+    # the threshold during the run: in one run of three it kept some 500 MB of freed blocks.
     assert growth_mb(LARGE_IMAGE, MALLOC_MMAP_THRESHOLD_=str(4 << 20)) < 600
 
 

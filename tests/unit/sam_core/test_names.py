@@ -1,4 +1,4 @@
-"""The names that scripts written for the original import from here."""
+"""The names that scripts written for the original import can be imported from here."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a script sets on a generator later is what the constructor would have taken, or an error."""
+"""An option that a script sets on a generator later acts like a constructor's argument, or raises."""
 
 import copy
 import pickle
@@ -74,7 +74,7 @@ def test_grids_set_later_take_the_place_of_the_side_and_back(sam: Sam) -> None:
 
 
 def test_the_grids_follow_the_options_that_they_are_made_of(sam: Sam) -> None:
-    """The original keeps those of its construction, and fails at a layer that is asked for later."""
+    """The original keeps its first grids, and fails at a layer that is requested later."""
     generator = SamAutomaticMaskGenerator(sam, 6)
     generator.crop_n_layers = 2
     assert [len(grid) for grid in generator.point_grids] == [36, 36, 36]
@@ -151,7 +151,7 @@ def test_the_predictor_is_one_on_the_generators_model(sam: Sam) -> None:
     assert generator.predictor.model is sam
 
     class Other(SamPredictor):
-        """Another way to encode, which would be ignored."""
+        """A predictor with another way to encode, which would be ignored."""
 
     with pytest.raises(ValueError, match="would have no effect"):
         generator.predictor = Other(sam)

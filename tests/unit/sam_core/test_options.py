@@ -1,4 +1,4 @@
-"""MaskOptions: SA's names and defaults, and what is refused."""
+"""MaskOptions: SA's names and defaults, and the values that are errors."""
 
 import pytest
 from pydantic import ValidationError
@@ -66,5 +66,5 @@ def test_a_record_keeps_options_that_are_refused_by_now_but_no_nonsense() -> Non
 
 
 def test_what_crops_share_is_a_fraction() -> None:
-    """SA's command line reads it as an int, so that nothing but 0 can be given."""
+    """SA's command line parses it as an int, so only 0 can be given."""
     assert MaskOptions(crop_overlap_ratio="0.25").crop_overlap_ratio == 0.25

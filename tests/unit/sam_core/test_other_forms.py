@@ -1,4 +1,4 @@
-"""Masks in another form than a function takes are told, with where the right form comes from."""
+"""Masks in a wrong form raise an error that says how to get the right form."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from sam_core.label_map import label_map
 
 
 class Columns:
-    """segment-anything's MaskData as far as it is asked here."""
+    """The parts of segment-anything's MaskData that are needed here."""
 
     def __init__(self, **columns: Any) -> None:
         self.columns = columns

@@ -1,4 +1,4 @@
-"""What the predictor and the encoder say to wrong input, and that sizes at the edge work."""
+"""The errors of predictor and encoder for wrong input; and extreme sizes work."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A RayJob made after a template and awaited; a server on loopback keeps objects as Kubernetes does."""
+"""A RayJob made from a template and awaited; a server on loopback stores objects as Kubernetes does."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def failed(code: int) -> dict[str, str]:
 
 @dataclass
 class Cluster:
-    """RayJobs by path; each GET of one goes on to its next status, the last one stays."""
+    """RayJobs by path; each GET of one moves on to its next status, and the last status stays."""
 
     statuses: list[dict[str, str]] = field(default_factory=lambda: [SUCCEEDED])
     objects: dict[str, dict[str, Any]] = field(default_factory=lambda: {f"{RAYJOBS}/sam-label": TEMPLATE})

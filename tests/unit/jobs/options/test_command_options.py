@@ -1,4 +1,4 @@
-"""Options made from a model: every place a value can come from, in order; a sentence for each wrong one."""
+"""Options made from a model: every place of a value, by precedence; one sentence for each wrong value."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +34,7 @@ Parse = Callable[..., Job]
 
 @pytest.fixture
 def parse() -> Parse:
-    """The job that arguments come to, through a real Typer command."""
+    """The config that a real Typer command makes of arguments."""
     app = typer.Typer()
     seen: list[Job] = []
 

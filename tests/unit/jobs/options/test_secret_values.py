@@ -1,4 +1,4 @@
-"""Secrets in job files: told by form and by name, and never shown."""
+"""Secrets in job files: recognised by form and by name, and never shown."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from jobs.options.secret_values import refuse_secrets
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 
-# In two parts, so that no scanner of repositories takes them for real ones.
+# Each is written in two parts, so that no secret scanner reports them.
 AWS_KEY_ID = "AKIA" + "IOSFODNN7EXAMPLE"
 TOKENS = [
     AWS_KEY_ID,

@@ -1,4 +1,4 @@
-"""Variables of INPUT and OUTPUT: what each comes to, and a sentence for each that comes to nothing."""
+"""Variables of INPUT and OUTPUT: the value of each, and one sentence for each without a value."""
 
 from datetime import UTC, datetime
 

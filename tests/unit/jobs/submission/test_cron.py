@@ -1,4 +1,4 @@
-"""Cron lines: their minutes, systemd's form of them, and a sentence for a wrong one."""
+"""Cron lines: their minutes, their systemd form, and one sentence for a wrong line."""
 
 import subprocess
 from datetime import UTC, datetime, timedelta

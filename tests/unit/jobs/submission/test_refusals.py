@@ -1,4 +1,4 @@
-"""What `sam-label schedule` does not print: each in a sentence that says what to give instead."""
+"""Jobs that `sam-label schedule` refuses: one sentence for each says what to give instead."""
 
 from pathlib import Path
 

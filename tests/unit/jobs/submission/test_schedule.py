@@ -1,4 +1,4 @@
-"""What `sam-label schedule` prints, read by what reads it: YAML, bash, systemd, Python."""
+"""The output of `sam-label schedule`, read with the parser that it is for: YAML, bash, systemd, Python."""
 
 import ast
 import json
@@ -40,7 +40,7 @@ def text_for(capsys: pytest.CaptureFixture[str], job: Path, target: str, *option
 
 
 def by_kind(text: str) -> dict[str, dict[str, Any]]:
-    """The manifests, the CronJob's every field known to Kubernetes."""
+    """The manifests; Kubernetes knows every field of the CronJob."""
     kinds = {document["kind"]: document for document in yaml.safe_load_all(text)}
     kubernetes_validate.validate(kinds["CronJob"], "1.35", strict=True)
     return kinds
@@ -136,7 +136,7 @@ def test_systemd_takes_the_units(capsys: pytest.CaptureFixture[str], job: Path, 
 def test_bash_takes_the_slurm_script(
     capsys: pytest.CaptureFixture[str], job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Run for real, with commands in place of Slurm's that note their words, and with cron's PATH."""
+    """Runs the script with cron's PATH; stand-ins for Slurm's commands note their arguments."""
     commands = tmp_path / "my 'venv'$x" / "bin"
     commands.mkdir(parents=True)
     monkeypatch.setattr(sys, "prefix", str(commands.parent))
@@ -189,7 +189,7 @@ def test_a_command_apart_from_its_python_is_found(
     monkeypatch: pytest.MonkeyPatch,
     is_named: bool,
 ) -> None:
-    """As `pip install --user` leaves them: started by its path, or by another program that has it on PATH."""
+    """After `pip install --user`: started by its path, or by another program that has it on PATH."""
     command = tmp_path / "local" / "bin" / "sam-label"
     command.parent.mkdir(parents=True)
     command.touch(0o755)
@@ -212,7 +212,7 @@ def test_the_slurm_script_does_what_the_one_in_infra_does() -> None:
 def test_airflow_tries_again_what_can_mend(
     capsys: pytest.CaptureFixture[str], job: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The module's own code is run; of Airflow, too large to install for this, only the names it imports."""
+    """Runs the module's code; Airflow is too large to install here, so stand-ins have the imported names."""
     text = text_for(capsys, job, "airflow", "--address", "http://ray:8265")
     seen: dict[str, Any] = {}
     _stand_in_airflow(monkeypatch, seen)
@@ -239,7 +239,7 @@ def test_airflow_tries_again_what_can_mend(
 
 
 def _systemd_words(text: str) -> list[str]:
-    """Words in double quotes as systemd reads them."""
+    """Splits words in double quotes as systemd does."""
     words = []
     while text:
         assert text[0] == '"'

@@ -1,4 +1,4 @@
-"""What is sent to a cluster: the command's words and the wheel; and which addresses are refused."""
+"""What is sent to a cluster: the command's words and the wheel; also which addresses are refused."""
 
 import socket
 import subprocess
@@ -148,7 +148,7 @@ def test_a_server_that_never_answers_is_given_up(
 
 @pytest.fixture
 def old_cluster() -> Iterator[str]:
-    """A server that answers as the dashboard of a cluster of Ray 2.9 does."""
+    """A server that answers like the dashboard of a Ray 2.9 cluster."""
 
     class OldDashboard(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -50,7 +50,7 @@ def test_a_block_of_many_images_that_kill_comes_to_its_end() -> None:
     killers = set(images[1::3])
 
     def is_done() -> bool:
-        """Whether a labeler comes to the block's end, and does not die before."""
+        """Whether a labeler finishes the block without dying."""
         for image in images:
             attempt = ledger.begin_alone(image) if ledger.begin([image]) else 1
             assert attempt is not None, ledger.tally().gave_up
@@ -135,7 +135,7 @@ def test_an_image_that_was_given_up_does_not_begin_again() -> None:
 
 
 def _labelled(ledger: AttemptLedger, block: list[str]) -> bool:
-    """A labeler's life with the block; False if it dies of it."""
+    """Labels the block as a labeler does; False if an image kills the labeler."""
     suspects = ledger.begin(block)
     for image in block:
         if image in (suspects or ()) and (ledger.begin_alone(image) or 0) > MOST_ATTEMPTS:

@@ -1,4 +1,4 @@
-"""When failures are too many, or have a cause that the rest would meet as well."""
+"""When failures end a run: too many, or with a cause that would make the other images fail too."""
 
 import pytest
 

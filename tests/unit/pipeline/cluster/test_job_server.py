@@ -1,4 +1,4 @@
-"""A log followed through a broken connection. A real Ray's: tests/integration/test_cluster_token.py."""
+"""Following a log over a connection that breaks. With a real Ray: tests/integration/test_cluster_token.py."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ LOG = "one\ntwo\nthree\nfour\n"
 
 
 class Flaky:
-    """Answers as Ray's dashboard does; the log's connection breaks within a word, the next falls silent."""
+    """Answers like Ray's dashboard; the log's connection breaks within a word, the next one falls silent."""
 
     def __init__(self) -> None:
         self.connections = 0

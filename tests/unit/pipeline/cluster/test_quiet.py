@@ -1,4 +1,4 @@
-"""Standard output carries data: Ray's thread does not print there, everybody else does."""
+"""Standard output is for data: Ray's thread does not print there, all other code can."""
 
 import logging
 import os
@@ -46,7 +46,7 @@ def test_nothing_is_reported_to_rays_makers_unless_the_user_says_so(monkeypatch:
 
 
 def state() -> dict[str, object]:
-    """What quiet_ray changes, and all else of its kind."""
+    """The state that quiet_ray changes, and similar state that it must not change."""
     loggers = {name: logging.getLogger(name).level for name in ("ray", "ray.data", "ray.serve", "ray.tune")}
     return {"stdout": sys.stdout, "environment": dict(os.environ)} | vars(DataContext.get_current()) | loggers
 

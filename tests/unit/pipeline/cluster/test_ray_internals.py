@@ -1,4 +1,4 @@
-"""Ray's private names: all in one module, and there in the versions that it was tried with."""
+"""Ray's private names: only one module uses them, and the versions that it was tried with have them."""
 
 import ast
 import re
@@ -42,7 +42,7 @@ def test_no_other_module_uses_one() -> None:
 
 
 def private_names(path: Path) -> Iterator[str]:
-    """The names of Ray with a part that begins with an underscore, of imports and of attributes."""
+    """Names of Ray, imported or as attributes, that have a part with a leading underscore."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names]

@@ -1,4 +1,4 @@
-"""The labelers that fit, and the Rays that are refused; nothing is started."""
+"""How many labelers fit, and which Ray clusters are refused; no test starts a Ray."""
 
 import socket
 import threading
@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_refused(
         ({}, [(0, 0), (2, 0), (2, 0)], 1, 2),  # one CPU for other work is half of a labeler's
         ({}, [(1, 0)] * 4, 3, 1),  # two threads are nowhere
         ({}, [(2, 0)], 1, 1),
-        ({}, [(0, 0), (4, 4), (1, 4), (2, 0)], 5, 1),  # a GPU without a CPU is none
+        ({}, [(0, 0), (4, 4), (1, 4), (2, 0)], 5, 1),  # a GPU without a CPU does not count
         ({}, [(2, 2), (2, 2)], 3, 1),
         ({"workers": 2}, [(4, 4), (4, 4)], 2, 1),
         ({"workers": 9}, [(4, 4), (5, 4)], 8, 1),
@@ -156,7 +156,7 @@ def test_auto_is_held_to_the_same_by_the_address_that_it_leads_to(
 ) -> None:
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "ray_current_cluster").write_text("10.1.2.3:6379")  # where `ray start` leaves it
-    monkeypatch.setattr(services, "find_gcs_addresses", frozenset)  # other Rays on this machine are not asked
+    monkeypatch.setattr(services, "find_gcs_addresses", frozenset)  # ignores other Rays of this machine
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     if not asked:

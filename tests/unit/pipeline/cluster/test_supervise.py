@@ -1,11 +1,11 @@
-"""The error with which a run ends when Ray has wrapped it."""
+"""A run ends with the original error, even if Ray has wrapped it."""
 
 from pipeline.cluster.supervise import own_error
 from pipeline.errors import OutputLocked, Reason, SamLabelError, StoreError
 
 
 class WrappedError(Exception):
-    """As Ray's: the fault of a task in an attribute."""
+    """Like Ray's error: the fault of a task is in an attribute."""
 
     def __init__(self, text: str, cause: Exception | None) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""Log lines of workers: kept in small numbers, and logged once each by the driver."""
+"""Log lines of workers: only a few are stored, and the driver logs each once."""
 
 import json
 import logging

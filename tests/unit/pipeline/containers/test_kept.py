@@ -1,4 +1,4 @@
-"""Values that are kept: made once, however many threads ask, and made again after a failure."""
+"""Cached values: made once, however many threads ask, and made again after a failure."""
 
 import sys
 from collections.abc import Iterator

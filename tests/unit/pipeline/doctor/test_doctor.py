@@ -1,4 +1,4 @@
-"""`sam-label doctor` on the machine at hand, and on places that a run could not use."""
+"""`sam-label doctor` on this machine, and on places that a run could not use."""
 
 import json
 import resource
@@ -17,7 +17,7 @@ PHOTOS = Path(__file__).parents[4] / "jobs" / "demo" / "photos"
 
 
 def findings(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, dict[str, str]]]:
-    """Exit code, and the findings by what they are about."""
+    """Runs it; returns the exit code, and the findings by subject."""
     with pytest.raises(SystemExit) as end:
         main(["doctor", *map(str, arguments), "--json"])
     return int(end.value.code or 0), {one["what"]: one for one in json.loads(capsys.readouterr().out)}

@@ -17,14 +17,14 @@ from pipeline.output.dataset import Dataset
 
 @dataclass(frozen=True)
 class Labelled:
-    """Photos and their dataset, and a folder that has room for exports."""
+    """Photos and their dataset, and a folder for exports."""
 
     photos: Path
     output: Path
     folder: Path
 
     def export(self, dest: str, **options: Any) -> Exported:
-        """An export to a place in the folder."""
+        """Exports to a place in the folder."""
         config = ExportConfig(output=str(self.output), dest=str(self.folder / dest), **options)
         return exported(config)
 
@@ -35,14 +35,14 @@ class Labelled:
     def seed_of_two_halves(self) -> int:
         """A seed with which each half of a split gets an image.
 
-        Ids depend on where the photos lie, and what a seed makes of them with it.
+        The ids, and so the split by a seed, depend on the photos' folder.
         """
         halves = {"train": 0.5, "val": 0.5}
         ids = [row["image_id"] for row in self.rows()]
         return next(seed for seed in count() if len({split_of(each, halves, seed) for each in ids}) == 2)
 
     def files(self, dest: str) -> dict[str, bytes]:
-        """What lies in a place, by name; the export's own memory is left out."""
+        """The files of a place by name, without the export's own marks."""
         root = self.folder / dest
         found = {str(path.relative_to(root)): path for path in sorted(root.rglob("*")) if path.is_file()}
         return {name: path.read_bytes() for name, path in found.items() if not name.startswith(".sam-label")}
@@ -50,7 +50,7 @@ class Labelled:
 
 @pytest.fixture(scope="session")
 def photos_and_masks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """For tests that change neither."""
+    """Photos and a dataset for tests that change neither."""
     folder = tmp_path_factory.mktemp("labelled")
     labelled_photos(str(folder / "photos"), str(folder / "masks"))
     return folder / "photos", folder / "masks"
@@ -63,7 +63,7 @@ def labelled(tmp_path: Path, photos_and_masks: tuple[Path, Path]) -> Labelled:
 
 @pytest.fixture
 def labelled_anew(tmp_path: Path) -> Callable[..., Labelled]:
-    """Photos and a dataset that the test may change. Call it with options of `labelled_photos`."""
+    """A function that makes photos and a dataset, which the test may change; options: `labelled_photos`."""
 
     def of(**options: Any) -> Labelled:
         labelled = Labelled(tmp_path / "photos", tmp_path / "masks", tmp_path)

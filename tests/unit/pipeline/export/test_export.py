@@ -1,4 +1,4 @@
-"""An export as a whole: what it chooses, goes on with, refuses and says."""
+"""An export as a whole: what it chooses, resumes, refuses and reports."""
 
 import json
 import shutil

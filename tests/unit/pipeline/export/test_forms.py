@@ -1,4 +1,4 @@
-"""Each form, read back by its own tool where there is one, else by its published description."""
+"""Each format, read back with its own tool if there is one, else by its published description."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ from scipy import ndimage
 from pipeline.output.row_masks import masks_of_row
 from sam_core.label_map import label_map
 
-TURNED = r"\.jpg-[0-9a-f]{12}\.png$"  # a turned photo's suffix, some of its id, and that of its copy
+TURNED = r"\.jpg-[0-9a-f]{12}\.png$"  # a turned photo's suffix, part of its id, and its copy's suffix
 
 
 def upright(path: Path) -> np.ndarray:
@@ -29,7 +29,7 @@ def upright(path: Path) -> np.ndarray:
 
 
 def assert_coco(path: Path, rows: list[dict], images: Path | None = None) -> None:
-    """pycocotools reads the rows' masks from the file, and finds their images if there are any."""
+    """Asserts that pycocotools reads the rows' masks from the file, and finds their images if copied."""
     coco = COCO(path)
     assert sorted(coco.getCatIds()) == [1]
     by_name = {re.sub(TURNED, "", image["file_name"]): image for image in coco.imgs.values()}

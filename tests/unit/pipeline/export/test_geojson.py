@@ -1,4 +1,4 @@
-"""Masks in map coordinates, drawn back by Pillow from what the file says: every pixel is where it was."""
+"""Masks in map coordinates: Pillow draws the file's polygons, and every pixel is where it was."""
 
 import json
 from dataclasses import replace
@@ -53,7 +53,7 @@ def record_of(masks_NHW: np.ndarray, transform: tuple[float, ...], crs: str) -> 
 
 
 def drawn(geometry: dict[str, Any], height: int, width: int) -> np.ndarray:
-    """The pixels whose centre lies inside, of a geometry in DEGREES; each pixel is 8 x 8 to Pillow."""
+    """The pixels whose centre lies inside a geometry in DEGREES; Pillow draws each pixel as 8 x 8."""
     polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
     inside_HW = np.zeros((8 * height, 8 * width), bool)
     for polygon in polygons:

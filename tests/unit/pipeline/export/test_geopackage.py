@@ -1,4 +1,4 @@
-"""A GeoPackage read back by GDAL and by SQLite alone, and compared with GeoJSON's polygons."""
+"""A GeoPackage, read back with GDAL and with SQLite alone, and compared with GeoJSON's polygons."""
 
 import json
 import sqlite3
@@ -29,7 +29,7 @@ PLACES = {
 
 @pytest.fixture
 def placed(labelled_anew: Callable[..., Any], tmp_path: Path) -> Any:
-    """A dataset of photos, of which three are GeoTIFFs in two systems of coordinates."""
+    """A dataset of photos; three are GeoTIFFs in two coordinate systems."""
     for number, (name, (code, top)) in enumerate(PLACES.items()):
         file = tmp_path / "photos" / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ def test_a_stopped_export_goes_on_in_pieces(placed: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(Destination, "end", stop)
     with pytest.raises(KeyboardInterrupt):
         placed.export("map.gpkg", format="geopackage")
-    left = placed.folder / ".tmp-map.gpkg-0a.gpkg-journal"  # as of a killed one
+    left = placed.folder / ".tmp-map.gpkg-0a.gpkg-journal"  # as a killed export leaves it
     left.touch()
     monkeypatch.setattr(Destination, "end", end)
     placed.export("map.gpkg", format="geopackage")

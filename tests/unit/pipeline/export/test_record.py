@@ -1,4 +1,4 @@
-"""Names that are safe as files, and a split that depends on an image's id and the seed alone."""
+"""File names are safe, and a split depends on an image's id and the seed alone."""
 
 from hashlib import blake2b
 

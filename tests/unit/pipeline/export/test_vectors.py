@@ -1,4 +1,4 @@
-"""Vectors in exports: Lance has them, and the other forms have no place for them."""
+"""Vectors in exports: Lance has them; the other formats have no place for them."""
 
 from pathlib import Path
 

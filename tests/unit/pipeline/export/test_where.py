@@ -1,4 +1,4 @@
-"""`--where`: what it chooses, against Python's own reading of the same words; what it refuses, and how."""
+"""`--where`: its choice, against Python's evaluation of the same expression; and its error messages."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Bands of multi-band TIFFs, nodata, and where a GeoTIFF lies, against what tifffile wrote."""
+"""Bands of multi-band TIFFs, nodata, and a GeoTIFF's place, against what tifffile wrote."""
 
 import io
 from typing import Any

@@ -1,4 +1,4 @@
-"""Files to images: by content, upright, or the one right reason. Each file is made here."""
+"""From files to images: by content, upright, or failed with the one right reason. Each file is made here."""
 
 import io
 import struct
@@ -65,7 +65,7 @@ def test_the_smallest_images_decode(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_undone(name: str, orientation: int) -> None:
-    """A scene with four distinct corners, stored as a camera held in each way stores it."""
+    """A scene with four distinct corners, stored as a camera in each orientation stores it."""
     upright_HW3 = np.zeros((32, 64, 3), np.uint8)
     upright_HW3[:16, :32], upright_HW3[:16, 32:] = (255, 0, 0), (0, 255, 0)
     upright_HW3[16:, :32], upright_HW3[16:, 32:] = (0, 0, 255), (255, 255, 255)
@@ -163,7 +163,7 @@ def test_corrupt() -> None:
 
 @pytest.mark.parametrize("size", [(50_000, 50_000), (1001, 1000)])
 def test_size_limit_is_read_from_the_header(size: tuple[int, int]) -> None:
-    """The files have no pixels at all: only the header can have been read."""
+    """The files have no pixels at all, so only the header can have been read."""
     bmp = (
         b"BM"
         + struct.pack("<IHHI", 54, 0, 0, 54)
@@ -192,7 +192,7 @@ def test_size_limit_is_inclusive() -> None:
 @pytest.mark.parametrize("bands", ["I;16", "RGB", "RGBA", "LA"])
 @pytest.mark.parametrize("is_interlaced", [False, True])
 def test_all_16_bits_of_a_png_count(bands: str, is_interlaced: bool) -> None:
-    """A narrow range in the low byte alone, which Pillow drops as it reads colour."""
+    """A narrow range in the low byte alone, which Pillow drops when it reads colour."""
     samples = {"I;16": 1, "LA": 2, "RGB": 3, "RGBA": 4}[bands]
     values_HWC = np.random.default_rng(2).integers(0, 200, (9, 13, samples), np.uint16)
     data = png_16(values_HWC, {1: 0, 2: 4, 3: 2, 4: 6}[samples], is_interlaced)
@@ -326,7 +326,7 @@ def test_tags_that_are_not_honoured_are_named(tags: dict[int, tuple[int, ...] | 
 
 
 def test_a_raw_photo_is_not_labelled_on_its_thumbnail() -> None:
-    """As Nikon and Sony write them: a small picture first, the sensor's data in a page below it."""
+    """Like the files of Nikon and Sony: first a small picture, below it a page with the sensor's data."""
     small = {
         256: (2,),
         257: (2,),

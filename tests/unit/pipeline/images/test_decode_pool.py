@@ -1,4 +1,4 @@
-"""The pool of decoders against decoders that die, hang and lie; each in a real process."""
+"""The pool with decoders that die, hang and give wrong answers; each in a real process."""
 
 import io
 import json
@@ -43,7 +43,7 @@ def pool() -> Iterator[DecodePool]:
 
 
 def children() -> set[int]:
-    """The processes that this one has started, and that live."""
+    """The living child processes of this process."""
     lists = Path("/proc/self/task").glob("*/children")
     return {int(pid) for children in lists for pid in children.read_text().split()}
 
@@ -98,7 +98,7 @@ def test_a_decoder_that_closes_its_pipe_and_lives_on_is_not_waited_for(
 @pytest.mark.parametrize("name", NONSENSE)
 @pytest.mark.parametrize("after", ["ends", "waits"])
 def test_nonsense_costs_its_image_and_its_decoder(name: str, after: str) -> None:
-    """Also a decoder that lives on is not used again: it would answer the neighbour with what is left."""
+    """A decoder that lives on is not used again either: it would answer the next image with the rest."""
     pool = DecodePool(1, DecodeLimits(LIMITS.max_pixels, timeout_s=0.5), "poisoned_decode_child")
     reason, message = reason_of(pool, f"poison:nonsense:{name}:{after}".encode())
     is_short = name in ("short header", "half of the pixels")
@@ -146,7 +146,7 @@ def test_answers_that_are_no_facts(answer: bytes) -> None:
 
 
 def test_what_a_decoder_adds_after_its_answer_is_no_neighbours() -> None:
-    """Its surplus arrives once the image was taken for done."""
+    """The extra bytes arrive after the image counts as done."""
     late = DecodePool(1, LIMITS, "late_decode_child")
     for _ in range(3):
         assert late.decode(png(5)).image_HW3.shape == (5, 5, 3)

@@ -1,4 +1,4 @@
-"""Formats that take the most memory, in a decoder with little: an image, or a typed failure."""
+"""The formats that need the most memory, in a decoder with little: an image, or a typed failure."""
 
 import io
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from pipeline.images.decode_pool import BYTES_A_PIXEL, DecodeLimits, DecodePool
 SIDE = 2000
 # An idle decoder takes 150 MB of addresses and libheif 30: BASE_BYTES has room for that many times.
 IDLE_BYTES = 220 << 20
-TIGHT_BYTES = 195 << 20  # in all: an idle decoder, but no such image
+TIGHT_BYTES = 195 << 20  # in all: enough for an idle decoder, but not for such an image
 
 
 def jpeg_2000(mode: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Manifest rows to bytes, or the reason why not, on a real disk."""
+"""From manifest rows to bytes, or to the reason of failure, on a real disk."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""HEIC, written by pillow-heif's encoder: upright pixels, or the one right reason; in decoders too."""
+"""HEIC, written by pillow-heif's encoder: upright pixels, or the one right reason; also in decoders."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ MOST_PIXELS = 64 * 48
 RNG = np.random.default_rng(3)
 PHOTO_HW3 = RNG.integers(0, 256, (48, 64, 3), np.uint8)
 PHOTO = Image.fromarray(PHOTO_HW3)
-# What a decoder that turns by itself does for each orientation, as NumPy says it.
+# In NumPy: how a decoder that turns images itself turns each orientation.
 TURNED = {
     1: PHOTO_HW3,
     2: PHOTO_HW3[:, ::-1],
@@ -48,7 +48,7 @@ def fault_of(data: bytes, most_pixels: int = MOST_PIXELS) -> ImageError:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_it_is_turned_once(orientation: int) -> None:
-    """The file's own transformations are done by libheif, and the EXIF beside them counts for nothing."""
+    """libheif applies the file's own transformations, and the EXIF orientation beside them is ignored."""
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = orientation
     data = lossless_heic(PHOTO_HW3, exif.tobytes())

@@ -1,4 +1,4 @@
-"""Percentiles against NumPy's, over every number type."""
+"""Percentiles against NumPy's, for every number type."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The pixels of every Pillow mode as RGB, against values worked out by hand."""
+"""The pixels of every Pillow mode as RGB, against values computed by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Samples of more than 8 bits to 8, against values worked out by hand."""
+"""Samples of more than 8 bits as 8 bits, against values computed by hand."""
 
 import numpy as np
 import pytest

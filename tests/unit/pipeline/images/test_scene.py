@@ -1,4 +1,4 @@
-"""Scenes by windows against the same files decoded whole: equal pixels, equal ranges, equal masks."""
+"""Scenes read by windows against the same files decoded whole: equal pixels, ranges and masks."""
 
 import io
 from collections.abc import Iterator
@@ -101,7 +101,7 @@ def test_masks_are_those_of_the_image_in_memory(decoders: DecodePool, tmp_path: 
     in_memory, by_window = generator.generate_batch([whole.pixels, scene.pixels])
     assert len(in_memory) > 10
     expected, found = in_memory.records("coco_rle"), by_window.records("coco_rle")
-    # Where arrays lie in memory decides the last bits of what torch computes: 2 units were seen.
+    # The last bits of torch's results depend on where arrays lie in memory: 2 units were seen.
     scores = [[record.pop("predicted_iou") for record in records] for records in (found, expected)]
     np.testing.assert_array_max_ulp(*map(np.float32, scores), maxulp=4)
     assert found == expected

@@ -1,4 +1,4 @@
-"""TIFFs of all layouts by tifffile: our pixels are those of its array, or the file is UNSUPPORTED."""
+"""TIFFs of all layouts, written by tifffile: our pixels equal its array's, or the file is UNSUPPORTED."""
 
 import io
 import zlib
@@ -16,7 +16,7 @@ from pipeline.images.decode import decoded_image
 from pipeline.images.tiff_page import with_tags
 
 HEIGHT, WIDTH = 36, 45  # no multiple of a tile's 16
-EVERY = 29  # of 3,168 layouts of each of 11 types; every third of them passed in nine minutes
+EVERY = 29  # of 3,168 layouts for each of 11 types; in one trial every third passed, which took nine minutes
 COMPRESSIONS = (None, "lzw", "zlib", "packbits", "zstd", "lzma", "deflate")
 BANDS = (  # photometric interpretation, bands, extra samples
     ("minisblack", 1, None),
@@ -47,7 +47,7 @@ def picture(dtype: str, bands: int) -> np.ndarray:
 
 
 def written(array: np.ndarray, bands: int = 0, **layout: Any) -> bytes | None:
-    """The file; None if tifffile does not write such a one."""
+    """The file; None if tifffile does not write such a file."""
     planes = (
         np.moveaxis(array, 2, 0) if layout.get("planarconfig") == "separate" and array.ndim == 3 else array
     )
@@ -60,7 +60,7 @@ def written(array: np.ndarray, bands: int = 0, **layout: Any) -> bytes | None:
 
 
 def expected(data: bytes) -> np.ndarray:
-    """uint8 [H, W, 3] by the documented rules, from the array that tifffile reads."""
+    """tifffile's array as uint8 [H, W, 3], by the documented rules."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
         values = page.asarray()
@@ -88,7 +88,7 @@ def expected(data: bytes) -> np.ndarray:
 
 
 def outcome(data: bytes, tolerance: int) -> str:
-    """ "right", UNSUPPORTED with the tag, or what is wrong."""
+    """ "right", UNSUPPORTED if the tag is named, or a description of the error."""
     try:
         ours = decoded_image(data, 10**6).image_HW3
     except ImageError as fault:
@@ -106,7 +106,7 @@ def layouts() -> Iterator[dict[str, Any]]:
 
 
 def all_options() -> Iterator[dict[str, Any]]:
-    """Everything that tifffile is asked to write of each type."""
+    """All options with which tifffile writes each type."""
     for (photometric, bands, extra), compression in product(BANDS, COMPRESSIONS):
         predictors = (None,) if compression in (None, "packbits") else (None, 2, 3)
         for planar, predictor, layout in product(("contig", "separate"), predictors, layouts()):
@@ -116,7 +116,7 @@ def all_options() -> Iterator[dict[str, Any]]:
 
 
 def may_be_unsupported(dtype: str, options: dict[str, Any]) -> bool:
-    """The layouts of these files that are not read, and say so."""
+    """Whether a file with these options may be UNSUPPORTED."""
     is_premultiplied = options["extrasamples"] == ["assocalpha"] and dtype not in ("u1", "u2")
     has_other_bands = options["photometric"] == "minisblack" and options["bands"] > 2
     is_wrong_predictor = options["predictor"] == 3 and dtype[0] != "f"
@@ -167,7 +167,7 @@ def test_bilevel(compression: str) -> None:
 @pytest.mark.parametrize("planar", [1, 2])
 @pytest.mark.parametrize("compression", [1, 8])
 def test_few_bits(bits: int, photometric: int, planar: int, compression: int) -> None:
-    """Packed by hand; one band in "separate planes" is one band."""
+    """Packed by hand; one band in "separate planes" is simply one band."""
     values_HW = np.random.default_rng(bits).integers(0, 1 << bits, (HEIGHT, 48), np.uint8)
     bits_HB = np.unpackbits(values_HW[:, :, None], axis=2)[:, :, 8 - bits :].reshape(HEIGHT, -1)
     data = packed_tiff(np.packbits(bits_HB, axis=1), 48, bits, photometric, planar, compression)

@@ -1,4 +1,4 @@
-"""Ids and columns of a list, in a dataset: through runs, refreshes, merges, filters, readers and exports."""
+"""A list's ids and columns in a dataset: through runs, refreshes, merges, filters, readers and exports."""
 
 import json
 from collections.abc import Callable
@@ -35,7 +35,7 @@ Labelled = Callable[..., str]
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Labelled:
-    """Labels a CSV list into an output, whose path is given."""
+    """A function that labels a CSV list into an output, and returns the output's path."""
 
     def label(name: str, text: str, options: SourceOptions = WITH_IDS, **how: Any) -> str:
         (tmp_path / "list.csv").write_text(text)
@@ -47,7 +47,7 @@ def labelled(tmp_path: Path) -> Labelled:
 
 
 def said_of(output: str) -> dict[str, tuple[str, dict[str, Any]]]:
-    """By id, the end of the uri and what is kept."""
+    """For each id, the end of the uri and the kept columns."""
     return {str(one.source_id): (one.uri.rpartition("/")[2], one.extra) for one in Dataset.open(output)}
 
 

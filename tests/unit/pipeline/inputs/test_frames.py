@@ -1,4 +1,4 @@
-"""Frames of a file become rows, and each row's decoding is that frame: against Pillow and tifffile."""
+"""A file's frames become rows, and each row decodes to its frame: against Pillow and tifffile."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""What lists of every format name, and what is said of those that are wrong."""
+"""The images that lists of every format name, and the messages for wrong lists."""
 
 import gzip
 import io
@@ -32,7 +32,7 @@ Written = Callable[[str, str | bytes], str]
 
 @pytest.fixture
 def written(tmp_path: Path) -> Written:
-    """Writes a list and gives its path."""
+    """A function that writes a list and returns its path."""
 
     def write(name: str, content: str | bytes) -> str:
         path = tmp_path / name

@@ -1,4 +1,4 @@
-"""Braces against bash, globs against a slow matcher, and which files of a folder a pattern takes."""
+"""Braces against bash, globs against a slow matcher, and which files of a folder match a pattern."""
 
 import os
 import re
@@ -51,7 +51,7 @@ def test_a_million_names_are_the_most(text: str) -> None:
 
 
 def slow_match(parts: list[str], names: list[str]) -> bool:
-    """By trying every number of folders for each `**`, one character after the other."""
+    """Tries every number of folders for each `**`, and goes character by character."""
     if not parts:
         return not names
     if parts[0] == "**":

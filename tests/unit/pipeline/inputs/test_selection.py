@@ -1,4 +1,4 @@
-"""Which of the listed images are taken: by name, by sample, by shard, and once for each content."""
+"""Which of the listed images are selected: by name, by sample, by shard, and once for each content."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a listing takes and leaves, on a real folder."""
+"""Which files of a real folder a listing includes and leaves out."""
 
 import os
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ def test_a_hidden_folder_is_not_looked_into(tmp_path: Path, monkeypatch: pytest.
 
     def scandir(folder: Path) -> Iterator[os.DirEntry[str]]:
         if ".Trash-0" in str(folder):
-            raise PermissionError(13, "Permission denied")  # which root, who may run this test, is never told
+            raise PermissionError(13, "Permission denied")  # root would never get this error
         return real_scandir(folder)
 
     real_scandir = os.scandir

@@ -1,4 +1,4 @@
-"""A GPU that cannot label is told apart before the model goes there, in a sentence with what to do."""
+"""A GPU that cannot label is detected before the model is moved there; one sentence says what to do."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A fault costs the image that it is of; a stream takes no other down, and hides no fault of its source."""
+"""A fault fails only its own image; a stream fails no other image, and hides no fault of its source."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ RAISES, WARNS = 1, 2
 
 
 class Generator(StandInGenerator):
-    """Takes so many images at a time; raises or logs at an image whose pixels are of that number."""
+    """Reads `at_once` images at a time; raises or logs at an image whose pixels are RAISES or WARNS."""
 
     def __init__(self, at_once: int) -> None:
         super().__init__(0.0, None)
@@ -41,7 +41,7 @@ class Generator(StandInGenerator):
 
 
 def opened(numbers: Iterable[int]) -> Iterator[Opened]:
-    """An image for each number, of that width and that name."""
+    """An image of each number's value; its id is its place among the numbers, its width the place + 1."""
     for place, number in enumerate(numbers):
         pixels = np.full((4, place + 1, 3), number, np.uint8)
         yield Opened({"image_id": f"{place}", "uri": f"file:///{place}"}, image(pixels))

@@ -1,4 +1,4 @@
-"""What an output keeps of a run: its report and its log, however it ends, and not at the lock's cost."""
+"""A run leaves its report and its log in the output, however it ends, and still releases its lock."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ _log = logging.getLogger("sam_label.test")
 
 
 def run_for(photos: Any, store: Store, fault: BaseException | None = None, shards: int | None = None) -> str:
-    """The name of a run that labels some shards, logs a warning, and ends with the fault."""
+    """Labels some shards, logs a warning, and ends with the fault; returns the run's name."""
     report = RunReport(store.url)
     with (
         suppress(type(fault) if fault else AssertionError),
@@ -167,7 +167,7 @@ def test_a_clock_tells_work_from_waiting(monkeypatch: pytest.MonkeyPatch) -> Non
     now_s = 0.0
     monkeypatch.setattr("pipeline.metrics.work.time.perf_counter", lambda: now_s)
     clock = WorkClock()
-    now_s += 100  # the wait for the first image is no part of it
+    now_s += 100  # the wait for the first image does not count
     clock.labels()
     with suppress(ValueError), clock.timed(Stage.LABEL, 4):
         now_s += 2

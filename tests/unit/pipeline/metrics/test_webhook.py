@@ -1,4 +1,4 @@
-"""What a webhook is told, by a real server on loopback, and what happens if it does not listen."""
+"""What a webhook receives, on a real server on loopback, and what happens if it does not listen."""
 
 import logging
 from collections.abc import Iterator
@@ -96,7 +96,7 @@ def test_nobody_listens(
     listener: Listener, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook, "ANSWER_S", 0.2)
-    listener.shutdown()  # it still takes connections, and answers none
+    listener.shutdown()  # it still accepts connections, and answers none
     for fault in (None, Interrupted("interrupted")):
         try:
             with announced(listener.url, report()):

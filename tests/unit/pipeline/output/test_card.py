@@ -1,4 +1,4 @@
-"""README.md and croissant.json say what the dataset holds, after every command that changes it."""
+"""README.md and croissant.json describe the dataset's contents after every command that changes it."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ IMAGES = [f"{number:02d}.jpg" for number in range(12)]
 
 
 def assert_true(output: str) -> str:
-    """The card's text, once it is that of the dataset as it is now."""
+    """Asserts that the card describes the dataset as it is now; returns the card's text."""
     dataset = Dataset.at(output)
     texts = [dataset.store.read(name).decode() for name in ("README.md", "croissant.json")]
     assert texts == [card_text(dataset), croissant_text(dataset)]

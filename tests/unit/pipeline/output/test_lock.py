@@ -1,4 +1,4 @@
-"""One writer: who gets in, who leaves, and what an overtaken holder may still do."""
+"""One writer: which run gets the lock, which exits, and what an overtaken holder may still do."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ ELSEWHERE = ProcessIdentity("other-host", 7, "another boot", "1")
 
 
 class Watch:
-    """A clock that only waiting moves on."""
+    """A clock that only advances by waiting."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def held_elsewhere(store: Store, generation: int = 1) -> Holder:
-    """A lock of a process on another machine, which never beats."""
+    """Creates the lock of a process on another machine, which never beats."""
     holder = Holder(generation, ELSEWHERE, "word", "2026-01-01T00:00:00.000+00:00")
     assert store.create(f"_lock/{generation:05d}.json", holder.to_json())
     return holder
@@ -155,7 +155,7 @@ def test_of_many_that_find_a_dead_holder_one_takes_over(store: Store) -> None:
 def test_a_listing_that_shows_no_lock_lets_no_second_run_in(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a disk's folder may be listed while a lock is created and the one before it deleted."""
+    """A listing of a disk's folder may look so while one lock is created and the older one deleted."""
     with held_lock(store):
         pass
     lock_files, listings = lock._lock_files, iter([lambda _: iter(())])
@@ -224,10 +224,10 @@ def test_what_an_overtaken_run_commits_later_counts_nowhere(store: Store, tmp_pa
     late = pytest.raises(OutputLocked, match="was silent for so long")
     with late, open_output(store, photos.identity, Listing("file:///photos", photos.listing)) as asleep:
         photos.label(asleep, shards=1)
-        asleep.lock._over.set()  # it beats no more, as if suspended,
+        asleep.lock._over.set()  # it no longer beats, as if suspended,
         asleep.lock._beating.join()
         silent = replace(Holder.from_json(store.read("_lock/00001.json")), process=ELSEWHERE)
-        store.publish("_lock/00001.json", silent.to_json())  # on a machine whose processes nobody here sees
+        store.publish("_lock/00001.json", silent.to_json())  # on a machine whose processes are invisible here
         watch = Watch()
         with held_lock(store, wait=watch.wait, clock=watch.clock):
             pass  # somebody took over and died before its run record
@@ -246,7 +246,7 @@ def test_what_an_overtaken_run_commits_later_counts_nowhere(store: Store, tmp_pa
 def test_a_holder_that_finds_itself_overtaken_stops(store: Store) -> None:
     with held_lock(store, beat_s=0.01) as lock:
         held_elsewhere(store, generation=2)
-        lock._beating.join()  # the beat ends by itself, and leaves both locks as they are
+        lock._beating.join()  # the beating thread ends by itself, and leaves both locks as they are
         with pytest.raises(OutputLocked, match="on other-host, pid 7"):
             lock.check()
     newest = current_holder(store)

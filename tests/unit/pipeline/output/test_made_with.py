@@ -1,4 +1,4 @@
-"""Which software a run record names, and records from before it did."""
+"""Which software a run record names; also records from before they named any."""
 
 import json
 import platform

@@ -1,4 +1,4 @@
-"""A place with no dataset, none yet or a newer release's: all that open one say so, and write nothing."""
+"""A place with no dataset, none yet or a newer release's: all that open it say so, and write nothing."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What is left of a manifest, against a set in memory."""
+"""The images left of a manifest, against a set in memory."""
 
 from pathlib import Path
 from random import Random
@@ -54,7 +54,7 @@ def test_a_new_manifest_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_full_local_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", "/dev/full")  # a place that takes no folder
+    monkeypatch.setattr("tempfile.tempdir", "/dev/full")  # a place where no folder can be made
     with pytest.raises(SamLabelError, match=r"cannot be sorted in /dev/full: .*; set TMPDIR"):
         pending_parts(Store.at(str(tmp_path)), [], 0, [])
 

@@ -19,7 +19,7 @@ from pipeline.store.settings import access_options
 from pipeline.store.storage import Store
 
 OPTIONS = {"anonymous": True, "storage": {"https": {"allow_http": True}}}
-# Readers follow http:// as the run did, and yet ask no host of their own network.
+# Readers follow http:// as the run did, but connect to no host of their own network.
 REACHED = "127.0.0.1 leads to 127.0.0.1, which is no public address"
 
 

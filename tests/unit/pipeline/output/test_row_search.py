@@ -1,4 +1,4 @@
-"""Rows of images found in tiny ranges, beside a set in memory."""
+"""Rows of images, found in tiny ranges, against a set in memory."""
 
 from pathlib import Path
 from random import Random
@@ -21,7 +21,7 @@ URIS = [f"file:///photos/{number:03d}" for number in range(80)]
 
 @pytest.fixture
 def datasets(tmp_path: Path, rehearsal, monkeypatch: pytest.MonkeyPatch) -> list[Dataset]:
-    """Two that share images, the first with some of its rows twice; ids are compared in 32 ranges."""
+    """Two datasets that share images; the first has some rows twice. Ids are compared in 32 ranges."""
     monkeypatch.setattr(id_ranges, "IDS_IN_A_RANGE", 5)
     monkeypatch.setattr(id_ranges, "HELD_BYTES", 16 * 13)
     for name, uris in (("first", URIS[:50]), ("second", URIS[40:])):

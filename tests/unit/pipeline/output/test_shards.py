@@ -1,4 +1,4 @@
-"""A write task may be tried any number of times: each row ends in one committed shard."""
+"""However often a write task is tried, each row ends in one committed shard."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def test_an_attempt_that_died_before_its_commit_is_completed(store: Store, rows:
 def test_rows_that_an_earlier_attempt_cut_otherwise_are_each_written_once(
     store: Store, rows: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_shards(store, TASK, rows.slice(0, 4), {})  # what the first attempt had got to
+    write_shards(store, TASK, rows.slice(0, 4), {})  # how far the first attempt got
     monkeypatch.setattr(shards, "SHARD_BYTES", rows.nbytes // 4)
     commits = write_shards(store, TASK, rows, {})
     assert len(commits) > 2

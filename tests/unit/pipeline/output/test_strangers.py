@@ -111,7 +111,7 @@ def test_a_place_that_holds_a_stranger_and_no_dataset_is_refused(
 def test_what_a_killed_first_run_has_left_is_no_stranger(tmp_path: Path, rehearsal) -> None:
     photos, store = rehearsal(IMAGES), Store.at(str(tmp_path))
     with held_lock(store):
-        pass  # what it left is named for the run r00001
+        pass  # its leftovers are named for the run r00001
     for name in (
         "manifest/r00001-00000.parquet",
         "manifest/.tmp-r00001-00001.parquet-0123abcd",

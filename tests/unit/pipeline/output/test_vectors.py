@@ -1,4 +1,4 @@
-"""Vectors in a dataset: there if they are asked for, with their masks through every command, and checked."""
+"""Vectors in a dataset: there only on request, with their masks through every command, and validated."""
 
 import json
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_the_metadata_names_them(tmp_path: Path, photos) -> None:
 
 
 def test_shards_whose_lists_have_a_fixed_size_are_read_as_the_others(tmp_path: Path, photos) -> None:
-    """The first shards with these columns have them."""
+    """The first shards with these columns have such lists."""
     photos.run(Store.at(str(tmp_path)))
     before = rows_of(tmp_path)
     sizes = {"geo_transform": 6, "image_embedding": 256}

@@ -1,4 +1,4 @@
-"""`sam-label bench`: a sample that stands for the input, its stages, and the estimate for all of it."""
+"""`sam-label bench`: a sample that represents the input, its stages, and the estimate for the whole run."""
 
 import json
 from collections import Counter
@@ -34,7 +34,7 @@ def test_every_image_is_as_likely_and_a_seed_chooses_the_same() -> None:
 def test_the_command_measures_a_sample_and_writes_nothing(
     tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The command sets these for its own process, which the tests after this one share.
+    # The command sets these for its process, which later tests share.
     for name in ("OMP_NUM_THREADS", "PYTHONSAFEPATH"):
         monkeypatch.setenv(name, "1")
     (tmp_path / "in").mkdir()

@@ -1,4 +1,4 @@
-"""The forecast of `run --dry-run`: it grows with what a run does, and meets what was measured."""
+"""The forecast of `run --dry-run`: it grows with a run's work, and agrees with measured times."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ NAMES = [f"{number:02d} é%.jpg" for number in range(40)]
 
 @pytest.fixture(scope="session")
 def rehearsed(tmp_path_factory: pytest.TempPathFactory, rehearsal) -> Path:
-    """What `small` is a copy of; nobody writes to it."""
+    """The original of `small`; no test writes to it."""
     output = tmp_path_factory.mktemp("rehearsed")
     rehearsal(NAMES).run(Store.at(str(output)))
     return output

@@ -1,4 +1,4 @@
-"""A dataset as a sequence of records, at one moment and over a run; and what is told of a broken one."""
+"""A dataset as a sequence of records, at one moment and during a run; and the errors of a broken one."""
 
 import json
 import math

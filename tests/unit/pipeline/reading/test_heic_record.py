@@ -1,4 +1,4 @@
-"""A labelled HEIC is found again: by readers, by exports that copy it, by plans that count it."""
+"""Readers, exports that copy images, and plans find a labelled HEIC again."""
 
 from pathlib import Path
 

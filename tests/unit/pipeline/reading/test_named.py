@@ -1,4 +1,4 @@
-"""An image is found by what people know of it; what fits none or several is told in one sentence."""
+"""An image is found by id, path, URI or the end of a name; if none or several fit, one sentence says so."""
 
 from collections.abc import Callable
 from pathlib import Path

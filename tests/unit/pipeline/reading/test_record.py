@@ -1,4 +1,4 @@
-"""A record's masks and image, against the slow and obvious ways to them."""
+"""A record's masks and image, against slow and simple ways to compute them."""
 
 import pickle
 import shutil

@@ -1,4 +1,4 @@
-"""Which masks are trained on."""
+"""Which masks of an image training uses."""
 
 import math
 from typing import Any

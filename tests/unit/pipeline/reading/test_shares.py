@@ -1,4 +1,4 @@
-"""Every image exactly once, whoever reads it and whenever they stop."""
+"""Each image is read exactly once, by any number of readers, wherever they stop."""
 
 import numpy as np
 from hypothesis import given
@@ -17,7 +17,7 @@ def places(spans: Spans) -> list[int]:
 
 
 def batches_of(shares: Shares, rank: int, batch_rows: int, drop_last: bool = False) -> list[list[int]]:
-    """What a DataLoader gives: a batch of each lane in turn, lanes that have ended left out."""
+    """The batches of a DataLoader: one of each lane in turn, without lanes that have ended."""
     lanes = [places(lane) for lane in shares.lanes[rank]]
     cut = [[lane[at : at + batch_rows] for at in range(0, len(lane), batch_rows)] for lane in lanes]
     if drop_last:

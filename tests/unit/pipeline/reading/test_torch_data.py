@@ -1,4 +1,4 @@
-"""Training's way through a dataset: shared by ranks and workers, shuffled, stopped and gone on with."""
+"""Training over a dataset: shared among ranks and workers, shuffled, stopped and resumed."""
 
 import json
 import pickle
@@ -32,7 +32,7 @@ def uri(record: Any) -> str:
 
 @pytest.fixture
 def labelled(small: Dataset) -> list[str]:
-    """The images that were labelled."""
+    """The uris of the images without an error."""
     return [record.uri for record in small if record.is_ok]
 
 
@@ -215,7 +215,7 @@ def test_after_a_pass_that_was_left_comes_the_next_epoch(small: Dataset, indexed
     for epoch in range(3):
         assert next(iter(left)) == epochs[epoch][0]
         assert left.epoch == epoch
-    state = left.state_dict()  # of the pass that was left
+    state = left.state_dict()  # of the abandoned pass
     left.set_epoch(1)
     assert next(iter(left)) == epochs[1][0]
     left.load_state_dict(state)

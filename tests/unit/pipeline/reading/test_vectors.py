@@ -1,4 +1,4 @@
-"""Vectors as records and samples have them; and what is said if there are none."""
+"""Vectors in records and samples; and the error if there are none."""
 
 import pickle
 from pathlib import Path

@@ -9,7 +9,7 @@ from labelled_photos import labelled_photos
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
-    """Call it: photos and their dataset, which the test may change. It takes options of `labelled_photos`."""
+    """A function that makes photos and their dataset, which the test may change; see `labelled_photos`."""
 
     def of(**options: int) -> tuple[Path, Path]:
         photos, masks = tmp_path / "photos", tmp_path / "masks"

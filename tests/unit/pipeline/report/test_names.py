@@ -1,4 +1,4 @@
-"""What the page calls its datasets, and how its commands name them: whatever was typed."""
+"""The page's names for its datasets, and their names in its commands, for any path that was typed."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from pipeline.store.storage import Store
 
 
 class Placed:
-    """All that a name needs of a dataset."""
+    """Has only what a name needs of a dataset."""
 
     def __init__(self, place: str) -> None:
         self.store = Store.at(place)

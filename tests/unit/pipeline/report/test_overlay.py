@@ -1,4 +1,4 @@
-"""What is drawn over a photo: against a slow way to the same picture, and by hand on small ones."""
+"""The masks drawn over a photo: against a slow way to draw them, and by hand on small photos."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def coffee(tmp_path_factory: pytest.TempPathFactory) -> Record:
 
 
 def slowly(image_HW3: np.ndarray, masks_NHW: np.ndarray, alpha: float, width: int) -> np.ndarray:
-    """Every mask painted whole over the ones before; outlines by scipy, last."""
+    """Paints each whole mask over the earlier ones, and scipy's outlines last."""
     colour_N3 = colours(len(masks_NHW)).astype(float)
     picture = image_HW3.astype(float)
     largest_first = np.argsort(-masks_NHW.sum((1, 2)), kind="stable")

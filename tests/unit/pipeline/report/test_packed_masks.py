@@ -1,4 +1,4 @@
-"""Masks in few bytes: unpacked again they are the reduced masks, and they keep within their room."""
+"""Masks in few bytes: unpacked, they are the reduced masks, and they stay within their size limit."""
 
 import base64
 
@@ -12,7 +12,7 @@ from pipeline.report.packed_masks import NUMBERS_BYTES, SIDES, fitting, packed_m
 
 
 def unpacked(data: bytes) -> list[int]:
-    """The slow and obvious way back."""
+    """Unpacks them in the slow and simple way."""
     values, value, shift = [], 0, 0
     for byte in data:
         value |= (byte & 127) << shift

@@ -8,7 +8,7 @@ from pipeline.report.palette import colours, css_colours
 
 
 def lab(rgb_N3: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """CIE L*a*b* by Pillow's colour management; L is 0 to 100, a step of 2.3 is the least that people see."""
+    """CIE L*a*b* by Pillow's colour management; L is 0 to 100; people see steps of 2.3 or more."""
     of_srgb = ImageCms.buildTransform(
         ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
     )
@@ -20,7 +20,7 @@ def lab(rgb_N3: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def test_the_first_colours_are_these_for_good() -> None:
-    """Pictures and pages that were made before show a mask in the same colour."""
+    """A mask has the same colour in older pictures and pages."""
     assert css_colours(4) == ["#be296a", "#54af24", "#9eb1ff", "#d95900"]
     assert [f"#{bytes(rgb).hex()}" for rgb in colours(99)] == css_colours(99)
 

@@ -1,4 +1,4 @@
-"""`sam-label preview` as a person meets it: where the page goes, its size, and each mistake a sentence."""
+"""`sam-label preview` as a person uses it: the page's place and size, and one sentence for each mistake."""
 
 import json
 import re
@@ -152,7 +152,7 @@ def record_of(masks: ImageMasks, uri: str, etag: str = "") -> Record:
 
 @pytest.mark.parametrize(("count", "name"), [(60, "noise.png"), (3000, "noise.png"), (1, "\n" * 4000)])
 def test_two_hundred_images_are_under_15_mb_whatever_they_are(tmp_path: Path, count: int, name: str) -> None:
-    """Noise is what WebP and run lengths are worst at, and each image keeps within its share of the page."""
+    """WebP and run lengths are worst at noise, but each image stays within its share of the page."""
     height, width = 360, 480
     noise = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")

@@ -1,4 +1,4 @@
-"""Which rows a report shows: by seed, of each kind some, and without reading the others' masks."""
+"""Which rows a report shows: chosen by seed, some of each kind, without reading the masks of other rows."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The sliders tighten alone, and a refusal is short enough for a phone."""
+"""The sliders can only tighten, and the text of a disabled one is short enough for a phone."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Nearest masks and images: against all pairs computed at once, and what is said of what cannot be asked."""
+"""Nearest masks and images, against all pairs computed at once; and the errors for wrong questions."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def rows_of(output: str) -> list[dict[str, Any]]:
 
 
 def expected(output: str, image_id: str, mask: int | None) -> list[tuple[str, int | None, float]]:
-    """All others by falling cosine, in the order of the dataset if equal: the slow and obvious way."""
+    """All others by falling cosine, ties in the dataset's order, computed in the slow and simple way."""
     every = []
     for row in rows_of(output):
         if mask is None and row["image_embedding"] is not None:

@@ -1,4 +1,4 @@
-"""The figures of a dataset are those that its rows and pixels have."""
+"""The figures of a dataset agree with its rows and pixels."""
 
 import json
 import shutil
@@ -109,7 +109,7 @@ def test_what_no_dataset_is_and_bad_numbers_are_one_sentence(tmp_path: Path, out
 
 
 def rewritten(output: Path, name: str, column: Callable[[pa.Table], pa.Array]) -> None:
-    """Gives each shard another column, and its commit the new size."""
+    """Replaces a column in each shard, and the size in its commit."""
     for shard in output.glob("data/*.parquet"):
         table = pq.ParquetFile(shard).read()
         kept = [one for one in table.column_names if one != name]
@@ -135,7 +135,7 @@ def test_vectors_of_images_tell_near_duplicates(tmp_path: Path, output: Path) ->
     kind = pa.list_(pa.float16(), 256)
 
     def vectors(table: pa.Table) -> pa.Array:
-        """The same for a.jpg and sub/a.jpg; failed images have none."""
+        """Equal vectors for a.jpg and sub/a.jpg; null for failed images."""
         names, ids, states = (table[name].to_pylist() for name in ("uri", "image_id", "status"))
         seeds = [0 if uri.endswith("/a.jpg") else int(name, 16) for uri, name in zip(names, ids, strict=True)]
         return pa.array(
@@ -214,7 +214,7 @@ def test_near_duplicates_are_those_of_a_near_vector() -> None:
 
 
 def _rows(random: np.random.Generator, count: int) -> pa.Table:
-    """Images, of which the last ten are copies of the first ten."""
+    """Rows of images; the last ten images are copies of the first ten."""
     rows = [
         _row(
             f"s3://bucket/{number}",

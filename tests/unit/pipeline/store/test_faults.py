@@ -1,4 +1,4 @@
-"""Which faults are tried again."""
+"""Which faults are retried."""
 
 import errno
 
@@ -22,7 +22,7 @@ from pipeline.store.faults import TRIES, ShortBody, is_transient, reason_of, tri
 
 
 def s3_fault(code: str, status: int) -> Exception:
-    """What s3fs raises for S3's answer."""
+    """The error that s3fs raises for S3's answer."""
     answer = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return translate_boto_error(ClientError(answer, "GetObject"))
 

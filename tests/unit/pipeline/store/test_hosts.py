@@ -1,4 +1,4 @@
-"""Link-local hosts are refused in every spelling and by every way that names an endpoint."""
+"""Link-local hosts are refused in every spelling, wherever an endpoint is named."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_this_machine_is_known_by_its_addresses() -> None:
 
 @pytest.fixture
 def aws_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A file that stands for ~/.aws/config, in an environment that names no endpoint."""
+    """A file used as ~/.aws/config, in an environment that names no endpoint."""
     config = tmp_path / "config"
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")

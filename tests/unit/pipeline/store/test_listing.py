@@ -1,4 +1,4 @@
-"""A long listing, its folders side by side, against the oracle: one page after the other."""
+"""A long listing, with folders side by side, against a listing page by page."""
 
 import signal
 import tempfile
@@ -18,7 +18,7 @@ from pipeline.store.faults import TRIES, PermanentFault
 from pipeline.store.listing import FIRST_PAGES, MOST_TOUCHED, Page, listed_pages
 from pipeline.store.objects import Entry
 
-ENDED_S = 20  # for a thread to end that has nothing to wait for
+ENDED_S = 20  # the limit for a thread that need not wait to end
 
 
 class Bucket:
@@ -115,7 +115,7 @@ def test_folders_are_listed_at_one_time() -> None:
     meet, met = threading.Barrier(AT_A_TIME), set()
 
     def wait_for_the_others(below: str, by_folder: bool) -> None:
-        # the first folder is asked for once before, to learn whether it may be
+        # the first folder is requested once before, to test whether listing by folder is allowed
         is_part = threading.current_thread() is not threading.main_thread() and below and not by_folder
         if is_part and below not in met:
             met.add(below)
@@ -233,7 +233,7 @@ def test_an_interruption_does_not_wait_for_the_store() -> None:
 
     def interrupt_and_hang(below: str, by_folder: bool) -> None:
         if below == "b/" and not by_folder:
-            signal.raise_signal(signal.SIGINT)  # which reaches this thread, while the main one waits
+            signal.raise_signal(signal.SIGINT)  # it may reach this thread, while the main one waits
             answers.wait(ENDED_S)
 
     bucket.before = interrupt_and_hang

@@ -1,4 +1,4 @@
-"""A file over a stored object: the bytes are the object's, and near ranges cost one request."""
+"""A file view of a stored object: its bytes are the object's, and neighbouring ranges need one request."""
 
 from pathlib import Path
 from random import Random
@@ -20,7 +20,7 @@ def data() -> bytes:
 
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """The ranges that are asked for, as they come."""
+    """The ranges in the order of their requests."""
     asked: list[tuple[int, int]] = []
     get_range = Store.get_range
 

@@ -1,4 +1,4 @@
-"""Times in the answers of S3, held against botocore's reading."""
+"""Times in S3's answers, compared with botocore's parsing."""
 
 import pytest
 from botocore.utils import parse_timestamp

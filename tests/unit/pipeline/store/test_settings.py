@@ -1,4 +1,4 @@
-"""[storage] of a job file: what it comes to for each place, and what it may not hold."""
+"""[storage] of a job file: the resulting settings of each place, and the settings that are errors."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which places may be named, and what messages show of them."""
+"""Which places may be named, and how messages show them."""
 
 import os
 from pathlib import Path

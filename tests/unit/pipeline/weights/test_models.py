@@ -1,4 +1,4 @@
-"""Weights fetched from a real server on loopback that is cut off, wrong or without ranges; where they are."""
+"""Weights from a server on loopback that breaks off, is wrong or has no ranges; and where they are stored."""
 
 import hashlib
 import signal
@@ -60,11 +60,11 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(CONTENT) - start))
         self.end_headers()
         body = CONTENT[start : self.server.cut_after]
-        self.server.sent_bytes += len(body)  # before the other side can have it all and look
+        self.server.sent_bytes += len(body)  # before the client can have it all and read the count
         self.wfile.write(body)
         self.server.has_sent.set()
         if self.server.stalls:
-            self.rfile.read()  # until the other side leaves
+            self.rfile.read()  # until the client leaves
 
     def log_message(self, *_: object) -> None:
         """Quiet."""

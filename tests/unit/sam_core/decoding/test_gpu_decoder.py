@@ -1,4 +1,4 @@
-"""The GPU's decoder, run on the CPU beside the plain one: shapes, memory, and no wait before the end."""
+"""The GPU's decoder on the CPU, compared with the plain one: shapes, memory, and no wait before the end."""
 
 import math
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def test_masks_are_those_of_the_plain_decoder(
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1)])
 @pytest.mark.parametrize("seed", range(4))
 def test_images_of_a_pixel_or_two(sam: Sam, size: tuple[int, int], seed: int) -> None:
-    """The logits that are inside may all lie beside the image."""
+    """The centres of all logits above the threshold may lie outside the image."""
     features_1Chw = torch.randn(1, 32, 4, 4, generator=torch.Generator().manual_seed(seed))
     frame = CropFrame(*size, image_size=64, low_res_size=16)
     points_N2 = np.random.default_rng(seed).random((9, 2)) * size[::-1]
@@ -93,7 +93,7 @@ def test_thresholds_are_those_of_the_plain_decoder(sam: Sam, features_1Chw: torc
 
 
 def decoded_shapes(monkeypatch: pytest.MonkeyPatch, fits: int) -> list[int]:
-    """Batches that reach the model from now on; those of more than `fits` prompts run out of memory."""
+    """Records the sizes of later batches; a batch of more than `fits` prompts runs out of memory."""
     decoded_prompts, sizes = gpu_decoder.decoded_prompts, list[int]()
 
     def small_device(decoder: Any, side: Any, sparse: torch.Tensor, *rest: Any, **named: Any) -> Any:
@@ -161,7 +161,7 @@ def out_of_memory() -> None:
 
 
 class CopiesToTheDevice(TorchDispatchMode):
-    """Which operations took a tensor from the CPU to the meta device."""
+    """Records the operations that copied a tensor from the CPU to the meta device."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -178,10 +178,10 @@ class CopiesToTheDevice(TorchDispatchMode):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_group_of_prompts_is_queued_without_a_wait(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The meta device has no values: reading one, or selecting by one, raises.
+    """The meta device has no values, so reading one, or selecting by one, raises.
 
-    The dispatcher lists copies to the device, which on CUDA wait for it unless their memory is pinned, as
-    `on_device` does it.
+    The dispatcher lists copies to the device. On CUDA a copy waits for the device unless its memory is
+    pinned, as in `on_device`.
     """
     monkeypatch.setattr(
         gpu_decoder, "on_device", lambda array, device: torch.empty(array.shape, device=device)

@@ -1,4 +1,4 @@
-"""The image tokens of a prompt, kept in factors, against the transformer that writes them out."""
+"""A prompt's image tokens as factors, against the transformer, which writes the tokens out."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ DIM, GRID, PROMPTS = 32, (5, 7), 6
 def decoder() -> MaskDecoder:
     torch.manual_seed(0)
     decoder = MaskDecoder(transformer_dim=DIM, transformer=TwoWayTransformer(2, DIM, num_heads=4, mlp_dim=48))
-    for parameter in decoder.parameters():  # at 0 or 1 a forgotten term would not show
+    for parameter in decoder.parameters():  # with 0 or 1 a missing term would not show
         torch.nn.init.normal_(parameter, mean=0.1, std=0.3)
     return decoder.eval()
 

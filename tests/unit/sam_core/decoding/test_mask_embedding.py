@@ -1,4 +1,4 @@
-"""Vectors of masks: against the definition, pixel by pixel; and nothing else of an image is changed."""
+"""Vectors of masks, against the definition, pixel by pixel; all other results of an image stay the same."""
 
 from dataclasses import replace
 from typing import Any
@@ -64,7 +64,7 @@ def squares_of(sam: Sam, image: np.ndarray, **options: Any) -> ImageMasks:
 
 
 def mean_by_pixels(mask_HW: np.ndarray, features_Chw: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:
-    """The definition in small steps: sample points, evenly over each pixel, take the cell they lie in."""
+    """The definition in small steps: evenly spread sample points of each pixel read the cell they lie in."""
     height, width = mask_HW.shape
     steps = 20
     total, count = np.zeros(len(features_Chw)), 0

@@ -1,4 +1,4 @@
-"""Masks at the crop's size from low-resolution logits, against SA's way: two resizes of the whole."""
+"""Masks at the crop's size from low-resolution logits, against SA's way, which resizes the whole twice."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_an_empty_mask_has_stability_0_and_not_0_over_0() -> None:
 
 
 def test_wide_masks_do_not_overflow() -> None:
-    """SA sums rows in 16 bits: from a width of 32,768 on its stability score is nonsense."""
+    """SA sums rows in 16 bits: from a width of 32,768 its stability score is wrong."""
     frame = CropFrame(2, 70_000, image_size=64, low_res_size=16)
     rows, columns = torch.tensor(frame.row_taps.matrix()), torch.tensor(frame.column_taps.matrix())
     measures = mask_measures(torch.full((1, 1, 16), 5.0), rows[:, :1], columns, offset=1.0)

@@ -1,4 +1,4 @@
-"""What C gets a pointer to: nothing but the type, the shape, the layout and the memory that it reads."""
+"""C gets pointers only to arrays of the type, shape, layout and size that it reads."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ POINTERS = [
 
 
 def sound(struct: type[KernelStruct]) -> dict[str, Any]:
-    """Arguments as the struct describes them."""
+    """Valid arguments for the struct."""
     lengths = LENGTHS | NUMBERS
     values: dict[str, Any] = {name: number for name, number in NUMBERS.items() if name in struct.layout}
     for name, field in struct.layout.items():
@@ -113,7 +113,7 @@ def test_a_decoder_under_autocast_raises_and_reads_nothing(sam: Sam, dtype: torc
 
 
 def test_half_precision_in_the_middle_of_decoding_raises(sam: Sam) -> None:
-    """Weights that are turned to half precision after the decoder was made."""
+    """The weights become half precision after the decoder was made."""
     decoder = NativeDecoder(sam, torch.zeros(1, 256, GRID, GRID), FRAME, MaskOptions())
     attention = sam.mask_decoder.transformer.layers[0].cross_attn_token_to_image
     hook = attention.q_proj.register_forward_hook(lambda _, inputs, output: output.bfloat16())

@@ -1,4 +1,4 @@
-"""The C kernel against the model's own modules, which are slow and obvious: every mask at full size."""
+"""The C kernel against the model's own modules, which are slow and simple: every mask at full size."""
 
 import platform
 import subprocess
@@ -126,7 +126,7 @@ def test_batches_and_threads_change_nothing(sam: Sam, features_1Chw: torch.Tenso
             options = MaskOptions(pred_iou_thresh=0, stability_score_thresh=0, points_per_batch=batch)
             answers.append(NativeDecoder(sam, features_1Chw, frame, options).candidates(points))
             assert torch.get_num_threads() == count
-            with ThreadPoolExecutor(1) as pool:  # nor for threads that begin later
+            with ThreadPoolExecutor(1) as pool:  # nor in threads that begin later
                 assert pool.submit(torch.get_num_threads).result() == count
     finally:
         torch.set_num_threads(threads)

@@ -75,7 +75,7 @@ def test_a_full_mask_begins_with_an_empty_run() -> None:
 
 @pytest.mark.parametrize(("min_stability", "is_kept"), [(0.49, True), (0.5, True), (0.51, False)])
 def test_a_mask_under_the_stability_asked_for_is_none(min_stability: float, is_kept: bool) -> None:
-    """The left quarter is sure, the second unsure: half of what is over -1 is over 1."""
+    """The left quarter is certain, the second is not: half of the pixels over -1 are over 1."""
     logits = np.full((256, 256), -9, dtype=np.float32)
     logits[:, :64], logits[:, 64:128] = 9, 0.5
     frame = CropFrame(256, 256)  # steps keep their place: two resizes by 4 and back

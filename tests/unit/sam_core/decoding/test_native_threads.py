@@ -1,4 +1,4 @@
-"""The kernel's threads, also when the machine gives no more of them."""
+"""The kernel's threads, also when the system starts no more of them."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ import torch
 
 from sam_core.decoding.native.threads import run_in_threads
 
-# With stacks of 1 GiB the system itself refuses the first thread, then the second.
+# Because of stacks of 1 GiB the system refuses the first thread, then the second.
 SHORT_OF_ADDRESS_SPACE = """
 import logging, resource, threading
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_each_thread_has_torch_on_one_thread() -> None:
     counts, all_are_here = [], threading.Barrier(3)
 
     def work() -> None:
-        all_are_here.wait(60)  # so that no thread takes the work of two
+        all_are_here.wait(60)  # so that no thread does the work of two
         counts.append(torch.get_num_threads())
 
     usual = torch.get_num_threads()

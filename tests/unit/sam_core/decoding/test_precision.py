@@ -80,7 +80,7 @@ def test_the_upscaling_multiplies_in_bfloat16_and_sums_its_norm_in_float32(
 
 
 def test_a_photo_keeps_its_masks(sam: Sam) -> None:
-    """A coarse grid of points on one photo; tests/bench/bench_precision.py takes any number of both."""
+    """A coarse grid of points on one photo; tests/bench/bench_precision.py can use more of both."""
     photo = np.array(Image.open(PHOTOS / "coins.jpg").convert("RGB"))
     exact, lossy = (
         SamAutomaticMaskGenerator(sam, 4, precision=precision).generate_masks(photo)
@@ -131,7 +131,7 @@ def test_features_that_are_no_numbers_give_no_masks(precision: str, scale: float
 
 @pytest.mark.parametrize("make_decoder", [crop_decoder, TorchDecoder, DeviceDecoder])
 def test_scores_that_are_no_numbers_give_no_masks(make_decoder: MakeDecoder) -> None:
-    """A filter would drop their masks without a word."""
+    """NaN must be an error: a filter would drop the masks without a message."""
     sam = bundled_sam(GRID)
     with torch.no_grad():
         sam.mask_decoder.iou_token.weight.fill_(torch.nan)

@@ -1,4 +1,4 @@
-"""The taps of a crop's frame against the product of two dense matrices, one a resize step."""
+"""The taps of a crop's frame against the product of two dense matrices, one for each resize step."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def composite_matrix(pixels: int, input_pixels: int, image_size: int, low_res_si
 
 
 def assert_taps_hold(taps: Taps, matrix_PL: np.ndarray) -> None:
-    """To the last bit, and with what their readers rely on."""
+    """The taps equal the matrix to the last bit, and have all properties that their users rely on."""
     np.testing.assert_array_equal(taps.matrix(), matrix_PL)
     assert taps.logits == matrix_PL.shape[1]
     assert (np.diff(taps.first_P) >= 0).all()

@@ -1,4 +1,4 @@
-"""Coverage of cells: by the C library and by numpy, against pixels cut into as many parts as cells need."""
+"""Coverage of cells by the C library and by numpy, against pixels that are cut at the cells' edges."""
 
 import math
 from fractions import Fraction
@@ -23,7 +23,7 @@ def encoded(mask_HW: np.ndarray) -> bytes:
 
 
 def coverage(part_HW: np.ndarray, axis: int, shown: Fraction, count: int) -> np.ndarray:
-    """The mask with one axis turned to cells: each pixel is cut into so many that none lies over an edge."""
+    """The mask with one axis in cells: pixels are cut into so many parts that none crosses a cell's edge."""
     pixels_a_cell = part_HW.shape[axis] / shown
     fine = np.repeat(part_HW, pixels_a_cell.denominator, axis)
     a_cell = pixels_a_cell.numerator
@@ -69,7 +69,7 @@ def test_what_lies_outside_the_grid_counts_in_no_cell() -> None:
 
 @pytest.mark.parametrize("pixel", [(0, 2**26 - 1), (2**26 - 1, 0)])
 def test_a_mask_far_beyond_the_grid_covers_no_cell(pixel: tuple[int, int]) -> None:
-    """Its place in cells does not fit 32 bits."""
+    """The pixel's position in cells does not fit into 32 bits."""
     height, width = (1, 2**26) if pixel[1] else (2**26, 1)
     before = max(pixel)
     counts = compressed_counts(np.array([before, 1], np.uint32))

@@ -1,4 +1,4 @@
-"""Run lengths to pixels: by the C library and by numpy, against pycocotools and the plain definitions."""
+"""From run lengths to pixels, by the C library and by numpy, against pycocotools and the definitions."""
 
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,7 @@ _each_way = by_library_and_by_numpy(decode)
 
 
 def random_masks(seed: int, count: int, height: int, width: int) -> np.ndarray:
-    """Masks of every density, with blobs and dots, an empty and a full one among them."""
+    """Masks of every density, with blobs and dots, including an empty and a full one."""
     rng = np.random.default_rng(seed)
     masks_NHW = rng.random((count, height, width)) < rng.random((count, 1, 1))
     for mask_HW in masks_NHW[::2]:

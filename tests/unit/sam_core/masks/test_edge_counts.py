@@ -1,4 +1,4 @@
-"""Counts of many masks' edges at once beside those of one mask after the other."""
+"""Counts from the edges of many masks at once, against those of one mask after the other."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from sam_core.masks.rle import compressed_counts, runs_of_mask
 
 way = by_library_and_by_numpy(edge_counts)
 
-# Differences of runs of 1 to 6 groups of five bits; for more pycocotools writes beyond its memory
+# Differences of runs of 1 to 6 groups of five bits; for more pycocotools writes past its memory
 HEIGHT, WIDTH = 23_000, 23_100
 STEPS = (1, 2, 15, 16, 17, 511, 512, 513, 1 << 14, 1 << 19, (1 << 24) - 1, 1 << 24, 1 << 28)
 

@@ -14,7 +14,7 @@ MASKS = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(lambda size: a
 
 
 def drawn(points_N2: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The polygon with its line and all inside of it."""
+    """The polygon's pixels: its line and its inside."""
     image = Image.new("1", (width, height))
     points = [tuple(point) for point in points_N2.tolist()]
     draw = ImageDraw.Draw(image)

@@ -1,4 +1,4 @@
-"""The overlap of masks by their run lengths is that of their pixels."""
+"""The overlap of masks computed from run lengths equals that of their pixels."""
 
 import numpy as np
 import pytest

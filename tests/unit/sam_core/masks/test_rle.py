@@ -36,7 +36,7 @@ def test_counts_are_read_back(mask: np.ndarray) -> None:
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=20))
 def test_runs_of_any_length_are_read_back(runs: list[int]) -> None:
-    """pycocotools writes beyond its memory for most of them."""
+    """For most of these pycocotools writes past its memory."""
     counts = compressed_counts(np.array(runs, np.uint32))
     assert compressed_counts_runs(counts).tolist() == runs
 

@@ -88,7 +88,7 @@ def across(predicted_iou: list[float], reference: bool) -> ImageMasks:
 
 
 def test_the_deeper_layer_wins_and_in_it_the_better_mask() -> None:
-    """SA lets the smaller crop win, with any predicted IoU."""
+    """In SA the smaller crop wins, whatever the predicted IoU."""
     assert across([0.99, 0.90, 0.95], reference=False).predicted_iou.tolist() == [np.float32(0.95)]
     assert across([0.99, 0.90, 0.95], reference=True).predicted_iou.tolist() == [np.float32(0.90)]
 

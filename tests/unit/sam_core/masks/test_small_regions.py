@@ -16,7 +16,7 @@ from sam_core.options import MaskOptions
 
 
 def slow_without_small_regions(mask: np.ndarray, min_area: int) -> np.ndarray:
-    """Holes of the whole image, then islands, a region at a time."""
+    """Fills holes of the whole image, then drops islands, one region at a time."""
     filled = mask.copy()
     for region in regions(~mask):
         if region.sum() < min_area:
@@ -69,7 +69,7 @@ def test_area_box_and_counts_follow_the_cleaned_pixels(square: np.ndarray) -> No
 
 
 def test_a_mask_that_was_clean_wins_then_the_better_one(square: np.ndarray) -> None:
-    """SA scores by clean or changed alone: of two changed masks the first wins, with any predicted IoU."""
+    """SA scores only clean or changed: of two changed masks the first wins, whatever the predicted IoU."""
     worse, better = square.copy(), square.copy()
     worse[10, 10], better[12, 12] = False, False
     masks = scored([worse, better], [0.90, 0.95])

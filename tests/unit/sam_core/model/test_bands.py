@@ -1,4 +1,4 @@
-"""Layers in bands and chunks give what they give at once, at every height around a band's edge."""
+"""Layers give the same values in bands and chunks as at once, for heights around a band's edge."""
 
 from collections.abc import Callable, Iterator
 

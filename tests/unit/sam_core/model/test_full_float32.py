@@ -1,4 +1,4 @@
-"""Float32 is in full while a model works, whatever torch's flags said, and they say it again afterwards."""
+"""A model works in full float32, whatever torch's flags say, and the flags are restored afterwards."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -104,11 +104,11 @@ def sam() -> Sam:
 
 @contextmanager
 def layers_asked(sam: Sam) -> Iterator[list[bool]]:
-    """Whether each layer that is called found it in full."""
+    """Asserts that each called layer found full float32."""
     seen = list[bool]()
 
     def asked(layer: torch.nn.Module, _: Any) -> None:
-        if layer is not sam:  # whose own call puts the flags aside
+        if layer is not sam:  # its own call switches the flags
             seen.append(is_full())
 
     hook = register_module_forward_pre_hook(asked)
@@ -178,7 +178,7 @@ def test_what_somebody_sets_meanwhile_stays() -> None:
     with full_float32():
         torch.set_float32_matmul_precision("high")
         backends.cudnn.allow_tf32 = False
-    assert (flags()["products"], flags()["cudnn"]) == ("high", True)  # False is what was there already
+    assert (flags()["products"], flags()["cudnn"]) == ("high", True)  # False was the value before
     torch.set_float32_matmul_precision("highest")
     with full_float32():
         torch.set_float32_matmul_precision("medium")

@@ -1,4 +1,4 @@
-"""What is made of weights is made anew when these change, and once while they stay."""
+"""Values made from weights are made again when the weights change, and only once while they do not."""
 
 from collections.abc import Callable
 from itertools import count
@@ -15,7 +15,7 @@ def modules() -> list[nn.Module]:
 
 
 def by_data(layers: list[nn.Module]) -> None:
-    """A write that torch does not count, and what docs/drop-in.md advises after it."""
+    """A write that torch does not count, then the step that docs/drop-in.md advises after it."""
     layers[0].weight.data.mul_(2)
     layers[0].load_state_dict(layers[0].state_dict())
 

@@ -1,4 +1,4 @@
-"""Adapters, hooks and wrappers in a model have their say wherever steps read the weights of plain modules."""
+"""Adapters, hooks and wrappers in a model take effect, also in steps that read plain modules' weights."""
 
 import copy
 from collections.abc import Callable
@@ -25,7 +25,7 @@ LOOSE: dict[str, Any] = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "box
 
 
 class Adapted(nn.Module):
-    """A layer with what an adapter adds to it, as LoRA has it."""
+    """A layer and the layer that an adapter adds to it, as in LoRA."""
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def adapt_queries(sam: Sam) -> None:
 
 
 def adapt_keys(sam: Sam) -> None:
-    """Of which the other decoders take the weights alone."""
+    """The other decoders use only the weights of this layer."""
     attention = sam.mask_decoder.transformer.layers[1].cross_attn_token_to_image
     attention.k_proj = Adapted(attention.k_proj)
 
@@ -100,7 +100,7 @@ CHANGES: list[Callable[[Sam], Any]] = [
 
 
 def sam_of_high_scores() -> Sam:
-    """A small model none of whose masks is below the least threshold."""
+    """A small model whose masks all pass the lowest threshold."""
     sam = small_sam()
     with torch.no_grad():
         sam.mask_decoder.iou_prediction_head.layers[-1].bias += 20

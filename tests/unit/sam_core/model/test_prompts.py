@@ -1,4 +1,4 @@
-"""A prompt that cannot be one gets one sentence, before anything is computed; what can be one is taken."""
+"""An invalid prompt raises one sentence before anything is computed; all valid forms are accepted."""
 
 from typing import Any
 

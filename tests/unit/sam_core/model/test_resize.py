@@ -1,4 +1,4 @@
-"""What the frames' class says to wrong arguments, and that it takes what the original does."""
+"""The resize's errors for wrong arguments; it accepts all arguments that the original accepts."""
 
 from typing import Any
 

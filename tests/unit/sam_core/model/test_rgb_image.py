@@ -1,4 +1,4 @@
-"""What is no image gets one sentence: what was passed, and what to pass. The advice is tried."""
+"""A value that is no image raises one sentence: what was passed, and what to pass. The advice is tested."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""vit_b at a thousandth of its size: one module of each kind that Hugging Face names otherwise."""
+"""vit_b at a thousandth of its size: one module of each kind that has another name at Hugging Face."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ SMALL = SamPreset(
 
 @pytest.fixture
 def small_vit_b(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    """The state dict of a small vit_b with random weights, which stands for the real one."""
+    """The state dict of a small vit_b with random weights, used instead of the real one."""
     monkeypatch.setitem(PRESETS, "vit_b", SMALL)
     torch.manual_seed(0)
     return build_sam(SMALL).state_dict()

@@ -1,4 +1,4 @@
-"""Checkpoints of every form load to the same model; bad ones are told apart in one sentence."""
+"""Checkpoints of every format load the same model; each kind of bad file has its own one-sentence error."""
 
 import logging
 import pickle
@@ -110,7 +110,7 @@ class Runs:
     """A pickle that would run code."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        # Not print: a Ray session of the same process may have replaced that one.
+        # Not print, which a Ray session of the same process may have replaced.
         return exec, ("",)
 
 

@@ -1,4 +1,4 @@
-"""What Hugging Face's own SamModel saves today, as a file and as a folder; and what it saved before."""
+"""The files and folders that Hugging Face's own SamModel saves today, and those of older versions."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ WHOLE = "shared_image_embedding.positional_embedding"
 
 @pytest.fixture(scope="module")
 def theirs() -> Any:
-    """A SamModel of the sizes of the small vit_b, with random weights, none of them zero."""
+    """A SamModel with the small vit_b's sizes and random weights, none of them zero."""
     from transformers import SamConfig, SamModel
 
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Models that are taken for SAM: the sentence says what the file is."""
+"""Models that people mistake for SAM: the error says what the file is."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ def one(name: str) -> dict[str, Tensor]:
     return {"image_encoder.pos_embed": torch.zeros(1, 64, 64, 768), name: torch.zeros(1)}
 
 
-# As the projects themselves save their models; the names of tensors were read in their sources.
+# As the projects themselves save their models; the tensor names come from their sources.
 OFFICIAL: dict[str, tuple[dict[str, Any], str]] = {
     "sam2_hiera_tiny.pt": (
         {"model": {"image_encoder.trunk.pos_embed": torch.zeros(1), "maskmem_tpos_enc": torch.zeros(1)}},

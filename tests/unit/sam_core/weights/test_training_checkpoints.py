@@ -1,4 +1,4 @@
-"""The model in what people's trainers save: under a key, behind prefixes, beside an optimizer."""
+"""The model in training checkpoints: under a key, with prefixes, beside an optimizer."""
 
 import argparse
 import logging

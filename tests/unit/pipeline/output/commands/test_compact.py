@@ -1,4 +1,4 @@
-"""Small shards put together: the same rows in fewer files, whatever came before and comes after."""
+"""Small shards are joined: the same rows in fewer files, whatever happened before and happens after."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Filtering once more, after its input or its output has changed: one set of rows, or a refusal."""
+"""Filtering again after the input or the output has changed: one set of rows, or an error."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ LOOSE = MaskOptions(pred_iou_thresh=0.5, box_nms_thresh=1, crop_nms_thresh=1)
 
 
 class Loose:
-    """A dataset with loose thresholds, and the one that is filtered from it."""
+    """A dataset with loose thresholds, and the dataset that is filtered from it."""
 
     def __init__(self, folder: Path, photos) -> None:
         self.photos, self.path, self.filtered = photos, str(folder / "loose"), str(folder / "tight")
@@ -41,7 +41,7 @@ class Loose:
         return FilterConfig(input=self.path, output=self.filtered, overwrite=overwrite, mask=mask)
 
     def assert_filtered(self) -> None:
-        """Every row of the input has its one row, and all masks, since each is better than asked for."""
+        """Each input row has one row with all its masks, since each mask passes the thresholds."""
         columns = ["uri", "etag", "error", "mask_counts"]
         rows, expected = (
             Dataset.at(path).table(columns).sort_by("uri").to_pylist() for path in (self.filtered, self.path)
@@ -56,7 +56,7 @@ def loose(tmp_path: Path, rehearsal) -> Loose:
 
 
 def test_masks_that_are_none_are_damage_and_not_waited_for(loose: Loose) -> None:
-    """pycocotools compares masks of different numbers of pixels without an end."""
+    """pycocotools never ends when it compares masks with different numbers of pixels."""
     loose.run(shards=1)
     (shard,) = Path(loose.path, "data").iterdir()
     table = pq.read_table(shard)

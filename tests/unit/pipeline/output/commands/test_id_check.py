@@ -1,4 +1,4 @@
-"""Rows against a manifest in tiny ranges, beside sets in memory: the same problems in the same order."""
+"""Rows against a manifest in tiny ranges, and with sets in memory: the same problems in the same order."""
 
 import json
 from collections import Counter
@@ -25,7 +25,7 @@ RUN = "r00001"
 
 
 def problems_by_sets(dataset: Dataset) -> Iterator[str]:
-    """By the slow and obvious way."""
+    """The problems, found in the slow and simple way."""
     rows = [
         (row["image_id"], row["uri"], commit.shard)
         for commit in dataset.commits

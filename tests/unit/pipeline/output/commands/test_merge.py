@@ -1,4 +1,4 @@
-"""Datasets of one identity made into one: every image once, by the first that has it."""
+"""Merging datasets of one identity: every image once, from the first dataset that has it."""
 
 import json
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ SECOND = [f"{number:02d}" for number in range(7, 20)]
 
 @pytest.fixture
 def two(tmp_path: Path, rehearsal) -> tuple[Path, Path]:
-    """Two datasets; three images are in both, one of them in another version."""
+    """Two datasets; three images are in both, one of them in two versions."""
     first, second = rehearsal(FIRST), rehearsal(SECOND)
     second.etags["file:///photos/08"] = "2"
     first.run(Store.at(str(tmp_path / "first")))
@@ -37,7 +37,7 @@ def two(tmp_path: Path, rehearsal) -> tuple[Path, Path]:
 
 
 def merged_rows(datasets: Sequence[Path]) -> list[dict]:
-    """By the slow and obvious way."""
+    """The merged rows, found in the slow and simple way."""
     by_uri: dict[str, dict] = {}
     for dataset in datasets:
         for row in rows(dataset):

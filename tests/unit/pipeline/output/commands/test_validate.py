@@ -1,4 +1,4 @@
-"""Every promise of a dataset broken in turn, and told with the exact row."""
+"""Each promise of a dataset is broken in turn; the message names the exact row."""
 
 import io
 import json
@@ -38,13 +38,13 @@ def output(tmp_path: Path, rehearsal) -> Path:
 
 @pytest.fixture
 def masked(rehearsal) -> Row:
-    """A sound row with two masks or more."""
+    """A valid row with two masks or more."""
     rows = (rehearsal([]).row(manifest_row(f"file:///{number}", 1, "1")) for number in range(100))
     return next(row for row in rows if row.get("num_masks", 0) > 1)
 
 
 def rewrite(output: Path, change: Callable[[list[Row]], list[Row]]) -> str:
-    """The first shard, with its rows changed and its commit to match."""
+    """Changes the rows of the first shard, and its commit to match."""
     dataset = Dataset.at(str(output))
     commit = dataset.commits[0]
     old = pq.ParquetFile(io.BytesIO(dataset.store.read(commit.shard))).read()

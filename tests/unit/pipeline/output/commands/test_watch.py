@@ -1,4 +1,4 @@
-"""What a watch sees of a run: each state in its turn, from the output alone."""
+"""What a watch shows of a run: each state in turn, from the output alone."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The scale of deep samples is part of what a dataset is; datasets from before it have the default."""
+"""The scale of deep samples is part of the identity; datasets from before it have the default."""
 
 from dataclasses import replace
 

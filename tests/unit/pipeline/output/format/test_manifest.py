@@ -60,7 +60,7 @@ def test_no_image_no_part(tmp_path: Path) -> None:
 
 def test_identity_is_the_whole_uri() -> None:
     assert image_id("s3://b/x/a.jpg") != image_id("s3://b/y/a.jpg")
-    assert image_id("s3://b/a") == "bf627f0e057a03550e7a51ab47d98b84"  # written into datasets: never another
+    assert image_id("s3://b/a") == "bf627f0e057a03550e7a51ab47d98b84"  # datasets store it: never another
     assert image_id("file:///e\u0301.jpg") != image_id("file:///é.jpg")
 
 

@@ -35,7 +35,7 @@ def test_the_columns_are_those_of_version_1() -> None:
 
 
 def test_no_column_that_may_be_null_is_a_list_of_a_fixed_size() -> None:
-    """pyarrow before 26 writes such a null, and cannot read it."""
+    """pyarrow before 26 writes such a null but cannot read it."""
     for field in SCHEMA_WITH_VECTORS:
         assert not (field.nullable and pa.types.is_fixed_size_list(field.type)), field
 

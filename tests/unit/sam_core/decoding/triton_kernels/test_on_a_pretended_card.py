@@ -1,4 +1,4 @@
-"""An image's whole way over a GPU, without one: devices, streams, waits and memory as a card has them."""
+"""An image's whole way over a GPU, without one: devices, streams, waits and memory as on a card."""
 
 from functools import partial
 from typing import Any
@@ -34,7 +34,7 @@ def photos(count: int, side: int) -> list[np.ndarray]:
 
 
 def sam_with_kernels() -> Sam:
-    """The bundled decoder behind a small encoder: both in sizes that the kernels take."""
+    """The bundled decoder behind a small encoder, both in sizes that the kernels support."""
     torch.manual_seed(0)
     sam, bundled = build_sam(SamPreset(ENCODER)), load_sam().sam
     sam.mask_decoder = bundled.mask_decoder
@@ -43,7 +43,7 @@ def sam_with_kernels() -> Sam:
 
 
 def with_few_programs(monkeypatch: pytest.MonkeyPatch, of_trial: int) -> None:
-    """Interpreted, each program takes milliseconds."""
+    """Uses few programs, because interpreted each one takes milliseconds."""
     monkeypatch.setattr(kernel_decoder, "queued_masks", partial(crop_masks.queued_masks, capacity=4))
     monkeypatch.setattr(agreement, "POINTS_PER_SIDE", 1)
     monkeypatch.setattr(agreement, "PROGRAMS", of_trial)
@@ -90,7 +90,7 @@ def test_a_default_dtype_that_is_set_later_changes_no_features() -> None:
 def test_a_crop_is_decoded_on_its_own_card(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a generator, whose streams make the card current."""
+    """Decodes without a generator, whose streams would make the card current."""
     with_few_programs(monkeypatch, of_trial=1)
     sam, (image,), options = sam_with_kernels(), photos(1, side=8), MaskOptions(**LOOSE)
     height, width, _ = image.shape
@@ -107,7 +107,7 @@ def test_a_crop_is_decoded_on_its_own_card(
 
 
 def test_a_card_that_is_full_for_a_moment_costs_no_mask() -> None:
-    """Whichever allocation finds no room: the masks come, if not at once, then for the image alone."""
+    """Whichever allocation fails, the masks are the same, at the first try or for each image alone."""
     options: dict[str, Any] = LOOSE | {"points_per_batch": 2, "mask_embeddings": True}
     with pretended_card(WITHOUT_KERNELS) as card:
         sam, images = small_sam(), photos(2, side=30)

@@ -1,7 +1,7 @@
 """All kernels compile for GPUs that are not here, and fit them; processes that share them miss none.
 
-As a script, for all of them: python test_triton_compile.py [80 90 100]. It prints what each takes of a GPU.
-The other tests of this folder run Triton interpreted, so that these do their work in processes of their own.
+As a script, for all kernels: python test_triton_compile.py [80 90 100]. It prints each kernel's use of a GPU.
+These tests compile in separate processes, because the other tests of this folder run Triton interpreted.
 """
 
 import json
@@ -27,9 +27,9 @@ ONE_EACH = [("vit_t", "float16"), ("vit_b", "float16"), ("vit_t", "float32")]
 def compiled(
     capability: int, models: list[tuple[str, str]], all_variants: bool, only: str = ""
 ) -> list[dict[str, Any]]:
-    """What the kernels of models in a precision take; of each one variant a type, or all of them.
+    """The GPU resources of the models' kernels; one variant for each kernel and type, or all variants.
 
-    only: a pattern of the names of those that are wanted.
+    only: a pattern for the kernels' names.
     """
     import torch
     from assembled import usage
@@ -58,7 +58,7 @@ def compiled(
 
 
 def filled_and_compiled(cache: str) -> dict[str, Any]:
-    """What is done with an empty cache, twice, what that leaves to do, and what all kernels take."""
+    """Fills an empty cache, twice; returns what was left to compile, and the kernels' resources."""
     from sam_core.decoding.triton.rehearsal import Rehearsal, rehearse
     from sam_core.decoding.triton.side_by_side import KernelSet, compile_side_by_side
 
@@ -80,7 +80,7 @@ def filled_and_compiled(cache: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The answer of a process of its own, with a cache of its own."""
+    """The result of filled_and_compiled in a separate process with an empty cache."""
     cache = tmp_path_factory.mktemp("cache")
     environment = {
         **os.environ,
@@ -110,10 +110,10 @@ def test_every_kernel_compiles_for_an_h100(done: Any) -> None:
         if kernel["kernel"] in of_encoders:
             assert kernel["spills"] == 0, kernel
         else:
-            # half a kilobyte fits the first cache; positions1 has 540 bytes in float32, and a program a tile
+            # half a kilobyte fits L1; positions1 spills 540 bytes in float32, and has one program a tile
             assert kernel["spills"] <= (512 if kernel["is_half"] else 540), kernel
         if kernel["kernel"] in ("_sums", "_columns", "_selected", "_edges"):
-            # many of their blocks are to be at work beside each other
+            # many of their blocks must run at the same time
             assert kernel["shared"] < 48 * 1024, kernel
 
 
@@ -125,7 +125,7 @@ def test_the_largest_kernels_fit_the_smaller_cards(done: Any) -> None:
 
 
 def test_looks_read_no_operand_into_registers(done: Any) -> None:
-    """In float16: a query that a program computes, and not only loads, was read 16 times a tile."""
+    """In float16: when a program computed its query instead of loading it, it read it 16 times a tile."""
     (look,) = (
         kernel for kernel in done["compiled"] if kernel["kernel"] == "look_kernel" and kernel["is_half"]
     )
@@ -146,7 +146,7 @@ def test_processes_share_the_kernels() -> None:
     for share in range(3):
         shared.append([])
         rehearsal = Rehearsal(lambda _, kernel: shared[-1].append(kernel), share, shares=3)
-        for number in (1, 16, 32, 5, 7, 2.5):  # to compilers 1, two multiples of 16, two of none, and a float
+        for number in (1, 16, 32, 5, 7, 2.5):  # to the compiler: 1, two multiples of 16, two others, a float
             kernel = SimpleNamespace(__name__="k", run=lambda *arguments, **_: arguments[0])
             rehearsal.start(kernel, (1,), number, BLOCK=4)
     assert sorted(number for numbers in shared for number in numbers) == [1, 2.5, 5, 16]

@@ -1,4 +1,4 @@
-"""From logits to ImageMasks by the kernels, interpreted, against masks_of_crop of torch's measures."""
+"""From logits to ImageMasks by the kernels, interpreted, against masks_of_crop with torch's measures."""
 
 from dataclasses import fields
 from typing import Any
@@ -24,7 +24,7 @@ FRAME = CropFrame(60, 90, image_size=128, low_res_size=32)
 WHOLE = (0, 0, 90, 60)
 LOOSE = MaskOptions(pred_iou_thresh=0.3, stability_score_thresh=0.2, box_nms_thresh=0.6)
 POINTS = np.random.default_rng(0).random((3, 2)) * [90, 60]
-# Centre and radius in logits: two the same, one much like them, one at the crop's edge, none, and all
+# Centre and radius in logits: two equal discs, a similar one, one at the crop's edge, an empty and a full one
 DISCS = [
     (10, 11, 1.5),
     (20, 11, 1.5),
@@ -38,14 +38,14 @@ DISCS = [
 
 @pytest.fixture(autouse=True)
 def large_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter takes as long for many columns as for few."""
+    """Uses large blocks: the interpreter takes as long for many columns as for few."""
     for module in (measures, edges):
         monkeypatch.setattr(module, "STRIP", 128)
         monkeypatch.setattr(module, "ROWS", 32)
 
 
 def drawn_masks(count: int = len(DISCS)) -> DrawnMasks:
-    """Discs on the device, with random scores; two that do not overlap have the same."""
+    """Discs on the device, with random scores; two that do not overlap have the same score."""
     y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     discs = [radius - torch.hypot(x - at_x, y - at_y) for at_x, at_y, radius in DISCS[:count]]
     logits_NLM = torch.stack(discs) * 4 if discs else torch.empty(0, 32, 32)

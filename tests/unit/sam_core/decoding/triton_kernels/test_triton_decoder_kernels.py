@@ -1,6 +1,6 @@
-"""Each of the fused decoder's kernels beside plain torch: the bundled weights, 16 x 16 positions of noise.
+"""Each kernel of the fused decoder against plain torch: the bundled weights, 16 x 16 positions of noise.
 
-In float16, and in float32, where nothing may differ but by rounding.
+In float16, and in float32, where results may differ only by rounding.
 """
 
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ def scene() -> Scene:
 
 
 def assert_near(ours: torch.Tensor, theirs: torch.Tensor, relative: float) -> None:
-    """Equal to so much of the largest value."""
+    """The largest difference must be below `relative` of the largest value."""
     assert ours.shape == theirs.shape
     off = float((ours.float() - theirs).abs().max() / theirs.abs().max())
     assert off < relative, off
@@ -105,13 +105,13 @@ def rows_of(values_BRN: torch.Tensor) -> torch.Tensor:
 
 
 def in_eights(values_BRP: torch.Tensor, dtype: torch.dtype = FULL) -> torch.Tensor:
-    """[B, 56 k, P] as the kernels have it: positions first, each head with a padding row."""
+    """[B, 56 k, P] in the kernels' layout: positions first, each head with a padding row."""
     by_head = values_BRP.unflatten(1, (-1, 7))
     return torch.nn.functional.pad(by_head, (0, 0, 0, 1)).flatten(1, 2).mT.to(dtype).contiguous()
 
 
 def error_of(dtype: torch.dtype, in_half: float) -> float:
-    """The error that a result may have."""
+    """The largest error that a result may have."""
     return in_half if dtype == HALF else EXACT
 
 

@@ -1,4 +1,4 @@
-"""Edges by the kernel, interpreted, against the runs of the torch decoder, placed in the image."""
+"""The kernel's edges, interpreted, against the torch decoder's runs, placed in the image."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ LARGE = {"image_size": 512, "low_res_size": 128}
 
 @pytest.fixture(autouse=True)
 def large_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter takes as long for many rows as for few; small ones are for the tests of measures."""
+    """Large blocks: the interpreter takes as long for many rows as for few. Other tests use small blocks."""
     monkeypatch.setattr(edges_module, "ROWS", 32)
 
 

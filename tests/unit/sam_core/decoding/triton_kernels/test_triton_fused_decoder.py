@@ -1,4 +1,4 @@
-"""The whole fused decoder beside plain torch: the bundled weights, a photo's corner, 16 x 16 positions."""
+"""The whole fused decoder against plain torch: the bundled weights, a photo's corner, 16 x 16 positions."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +32,7 @@ PHOTO = Path(__file__).parents[5] / "jobs" / "demo" / "photos" / "coins.jpg"
 
 @dataclass(frozen=True)
 class Scene:
-    """A model, an image and two points, with what torch makes of them."""
+    """A model, an image and two points, with torch's results for them."""
 
     sam: Sam
     side: ImageSide
@@ -147,7 +147,7 @@ def test_an_image_whose_side_leaves_the_range_has_no_predicted_iou(scene: Scene,
 
 
 def test_fewer_masks_than_columns(scene: Scene) -> None:
-    """One mask: the others' columns are padding and are not written."""
+    """One mask: the columns of the others are padding and stay unwritten."""
     logits = torch.full((2, 1, 28, 36), torch.nan)
     drawn(scene.fused[HALF], scene.prompts[HALF], (GRID, GRID), (7, 9), logits)
     assert rms(logits, scene.logits((7, 9))[:, :1]) < LOGITS_ERROR[HALF]

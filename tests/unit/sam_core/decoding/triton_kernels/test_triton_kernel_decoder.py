@@ -1,4 +1,4 @@
-"""A crop's masks by kernels beside plain torch's, and the look at a first crop that decides between them."""
+"""A crop's masks by kernels against plain torch's, and the trial on a first crop that chooses one."""
 
 import gc
 import weakref
@@ -37,7 +37,7 @@ LOOSE = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1}
 
 @pytest.fixture(autouse=True)
 def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For as many masks as there are: interpreted, each program takes milliseconds."""
+    """Programs only for the masks that exist: interpreted, each program takes milliseconds."""
     monkeypatch.setattr(kernel_decoder, "queued_masks", partial(queued_masks, capacity=4))
 
 
@@ -84,7 +84,7 @@ def test_bfloat16_is_drawn_by_plain_torch(sam: Sam, features_1Chw: torch.Tensor)
 def test_scores_that_are_no_numbers_end_the_image(
     sam: Sam, features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However the crop is decoded: a filter would drop such masks without a word."""
+    """In each way to decode the crop: a filter would drop such masks without a message."""
     half = MaskOptions(precision="float16")
     with_kernels = KernelDecoder(sam, features_1Chw, FRAME, half, Kernels(None))
 
@@ -233,7 +233,7 @@ def masks_of_no_point(decoder: KernelDecoder, place: Any) -> ImageMasks:
 def test_a_model_that_nobody_holds_is_freed(
     features_1Chw: torch.Tensor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever has been made of it; a caller may hang other things on a model, which go with it."""
+    """All that was made of the model is freed too, also objects that a caller has attached to it."""
     monkeypatch.setattr(device_kernels, "may_have_kernels", lambda device: True)
     monkeypatch.setattr(agreement, "disagreement", lambda *_: None)
     sam = bundled_sam(GRID)

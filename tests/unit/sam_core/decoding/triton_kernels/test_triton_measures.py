@@ -1,4 +1,4 @@
-"""Measures by the kernel, interpreted, against the torch decoder's."""
+"""The kernel's measures, interpreted, against the torch decoder's."""
 
 import numpy as np
 import pytest

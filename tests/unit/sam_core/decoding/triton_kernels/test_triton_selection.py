@@ -29,7 +29,7 @@ def random_measures(count: int, crop: XYXY, seed: int) -> np.ndarray:
 
 
 def by_host(measures_N8: np.ndarray, options: MaskOptions, crop: XYXY = WHOLE) -> list[int]:
-    """Which of the masks masks_of_crop keeps, in order: each has a point of its own."""
+    """The masks that masks_of_crop keeps, in order; each mask has its own point."""
     kept_N8 = measures_N8[passing(measures_N8, options)]
     candidates = candidates_of([kept_N8], lambda order: [np.array([1], dtype=np.uint32) for _ in order])
     points_N2 = np.stack([np.arange(len(measures_N8)), np.zeros(len(measures_N8))], axis=1)

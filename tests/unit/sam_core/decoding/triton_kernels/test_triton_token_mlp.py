@@ -1,4 +1,4 @@
-"""The kernel of the blocks' MLPs beside torch, with the bundled weights."""
+"""The kernel of the blocks' MLPs against torch, with the bundled weights."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def tokens(prompts: int) -> torch.Tensor:
 
 
 def error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """As a part of the largest value; NaN if one of ours is."""
+    """The largest error relative to the largest value; NaN if one of our values is NaN."""
     assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
@@ -49,7 +49,7 @@ def test_it_is_the_blocks_own(sam: Sam, block: int, prompts: int) -> None:
 @pytest.mark.parametrize("is_rectified", [False, True])
 @torch.inference_mode()
 def test_all_three_products_count(is_rectified: bool) -> None:
-    """A layer is near float32, and is not with one of the low halves left out."""
+    """A layer is near float32, but not if one of the low halves is left out."""
     # the bundled weights are kept in float16, and have no low halves
     torch.manual_seed(0)
     layer = torch.nn.Linear(C, 2 * C)
@@ -64,7 +64,7 @@ def test_all_three_products_count(is_rectified: bool) -> None:
 @pytest.mark.parametrize("huge", [7e4, -7e4, 1e30, torch.inf, torch.nan])
 @torch.inference_mode()
 def test_a_token_beyond_the_range_is_no_number(sam: Sam, huge: float) -> None:
-    """ReLU keeps NaN; other tokens are as they were."""
+    """ReLU keeps NaN, and other tokens stay the same."""
     mlp, x_BTC = TokenMaps.of(sam).mlps[0], tokens(2)
     usual_BTC = mlp(x_BTC)
     x_BTC[1, 3, 100] = huge

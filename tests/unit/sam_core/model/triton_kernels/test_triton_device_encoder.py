@@ -1,4 +1,4 @@
-"""Images through the encoder by kernels: taken while they agree with plain torch, and left with a word."""
+"""Images through the encoder's kernels, which are dropped with a warning if they differ from plain torch."""
 
 import gc
 import weakref
@@ -24,7 +24,7 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (41, 90, 3), dtype=np.uint8)
 
 @pytest.fixture
 def sam(monkeypatch: pytest.MonkeyPatch) -> Sam:
-    """A model that is taken for one on a card."""
+    """A model that the code treats as being on a card."""
     monkeypatch.setattr(device_encoder, "may_have_kernels", lambda device: True)
     monkeypatch.setattr(device_encoder, "_resizes", {})
     torch.manual_seed(0)

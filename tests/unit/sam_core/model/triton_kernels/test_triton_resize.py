@@ -1,4 +1,4 @@
-"""The resize on the device: its taps beside Pillow, its kernels beside the taps and the project's own way."""
+"""The resize on the device: its taps against Pillow, its kernels against the taps and our CPU resize."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def pillow_resize(image: np.ndarray, size: Size) -> np.ndarray:
 
 
 def picture(random: np.random.Generator, size: Size) -> np.ndarray:
-    """Noise, or black and white alone, whose sums reach both ends."""
+    """Noise, or only black and white, whose sums reach both ends of the range."""
     image = random.integers(0, 256, (*size, 3), dtype=np.uint8)
     return image if random.random() < 0.7 else np.where(image > 127, 255, 0).astype(np.uint8)
 

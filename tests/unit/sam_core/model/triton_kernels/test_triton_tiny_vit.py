@@ -1,4 +1,4 @@
-"""TinyViT in half precision beside the project's in float32, and its kernels beside plain torch."""
+"""TinyViT in half precision against ours in float32, and its kernels against plain torch."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ PRESET = TinyVitPreset(
 
 
 def error(ours: Tensor, expected: Tensor) -> float:
-    """Size of the difference, over the size of what is expected."""
+    """Norm of the difference, relative to the norm of the expected values."""
     return float((ours.float() - expected.float()).norm() / expected.float().norm())
 
 
@@ -45,7 +45,7 @@ def _plain(one_thread: None) -> None:
 
 @pytest.fixture
 def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Larger tiles: the interpreter's time goes by programs, not by what they hold."""
+    """Larger tiles: the interpreter's time depends on the number of programs, not on their size."""
     monkeypatch.setattr(window_attention, "QUERIES", 256)
     monkeypatch.setattr(window_attention, "KEYS", 256)
     monkeypatch.setattr(depthwise_convolution, "CHANNELS", 1024)
@@ -54,7 +54,7 @@ def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 @torch.no_grad()
 def test_first_convolution() -> None:
     layers = ConvPatchEmbed(64).eval().seq[:2]
-    images = torch.randn(2, 3, 5, 270)  # more places than a program takes
+    images = torch.randn(2, 3, 5, 270)  # more positions than one program handles
     weight, bias = layers[0].folded()
     out = first_convolution(images, convolution_taps(weight), bias)
     torch.testing.assert_close(out.permute(0, 3, 1, 2), layers(images), atol=1e-5, rtol=1e-5)
@@ -62,7 +62,7 @@ def test_first_convolution() -> None:
 
 @pytest.mark.parametrize(("stride", "gelu"), [(1, False), (2, True)])
 def test_depthwise_convolution(stride: int, gelu: bool) -> None:
-    C = 80  # more channels than a program takes
+    C = 80  # more channels than one program handles
     x, weight, bias = torch.randn(2, 3, 35, C), torch.randn(C, 1, 3, 3), torch.randn(C)
     out = Depthwise.of(weight, bias, stride)(x, with_gelu=gelu)
     expected = F.conv2d(x.permute(0, 3, 1, 2), weight, bias, stride, padding=1, groups=C)

@@ -1,4 +1,4 @@
-"""The ViT encoder in half precision beside the project's in float32, and its kernels beside plain torch."""
+"""The ViT encoder in half precision against ours in float32, and its kernels against plain torch."""
 
 import pytest
 import torch
@@ -33,12 +33,12 @@ UNSERVED = {
 
 
 def error(ours: Tensor, expected: Tensor) -> float:
-    """Size of the difference, over the size of what is expected."""
+    """Norm of the difference, relative to the norm of the expected values."""
     return float((ours.float() - expected.float()).norm() / expected.float().norm())
 
 
 def trained_like(module: nn.Module) -> nn.Module:
-    """Random weights that give scores, position terms and norms of a trained model's size."""
+    """Random weights with scores, position terms and norms as large as in a trained model."""
     torch.manual_seed(0)
     with torch.no_grad():
         for name, value in module.named_parameters():

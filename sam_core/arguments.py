@@ -24,7 +24,7 @@ def whole_number(number: object, what: str) -> int:
     try:
         return as_index(number)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"{what} is {number!r:.100}; it takes one whole number") from None
+        raise TypeError(f"{what} is {number!r:.100}; give one whole number") from None
 
 
 def whole_numbers(numbers: object, count: int, what: str) -> tuple[int, ...]:
@@ -34,7 +34,7 @@ def whole_numbers(numbers: object, count: int, what: str) -> tuple[int, ...]:
     """
     whole = _whole_ones(numbers)
     if len(whole) != count:
-        raise ValueError(f"{what} is {numbers!r:.100}; it takes {count} whole numbers")
+        raise ValueError(f"{what} is {numbers!r:.100}; give {count} whole numbers")
     return whole
 
 
@@ -49,7 +49,7 @@ def checked_size(size: Any, name: str) -> tuple[int, int]:
     sides = whole_sides(size)
     if len(sides) != 2:
         raise ValueError(
-            f"{name} is (height, width), two whole numbers of at least 1, got {in_words(size)}; "
+            f"{name} must be (height, width), two whole numbers of at least 1, got {in_words(size)}; "
             "pass image.shape[:2]"
         )
     return sides[0], sides[1]
@@ -64,11 +64,11 @@ def checked_numbers(values: Any, expected: str) -> Numbers:
         array = np.asarray(values)
         return array if array.dtype.kind in "biuf" else array.astype(np.float64)
     except (TypeError, ValueError, RuntimeError):
-        advice = "; pass .detach().float().cpu().numpy() of it" if hasattr(values, "detach") else ""
+        advice = "; pass its .detach().float().cpu().numpy()" if hasattr(values, "detach") else ""
         raise ValueError(f"{expected}, got {in_words(values)}{advice}") from None
 
 
-def checked_coords(coords: Any, expected: str = "coordinates are numbers [..., 2], x and y") -> Numbers:
+def checked_coords(coords: Any, expected: str = "coordinates must be numbers [..., 2], x and y") -> Numbers:
     """The coordinates as an array. Raises: ValueError if they are not numbers [..., 2]."""
     array = checked_numbers(coords, expected)
     if array.shape[-1:] != (2,):
@@ -76,7 +76,7 @@ def checked_coords(coords: Any, expected: str = "coordinates are numbers [..., 2
     return array
 
 
-def refuse_no_boxes(shape: tuple[int, ...], expected: str = "boxes are numbers [B, 4], XYXY") -> None:
+def refuse_no_boxes(shape: tuple[int, ...], expected: str = "boxes must be numbers [B, 4], XYXY") -> None:
     """Raises: ValueError for a shape that does not end in boxes: 4 numbers, or two corners of 2.
 
     An empty array holds no boxes and is accepted.
@@ -108,7 +108,7 @@ def positions_of(index: object, count: int) -> npt.NDArray[np.int64]:
         return np.zeros(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(
-            f"masks are chosen by a list of positions, or of one bool a mask, not by {index!r:.100}"
+            f"masks are chosen by a list of positions or of one bool per mask, not by {index!r:.100}"
         )
     least, most = int(array.min()), int(array.max())
     if least < -count or most >= count:

@@ -90,7 +90,10 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         """
         _refuse_overrides(type(self))
         if decoder is not None and not callable(decoder):
-            raise ValueError(f"decoder makes the decoder of a crop, got {in_words(decoder)}; leave it out")
+            raise ValueError(
+                "decoder must be a function that makes the decoder of a crop, got "
+                f"{in_words(decoder)}; leave it out"
+            )
         super().__init__(model, points_per_side, in_order, named)
         self._decoder: MakeDecoder = decoder or crop_decoder
         self._under_way = UnderWay()
@@ -115,7 +118,7 @@ class SamAutomaticMaskGenerator(OptionAttributes):
 
         Raises: ValueError if an image is anything but a uint8 array [H, W, 3] or Windows.
         """
-        _refuse_no_images(images, "generate_batch takes a list of images")
+        _refuse_no_images(images, "generate_batch needs a list of images")
         return list(self.generate_many([checked_pixels(image) for image in images]))
 
     def generate_many(self, images: Iterable[Image | Windows]) -> Iterator[ImageMasks]:
@@ -127,7 +130,7 @@ class SamAutomaticMaskGenerator(OptionAttributes):
         Raises: ValueError if `images` is not a stream, or at an image that is anything but a uint8 array
         [H, W, 3] or Windows.
         """
-        _refuse_no_images(images, "generate_many takes a stream of images")
+        _refuse_no_images(images, "generate_many needs a stream of images")
         return self._stream_of_masks(images)
 
     def _stream_of_masks(self, images: Iterable[Image | Windows]) -> Iterator[ImageMasks]:

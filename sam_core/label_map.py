@@ -15,7 +15,7 @@ def label_map(masks: ImageMasks) -> npt.NDArray[np.int32]:
     """
     if not isinstance(masks, ImageMasks):
         raise ValueError(
-            f"label_map takes the ImageMasks of SamAutomaticMaskGenerator.generate_masks, got a "
+            f"label_map needs the ImageMasks of SamAutomaticMaskGenerator.generate_masks, got a "
             f"{type(masks).__name__}"
         )
     largest_first = np.argsort(-masks.area, kind="stable")

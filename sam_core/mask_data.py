@@ -56,6 +56,6 @@ def _column(mask_data: MaskData, name: str) -> Any:
     except (AttributeError, KeyError, TypeError):
         pass
     raise ValueError(
-        f"mask_data is segment-anything's MaskData with rles and boxes, got {type(mask_data).__name__} "
+        f"mask_data must be segment-anything's MaskData with rles and boxes, got {type(mask_data).__name__} "
         f"without {name}"
     )

@@ -77,7 +77,7 @@ class OptionAttributes:
                 super().__setattr__(name, value)
             except AttributeError:
                 raise AttributeError(
-                    f"{name} cannot be set: it is no option of mask generation{_suggestion(name)}"
+                    f"{name} cannot be set: it is not an option of mask generation{_suggestion(name)}"
                 ) from None
 
     @property
@@ -111,7 +111,7 @@ class OptionAttributes:
     @output_mode.setter
     def output_mode(self, output_mode: OutputMode) -> None:
         if output_mode not in OUTPUT_MODES:
-            raise ValueError(f"output_mode is one of {', '.join(OUTPUT_MODES)}, not {output_mode!r}")
+            raise ValueError(f"output_mode must be one of {', '.join(OUTPUT_MODES)}, not {output_mode!r}")
         self._output_mode: OutputMode = output_mode
 
     @property
@@ -134,8 +134,8 @@ class OptionAttributes:
     def predictor(self, predictor: SamPredictor) -> None:
         if type(predictor) is not SamPredictor:
             raise ValueError(
-                f"predictor is a sam_core.SamPredictor, got {type(predictor).__name__}: mask generation "
-                "takes its model alone, and what another class does would have no effect"
+                f"predictor must be a sam_core.SamPredictor, got {type(predictor).__name__}; mask "
+                "generation uses only its model, so methods of another class would have no effect"
             )
         self._predictor = predictor
 
@@ -159,7 +159,7 @@ class OptionAttributes:
 def checked_options(options: object) -> MaskOptions:
     """The options themselves. Raises: ValueError if they are not MaskOptions."""
     if not isinstance(options, MaskOptions):
-        raise ValueError(f"options is a MaskOptions, got {type(options).__name__}")
+        raise ValueError(f"options must be a MaskOptions, got {type(options).__name__}")
     return options
 
 
@@ -167,11 +167,11 @@ def checked_grids(grids: Sequence[npt.NDArray[np.float64]]) -> Grids:
     """The grids as float64 [N, 2]. Raises: ValueError for another shape, or points outside 0..1."""
     if not isinstance(grids, Iterable):
         raise ValueError(
-            f"point_grids is a list of arrays [N, 2], got {in_words(grids)}; set points_per_side instead"
+            f"point_grids must be a list of arrays [N, 2], got {in_words(grids)}; set points_per_side instead"
         )
     checked = []
     for index, given in enumerate(grids):
-        expected = f"point_grids[{index}] is an array [N, 2] of x and y"
+        expected = f"point_grids[{index}] must be an array [N, 2] of x and y"
         grid = checked_numbers(given, expected).astype(np.float64)
         if grid.ndim != 2 or grid.shape[1] != 2 or not len(grid):
             raise ValueError(f"{expected}, got {list(grid.shape)}")

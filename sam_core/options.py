@@ -65,7 +65,7 @@ class MaskOptions(BaseModel):
         0, ge=0, le=6, description="Layers of crops to label besides the whole image; layer i has 4**i crops."
     )
     crop_nms_thresh: float = Field(
-        0.7, ge=0, le=1, description="As --box-nms-thresh, between masks of different crops."
+        0.7, ge=0, le=1, description="Same as --box-nms-thresh, but between masks of different crops."
     )
     crop_overlap_ratio: float = Field(
         512 / 1500,
@@ -131,7 +131,7 @@ class MaskOptions(BaseModel):
     @classmethod
     def _tiles_have_a_size(cls, tile_size: int, info: ValidationInfo) -> int:
         if 0 < tile_size < LEAST_TILE and info.context != _RECORDED:
-            raise ValueError(f"a tile has at least {LEAST_TILE} pixels a side; 0 is off")
+            raise ValueError(f"a tile must have at least {LEAST_TILE} pixels per side; 0 turns tiles off")
         return tile_size
 
     @model_validator(mode="after")
@@ -141,7 +141,7 @@ class MaskOptions(BaseModel):
         if self.crop_n_layers:
             raise ValueError("--tile-size and --crop-n-layers exclude each other: a tile is a crop")
         if self.crop_overlap_ratio > MOST_SHARED_BY_TILES:
-            raise ValueError(f"with --tile-size --crop-overlap-ratio is at most {MOST_SHARED_BY_TILES}")
+            raise ValueError(f"with --tile-size, --crop-overlap-ratio must be at most {MOST_SHARED_BY_TILES}")
         return self
 
 
@@ -150,7 +150,7 @@ def _sentence(error: ErrorDetails, known: Iterable[str]) -> str:
     name = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
         near = get_close_matches(name, known, n=1)
-        return f"{name} is no option of mask generation" + (f"; did you mean {near[0]}?" if near else "")
+        return f"{name} is not an option of mask generation" + (f"; did you mean {near[0]}?" if near else "")
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
     message = re.sub(r"--([a-z-]+)", lambda option: option[1].replace("-", "_"), message)
     return f"{name} is {error['input']!r}: {message}" if name else message

@@ -81,7 +81,7 @@ class SamPredictor:
     def set_image(self, image: np.ndarray, image_format: Literal["RGB", "BGR"] = "RGB") -> None:
         """Encode an image, uint8 [H, W, 3]. Raises: ValueError for anything else."""
         if image_format not in ("RGB", "BGR"):
-            raise ValueError(f"image_format is RGB or BGR, got {image_format!r}")
+            raise ValueError(f"image_format must be RGB or BGR, got {image_format!r}")
         pixels = checked_image(image)
         if image_format != self.model.image_format:
             pixels = pixels[..., ::-1]
@@ -99,14 +99,14 @@ class SamPredictor:
         shape = tuple(getattr(transformed_image, "shape", ()))
         if not isinstance(transformed_image, Tensor) or len(shape) != 4 or shape[:2] != (1, 3):
             raise ValueError(
-                f"set_torch_image takes a tensor [1, 3, h, w], got {type(transformed_image).__name__} "
-                f"{list(shape)}; set_image takes arrays [h, w, 3], and sam.image_encoder(sam.preprocess(x)) "
-                "a batch"
+                f"set_torch_image needs a tensor [1, 3, h, w], got {type(transformed_image).__name__} "
+                f"{list(shape)}; use set_image for arrays [h, w, 3], and "
+                "sam.image_encoder(sam.preprocess(x)) for a batch"
             )
         if max(shape[2:]) != side:
             raise ValueError(
-                f"set_torch_image takes [1, 3, h, w] with a longest side of {side}, got {list(shape)}; "
-                "transform.apply_image resizes an array so"
+                f"set_torch_image needs [1, 3, h, w] with a longest side of {side}, got {list(shape)}; "
+                "resize an array with transform.apply_image"
             )
         original_size = checked_size(original_image_size, "original_image_size")
         self.reset_image()
@@ -185,11 +185,11 @@ def not_a_model(model: object, taker: str) -> ValueError:
     """The error to raise when `taker` got something that is not a model."""
     if hasattr(model, "_orig_mod"):  # torch's
         return ValueError(
-            f"{taker} takes no model that torch.compile has wrapped; compile its encoder: "
+            f"{taker} does not accept a model that torch.compile has wrapped; compile only its encoder: "
             "sam.image_encoder = torch.compile(sam.image_encoder)"
         )
     kind = f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("builtins.")
     return ValueError(
-        f"{taker} takes a model from sam_core.sam_model_registry, got {kind}; "
+        f"{taker} needs a model from sam_core.sam_model_registry, got {kind}; "
         'build it with sam_model_registry["vit_b"](checkpoint=...)'
     )

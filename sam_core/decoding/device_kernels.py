@@ -64,7 +64,9 @@ def compile_kernels(sam: Sam, model_type: str, options: MaskOptions) -> None:
         if compile_side_by_side(kernels, len(os.sched_getaffinity(0))):
             log.info("the GPU's kernels were compiled in %.0f s", time.monotonic() - began)
     except Exception as fault:  # noqa: BLE001  # a cache that cannot be written, a Triton that nobody has tried
-        log.info("the GPU's kernels are compiled when they are needed: %s", fault)
+        log.info(
+            "the GPU's kernels were not compiled in advance, and are compiled when they are needed: %s", fault
+        )
 
 
 def _tried(sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: MaskOptions) -> "Kernels | None":
@@ -86,5 +88,5 @@ def _tried(sam: Sam, features_1Chw: torch.Tensor, frame: CropFrame, options: Mas
         why_not = f"{type(fault).__name__}: {str(fault)[:300]}"
     if why_not is None:
         return kernels
-    log.warning("masks are made by plain torch, without the GPU's kernels: %s", why_not)
+    log.warning("plain torch makes the masks, more slowly, without the GPU's kernels: %s", why_not)
     return None

@@ -119,7 +119,7 @@ class DeviceDecoder:
                     raise
             # not in the except clause, whose traceback keeps the batch's tensors alive
             self._batch_size = (size + 1) // 2
-            log.warning("out of device memory: decoding continues with %d points a batch", self._batch_size)
+            log.warning("out of device memory: decoding continues with %d points per batch", self._batch_size)
             torch.cuda.empty_cache()
         return answers
 

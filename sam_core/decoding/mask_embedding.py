@@ -70,7 +70,7 @@ def mean_features(features_1Chw: torch.Tensor, weights_Nhw: Cells) -> Vectors:
     means_NC: Vectors = (shares_NP @ features_1Chw[0].flatten(1).T).half().cpu().numpy()
     if not np.isfinite(means_NC).all():
         raise ValueError(
-            "the encoder's features are not finite in float16, so that masks have no vectors: check the "
+            "the encoder's features are not finite in float16, so masks cannot have vectors; check the "
             "checkpoint, or label without mask_embeddings"
         )
     return means_NC

@@ -38,7 +38,9 @@ def resize_taps(pixels: int, input_pixels: int, image_size: int, low_res_size: i
     Raises: ValueError if the input has fewer pixels than there are logits, so that three taps may be too few.
     """
     if image_size < low_res_size:
-        raise ValueError(f"logits are resized to a larger input, not from {low_res_size} to {image_size}")
+        raise ValueError(
+            f"logits can only be resized to a larger size, not from {low_res_size} to {image_size}"
+        )
     outer_P, inner_P = _bilinear(pixels, input_pixels), _bilinear(image_size, low_res_size)
     # four pairs per pixel of a logit and its weight, the lowest logit first
     terms = [

@@ -31,8 +31,8 @@ def labelled_crops(height: int, width: int, options: MaskOptions) -> list[Crop]:
     """
     if height * width >= 2**32:
         raise ValueError(
-            f"the image has {height * width} pixels ({height} x {width}), more than COCO's run lengths of 32 "
-            "bits can count; cut it into images of less than 4 gigapixels"
+            f"the image has {height * width} pixels ({height} x {width}), more than COCO's 32-bit run "
+            "lengths can count; cut it into images of less than 4 gigapixels"
         )
     if options.tile_size:
         return image_tiles(height, width, options.tile_size, options.crop_overlap_ratio)

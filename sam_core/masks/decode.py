@@ -66,7 +66,7 @@ def reduced_masks(
     """
     rows, columns = whole_numbers(size, 2, "the size")
     if not (1 <= rows <= MOST_CELLS and 1 <= columns <= MOST_CELLS):
-        raise ValueError(f"the size is {rows} x {columns}; each side takes 1 to {MOST_CELLS:,} cells")
+        raise ValueError(f"the size is {rows} x {columns}; each side must have 1 to {MOST_CELLS:,} cells")
     if -(-height // rows) * -(-width // columns) >= 1 << 32:
         raise ValueError(f"a cell of {rows} x {columns} would have 2^32 pixels or more")
     if rows > height or columns > width:
@@ -118,7 +118,7 @@ def drawn_labels(
     Each pixel has the position in `counts`, plus 1, of the last mask that covers it, or 0.
     """
     if len(order) and (order.min() < 0 or order.max() >= len(counts)):
-        raise ValueError(f"the order names other masks than the {len(counts)} that there are")
+        raise ValueError(f"the order names a mask that does not exist; there are {len(counts)} masks")
     x0, y0, x1, y1 = _window(window_xyxy, height, width)
     labels_HW = np.zeros((y1 - y0, x1 - x0), np.int32)
     kernel = library()
@@ -183,7 +183,7 @@ def _zeros(shape: tuple[int, int, int], out_NHW: Masks | None) -> Masks:
     ):
         got = f"has shape {out_NHW.shape} and type {out_NHW.dtype}" if is_array else f"is {out_NHW!r:.100}"
         raise ValueError(
-            f"the array for the masks {got}; it takes bool or uint8 of shape {shape}, writable and with "
+            f"the array for the masks {got}; it must be bool or uint8 of shape {shape}, writable and with "
             "contiguous rows"
         )
     out_NHW[:] = 0
@@ -225,5 +225,5 @@ def refuse_unsound(mask: int, counts: Counts, height: int, width: int) -> None:
     """Raises: ValueError, which names the counts of this mask, unless it is -1."""
     if mask >= 0:
         raise ValueError(
-            f"the counts {counts[mask][:40]!r} of mask {mask} are no mask of {height} x {width} pixels"
+            f"the counts {counts[mask][:40]!r} of mask {mask} are not a mask of {height} x {width} pixels"
         )

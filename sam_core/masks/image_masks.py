@@ -80,7 +80,7 @@ class ImageMasks:
         Raises: ValueError for another form.
         """
         if output_mode not in OUTPUT_MODES:
-            raise ValueError(f"output_mode is {output_mode!r}; it takes {', '.join(OUTPUT_MODES)}")
+            raise ValueError(f"output_mode is {output_mode!r}; give one of {', '.join(OUTPUT_MODES)}")
         records = [
             {
                 "segmentation": self._segmentation(index, output_mode),

@@ -28,7 +28,7 @@ def mask_of_runs(runs: npt.NDArray[np.uint32], height: int, width: int) -> npt.N
     total = int(runs.sum(dtype=np.int64))
     if total != height * width:
         raise ValueError(
-            f"run lengths cover {total} pixels, the image has {height * width} ({height} x {width})"
+            f"run lengths cover {total} pixels, but the image has {height * width} ({height} x {width})"
         )
     is_inside = np.arange(len(runs)) % 2 == 1
     return np.repeat(is_inside, runs).reshape(width, height).T

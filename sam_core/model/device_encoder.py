@@ -64,12 +64,12 @@ def _resizes_as_pillow(sam: "Sam") -> bool:
         from sam_core.model.triton.resize import is_exact
 
         if not is_exact():
-            why_not = "this Pillow resizes in a way of its own"
+            why_not = "this version of Pillow resizes differently"
         else:
             image = np.random.default_rng(0).integers(0, 256, (231, 180, 3), dtype=np.uint8)
             if torch.equal(_inputs_by_kernels(sam, [image])[0], sam.resized_input(image)):
                 return True
-            why_not = "the kernels give other pixels"
+            why_not = "the kernels compute different pixels"
     # whatever Triton raises: a compiler or a header that is missing, a driver
     except Exception as fault:  # noqa: BLE001
         why_not = f"{type(fault).__name__}: {str(fault)[:300]}"

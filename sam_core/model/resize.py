@@ -43,7 +43,7 @@ class ResizeLongestSide:
     def __post_init__(self) -> None:
         if not whole_sides([self.target_length]):
             raise ValueError(
-                f"target_length is a whole number of at least 1, got {in_words(self.target_length)}; "
+                f"target_length must be a whole number of at least 1, got {in_words(self.target_length)}; "
                 "SAM's is 1024"
             )
 
@@ -67,7 +67,7 @@ class ResizeLongestSide:
 
     def apply_boxes(self, boxes_xyxy: np.ndarray, original_size: Sequence[int]) -> np.ndarray:
         """Boxes [B, 4] in the resized frame, float64. Raises: ValueError for another shape."""
-        boxes_xyxy = checked_numbers(boxes_xyxy, "boxes are numbers [B, 4], XYXY")
+        boxes_xyxy = checked_numbers(boxes_xyxy, "boxes must be numbers [B, 4], XYXY")
         refuse_no_boxes(boxes_xyxy.shape)
         return self.apply_coords(boxes_xyxy.reshape(-1, 2, 2), original_size).reshape(-1, 4)
 
@@ -78,7 +78,7 @@ class ResizeLongestSide:
         Raises: ValueError for anything but such a tensor.
         """
         if not isinstance(image_BCHW, torch.Tensor) or image_BCHW.ndim != 4 or 0 in image_BCHW.shape:
-            raise ValueError(f"images are a tensor [B, C, H, W] with pixels, got {in_words(image_BCHW)}")
+            raise ValueError(f"images must be a tensor [B, C, H, W] with pixels, got {in_words(image_BCHW)}")
         height, width = fitted_size(image_BCHW.shape[2], image_BCHW.shape[3], self.target_length)
         return F.interpolate(
             image_BCHW, (height, width), mode="bilinear", align_corners=False, antialias=True
@@ -87,14 +87,14 @@ class ResizeLongestSide:
     def apply_coords_torch(self, coords: torch.Tensor, original_size: Sequence[int]) -> torch.Tensor:
         """Coordinates [..., 2] in the resized frame, float32. Raises: ValueError for another shape."""
         if not isinstance(coords, torch.Tensor) or coords.shape[-1:] != (2,):
-            raise ValueError(f"coordinates are a tensor [..., 2], x and y, got {in_words(coords)}")
+            raise ValueError(f"coordinates must be a tensor [..., 2], x and y, got {in_words(coords)}")
         scale = torch.tensor(self._scale_xy(original_size), dtype=torch.float32, device=coords.device)
         return coords.float() * scale
 
     def apply_boxes_torch(self, boxes_xyxy: torch.Tensor, original_size: Sequence[int]) -> torch.Tensor:
         """Boxes [B, 4] in the resized frame, float32. Raises: ValueError for another shape."""
         if not isinstance(boxes_xyxy, torch.Tensor):
-            raise ValueError(f"boxes are a tensor [B, 4], XYXY, got {in_words(boxes_xyxy)}")
+            raise ValueError(f"boxes must be a tensor [B, 4], XYXY, got {in_words(boxes_xyxy)}")
         refuse_no_boxes(tuple(boxes_xyxy.shape))
         return self.apply_coords_torch(boxes_xyxy.reshape(-1, 2, 2), original_size).reshape(-1, 4)
 

@@ -14,7 +14,7 @@ def checked_image(image: object) -> RgbImage:
     if isinstance(image, np.ndarray) and _is_rgb(image):
         return image
     got, remedy = _array_advice(image) if isinstance(image, np.ndarray) else _advice(image)
-    raise ValueError(f"an image is a numpy array, uint8 [height, width, 3] in RGB, got {got}: {remedy}")
+    raise ValueError(f"an image must be a numpy array, uint8 [height, width, 3] in RGB, got {got}: {remedy}")
 
 
 def _is_rgb(image: npt.NDArray[np.generic]) -> bool:
@@ -29,7 +29,7 @@ def _advice(image: object) -> tuple[str, str]:
         got = f"a tensor, {str(image.dtype).removeprefix('torch.')} {list(image.shape)}"
         last = ".permute(1, 2, 0)" if image.ndim == 3 and image.shape[0] == 3 else ""
         scaled = "(tensor * 255).round().to(torch.uint8)" if image.is_floating_point() else "tensor"
-        hint = " for values in 0..1" if image.is_floating_point() else ""
+        hint = " if values are in 0..1" if image.is_floating_point() else ""
         return got, f"pass {scaled}{last}.cpu().numpy(){hint}"
     match image:
         case None:
@@ -45,18 +45,18 @@ def _advice(image: object) -> tuple[str, str]:
 def _array_advice(image: npt.NDArray[np.generic]) -> tuple[str, str]:
     got = f"{image.dtype} {list(image.shape)}"
     if image.size == 0:
-        return got, "it has no pixel; check what it was cut from"
+        return got, "it has no pixels; check how it was cropped"
     if image.ndim == 2:
         return got, "repeat a grey image with np.stack([image] * 3, axis=-1)"
     if image.ndim == 4:
         return got, "pass one image at a time, or a list of them to generate_batch"
     if image.ndim == 3 and image.shape[2] == 4:
-        return got, "cut the alpha channel off with image[..., :3]"
+        return got, "remove the alpha channel with image[..., :3]"
     if image.ndim == 3 and image.shape[2] == 1:
         return got, "repeat a grey image with np.repeat(image, 3, axis=2)"
     if image.ndim == 3 and image.shape[2] != 3 and image.shape[0] == 3:
         return got, "put the channels last with image.transpose(1, 2, 0)"
     if image.ndim == 3 and image.shape[2] == 3 and np.issubdtype(image.dtype, np.floating):
         scaled = "(image * 255).round().astype(np.uint8)"
-        return got, f"pass {scaled} for values in 0..1, image.astype(np.uint8) for values in 0..255"
-    return got, "convert it to 8 bits a channel and three channels, RGB"
+        return got, f"pass {scaled} if values are in 0..1, image.astype(np.uint8) if in 0..255"
+    return got, "convert it to RGB with 8 bits per channel"

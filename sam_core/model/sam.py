@@ -139,7 +139,7 @@ class Sam(nn.Module):
         """
         if not isinstance(batched_input, Sequence) or isinstance(batched_input, str) or not batched_input:
             raise ValueError(
-                "batched_input is a list with a dictionary for each of one or more images, "
+                "batched_input must be a list with a dictionary for each of one or more images, "
                 f"got {in_words(batched_input)}; pass [record] for one image"
             )
         checked = [self._checked_record(index, record) for index, record in enumerate(batched_input)]
@@ -155,13 +155,15 @@ class Sam(nn.Module):
         """The points and the original size of an input. Raises: ValueError if anything is wrong with it."""
         name = f"batched_input[{index}]"
         if not isinstance(record, Mapping):
-            raise ValueError(f"{name} is a dictionary with image and original_size, got {in_words(record)}")
+            raise ValueError(
+                f"{name} must be a dictionary with image and original_size, got {in_words(record)}"
+            )
         if missing := [key for key in ("image", "original_size") if key not in record]:
-            raise ValueError(f"{name} has no {' and no '.join(missing)}; each input has both of them")
+            raise ValueError(f"{name} has no {' and no '.join(missing)}; each input needs both")
         image, side = record["image"], self.image_encoder.img_size
         if not isinstance(image, Tensor) or image.ndim != 3 or len(image) != 3 or max(image.shape) > side:
             raise ValueError(
-                f"{name} has an image that is no tensor [3, h, w] with a longest side of {side}: "
+                f"{name} has an image that is not a tensor [3, h, w] with a longest side of {side}: "
                 f"{in_words(image)}"
             )
         prompts = [record.get(key) for key in ("point_coords", "point_labels", "boxes", "mask_inputs")]

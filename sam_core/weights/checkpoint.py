@@ -50,7 +50,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     Raises: CheckpointError; TypeError if `path` is not a path.
     """
     if not isinstance(path, str | PathLike):
-        raise TypeError(f"a checkpoint is named by its path, a str or a Path, got {path!r:.60}")
+        raise TypeError(f"a checkpoint must be given as a path, a str or a Path, got {path!r:.60}")
     path = Path(path)
     files = checkpoint_files(path)
     try:
@@ -71,7 +71,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     model_type = model_type_of(state_dict, path)
     check_fit(state_dict, model_type, path)
     if not known_by_sha256(sha256):
-        log.warning("%s (sha256 %s) is none of the published checkpoints", path, sha256)
+        log.warning("%s (sha256 %s) is not one of the published checkpoints", path, sha256)
     return Checkpoint(model_type, state_dict, sha256, path)
 
 
@@ -92,9 +92,7 @@ def used_tensors(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     for name, ours in NORMALIZATION.items():
         theirs = tensors.get(name)
         if theirs is not None and not is_normalization(theirs, ours):
-            log.warning(
-                "%s has its own %s, which is not used: images are normalized as SAM's are", path, name
-            )
+            log.warning("%s has its own %s, which is ignored: images are normalized as for SAM", path, name)
     return {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in tensors.items()

@@ -54,12 +54,14 @@ def _indexed_files(index: Path) -> list[Path]:
         names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()), key=str)
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise CheckpointError(
-            f"{index} is no index of a checkpoint's files: expected JSON with a weight_map; download it again"
+            f"{index} is not an index of a checkpoint's files: expected JSON with a weight_map; download it "
+            "again"
         ) from fault
     for name in names:
         is_name = isinstance(name, str) and Path(name).name == name
         if not is_name or not (index.parent / name).is_file():
             raise CheckpointError(
-                f"{index} names the file {name}, which is not beside it; download the whole folder again"
+                f"{index} names the file {name}, which is not in the same folder; download the whole folder "
+                "again"
             )
     return [index.parent / name for name in names]

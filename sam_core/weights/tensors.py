@@ -68,14 +68,14 @@ def _refused_by_torch(path: Path, error: pickle.UnpicklingError) -> CheckpointEr
     named = re.search(r"GLOBAL ([\w.]+)", str(error))
     if named is None:
         return CheckpointError(
-            f"{path} is damaged or holds more than tensors and plain values, and is not loaded because that "
-            "could run code; download it again, or save the model's state_dict() alone"
+            f"{path} is damaged or holds more than tensors and plain values, and was not loaded because "
+            "loading it could run code; download it again, or save the model's state_dict() alone"
         )
     if other := other_model_of_class(named[1]):
         return CheckpointError(f"{path} is {other}; choose a SAM or MobileSAM checkpoint")
     return CheckpointError(
-        f"{path} holds {named[1]} beside tensors and plain values, and is not loaded because that could run "
-        "code; save the model's state_dict() alone"
+        f"{path} holds {named[1]} besides tensors and plain values, and was not loaded because loading it "
+        "could run code; save the model's state_dict() alone"
     )
 
 

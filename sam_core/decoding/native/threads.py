@@ -90,10 +90,10 @@ class _Team:
             except RuntimeError as refused:
                 if not self._threads:
                     raise RuntimeError(
-                        "no thread can be started to decode masks; raise the limit of threads or memory "
+                        "no thread can be started to decode masks; raise the limit on threads or memory "
                         "(ulimit -u, ulimit -v) or stop other programs"
                     ) from refused
-                log.warning("decoding in %d threads instead of %d: %s", self.size, count, refused)
+                log.warning("decoding with %d threads instead of %d: %s", self.size, count, refused)
                 return
             self._threads.append(thread)
 

@@ -57,7 +57,7 @@ class UpscalingPass:
         """
         masks = len(hyper_Mc)
         if not 1 <= masks <= MASKS:
-            raise ValueError(f"the CPU kernel draws 1 to {MASKS} masks of a prompt, not {masks}")
+            raise ValueError(f"the CPU kernel draws 1 to {MASKS} masks per prompt, not {masks}")
         lengths = {"tiles": self._tiles, "masks": masks, "plane": self.plane}
         features = features[: self._tiles]
         kernel: Any = library.loaded()

@@ -211,7 +211,9 @@ def measured(
     """
     N, L, M = logits_NLM.shape
     if taps.rows > L or taps.columns > M or (N and logits_NLM.stride(2) != 1):
-        raise ValueError(f"logits {L} x {M} do not hold the {taps.rows} x {taps.columns} of the taps in rows")
+        raise ValueError(
+            f"logits {L} x {M} must be contiguous in rows and contain the taps' {taps.rows} x {taps.columns}"
+        )
     segments, strips = triton.cdiv(taps.rows, SEGMENT), triton.cdiv(taps.width, STRIP)
     groups = triton.cdiv(segments, SEGMENTS)
     sums = torch.zeros((N, 8), dtype=torch.int32, device=logits_NLM.device)

@@ -89,7 +89,7 @@ def selected(
     """
     N = len(measures_N8)
     if N > MOST_MASKS:
-        raise ValueError(f"{N} masks are more than the {MOST_MASKS} that one program selects from")
+        raise ValueError(f"{N} masks are more than the {MOST_MASKS} that one program can select from")
     device = measures_N8.device
     kept = torch.zeros(capacity, dtype=torch.int32, device=device)
     count = torch.zeros(1, dtype=torch.int32, device=device)

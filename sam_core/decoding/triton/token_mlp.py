@@ -119,7 +119,8 @@ def linear(x_RK: torch.Tensor, layer: HalvedLinear, is_rectified: bool) -> torch
     (R, K), N, tuning = x_RK.shape, len(layer.bias_N), TUNING[kind_of(x_RK.device)]
     if N % tuning.columns or K % tuning.inner:
         raise ValueError(
-            f"tiles of {tuning.columns} x {tuning.inner} do not divide a layer of {N} x {K}; use torch's"
+            f"tiles of {tuning.columns} x {tuning.inner} do not divide a layer of {N} x {K}; use torch's "
+            "layer"
         )
     out_RN = x_RK.new_empty(R, N)
     linear_kernel[(N // tuning.columns, triton.cdiv(R, tuning.rows))](

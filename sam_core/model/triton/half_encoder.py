@@ -18,7 +18,7 @@ def half_encoder(encoder: ImageEncoderViT | TinyViT) -> Callable[[Tensor], Tenso
     has overflowed. Raises: ValueError if `half_encoder_serves` is false.
     """
     if not half_encoder_serves(encoder):
-        raise ValueError("the kernels cannot take an encoder of these sizes; use the encoder itself")
+        raise ValueError("the kernels do not support an encoder of these sizes; use the encoder itself")
     return HalfVit(encoder) if isinstance(encoder, ImageEncoderViT) else HalfTinyViT(encoder)
 
 

@@ -202,7 +202,7 @@ def test_the_predictor_and_the_model_answer_the_same(served: Sam, state: State) 
 def test_a_fault_leaves_the_state_as_it_was(served: Sam, state: State) -> None:
     with state(served):
         before = described(served)
-        with pytest.raises(ValueError, match="an image is"):
+        with pytest.raises(ValueError, match="an image must be"):
             SamAutomaticMaskGenerator(served, 1).generate(None)
         assert described(served) == before
 

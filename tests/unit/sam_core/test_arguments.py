@@ -52,7 +52,7 @@ NO_POSITIONS = [
 
 @pytest.mark.parametrize("index", NO_POSITIONS, ids=lambda index: type(index).__name__)
 def test_what_lists_no_positions_is_refused(index: Any) -> None:
-    with pytest.raises(TypeError, match="by a list of positions, or of one bool a mask, not by "):
+    with pytest.raises(TypeError, match="by a list of positions or of one bool per mask, not by "):
         positions_of(index, 5)
 
 
@@ -89,12 +89,12 @@ NO_TWO_NUMBERS = [
 
 @pytest.mark.parametrize("numbers", NO_TWO_NUMBERS, ids=repr)
 def test_what_is_not_so_many_whole_numbers_is_refused(numbers: Any) -> None:
-    with pytest.raises(ValueError, match=r"the size is .*; it takes 2 whole numbers"):
+    with pytest.raises(ValueError, match=r"the size is .*; give 2 whole numbers"):
         whole_numbers(numbers, 2, "the size")
 
 
 def test_one_whole_number() -> None:
     assert [whole_number(one, "x") for one in (3, np.int8(-3), torch.tensor(4))] == [3, -3, 4]
     for wrong in (None, "a", 1.5, [0], np.array([0]), np.array([0, 1])):
-        with pytest.raises(TypeError, match=r"the position is .*; it takes one whole number"):
+        with pytest.raises(TypeError, match=r"the position is .*; give one whole number"):
             whole_number(wrong, "the position")

@@ -179,15 +179,15 @@ def test_tiles_are_labelled_as_images_and_stitched(sam: Sam, image: np.ndarray) 
     [
         ({"points_per_side": None}, "points_per_side or point_grids"),
         ({"point_grids": [np.zeros((1, 2))]}, "points_per_side or point_grids"),
-        ({"output_mode": "polygons"}, "output_mode is one of binary_mask"),
+        ({"output_mode": "polygons"}, "output_mode must be one of binary_mask"),
         (
             {"points_per_side": None, "point_grids": [np.zeros((1, 2))], "crop_n_layers": 1},
             "needs 2 point_grids",
         ),
         ({"pred_iou_threshold": 0.9}, "pred_iou_threshold"),
-        ({"points_per_side": None, "point_grids": 5}, "point_grids is a list of arrays"),
-        ({"points_per_side": None, "point_grids": ["a"]}, r"point_grids\[0\] is an array \[N, 2\]"),
-        ({"decoder": 5}, "decoder makes the decoder of a crop, got 5"),
+        ({"points_per_side": None, "point_grids": 5}, "point_grids must be a list of arrays"),
+        ({"points_per_side": None, "point_grids": ["a"]}, r"point_grids\[0\] must be an array \[N, 2\]"),
+        ({"decoder": 5}, "decoder must be a function that makes the decoder of a crop, got 5"),
     ],
 )
 def test_wrong_arguments_are_told(sam: Sam, arguments: dict[str, Any], sentence: str) -> None:
@@ -214,7 +214,7 @@ def test_options_make_the_generator_that_has_them(sam: Sam) -> None:
 
 @pytest.mark.parametrize("options", [None, {}, 5])
 def test_what_are_no_options_is_told(sam: Sam, options: Any) -> None:
-    with pytest.raises(ValueError, match="options is a MaskOptions, got"):
+    with pytest.raises(ValueError, match="options must be a MaskOptions, got"):
         SamAutomaticMaskGenerator.from_options(sam, options)
 
 
@@ -227,7 +227,7 @@ def test_no_decoder_is_the_fastest(sam: Sam, image: np.ndarray) -> None:
 
 @pytest.mark.parametrize("images", [None, 5, "a.png", np.zeros((4, 4, 3), np.uint8)])
 def test_what_is_no_stream_is_told_at_the_call(sam: Sam, images: Any) -> None:
-    with pytest.raises(ValueError, match=r"generate_many takes a stream of images, got .*; pass \[image\]"):
+    with pytest.raises(ValueError, match=r"generate_many needs a stream of images, got .*; pass \[image\]"):
         SamAutomaticMaskGenerator(sam, 1).generate_many(images)
 
 

@@ -45,7 +45,7 @@ def test_a_model_type_that_there_is_not_is_told() -> None:
 
 @pytest.mark.parametrize("path", [5, b"x", ["a"]])
 def test_a_checkpoint_that_is_no_path_is_told(path: Any) -> None:
-    with pytest.raises(TypeError, match="a checkpoint is named by its path"):
+    with pytest.raises(TypeError, match="a checkpoint must be given as a path"):
         sam_core.build_sam_vit_t(path)
 
 

@@ -95,14 +95,14 @@ def test_the_grids_follow_the_options_that_they_are_made_of(sam: Sam) -> None:
         ("point_grids", [np.array([[300.0, 20.0]])], "outside 0..1"),
         ("point_grids", [], "needs 2 point_grids"),
         ("point_grids", 5, r"a list of arrays \[N, 2\], got 5"),
-        ("point_grids", ["a"], r"point_grids\[0\] is an array \[N, 2\] of x and y, got 'a'"),
-        ("point_grids", [GRIDS[0], [[0.1, 0.2], [0.3]]], r"point_grids\[1\] is an array \[N, 2\]"),
+        ("point_grids", ["a"], r"point_grids\[0\] must be an array \[N, 2\] of x and y, got 'a'"),
+        ("point_grids", [GRIDS[0], [[0.1, 0.2], [0.3]]], r"point_grids\[1\] must be an array \[N, 2\]"),
         ("point_grids", [np.zeros((0, 2))], r"an array \[N, 2\] of x and y, got \[0, 2\]"),
-        ("output_mode", "polygons", "output_mode is one of binary_mask"),
+        ("output_mode", "polygons", "output_mode must be one of binary_mask"),
         ("tile_size", 64, "tile_size and crop_n_layers exclude each other"),
-        ("options", {"pred_iou_thresh": 1}, "options is a MaskOptions, got dict"),
+        ("options", {"pred_iou_thresh": 1}, "options must be a MaskOptions, got dict"),
         ("model", torch.nn.Identity(), "sam_model_registry"),
-        ("predictor", "vit_b", "predictor is a sam_core.SamPredictor, got str"),
+        ("predictor", "vit_b", "predictor must be a sam_core.SamPredictor, got str"),
     ],
 )
 def test_what_the_constructor_refuses_is_refused_later(
@@ -132,7 +132,7 @@ def test_an_unknown_attribute_is_an_error(sam: Sam, name: str, sentence: str) ->
 
 def test_an_unknown_argument_is_one_sentence(sam: Sam) -> None:
     with pytest.raises(
-        ValueError, match=r"^pred_iou_threshold is no option of mask generation; did you mean"
+        ValueError, match=r"^pred_iou_threshold is not an option of mask generation; did you mean"
     ):
         SamAutomaticMaskGenerator(sam, pred_iou_threshold=0.9)
     with pytest.raises(AttributeError, match=r"did you mean pred_iou_thresh\?"):
@@ -191,5 +191,5 @@ def test_a_copy_is_a_generator_of_its_own(sam: Sam) -> None:
 
 
 def test_a_compiled_model_is_told_what_to_compile() -> None:
-    with pytest.raises(ValueError, match=r"compile its encoder: sam.image_encoder = torch.compile\("):
+    with pytest.raises(ValueError, match=r"compile only its encoder: sam.image_encoder = torch.compile\("):
         SamAutomaticMaskGenerator(torch.compile(small_sam()), 1)  # type: ignore[arg-type]

@@ -38,7 +38,7 @@ def test_prompts_before_an_image_are_refused(sam: Sam) -> None:
 def test_points_without_labels_are_refused(sam: Sam) -> None:
     predictor = SamPredictor(sam)
     predictor.set_image(np.zeros((4, 4, 3), np.uint8))
-    with pytest.raises(ValueError, match="one label a point"):
+    with pytest.raises(ValueError, match="one label per point"):
         predictor.predict(point_coords=np.zeros((1, 2)))
 
 

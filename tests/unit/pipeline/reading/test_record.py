@@ -109,12 +109,12 @@ def test_what_chooses_no_masks_is_told(chelsea: Record) -> None:
 
 def test_what_names_no_mask_no_size_and_no_column_is_told(chelsea: Record) -> None:
     for wrong in (None, "a", 1.5, [0], np.array([0, 1])):
-        with pytest.raises(TypeError, match=r"the position of a mask is .*; it takes one whole number"):
+        with pytest.raises(TypeError, match=r"the position of a mask is .*; give one whole number"):
             chelsea.mask(wrong)  # type: ignore[arg-type]
     for size in (64, (5,), (5.5, 5), "ab"):
-        with pytest.raises(ValueError, match=r"the size is .*; it takes 2 whole numbers"):
+        with pytest.raises(ValueError, match=r"the size is .*; give 2 whole numbers"):
             chelsea.label_map(size)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="the size is 10000000000000 x 5; each side takes 1 to"):
+    with pytest.raises(ValueError, match="the size is 10000000000000 x 5; each side must have 1 to"):
         chelsea.label_map((10**13, 5))
     for column in (["uri"], 0, None):
         with pytest.raises(TypeError, match="a record is asked for one column by its name, not for "):

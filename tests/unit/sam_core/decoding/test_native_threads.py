@@ -48,7 +48,7 @@ def test_the_threads_that_start_do_the_work_of_those_that_do_not() -> None:
     refused, *counts = answer.stdout.splitlines()
     assert refused.startswith("no thread can be started to decode masks; raise the limit")
     assert counts == ["0 4", "20 4"]
-    assert "decoding in 1 threads instead of 4: can't start new thread" in answer.stderr
+    assert "decoding with 1 threads instead of 4: can't start new thread" in answer.stderr
 
 
 def test_a_fault_in_one_thread_ends_the_call_and_leaves_torchs_threads_as_they_were() -> None:

@@ -83,7 +83,7 @@ def test_labels_are_of_the_mask_drawn_last(size: tuple[int, int, int, int], data
 
 @pytest.mark.parametrize("order", [[0, 2], [-1, 0]])
 def test_an_order_of_other_masks_is_refused(order: list[int]) -> None:
-    with pytest.raises(ValueError, match="the order names other masks than the 2 that there are"):
+    with pytest.raises(ValueError, match="the order names a mask that does not exist; there are 2 masks"):
         drawn_labels(encoded(np.ones((2, 4, 5), np.bool_)), np.array(order), 4, 5)
 
 
@@ -112,7 +112,7 @@ def test_masks_go_into_an_array_that_is_there_also_into_a_part_of_it() -> None:
     ],
 )
 def test_an_array_that_does_not_fit_is_refused(out: Any) -> None:
-    with pytest.raises(ValueError, match="it takes bool or uint8 of shape"):
+    with pytest.raises(ValueError, match="it must be bool or uint8 of shape"):
         decoded_masks(encoded(np.ones((2, 4, 5), np.bool_)), 4, 5, out_NHW=out)
 
 
@@ -132,7 +132,7 @@ def test_counts_that_are_no_mask_of_this_size_are_refused_by_name(counts: bytes)
             lambda: refuse_unsound_counts([sound, counts], 4, 5),
             lambda: mask_iou([sound, counts], 4, 5),
         ):
-            with pytest.raises(ValueError, match=r"the counts .* of mask 1 are no mask of 4 x 5 pixels"):
+            with pytest.raises(ValueError, match=r"the counts .* of mask 1 are not a mask of 4 x 5 pixels"):
                 decoded()
 
 
@@ -154,7 +154,7 @@ NO_WINDOWS = [(), (0, 0, 5), (0, 0, 5, 4, 1), (-0.9, 0, 5, 4), (0, 0, 4.5, 4), (
 
 @pytest.mark.parametrize("window", NO_WINDOWS, ids=repr)
 def test_a_window_of_other_than_four_whole_numbers_is_refused(window: Any) -> None:
-    with pytest.raises(ValueError, match=r"the window is .*; it takes 4 whole numbers"):
+    with pytest.raises(ValueError, match=r"the window is .*; give 4 whole numbers"):
         decoded_masks([], 4, 5, window)
 
 
@@ -166,7 +166,7 @@ def test_a_window_may_be_of_floats_without_a_fraction() -> None:
 
 @pytest.mark.parametrize("size", [64, True, (2,), (), (2, 2, 2), (2.5, 2), "ab", (None, 2)], ids=repr)
 def test_a_grid_of_other_than_two_whole_numbers_is_refused(size: Any) -> None:
-    with pytest.raises(ValueError, match=r"the size is .*; it takes 2 whole numbers"):
+    with pytest.raises(ValueError, match=r"the size is .*; give 2 whole numbers"):
         reduced_masks([], 4, 5, size)
 
 
@@ -195,11 +195,11 @@ def test_one_side_may_be_finer_and_the_other_coarser(dtype: Any) -> None:
     part = np.full((6, 9, 20), 7, dtype)[:, 1:8, 3:13]
     assert reduced_masks(counts, 70, 4, (7, 10), part) is part
     assert np.array_equal(part, fine)
-    with pytest.raises(ValueError, match=r"it takes bool or uint8 of shape \(6, 7, 10\)"):
+    with pytest.raises(ValueError, match=r"it must be bool or uint8 of shape \(6, 7, 10\)"):
         reduced_masks(counts, 70, 4, (7, 10), part[:, :, 1:])
 
 
 @pytest.mark.parametrize("size", [(0, 1), (5, 0), (-1, 6), (10**30, 1), (1, 1 << 31)])
 def test_a_grid_that_is_none_is_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match=r"the size is .* each side takes 1 to 2,147,483,647 cells"):
+    with pytest.raises(ValueError, match=r"the size is .* each side must have 1 to 2,147,483,647 cells"):
         reduced_masks([], 4, 5, size)

@@ -56,7 +56,7 @@ def test_records_have_the_keys_and_the_mask_of_the_original(
 
 def test_a_form_or_a_mask_that_there_is_not_is_named(masks: ImageMasks) -> None:
     with pytest.raises(
-        ValueError, match=r"output_mode is 'coco'; it takes binary_mask, uncompressed_rle, coco"
+        ValueError, match=r"output_mode is 'coco'; give one of binary_mask, uncompressed_rle, coco"
     ):
         masks.records("coco")  # type: ignore[arg-type]
     for index in (3, -4):
@@ -64,7 +64,7 @@ def test_a_form_or_a_mask_that_there_is_not_is_named(masks: ImageMasks) -> None:
             masks.mask(index)
     np.testing.assert_array_equal(masks.mask(-1), masks.mask(2))
     for wrong in (None, "a", 1.5, [0], np.array([0, 1])):
-        with pytest.raises(TypeError, match=r"the position of a mask is .*; it takes one whole number"):
+        with pytest.raises(TypeError, match=r"the position of a mask is .*; give one whole number"):
             masks.mask(wrong)  # type: ignore[arg-type]
 
 

@@ -44,5 +44,5 @@ def test_masks_by_the_hundred_are_compared_in_parts() -> None:
 
 @pytest.mark.parametrize("counts", [b"", b"3", b"o"])
 def test_counts_of_another_size_are_refused(counts: bytes) -> None:
-    with pytest.raises(ValueError, match=r"the counts .* of mask 0 are no mask of 2 x 3 pixels"):
+    with pytest.raises(ValueError, match=r"the counts .* of mask 0 are not a mask of 2 x 3 pixels"):
         overlap([counts], np.array([1]), 2, 3)

@@ -105,7 +105,7 @@ def test_runs_of_three_gigapixels_do_not_overflow() -> None:
 
 
 def test_runs_that_do_not_cover_the_image_are_refused() -> None:
-    with pytest.raises(ValueError, match="cover 5 pixels, the image has 6"):
+    with pytest.raises(ValueError, match="cover 5 pixels, but the image has 6"):
         mask_of_runs(np.array([2, 3], dtype=np.uint32), 2, 3)
 
 

@@ -41,8 +41,8 @@ def told(call: Any, sentence: str) -> None:
         ("ab", LABELS, r"got 'ab'"),
         ([[1, 2], [3]], LABELS, r"got \[\[1, 2\], \[3\]\]"),
         ([[1, np.nan], [3, 4]], LABELS, r"finite numbers \[N, 2\], x and y, got \[1.0, nan\]"),
-        (torch.zeros(1, 2, requires_grad=True), [1], r"pass .detach\(\)"),
-        (POINTS, None, "one label a point"),
+        (torch.zeros(1, 2, requires_grad=True), [1], r"pass its .detach\(\)"),
+        (POINTS, None, "one label per point"),
         (POINTS, [1], r"one label a point, .* got ndarray \[1\] for 2 points"),
         (POINTS, 1, r"got ndarray \[\] for 2 points"),
         (POINTS, [[1], [0]], r"got ndarray \[2, 1\] for 2 points"),
@@ -96,17 +96,17 @@ def test_prompts_may_be_tensors_lists_and_arrays(
 
 
 WRONG_TENSORS: list[tuple[dict[str, Any], str]] = [
-    ({"point_coords": POINTS[None], "point_labels": LABELS[None]}, "are a tensor .* got ndarray"),
-    ({"point_coords": [[[1, 2]]], "point_labels": [[1]]}, r"are a tensor .* got \[\[\[1, 2\]\]\]"),
+    ({"point_coords": POINTS[None], "point_labels": LABELS[None]}, "must be a tensor .* got ndarray"),
+    ({"point_coords": [[[1, 2]]], "point_labels": [[1]]}, r"must be a tensor .* got \[\[\[1, 2\]\]\]"),
     ({"point_coords": torch.zeros(1, 2), "point_labels": torch.zeros(1)}, r"got Tensor \[1, 2\]"),
-    ({"point_coords": torch.zeros(1, 1, 2)}, "one label a point"),
+    ({"point_coords": torch.zeros(1, 1, 2)}, "one label per point"),
     ({"point_coords": torch.zeros(1, 1, 2), "point_labels": np.zeros((1, 1))}, "got ndarray"),
     (
         {"point_coords": torch.zeros(2, 1, 2), "point_labels": torch.zeros(1, 1)},
         r"Tensor \[1, 1\] for points \[2, 1, 2\]",
     ),
-    ({"boxes": np.zeros((1, 4))}, r"boxes are a tensor \[B, 4\], XYXY, got ndarray \[1, 4\]"),
-    ({"boxes": torch.zeros(1, 3)}, r"boxes are a tensor \[B, 4\], XYXY, got \[1, 3\]"),
+    ({"boxes": np.zeros((1, 4))}, r"boxes must be a tensor \[B, 4\], XYXY, got ndarray \[1, 4\]"),
+    ({"boxes": torch.zeros(1, 3)}, r"boxes must be a tensor \[B, 4\], XYXY, got \[1, 3\]"),
     ({"boxes": torch.zeros(4, 3)}, r"got \[4, 3\]"),
     (
         {
@@ -145,11 +145,14 @@ def test_the_model_itself_tells_them_with_the_inputs_number(
         (None, "batched_input is a list .* got None"),
         ([], r"one or more images, got \[\]"),
         ({"image": torch.zeros(3, 64, 64)}, r"got a dict; pass \[record\]"),
-        (["image"], r"batched_input\[0\] is a dictionary with image and original_size, got 'image'"),
+        (["image"], r"batched_input\[0\] must be a dictionary with image and original_size, got 'image'"),
         ([{}], r"batched_input\[0\] has no image and no original_size"),
         ([{"image": torch.zeros(3, 64, 64)}], "has no original_size"),
-        ([{"image": torch.zeros(3, 64, 64), "original_size": (0, 0)}], r"original_size is .* got \(0, 0\)"),
-        ([{"image": np.zeros((64, 64, 3)), "original_size": SIZE}], r"no tensor \[3, h, w\] .*ndarray"),
+        (
+            [{"image": torch.zeros(3, 64, 64), "original_size": (0, 0)}],
+            r"original_size must be .* got \(0, 0\)",
+        ),
+        ([{"image": np.zeros((64, 64, 3)), "original_size": SIZE}], r"not a tensor \[3, h, w\] .*ndarray"),
         ([{"image": torch.zeros(3, 90, 64), "original_size": SIZE}], "a longest side of 64"),
     ],
 )
@@ -163,7 +166,8 @@ def test_inputs_of_the_model_that_lack_something_are_told(sam: Sam, batch: Any, 
 def test_a_wrong_size_leaves_the_image_that_is_set(predictor: SamPredictor, size: Any) -> None:
     before = predictor.features
     told(
-        lambda: predictor.set_torch_image(torch.zeros(1, 3, 64, 64), size), "original_image_size is .*height"
+        lambda: predictor.set_torch_image(torch.zeros(1, 3, 64, 64), size),
+        "original_image_size must be .*height",
     )
     assert predictor.features is before
     assert predictor.original_size == SIZE
@@ -179,4 +183,4 @@ def test_a_size_may_be_any_two_whole_numbers(sam: Sam, size: Any) -> None:
 
 @pytest.mark.parametrize("model", [None, "vit_t", torch.nn.Identity()])
 def test_what_is_no_model_is_told(model: Any) -> None:
-    told(lambda: SamPredictor(model), "a predictor takes a model from sam_core.sam_model_registry")
+    told(lambda: SamPredictor(model), "a predictor needs a model from sam_core.sam_model_registry")

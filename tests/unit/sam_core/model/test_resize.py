@@ -15,13 +15,13 @@ RGB = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
 
 @pytest.mark.parametrize("length", ["a", "64", None, 0, -5, 1.5, np.nan, [64]])
 def test_a_length_is_a_whole_number(length: Any) -> None:
-    with pytest.raises(ValueError, match="target_length is a whole number of at least 1, got"):
+    with pytest.raises(ValueError, match="target_length must be a whole number of at least 1, got"):
         ResizeLongestSide(length)
 
 
 @pytest.mark.parametrize("image", [None, Image.fromarray(RGB), RGB[0, 0], RGB / 255, RGB[:0], RGB[..., :1]])
 def test_what_is_no_image_is_told(image: Any) -> None:
-    with pytest.raises(ValueError, match="an image is a numpy array"):
+    with pytest.raises(ValueError, match="an image must be a numpy array"):
         RESIZE.apply_image(image)
 
 
@@ -34,7 +34,7 @@ def test_grey_images_and_those_with_alpha_are_resized_too(image: np.ndarray) -> 
 @pytest.mark.parametrize("name", ["apply_coords", "apply_boxes", "apply_coords_torch", "apply_boxes_torch"])
 def test_a_wrong_size_is_told(name: str, size: Any) -> None:
     values = torch.zeros(2, 4 if "boxes" in name else 2)
-    with pytest.raises(ValueError, match=r"original_size is \(height, width\)"):
+    with pytest.raises(ValueError, match=r"original_size must be \(height, width\)"):
         getattr(RESIZE, name)(values if "torch" in name else values.numpy(), size)
 
 
@@ -45,11 +45,11 @@ def test_a_wrong_size_is_told(name: str, size: Any) -> None:
         ("apply_coords", np.zeros((2, 1)), r"got ndarray \[2, 1\]"),
         ("apply_coords", None, "coordinates are numbers"),
         ("apply_coords", "ab", "got 'ab'"),
-        ("apply_boxes", np.zeros((4, 3)), r"boxes are numbers \[B, 4\], XYXY, got \[4, 3\]"),
+        ("apply_boxes", np.zeros((4, 3)), r"boxes must be numbers \[B, 4\], XYXY, got \[4, 3\]"),
         ("apply_boxes", None, r"got \[\]"),
-        ("apply_coords_torch", np.zeros((2, 2)), "are a tensor .* got ndarray"),
+        ("apply_coords_torch", np.zeros((2, 2)), "must be a tensor .* got ndarray"),
         ("apply_coords_torch", torch.zeros(2, 3), r"got Tensor \[2, 3\]"),
-        ("apply_boxes_torch", np.zeros((2, 4)), "are a tensor .* got ndarray"),
+        ("apply_boxes_torch", np.zeros((2, 4)), "must be a tensor .* got ndarray"),
         ("apply_boxes_torch", torch.zeros(4, 3), r"got \[4, 3\]"),
     ],
 )
@@ -71,7 +71,7 @@ def test_lists_are_taken_as_arrays_are() -> None:
 
 @pytest.mark.parametrize("images", [RGB, torch.zeros(3, 40, 60), torch.zeros(1, 3, 0, 60), None])
 def test_what_are_no_images_are_told(images: Any) -> None:
-    with pytest.raises(ValueError, match=r"images are a tensor \[B, C, H, W\] with pixels"):
+    with pytest.raises(ValueError, match=r"images must be a tensor \[B, C, H, W\] with pixels"):
         RESIZE.apply_image_torch(images)
 
 

@@ -30,7 +30,7 @@ WRONG: list[tuple[Any, str, str, Any]] = [
     (torch.from_numpy(RGB), "a tensor, uint8 [4, 6, 3]", "tensor.cpu().numpy()", RGB),
     (RGB / 255, "float64 [4, 6, 3]", "(image * 255).round().astype(np.uint8)", RGB),
     (RGB.astype(np.float32), "float32 [4, 6, 3]", "image.astype(np.uint8)", RGB),
-    (RGB.astype(np.uint16), "uint16 [4, 6, 3]", "convert it to 8 bits", None),
+    (RGB.astype(np.uint16), "uint16 [4, 6, 3]", "convert it to RGB with 8 bits", None),
     (RGB[..., 0], "uint8 [4, 6]", "np.stack([image] * 3, axis=-1)", GREY),
     (RGB[..., :1], "uint8 [4, 6, 1]", "np.repeat(image, 3, axis=2)", GREY),
     (RGB[..., [0, 1, 2, 0]], "uint8 [4, 6, 4]", "image[..., :3]", RGB),
@@ -51,7 +51,7 @@ def test_an_image_is_itself() -> None:
 
 @pytest.mark.parametrize(("wrong", "got", "advice", "right"), WRONG, ids=[case[1] for case in WRONG])
 def test_the_sentence_says_what_came_and_what_to_pass(wrong: Any, got: str, advice: str, right: Any) -> None:
-    with pytest.raises(ValueError, match="an image is a numpy array") as refused:
+    with pytest.raises(ValueError, match="an image must be a numpy array") as refused:
         checked_image(wrong)
     sentence = str(refused.value)
     assert "\n" not in sentence
@@ -74,7 +74,7 @@ def test_every_door_has_the_sentence(sam: Sam, wrong: Any) -> None:
         sam.encode,
     )
     for door in doors:
-        with pytest.raises(ValueError, match="an image is a numpy array"):
+        with pytest.raises(ValueError, match="an image must be a numpy array"):
             door(wrong)
 
 

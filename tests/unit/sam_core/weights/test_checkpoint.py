@@ -187,9 +187,10 @@ def write_bad_file(kind: str, state: dict[str, Tensor], path: Path) -> None:
         ("zip", "is damaged or cut off at 104 bytes"),
         (
             "code",
-            "holds exec beside tensors and plain values, and is not loaded because that could run code",
+            "holds exec besides tensors and plain values, and was not loaded because loading it could run "
+            "code",
         ),
-        ("old code", "holds exec beside tensors and plain values, and is not loaded"),
+        ("old code", "holds exec besides tensors and plain values, and was not loaded"),
         ("list", "expected a dictionary of tensors; save the model's state_dict()"),
         ("other model", "found 1 tensors such as conv1.weight"),
         ("no tensors", "found 0 tensors; choose a SAM or MobileSAM checkpoint"),
@@ -231,7 +232,7 @@ def test_a_fine_tuned_file_of_a_published_size_is_welcome(
     path.write_bytes(content)
     with caplog.at_level(logging.WARNING):
         assert read_checkpoint(path).state_dict.keys() == bundled.keys()
-    assert "is none of the published checkpoints" in caplog.text
+    assert "is not one of the published checkpoints" in caplog.text
 
 
 def test_the_registry_refuses_weights_of_another_type() -> None:

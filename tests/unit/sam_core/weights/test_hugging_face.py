@@ -103,7 +103,9 @@ def test_a_model_in_several_files_is_the_same_model(theirs: Any, folder: Path, t
     assert several.sha256 == read_checkpoint(parts).sha256 != whole.sha256
     last = max(parts.glob("model-*.safetensors"))
     last.unlink()
-    with pytest.raises(CheckpointError, match=rf"names the file {last.name}, which is not beside it"):
+    with pytest.raises(
+        CheckpointError, match=rf"names the file {last.name}, which is not in the same folder"
+    ):
         read_checkpoint(parts)
 
 

@@ -73,7 +73,7 @@ def test_the_model_is_found(
     assert own.keys() == state.keys()
     assert all(torch.equal(own[name], tensor) for name, tensor in state.items())
     assert [record.args[0] for record in caplog.records if record.args] == [path]
-    assert "is none of the published checkpoints" in caplog.text
+    assert "is not one of the published checkpoints" in caplog.text
 
 
 def test_a_normalization_of_its_own_is_not_used_and_told(
@@ -84,8 +84,8 @@ def test_a_normalization_of_its_own_is_not_used_and_told(
     with caplog.at_level(logging.WARNING):
         loaded = load_sam(path)
     assert loaded.sam.pixel_mean.flatten().tolist() == pytest.approx([123.675, 116.28, 103.53])
-    assert f"{path} has its own pixel_mean, which is not used" in caplog.text
-    assert f"{path} has its own pixel_std, which is not used" in caplog.text
+    assert f"{path} has its own pixel_mean, which is ignored" in caplog.text
+    assert f"{path} has its own pixel_std, which is ignored" in caplog.text
 
 
 def test_sams_normalization_is_known_under_another_default_dtype(
@@ -111,7 +111,7 @@ def test_of_two_models_none_is_chosen(state: State, tmp_path: Path) -> None:
 def test_an_object_beside_the_model_is_named(state: State, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pth"
     torch.save({"model": state, "args": argparse.Namespace(lr=1)}, path)
-    with pytest.raises(CheckpointError, match=r"holds argparse\.Namespace beside tensors and plain"):
+    with pytest.raises(CheckpointError, match=r"holds argparse\.Namespace besides tensors and plain"):
         read_checkpoint(path)
 
 

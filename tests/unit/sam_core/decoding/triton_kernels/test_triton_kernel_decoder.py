@@ -270,7 +270,9 @@ def test_a_compiler_that_fails_costs_speed_and_a_word(
     monkeypatch.setattr(agreement, "disagreement", failing)
     assert device_kernels._tried(sam, features_1Chw, FRAME, MaskOptions()) is None
     (message,) = caplog.messages
-    assert message.startswith("masks are made by plain torch, without the GPU's kernels: RuntimeError: ptxas")
+    assert message.startswith(
+        "plain torch makes the masks, more slowly, without the GPU's kernels: RuntimeError: ptxas"
+    )
 
 
 def test_a_cache_that_cannot_be_written_leaves_compiling_to_the_first_image(
@@ -283,4 +285,6 @@ def test_a_cache_that_cannot_be_written_leaves_compiling_to_the_first_image(
     with caplog.at_level("INFO"):
         device_kernels.compile_kernels(sam, "vit_t", MaskOptions())
     (message,) = caplog.messages
-    assert message.startswith("the GPU's kernels are compiled when they are needed: [Errno 20]")
+    assert message.startswith(
+        "the GPU's kernels were not compiled in advance, and are compiled when they are needed: [Errno 20]"
+    )

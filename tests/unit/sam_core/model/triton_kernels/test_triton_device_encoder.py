@@ -106,7 +106,7 @@ def test_other_pixels_or_a_missing_compiler_leave_the_resize_to_pillow(
     for broken, sentence in (
         (
             lambda *arguments: arguments[-1].zero_(),
-            "images are resized on the CPU: the kernels give other pixels",
+            "images are resized on the CPU: the kernels compute different pixels",
         ),
         (failing, "images are resized on the CPU: RuntimeError: ptxas is not there"),
     ):

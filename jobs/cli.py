@@ -94,7 +94,7 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
         return code
     except KeyboardInterrupt:
         goes_on = not READ_ONLY.intersection(arguments[:1])
-        sentence = "interrupted; the same command goes on from here" if goes_on else "interrupted"
+        sentence = "interrupted; run the same command again to continue" if goes_on else "interrupted"
         return _fail(sentence, INTERRUPTED, debug)
     except SamLabelError as error:
         return _fail(str(error), error.exit_code, debug)
@@ -122,7 +122,7 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
         # the package is missing, or two packages do not fit each other, as one of them then says
         return _fail(
             f"a package that sam-label needs cannot be imported ({_last_line(missing)}); install sam-label "
-            "again, best into a fresh virtual environment",
+            "again, preferably into a new virtual environment",
             1,
             debug,
         )
@@ -141,8 +141,8 @@ def _sentence(mistake: typer.TyperException) -> str:
         return f"{command.info_name} needs one of its commands: {', '.join(command.command.commands)}"
     if "unexpected extra argument" in sentence and command and command.info_name in TAKE_PATTERNS:
         return (
-            f"{command.info_name} takes one INPUT and one OUTPUT, and was given more; quote a pattern, as in "
-            f"sam-label {command.info_name} 'photos/*.jpg' masks, or the shell puts names in its place"
+            f"{command.info_name} accepts one INPUT and one OUTPUT, but got more; quote a pattern, as in "
+            f"sam-label {command.info_name} 'photos/*.jpg' masks, or the shell replaces it by file names"
         )
     return sentence
 

@@ -111,5 +111,5 @@ def _reason(code: str) -> Reason:
     try:
         return Reason(code.upper())
     except ValueError:
-        near = suggestion(code.upper(), Reason) or "; sam-label status OUTPUT lists those that there are"
-        raise UsageError(f"{code} is no reason of failure{near}") from None
+        near = suggestion(code.upper(), Reason) or "; sam-label status OUTPUT lists the reasons in a dataset"
+        raise UsageError(f"{code} is not a reason of failure{near}") from None

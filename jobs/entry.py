@@ -9,8 +9,8 @@ import os
 import sys
 
 WARNING = (
-    "sam-label: warning: PYTHONPATH has an empty or relative entry, by which Python imports whatever lies in "
-    "the folder where it is started; it is ignored: give absolute paths"
+    "sam-label: warning: PYTHONPATH has an empty or relative entry, which makes Python import files from "
+    "the current folder; sam-label ignores the entry: give absolute paths"
 )
 HIDDEN = (
     "sam-label: PYTHONPATH has {entry}, whose {name} hides sam-label's own package of that name; take it out "

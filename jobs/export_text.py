@@ -30,7 +30,7 @@ def export_text(exported: "Exported", has_where: bool) -> str:
     if counts.unavailable:
         gone = counted(sum(counts.unavailable.values()), "image")
         reasons = tallied(counts.unavailable)
-        lines.append(f"{gone} left out with all masks, since they cannot be copied: {reasons}")
+        lines.append(f"{gone} left out with all masks, because the images cannot be copied: {reasons}")
     if counts.turned:
         lines.append(f"{counted(counts.turned, 'image')} {_turned(exported)}")
     lines += _lost(counts)
@@ -39,9 +39,9 @@ def export_text(exported: "Exported", has_where: bool) -> str:
 
 def _turned(exported: "Exported") -> str:
     if exported.images_as == "copy":
-        return "turned by EXIF: copied upright, as PNG"
+        return "rotated by EXIF: copied upright, as PNG"
     copy = "" if exported.format in ON_EARTH else ", or use --images copy"
-    return f"turned by EXIF: the masks are upright, so turn by EXIF where you load them{copy}"
+    return f"rotated by EXIF: the masks are upright, so apply the rotation when you load the images{copy}"
 
 
 def _lost(counts: "Counts") -> Iterator[str]:

@@ -120,7 +120,7 @@ def schedule(
         raise UsageError(f"{job} is a preset, which names no input; schedule a job file")
     file = job_file(job).absolute()
     config = job_file_config(file, RunConfig, var or ())
-    refuse_relative(config.model_dump(), "to a scheduler")
+    refuse_relative(config.model_dump(), "under a scheduler")
     refuse_what_cannot_run(Asked(config, target, gpus or 0, weights_claim))
     values = job_values(str(file), RunConfig)
     planned = Schedule(

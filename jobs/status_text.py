@@ -35,7 +35,7 @@ def status_text(dataset: "Status", output: str) -> str:
     if dataset.holder is not None:
         writer = f"process {dataset.holder.process.pid} on {dataset.holder.process.host}"
         if dataset.is_holder_dead:
-            lines.append(f"{writer} died while writing; what it committed is kept")
+            lines.append(f"{writer} died while writing; its committed rows are kept")
         else:
             lines.append(f"written by {writer}, for {duration(dataset.holder.age_s)}")
             if dataset.images_per_s is not None and dataset.time_left_s is not None:

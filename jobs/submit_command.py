@@ -84,7 +84,9 @@ def submit(
     sam-label of this machine, unless --image or --preinstalled says otherwise.
     """
     if stop_on_term and not follow:
-        raise UsageError("--stop-on-term is for --follow, without which nothing waits for the job; give both")
+        raise UsageError(
+            "--stop-on-term needs --follow, because nothing waits for the job without it; give both"
+        )
     assignments = [word for assignment in var or () for word in ("--var", assignment)]
     config = config_of(RunConfig, ["--config", job, *assignments, *(options or ())])
     refuse_relative(config.model_dump(), "on a cluster")
@@ -169,7 +171,7 @@ def _stop_at(term: threading.Event, server: "JobServer", job_id: str) -> None:
             print(f"sam-label: {fault}; asking again", file=sys.stderr)
             time.sleep(STOP_AGAIN_S)
         else:
-            print(f"job {job_id} is asked to stop", file=sys.stderr)
+            print(f"job {job_id} was asked to stop", file=sys.stderr)
             return
 
 
@@ -183,7 +185,7 @@ def _followed(server: "JobServer", job_id: str) -> int:
         job = server.follow(job_id, write)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"the job goes on; `sam-label jobs stop {job_id} --address {server.url}` ends it"
+            f"the job continues; `sam-label jobs stop {job_id} --address {server.url}` stops it"
         ) from None
     return _exit_code(job, server.url)
 

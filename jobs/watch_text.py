@@ -37,14 +37,14 @@ def _run(look: "Look") -> str:
     """What the run is doing, and which process it is."""
     if look.state == "ended":
         if look.outcome is None:
-            return "no run writes here; the last one did not end in order"
+            return "no run writes here; the last run did not end cleanly"
         why = f" ({look.sentence})" if look.sentence else ""
         return f"run {look.run} {_ENDS.get(look.outcome, 'failed')}{why}"
     who = f"run {look.run}, process {look.pid} on {look.host}"
     if look.state == "dead":
-        return f"{who}, has died; the same command goes on"
+        return f"{who}, has died; run the same command again to continue"
     doing = "lists its input" if look.state == "preparing" else "writes"
-    return f"{who}, {doing}; last beat {look.beat_age_s or 0:.0f} s ago"
+    return f"{who}, {doing}; last heartbeat {look.beat_age_s or 0:.0f} s ago"
 
 
 _ENDS = {"finished": "has finished", "interrupted": "was interrupted"}

@@ -155,7 +155,8 @@ class RunConfig(BaseModel):
     nodata: float | None = Field(
         default=None,
         allow_inf_nan=False,
-        description="Sample value that means no data, besides the file's own: black, and in no range.",
+        description="Sample value that means no data, in addition to the file's own: shown black, not "
+        "counted in ranges.",
     )
     decode_timeout_s: float = Field(
         default=20.0,
@@ -195,7 +196,7 @@ class RunConfig(BaseModel):
             return None
         parts = urlsplit(url)
         if parts.scheme not in ("https", "http") or not parts.hostname or "@" in parts.netloc:
-            raise ValueError("it is no https:// or http:// URL with a host and without a password")
+            raise ValueError("it is not an https:// or http:// URL with a host and without a password")
         if is_link_local_address(parts.hostname):
             raise ValueError("it leads to a link-local host")
         return url
@@ -214,14 +215,14 @@ class RunConfig(BaseModel):
     @classmethod
     def _are_frames(cls, text: str) -> str:
         if FRAMES.fullmatch(text) is None:
-            raise ValueError(f"{text!r} is neither first, all nor a step as 'every 10'")
+            raise ValueError(f"{text!r} is neither first, all nor a step such as 'every 10'")
         return text.replace(":", " ")
 
     @field_validator("keep_columns")
     @classmethod
     def _is_names_of_columns(cls, text: str | None) -> str | None:
         if text is not None and not all(name.strip() for name in text.split(",")):
-            raise ValueError(f"{text!r} holds a column without a name; write names with commas between them")
+            raise ValueError(f"{text!r} has a column without a name; separate the names by commas")
         return text
 
     @field_validator("include", "exclude", mode="before")

@@ -29,7 +29,7 @@ class Reason(StrEnum):
     UNKNOWN = "UNKNOWN"  # a bug in sam-label: please report it
 
 
-GO_ON = "what was done is committed, and the same command goes on from here"
+GO_ON = "run the same command again to continue from the committed images"
 
 
 class SamLabelError(Exception):
@@ -61,8 +61,8 @@ class DamagedFile(DatasetInvalid):
 
     def __init__(self, uri: str, why: str) -> None:
         super().__init__(
-            f"{uri} is damaged ({' '.join(why.split())}); restore it from a copy, or start the dataset anew "
-            "with --overwrite"
+            f"{uri} is damaged ({' '.join(why.split())}); restore it from a copy, or start over with "
+            "--overwrite"
         )
         self.uri, self.why = uri, why
 

@@ -51,7 +51,7 @@ class ExportConfig(BaseModel):
             is_whole = abs(sum(shares) - 1) <= 1e-6 and min(shares) > 0
             if not (2 <= len(shares) <= len(SPLIT_NAMES) and is_whole):
                 raise ValueError(
-                    f"{text!r} is not two or three shares above 0 that add up to 1, as '0.9,0.1'"
+                    f"{text!r} is not two or three shares above 0 that add up to 1, such as '0.9,0.1'"
                 )
         return text
 

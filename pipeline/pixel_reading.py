@@ -44,7 +44,7 @@ def one_text_a_scale(text: str) -> str:
     match = PIXEL_SCALE.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"{text!r} is neither full, auto, percentile, percentile:1:99 nor two numbers as 0:4095"
+            f"{text!r} is neither full, auto, percentile, percentile:1:99 nor two numbers such as 0:4095"
         )
     if text in ("full", "auto"):
         return text
@@ -64,5 +64,7 @@ def band_numbers(text: str) -> tuple[int, ...]:
     """The bands of a text such as 4,3,2 or 1. Raises: ValueError unless it has one band or three."""
     numbers = tuple(map(int, text.split(","))) if _BANDS.fullmatch(text) else ()
     if not numbers or min(numbers) < 1:
-        raise ValueError(f"{text!r} is neither three bands as 4,3,2 nor one as 1; the first band is 1")
+        raise ValueError(
+            f"{text!r} is neither three bands such as 4,3,2 nor one such as 1; the first band is 1"
+        )
     return numbers

@@ -111,7 +111,7 @@ def refuse_other_listing(dataset: Dataset | None, options: SourceOptions, refres
             how = f"with {flag}{_value(then[name])}" if name in then else f"without {flag}"
             raise UsageError(
                 f"the input of {dataset.store.url} was listed {how}; "
-                f"{'give it' if name in then else 'leave it out'} to go on, or add --refresh to list it "
+                f"{'give it' if name in then else 'leave it out'} to continue, or add --refresh to list it "
                 "again"
             )
 
@@ -121,8 +121,8 @@ def _refuse_other_ids(dataset: Dataset, then: str | None, now: str | None) -> No
     if then != now:
         how = f"with --id-column {then}" if then else "without --id-column"
         raise UsageError(
-            f"the images of {dataset.store.url} have their ids from a listing {how}; list them so again, or "
-            "name another output"
+            f"the images of {dataset.store.url} have their ids from a listing {how}; list them in the same "
+            "way again, or name another output"
         )
 
 

@@ -97,7 +97,7 @@ def _run(
     dataset = dataset_to_go_on_with(config, store, identity, source.location)
     if dataset is None or config.refresh:
         if config.refresh and source.image_list is not None:
-            _log.warning("a list does not say which images have changed: only new ones join the dataset")
+            _log.warning("a list does not say which images have changed: only new images are added")
         source.require_images()
     elif dataset.is_complete:
         return summary_of(dataset, "", None, time.monotonic() - started)
@@ -186,7 +186,7 @@ class _Labelling:
         if left_over < 0:
             raise SamLabelError(
                 f"there are {-left_over} more rows than images; `sam-label validate` names them, and "
-                "--overwrite begins anew"
+                "--overwrite starts over"
             )
 
     def label_images(self, ledger: LedgerHandle) -> None:

@@ -22,7 +22,7 @@ from pipeline.errors import SamLabelError
 T = TypeVar("T")
 
 LOOK_UP_S = 0.1  # soon enough for a person who pressed Ctrl-C
-TRY_AGAIN = "see whether it is up and reachable from here, then run again"
+TRY_AGAIN = "check that it is up and reachable from here, then run again"
 
 _log = logging.getLogger("sam_label")
 _lock = threading.Lock()
@@ -101,7 +101,7 @@ def in_the_time_left(call: Callable[[], T], limit_s: float) -> T | None:
         if thread.is_alive():
             thread.leave_behind()
     if thread.fault is not None:
-        _log.debug("at the end of a run: %s", thread.fault)
+        _log.debug("closing at the end of a run failed: %s", thread.fault)
     return thread.answers[0] if thread.answers else None
 
 

@@ -37,7 +37,7 @@ class Kubernetes:
         host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
         if not host or not port or not ACCOUNT.is_dir():
             raise UsageError(
-                "this is no pod with a service account; on a machine of your own use "
+                "this is not a pod with a service account; on a machine of your own use "
                 "`kubectl create job --from=cronjob/sam-label NAME`"
             )
         return cls(f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
@@ -107,5 +107,5 @@ def _refused(refusal: urllib.error.HTTPError, method: str, path: str) -> Excepti
     if refusal.code == HTTPStatus.TOO_MANY_REQUESTS or refusal.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unavailable(f"Kubernetes is busy ({why}); run again")
     if refusal.code == HTTPStatus.NOT_FOUND:
-        return UsageError(f"Kubernetes knows no {path}: install the KubeRay operator")
+        return UsageError(f"Kubernetes does not know {path}: install the KubeRay operator")
     return UsageError(f"Kubernetes refused to {method} {path}: {why}")

@@ -87,13 +87,13 @@ def run_rayjob(
     if not kubernetes.create(rayjobs, rayjob) and (ended := _end_of(kubernetes.get(ours))):
         if (code := _exit_code(ended)) == 0:
             return 0
-        print(f"the RayJob {job.name} ended with exit code {code}; a new one goes on", file=sys.stderr)
+        print(f"the RayJob {job.name} ended with exit code {code}; a new one continues", file=sys.stderr)
         _replace(kubernetes, rayjobs, rayjob, look_every_s)
     print(f"waiting for the RayJob {job.name}: kubectl get rayjob {job.name}", file=sys.stderr)
     while True:
         found = kubernetes.get(ours)
         if found is None:
-            raise Interrupted(f"the RayJob {job.name} was deleted; what was done is committed")
+            raise Interrupted(f"the RayJob {job.name} was deleted; its finished images are committed")
         if ended := _end_of(found):
             if message := ended.get("message") or ended.get("reason"):
                 print(message, file=sys.stderr)

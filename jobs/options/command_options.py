@@ -155,7 +155,7 @@ def _refuse_misspelt_variables(fields: Sequence[ConfigField]) -> None:
     for variable in os.environ:
         name = variable.removeprefix(ENVIRONMENT_PREFIX)
         if name != variable and name not in known and (hint := suggestion(name, known, MISSPELT)):
-            raise UsageError(f"{variable} sets {name}, which is no option{hint}")
+            raise UsageError(f"{variable} sets {name}, which is not an option{hint}")
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -33,14 +33,14 @@ def job_values(name: str, model: type[BaseModel]) -> dict[str, object]:
     given = dict(_leaves(tree, ()))
     for path, value in given.items():  # again: TOML can spell a value with escapes
         if kind := kind_of_secret(str(value)):
-            raise UsageError(f"{name} sets {'.'.join(path)} to what looks like {kind}: take it out")
+            raise UsageError(f"{name} sets {'.'.join(path)} to what looks like {kind}: remove it")
     known = {field.path: field for field in config_fields(model)}
     for path in given.keys() - known.keys():
         # the likeliest mistake is a right name in the wrong table
         dotted = [".".join(option) for option in known]
         same_name = [option for option in dotted if option.split(".")[-1] == path[-1]]
         hint = f"; it belongs to {same_name[0]}" if same_name else suggestion(".".join(path), dotted)
-        raise UsageError(f"{name} sets {'.'.join(path)}, which is no option{hint}")
+        raise UsageError(f"{name} sets {'.'.join(path)}, which is not an option{hint}")
     for path, value in given.items():
         if fault := _wrong_kind(known[path], value):
             raise UsageError(f"{known[path].name} in {name} is {value!r}: {fault}")
@@ -51,7 +51,7 @@ def _wrong_kind(field: ConfigField, value: object) -> str:
     """What to write in place of a value that Typer would misread; empty if the model checks the value."""
     if field.is_list:
         is_list_of_text = isinstance(value, list) and all(isinstance(one, str) for one in value)
-        return "" if is_list_of_text else f'give a list of texts, as {field.key} = ["*.png"]'
+        return "" if is_list_of_text else f'give a list of texts, such as {field.key} = ["*.png"]'
     if field.is_switch:
         return "" if isinstance(value, bool) else "give true or false"
     return "give one value, not a list" if isinstance(value, list) else ""

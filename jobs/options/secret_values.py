@@ -39,7 +39,7 @@ def refuse_secrets(name: str, text: str) -> None:
     """Raises UsageError for the first line of the job file `name` that holds what looks like a secret."""
     for number, kind in _findings(text):
         raise UsageError(
-            f"line {number} of {name} holds what looks like {kind}: take it out, and give it in the "
+            f"line {number} of {name} contains what looks like {kind}: remove it, and give it in the "
             "environment (AWS_ACCESS_KEY_ID; SAM_LABEL_CHECKPOINT or SAM_LABEL_WEBHOOK for a URL), a profile "
             "or a role"
         )

@@ -49,7 +49,7 @@ class Variables:
         for name in self.values:
             if name not in self.used and not (name == "DATE" and used_times):
                 hint = suggestion(name, self.used) or "; leave it out, or write ${" + name + "} there"
-                raise UsageError(f"--var sets {name}, which neither INPUT nor OUTPUT names{hint}")
+                raise UsageError(f"--var sets {name}, which neither INPUT nor OUTPUT uses{hint}")
 
     def _value(self, use: re.Match[str], place: str) -> str:
         if use["inside"] is None:
@@ -57,8 +57,8 @@ class Variables:
         parts = _INSIDE.fullmatch(use["inside"]) if use["end"] else None
         if parts is None:
             raise UsageError(
-                f"{place} holds {use[0]!r}, which is no variable: write ${{NAME}} or ${{DATE-1d}}, and "
-                "$${ for a name that really holds ${"
+                f"{place} holds {use[0]!r}, which is not a variable: write ${{NAME}} or ${{DATE-1d}}, and "
+                "$${ for a name that contains ${ itself"
             )
         name = parts["name"]
         self.used.add(name)
@@ -93,14 +93,14 @@ def _not_set(name: str, values: Iterable[str], place: str, has_offset: bool) -> 
     hint = suggestion(name, [*FORMATS, *values])
     return (
         f"{place} names ${{{name}}}, which is not set{hint or f'; give it with --var {name}=VALUE'} "
-        f"({', '.join(FORMATS)} are the start's, in UTC)"
+        f"({', '.join(FORMATS)} are set to the start of the command, in UTC)"
     )
 
 
 def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not _NAME.fullmatch(name):
-        raise UsageError(f"--var is {redacted(text)!r}: give NAME=VALUE, as --var REGION=eu")
+        raise UsageError(f"--var is {redacted(text)!r}: give NAME=VALUE, such as --var REGION=eu")
     return name, value
 
 
@@ -112,7 +112,8 @@ def _moment(text: str) -> datetime:
         return datetime.fromisoformat(f"{parts['date']}T{parts['hour'] or '00'}:00:00+00:00")
     except ValueError:
         raise UsageError(
-            f"--var sets DATE to {redacted(text)!r}: give a day as 2026-11-01, or its hour as 2026-11-01T05"
+            f"--var sets DATE to {redacted(text)!r}: give a day such as 2026-11-01, or an hour such as "
+            "2026-11-01T05"
         ) from None
 
 

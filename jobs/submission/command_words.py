@@ -22,7 +22,7 @@ def run_words(config: RunConfig) -> list[str]:
         value = field.value_in(config)
         if isinstance(value, str) and (has_secret(value) or kind_of_secret(value)):
             raise UsageError(
-                f"{field.name} holds a secret, which whoever lists the cluster's jobs would read; set "
+                f"{field.name} contains a secret, which anyone who lists the cluster's jobs could read; set "
                 f"{field.variable} on the cluster instead"
             )
         if field.is_positional:
@@ -45,6 +45,6 @@ def refuse_relative(values: dict[str, Any], where: str) -> None:
         is_url = isinstance(place, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", place)
         if isinstance(place, str) and not is_url and not PurePosixPath(place).is_absolute():
             raise UsageError(
-                f"{name} is {place!r}, a path that means nothing {where}; give a URL, or an absolute path "
-                "that is there too"
+                f"{name} is {place!r}, a relative path, which does not work {where}; give a URL, or an "
+                "absolute path that exists on its machines"
             )

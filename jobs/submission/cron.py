@@ -67,17 +67,17 @@ class Cron:
         if len(words) == 1 and words[0].startswith("@"):
             if words[0].lower() not in NICKNAMES:
                 hint = suggestion(words[0].lower(), NICKNAMES) or f"; known are {', '.join(NICKNAMES)}"
-                raise UsageError(f"--cron is {line!r}, which is no schedule{hint}")
+                raise UsageError(f"--cron is {line!r}, which is not a schedule{hint}")
             words = NICKNAMES[words[0].lower()].split()
         if len(words) != len(FIELDS):
             raise UsageError(
-                f"--cron is {line!r}, which has {len(words)} fields and not five: minute, hour, day of the "
-                "month, month, day of the week, as in '0 2 * * *' for every night at 2:00 UTC"
+                f"--cron is {line!r}, which has {len(words)} fields instead of five: minute, hour, day of "
+                "the month, month, day of the week, as in '0 2 * * *' for every night at 2:00 UTC"
             )
         cron = cls(*(_values(field, word, line) for field, word in zip(FIELDS, words, strict=True)))
         cron._refuse_days_that_differ(line, words[2], words[4])
         if cron._never_comes():
-            raise UsageError(f"--cron is {line!r}, a day that no month has; correct the day or the month")
+            raise UsageError(f"--cron is {line!r}, a date that does not exist; correct the day or the month")
         return cron
 
     def __str__(self) -> str:
@@ -104,8 +104,8 @@ class Cron:
         """Raises UsageError for days that not every scheduler reads as `days` and `weekdays` have them."""
         if self.days and self.weekdays and "*" in day + weekday:
             raise UsageError(
-                f"--cron is {line!r}, which cron and Kubernetes read differently: days of the month and of "
-                "the week together take lists and ranges, without *"
+                f"--cron is {line!r}, which cron and Kubernetes read differently; if both the day of the "
+                "month and the day of the week are given, use lists and ranges, without *"
             )
         for word, values, other in (day, self.days, self.weekdays), (weekday, self.weekdays, self.days):
             if values is None and other and "*" not in word:

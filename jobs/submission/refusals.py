@@ -42,19 +42,19 @@ def _faults(asked: Asked) -> Iterator[tuple[tuple[str, ...], bool, str]]:
         (asked.target,),  # whichever it is
         config.overwrite,
         "overwrite is on: each run and each retry would delete what was committed before; leave it out, and "
-        "to begin anew name another output, such as one with ${DATE}",
+        "to start over name another output, such as one with ${DATE}",
     )
     yield (
         WITH_GPUS,
         config.device == "cuda" and not asked.gpus,
-        f"device is 'cuda', and --target {asked.target} asks for no GPU; give --gpus, or leave device out",
+        f"device is 'cuda', and --target {asked.target} requests no GPU; give --gpus, or leave device out",
     )
     for name, place in (("input", config.input), ("output", config.output)):
         yield (
             PODS,
             _is_on_a_disk(place),
-            f"{name} is {place!r}, on the pod's own disk, which is lost with the pod; give a store's URL, as "
-            "s3://BUCKET/PREFIX",
+            f"{name} is {place!r}, on the pod's own disk, which is lost with the pod; give a store's URL, "
+            "such as s3://BUCKET/PREFIX",
         )
     weights = config.checkpoint
     yield (
@@ -78,8 +78,8 @@ def _faults(asked: Asked) -> Iterator[tuple[tuple[str, ...], bool, str]]:
     yield (
         PODS,
         claim is not None and weights is not None and not _is_on_a_disk(weights),
-        "checkpoint is a URL, which cannot be fetched into the claim of --weights-claim, mounted to be read; "
-        f"leave one of them out, or name a path below {WEIGHTS}",
+        "checkpoint is a URL, which cannot be downloaded into the claim of --weights-claim, because it is "
+        f"mounted read-only; leave one of them out, or name a path below {WEIGHTS}",
     )
 
 

@@ -65,14 +65,14 @@ def checked_name(name: str | None, job_file: Path) -> str:
         most = MOST_OF_A_NAME - len(_PREFIX)
         if own is None or len(own[1]) > most:
             raise UsageError(
-                f"{job_file.name!r} names no schedule, which takes a file's name of at most {most} small "
-                "letters, digits and single hyphens before .toml; give --name"
+                f"{job_file.name!r} cannot name the schedule, because its name before .toml is not at most "
+                f"{most} small letters, digits and single hyphens; give --name"
             )
         return _PREFIX + own[1]
     if len(name) > MOST_OF_A_NAME or not _NAME.fullmatch(name):
         raise UsageError(
-            f"--name is {name!r}: give at most {MOST_OF_A_NAME} small letters, digits and hyphens, as every "
-            "scheduler takes them"
+            f"--name is {name!r}: give at most {MOST_OF_A_NAME} small letters, digits and hyphens, which "
+            "every scheduler accepts"
         )
     return name
 
@@ -163,6 +163,8 @@ def _filled(template: str, **values: str) -> str:
 def _systemd_word(word: str) -> str:
     """A word for ExecStart=, with quotes, backslashes, % and $ escaped. Raises: UsageError."""
     if re.search(r"[\x00-\x1f\x7f]", word):
-        raise UsageError(f"{word!r} holds a control character, which a unit of systemd cannot; rename it")
+        raise UsageError(
+            f"{word!r} holds a control character, which a systemd unit cannot contain; rename it"
+        )
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"'

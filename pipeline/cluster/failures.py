@@ -30,8 +30,9 @@ def refuse_failures(tally: Tally, images: int, output: str, most_failures: int |
     if tally.unavailable_in_a_row >= FEWEST_TO_JUDGE:
         raise StoreError(
             Reason.SOURCE_UNAVAILABLE,
-            f"the store of the input gave none of the last {tally.unavailable_in_a_row} images; when it "
-            f"answers, queue them with `sam-label retry {output} --error SOURCE_UNAVAILABLE` and run again",
+            f"the store of the input delivered none of the last {tally.unavailable_in_a_row} images; when "
+            f"it works again, queue them with `sam-label retry {output} --error SOURCE_UNAVAILABLE` and run "
+            "again",
         )
     finished = tally.labelled + tally.failed
     for reason in COMMON_CAUSES:
@@ -40,7 +41,7 @@ def refuse_failures(tally: Tally, images: int, output: str, most_failures: int |
         if are_most or (count == finished >= images > 0):
             which = f"the first {finished}" if finished < images else f"{images}"
             raise TooManyFailures(
-                f"{count} of {which} images failed with {reason}, which is rarely an image's own fault; see "
-                "their messages, put the cause right, and go on with "
+                f"{count} of {which} images failed with {reason}, which is rarely the fault of the images; "
+                "read their messages, fix the cause, and continue with "
                 f"`sam-label retry {output} --error {reason}`"
             )

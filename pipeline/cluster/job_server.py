@@ -88,7 +88,7 @@ class JobServer:
                 if time.monotonic() > deadline:
                     raise SamLabelError(
                         f"the cluster at {self.url} accepts no jobs: its agent is not running, perhaps "
-                        f"because another Ray there holds its port ({AGENT_PORT}); start the head with "
+                        f"because another Ray there uses its port ({AGENT_PORT}); start the head with "
                         "--dashboard-agent-listen-port set to a free one"
                     ) from refused
             time.sleep(CONNECT_AGAIN_S)
@@ -162,18 +162,18 @@ class JobServer:
             return answer(call, limit_s or ANSWER_S, f"the job server at {self.url}")
         except AuthenticationError as refused:
             raise UsageError(
-                f"the Ray cluster at {self.url} asks for its token; set RAY_AUTH_MODE=token and "
+                f"the Ray cluster at {self.url} requires its token; set RAY_AUTH_MODE=token and "
                 "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's"
             ) from refused
         except OSError as fault:  # every fault of the connection, including those of `requests`
             raise SamLabelError(
-                f"nothing that submits jobs answered at {self.url}; start the cluster, or correct --address: "
-                f"it is the dashboard's, as http://HOST:{DASHBOARD_PORT}"
+                f"no job server answered at {self.url}; start the cluster, or correct --address: it must be "
+                f"the dashboard's, such as http://HOST:{DASHBOARD_PORT}"
             ) from fault
         except RuntimeError as fault:
             if job_id and "status code 404" in str(fault):
                 raise UsageError(
-                    f"there is no job {job_id} at {self.url}; `sam-label jobs list` shows those there are"
+                    f"there is no job {job_id} at {self.url}; `sam-label jobs list` lists the jobs"
                 ) from fault
             raise SamLabelError(f"the job server at {self.url} refused: {_first_line(fault)}") from fault
 
@@ -188,7 +188,7 @@ def job_server_url(address: str) -> str:
         host = None
     if host is None or parts.scheme not in ("http", "https") or parts.username is not None:
         raise UsageError(
-            f"{redacted(address)} is not the address of a job server; give the dashboard's, as "
+            f"{redacted(address)} is not the address of a job server; give the dashboard's, such as "
             f"http://HOST:{DASHBOARD_PORT}"
         )
     return url.rstrip("/")
@@ -205,8 +205,8 @@ def _refuse_other_versions(url: str, ray: str, python: str) -> None:
     needs_python = SpecifierSet(package["Requires-Python"])
     if not needs_ray.contains(ray, prereleases=True) or not needs_python.contains(python, prereleases=True):
         raise UsageError(
-            f"the cluster at {url} has Ray {ray} and Python {python}, and sam-label needs Ray {needs_ray} "
-            f"and Python {needs_python}; use a cluster that has"
+            f"the cluster at {url} has Ray {ray} and Python {python}, but sam-label needs Ray {needs_ray} "
+            f"and Python {needs_python}; use a cluster with these versions"
         )
 
 

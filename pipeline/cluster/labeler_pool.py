@@ -122,8 +122,8 @@ def cluster_pool(config: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Lab
         one = f"{threads} CPUs and a GPU" if on_gpus else f"{threads} CPUs"
         raise UsageError(
             f"no node of the Ray cluster has room for a labeler ({one}) beside {CPUS_FOR_TASKS} CPU for "
-            f"other work; it has {sum(cpus)} CPUs and {sum(gpus)} GPUs on {len(nodes)} nodes; add one, or "
-            "wait longer with --cluster-wait-s"
+            f"other work; it has {sum(cpus)} CPUs and {sum(gpus)} GPUs on {len(nodes)} nodes; add a node, "
+            "or wait longer with --cluster-wait-s"
         )
     workers = min(room, config.workers or room)
     # Only pools on GPUs are elastic: CPU labelers added later would take the CPUs that feed the others.

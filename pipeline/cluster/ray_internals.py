@@ -141,6 +141,6 @@ def _internal(name: str) -> Any:
     except (ImportError, AttributeError) as missing:
         raise SamLabelError(
             f"Ray {ray.__version__} has no {name.replace(':', '.')}, which sam-label needs; install the "
-            f"version that it was tried with: pip install 'ray[data]=={TRIED_WITH[-1]}'"
+            f"version that it was tested with: pip install 'ray[data]=={TRIED_WITH[-1]}'"
         ) from missing
     return value

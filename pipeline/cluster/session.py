@@ -123,8 +123,9 @@ def _refuse_other_versions(address: str) -> None:
     mine = (ray.__version__, platform.python_version())
     if theirs is not None and (theirs[0], _as_compared(theirs[1])) != (mine[0], _as_compared(mine[1])):
         raise UsageError(
-            f"the cluster at {address} has Ray {theirs[0]} and Python {theirs[1]}, and here are Ray "
-            f"{mine[0]} and Python {mine[1]}; use the same here, or `sam-label submit` the job to it"
+            f"the cluster at {address} has Ray {theirs[0]} and Python {theirs[1]}, but this machine has Ray "
+            f"{mine[0]} and Python {mine[1]}; use the same versions here, or send the job with `sam-label "
+            "submit`"
         )
 
 
@@ -172,7 +173,7 @@ def _refuse_unsafe(address: str, allowed: bool) -> None:
         if not ray.is_initialized() and os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
             raise UsageError(
                 "RAY_AUTH_MODE is set to something other than token, and would open this run's own Ray to "
-                "whoever reaches this machine; unset it, or pass --allow-unauthenticated-cluster"
+                "anyone who can reach this machine; unset it, or pass --allow-unauthenticated-cluster"
             )
         return
     host, _ = host_and_port(address)

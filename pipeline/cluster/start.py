@@ -75,7 +75,7 @@ def wait_for_cluster(address: str, limit_s: float) -> None:
     host, port = host_and_port(address)
     if host is None or port is None:
         raise UsageError(
-            f"{address} is no address of a Ray cluster; give HOST:PORT, as `ray start` prints it"
+            f"{address} is not the address of a Ray cluster; give HOST:PORT, which `ray start` prints"
         )
     deadline = time.monotonic() + limit_s
     has_spoken = False
@@ -88,7 +88,7 @@ def wait_for_cluster(address: str, limit_s: float) -> None:
             if time.monotonic() >= deadline:
                 raise SamLabelError(
                     f"the Ray cluster at {address} did not answer within {limit_s:g} s ({fault}); start it, "
-                    "or correct --address or RAY_ADDRESS; without both, the run has a Ray of its own"
+                    "or correct --address or RAY_ADDRESS; without both, the run starts its own Ray"
                 ) from fault
             if not has_spoken:
                 _log.warning("waiting up to %g s for the Ray cluster at %s (%s)", limit_s, address, fault)
@@ -112,7 +112,9 @@ def ray_at(address: str) -> Iterator[None]:
             _end_ray(FAILED_END_S)
             raise
         if not _end_ray(END_S):
-            _log.warning("Ray did not end within %g s and is left behind; the run is complete", END_S)
+            _log.warning(
+                "the run is complete, but Ray did not stop within %g s and may still be running", END_S
+            )
     finally:
         starter.is_over.set()
 

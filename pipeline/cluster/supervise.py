@@ -100,7 +100,7 @@ class _FullCluster:
             f"{free.get(kind, 0):g} of {there[kind]:g} {kind}s" for kind in ("CPU", "GPU") if kind in there
         ]
         _log.warning(
-            "no labeler has started in %g s: of the cluster's resources %s are free; the run waits for room",
+            "no labeler has started in %g s: the cluster has only %s free; the run waits for room",
             NO_LABELER_S,
             " and ".join(kinds),
         )

@@ -99,7 +99,9 @@ def row_without_bytes(why: str = "it is empty") -> ImageError:
 def _refused(schema: pa.Schema, uri: str, wanted: str) -> ImageColumn:
     if wanted in schema.names:
         kind = schema.field(wanted).type
-        raise UnfitTable(f"{uri} has no images in its column {wanted}, which is {kind}", "name one of bytes")
+        raise UnfitTable(
+            f"{uri} has no images in its column {wanted}, which is {kind}", "name a column of bytes"
+        )
     names = ", ".join(schema.names)
     raise UnfitTable(f"{uri} has no column {wanted} (its columns: {names})", CHOOSE)
 

@@ -186,7 +186,7 @@ def _too_large(place: Place) -> ImageError:
 
 
 def _cut(store: Store, name: str) -> ImageError:
-    return ImageError(Reason.TRUNCATED, f"{store.uri(name)} ends within it")
+    return ImageError(Reason.TRUNCATED, f"{store.uri(name)} ends inside it")
 
 
 def _opened(store: Store, file: Entry) -> IO[bytes]:

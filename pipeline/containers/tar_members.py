@@ -92,7 +92,7 @@ def _sound_members(
                 raise HeaderError("its size is negative")
         except (HeaderError, ValueError, OverflowError, RecursionError) as fault:
             found = _next_header(file, max(here + BLOCKSIZE, file.tell()))
-            goes_on = "nothing readable follows" if found is None else f"it goes on at byte {found}"
+            goes_on = "nothing readable follows" if found is None else f"reading continues at byte {found}"
             yield Damage(f"the header at byte {here} is broken ({fault}); {goes_on}")
             return found
         if is_size and info.isreg() and info.offset_data + info.size > end:

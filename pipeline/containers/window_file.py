@@ -65,7 +65,7 @@ class WindowFile(SeekableFile):
         if len(got.data) != end - start:
             raise StoreError(
                 Reason.SOURCE_CHANGED,
-                f"{self._store.uri(self._file.name)} ends at byte {start + len(got.data)} and had "
-                f"{self._file.size} when it was listed; run again with --refresh",
+                f"{self._store.uri(self._file.name)} ends at byte {start + len(got.data)} but had "
+                f"{self._file.size} bytes when it was listed; run again with --refresh",
             )
         return got.data

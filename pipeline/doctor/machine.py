@@ -111,7 +111,7 @@ def memory() -> Finding:
     says = f"{usable / 1e9:.1f} GB for {cores()} cores"
     if usable < needed:
         fix = f"give it {needed / 1e9:.0f} GB, or run with fewer --workers than {labelers}"
-        return warning("memory", f"{says}; {labelers} labelers and Ray take about {needed / 1e9:.0f} GB", fix)
+        return warning("memory", f"{says}; {labelers} labelers and Ray need about {needed / 1e9:.0f} GB", fix)
     return ok("memory", says)
 
 
@@ -127,7 +127,7 @@ def disk() -> Finding:
             "set RAY_TMPDIR to a folder with a shorter path",
         )
     if 1 - usage.free / usage.total > FULLEST_DISK:
-        return fault("disk", f"{says}; the disk is so full that Ray writes nothing more to it", fix)
+        return fault("disk", f"{says}; the disk is too full for Ray to write to it", fix)
     if usage.free < LEAST_FREE_BYTES:
         return warning("disk", says, fix)
     return ok("disk", says)
@@ -143,7 +143,7 @@ def shared_memory() -> Finding:
     gpus = max(1, gpus_here())
     fix = f"start the container with --shm-size={gpus + 1}g, or mount an emptyDir of medium Memory there"
     if total < OBJECT_STORE_BYTES:
-        return warning("shared memory", f"{says}; Ray's object store would go to a disk", fix)
+        return warning("shared memory", f"{says}; Ray's object store would be on a disk", fix)
     if total < gpus * OBJECT_STORE_BYTES:
         return warning("shared memory", f"{says}; {gpus} GPUs may wait for images", fix)
     return ok("shared memory", says)

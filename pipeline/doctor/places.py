@@ -143,7 +143,7 @@ def reachable_cluster(address: str) -> Finding:
         return warning(
             "cluster",
             f"{address} answers; no token is set here",
-            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on the cluster: without it, whoever reaches the "
-            "cluster runs code on it",
+            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on the cluster; without it, anyone who can reach "
+            "the cluster can run code on it",
         )
     return ok("cluster", f"{address} answers")

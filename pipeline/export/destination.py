@@ -94,8 +94,8 @@ class Destination:
         if is_new:
             for stranger in self._strangers(claim):
                 raise UsageError(
-                    f"{self.store.uri(stranger)} exists, and is not this export's; name a new place, or "
-                    "remove what is there"
+                    f"{self.store.uri(stranger)} exists but does not belong to this export; choose a new "
+                    "destination, or remove it"
                 )
         data = json.dumps(asked, indent=1, sort_keys=True).encode()
         if is_new and self.store.create(record, data):
@@ -104,7 +104,9 @@ class Destination:
         other = [key for key in asked if theirs.get(key) != asked[key]]
         if other:
             differences = ", ".join(f"{key} {theirs.get(key)}, not {asked[key]}" for key in other)
-            raise UsageError(f"{self.url} holds another export ({differences}); name another place")
+            raise UsageError(
+                f"{self.url} holds a different export ({differences}); choose another destination"
+            )
 
     def marks(self) -> dict[int, Mark]:
         """The parts that are done, by number."""
@@ -181,5 +183,5 @@ class Destination:
             return parse()
         except (ValueError, KeyError, TypeError) as fault:
             raise SamLabelError(
-                f"{self.store.uri(name)} is damaged ({fault!r:.200}); export to a new place"
+                f"{self.store.uri(name)} is damaged ({fault!r:.200}); export to a new destination"
             ) from fault

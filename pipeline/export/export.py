@@ -108,8 +108,8 @@ def _form(config: ExportConfig, dataset: Dataset, destination: Destination) -> F
     fitting = FILE_FORMATS.get(PurePosixPath(destination.file).suffix)
     if fitting and config.format != fitting:
         raise UsageError(
-            f"--format {config.format} does not write the file {destination.url}; name another place, or "
-            f"give --format {fitting}"
+            f"--format {config.format} does not write the file {destination.url}; choose another "
+            f"destination, or give --format {fitting}"
         )
     splits = tuple(config.shares) or ("",)
     match config.format:
@@ -144,13 +144,13 @@ def _refuse_none(form_name: str, form: Form, counts: Counts) -> None:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in counts.unavailable.most_common())
         refer = ", or give --images reference" if "reference" in form.images_as else ""
         raise NothingToExport(
-            f"no image can be copied ({reasons}), so there is nothing to export; put the images back as "
-            f"they were labelled{refer}"
+            f"no image can be copied ({reasons}), so there is nothing to export; restore the images as they "
+            f"were when labelled{refer}"
         )
     if counts.lost[PLACELESS]:
         raise NothingToExport(
-            "no image to export has a transform and an EPSG code, as GeoTIFFs have them, so there is nothing "
-            f"for --format {form_name} to write; --format coco has the masks in pixels"
+            "no image to export has a transform and an EPSG code, as GeoTIFFs have, so --format "
+            f"{form_name} has nothing to write; --format coco writes the masks in pixels"
         )
 
 

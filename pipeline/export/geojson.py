@@ -85,5 +85,5 @@ def degrees_of(crs: str) -> Projection:
     try:
         transformer = Transformer.from_crs(crs, WGS84, always_xy=True)
     except CRSError as fault:
-        raise UsageError(f"{crs} is no coordinate system that pyproj knows ({fault})") from fault
+        raise UsageError(f"pyproj does not know the coordinate system {crs} ({fault})") from fault
     return lambda points_N2: np.stack(transformer.transform(points_N2[:, 0], points_N2[:, 1]), axis=1)

@@ -112,7 +112,7 @@ class GeoPackage(Form):
                 append=has_layer,
             )
         except pyogrio.errors.CRSError as fault:
-            raise UsageError(f"{crs} is no coordinate system that GDAL knows ({fault})") from fault
+            raise UsageError(f"GDAL does not know the coordinate system {crs} ({fault})") from fault
 
 
 def layer_of(crs: str) -> str:

@@ -113,7 +113,7 @@ def _placing(
         whole, member = file_and_member(record.uri)
         if member:
             raise UsageError(
-                f"{record.uri} is a part of a file, and nothing can link to it; give --images copy"
+                f"{record.uri} is part of a file, and a link needs a whole file; give --images copy"
             )
         place, name = split_uri(whole)
         path = form.image_path(record, "")

@@ -96,7 +96,7 @@ class _Parser:
             return self._comparison()
         self.depth += 1
         if self.depth > _DEEPEST:
-            raise self._fault(f"more than {_DEEPEST} brackets in each other")
+            raise self._fault(f"more than {_DEEPEST} nested brackets")
         where = self._any_of()
         if not self._takes(")"):
             raise self._fault("expected ')'")
@@ -115,7 +115,7 @@ class _Parser:
         if self.tokens[0].kind != wanted:
             raise self._fault(f"expected a {wanted}" + (' such as "ok"' if wanted == "text" else ""))
         if wanted == "text" and compare not in ("=", "==", "!="):
-            raise self._fault(f"{name} is compared by = or !=")
+            raise self._fault(f"{name} can only be compared by = or !=")
         given = self.tokens.pop(0).text
         return _compared(
             COLUMNS[name], _OPERATORS[compare], given[1:-1] if wanted == "text" else float(given)

@@ -178,11 +178,11 @@ def _decoded_format(data: bytes) -> str:
     if name is None:
         raise ImageError(Reason.NOT_AN_IMAGE, f"no image format begins with {data[:SHOWN_BYTES]!r}")
     if name == "HEIC" and not is_heic_read():
-        raise ImageError(Reason.UNSUPPORTED, f"HEIC is not read without a package; {INSTALL}")
+        raise ImageError(Reason.UNSUPPORTED, f"HEIC needs a package that is not installed; {INSTALL}")
     codec = _CODECS.get(name)
     if name not in DECODED_FORMATS or (codec is not None and not features.check(codec)):
         readable = ", ".join(sorted(DECODED_FORMATS - {name}))
-        raise ImageError(Reason.UNSUPPORTED, f"{name} is not read; convert it to one of {readable}")
+        raise ImageError(Reason.UNSUPPORTED, f"{name} is not supported; convert it to one of {readable}")
     return name
 
 
@@ -205,7 +205,7 @@ def _fault_of_file(data: bytes, name: str) -> Iterator[None]:
     except ImageError:
         raise
     except UnreadLayoutError as layout:
-        message = f"{name} with {layout} is not read; {layout.remedy}"
+        message = f"{name} with {layout} is not supported; {layout.remedy}"
         raise ImageError(Reason.UNSUPPORTED, message) from layout
     except UnknownModeError as fault:
         raise ImageError(Reason.UNSUPPORTED, f"{name}: {fault}") from fault

@@ -47,8 +47,8 @@ def serve(requests: BinaryIO, answers: BinaryIO, decode: Decode = decoded_image)
             _answer(answers, number, {"reason": fault.reason.value, "message": str(fault)})
         except MemoryError:
             message = (
-                "decoding it needs more memory than a decoder may take; raise max_image_pixels, with which "
-                "that grows, or save it in another format"
+                "decoding it needs more memory than a decoder may use; raise max_image_pixels, which raises "
+                "that limit too, or save it in another format"
             )
             _answer(answers, number, {"reason": Reason.TOO_LARGE.value, "message": message})
         else:

@@ -272,14 +272,14 @@ class _Decoder:
     def _nonsense(self) -> DecoderDiedError:
         """Kills a decoder that cannot be trusted any more; returns the error to raise."""
         self.kill()
-        return DecoderDiedError("its answer made no sense")
+        return DecoderDiedError("its answer was invalid")
 
     def _cause_of_death(self) -> str:
         try:
             code = self._process.wait(END_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            return "it closed its pipe and went on"
+            return "it closed its pipe but kept running"
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def kill(self) -> None:

@@ -153,7 +153,7 @@ def _as_listed(got: Got, etag: str) -> Got | ImageError:
     if got.etag != etag != "":
         return ImageError(
             Reason.SOURCE_CHANGED,
-            f"its etag is {got.etag} and was {etag} when it was listed; run again with --refresh",
+            f"its etag is {got.etag} but was {etag} when it was listed; run again with --refresh",
         )
     return got
 
@@ -163,7 +163,8 @@ def _refusal(row: Mapping[str, Any], whole: str, settings: FetchSettings) -> Ima
     if (frame_of(row["uri"]) or 0) >= MOST_FRAMES:
         return ImageError(
             Reason.TOO_LARGE,
-            f"the file has more than {MOST_FRAMES:,} frames, and no more are labelled; cut it into several",
+            f"the file has more than {MOST_FRAMES:,} frames, the most that sam-label labels; split it into "
+            "several files",
         )
     if outside := _outside_root(whole, settings):
         return outside
@@ -184,5 +185,8 @@ def _outside_root(uri: str, settings: FetchSettings) -> ImageError | None:
         return None
     return ImageError(
         Reason.OUTSIDE_ROOT,
-        redacted(f"it leads to {target}, outside the input {settings.root}; --follow-links allows that"),
+        redacted(
+            f"it leads through a link to {target}, outside the input {settings.root}; "
+            "--follow-links allows that"
+        ),
     )

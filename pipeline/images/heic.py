@@ -14,7 +14,7 @@ from pipeline.images.rgb import UnknownModeError, rgb_image
 from pipeline.images.scale import Samples
 from pipeline.images.stored import Asked, Stored, no_frame, refuse_size
 
-INSTALL = "install what reads it: pip install 'sam-label[heic]'"
+INSTALL = "install it: pip install 'sam-label[heic]'"
 _BANDS = {"RGB": 3, "RGBA": 4, "L": 1, "I": 1, "LA": 2}  # of samples with more than 8 bits
 
 
@@ -42,7 +42,7 @@ def stored_heic(data: bytes, asked: Asked) -> Stored:
     file = pillow_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False)
     frames = len(file)
     if not frames:
-        raise ImageError(Reason.UNSUPPORTED, "HEIC with a film and no still image is not read")
+        raise ImageError(Reason.UNSUPPORTED, "HEIC with a video and no still image is not supported")
     number = file.primary_index if asked.frame is None else asked.frame
     if number >= frames:
         raise no_frame(number, frames)

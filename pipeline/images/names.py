@@ -31,9 +31,9 @@ def says_other(name: str) -> bool:
 def instead_of(name: str) -> str:
     """Advice for an input file of this name that is no image: what to name instead."""
     if _ARCHIVE.search(name):
-        return "of archives only .tar, .tar.gz and .tgz are read: unpack it and name the folder"
+        return "only .tar, .tar.gz and .tgz archives are read: unpack it and name the folder"
     if _ARROW.search(name):
-        return "Arrow files are not read: save the data set as Parquet (Dataset.to_parquet) and name that"
+        return "Arrow files are not read: save the data set as Parquet (Dataset.to_parquet) and name it"
     if _LIST.search(name):
-        return "lists are read as .txt, .csv, .tsv, .jsonl or .parquet, or as --input-format says"
+        return "a list ends in .txt, .csv, .tsv, .jsonl or .parquet, or needs --input-format"
     return "name an image, or a folder that holds images"

@@ -33,6 +33,6 @@ def netpbm_samples(data: bytes, image: ImageFile.ImageFile) -> tuple[Samples, in
     if values.size < count:
         raise ValueError(f"the file is truncated: it has {values.size} of {count} samples")
     if values.size and not 0 <= int(values.min()) <= int(values.max()) <= largest:
-        raise ValueError(f"a sample is not within 0 and {largest}")
+        raise ValueError(f"a sample is not between 0 and {largest}")
     shape = (height, width) if bands == 1 else (height, width, bands)
     return Samples(values.astype(np.uint16).reshape(shape), (0, largest)), largest

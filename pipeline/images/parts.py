@@ -46,7 +46,7 @@ def _rows(store: Store, name: str, etags: Mapping[str, str], most: int) -> Parts
         if row := row_part(part):
             rows[row] = part
         else:
-            yield part, ImageError(Reason.SOURCE_MISSING, f"{part!r} is no row; write row=17")
+            yield part, ImageError(Reason.SOURCE_MISSING, f"{part!r} is not a row; write row=17")
     try:
         for row, got in _table(store, name, set(etags.values())).images(list(rows)):
             if isinstance(got, Got) and len(got.data) > most:

@@ -129,7 +129,7 @@ class Scene:
         data = _faults_of_file(lambda: self.blocks.file(around, self._read(ranges)))
         decoded = self.decoders.decode(data, reading=reading)
         if decoded.image_HW3.shape != (y1 - y0, x1 - x0, 3):
-            raise ImageError(Reason.CORRUPT, "a window of it has another size than its tags say")
+            raise ImageError(Reason.CORRUPT, "a window of it does not have the size that its tags say")
         if decoded.pixel_range:
             low, _, high = decoded.pixel_range.partition(":")
             lowest, highest = self.own or (float(low), float(high))
@@ -187,6 +187,8 @@ def _faults_of_file(call: Callable[[], T]) -> T:
     except StoreError as fault:
         raise ImageError(fault.reason, str(fault)) from fault
     except UnreadLayoutError as layout:
-        raise ImageError(Reason.UNSUPPORTED, f"TIFF with {layout} is not read; {layout.remedy}") from layout
+        raise ImageError(
+            Reason.UNSUPPORTED, f"TIFF with {layout} is not supported; {layout.remedy}"
+        ) from layout
     except Exception as fault:  # Pillow reads the tags, and raises anything
         raise ImageError(Reason.CORRUPT, f"TIFF: {type(fault).__name__}: {fault}") from fault

@@ -63,7 +63,7 @@ def chosen_bands(data: bytes, tags: TiffTags, chosen: tuple[int, ...]) -> Sample
     Raises: UnreadLayoutError, and whatever Pillow raises on damaged data.
     """
     if max(chosen) > len(tags.bits):
-        raise UnreadLayoutError(f"{len(tags.bits)} bands and no band {max(chosen)} as --bands asks")
+        raise UnreadLayoutError(f"{len(tags.bits)} bands and no band {max(chosen)}, which --bands names,")
     if tags.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
         raise UnreadLayoutError(f"{tags.described()}, whose bands --bands cannot choose from,")
     places = [band - 1 for band in chosen]

@@ -180,7 +180,7 @@ class TiffTags:
 
 def _load(ifd: ImageFileDirectory_v2, file: BinaryIO, size: int, offset: int) -> None:
     if offset + 2 > size:
-        raise ValueError(f"the file is truncated: its tags stand at byte {offset} of {size}")
+        raise ValueError(f"the file is truncated: its tags are at byte {offset} of {size}")
     # As Pillow does for its own pages: tags may all name the same bytes.
     ifd._tag_data_limit = min(size, _MOST_TAG_BYTES)
     file.seek(offset)

@@ -70,7 +70,7 @@ def expanded(text: str) -> Iterator[str]:
     braced = _braced(text)
     if braced.count > MOST_NAMES:
         raise UsageError(
-            f"{redacted(text)} stands for {braced.count:,} names, more than {MOST_NAMES:,}; name fewer, or "
+            f"{redacted(text)} expands to {braced.count:,} names, more than {MOST_NAMES:,}; give fewer, or "
             "use * instead of the braces"
         )
     return braced.texts()

@@ -47,7 +47,8 @@ def _matches(whole: Store, pattern: str) -> Files:
     folder = matches.store.location.path
     if whole.is_local and not Path(folder).is_dir():
         raise NoImages(
-            f"there is no folder {redacted(folder)}, in which the pattern looks; name one that holds images"
+            f"there is no folder {redacted(folder)}, in which the pattern should match; name one that holds "
+            "images"
         )
     return matches
 
@@ -61,5 +62,5 @@ def _hides_a_folder(file: Entry, folder: Store) -> bool:
         return False
     if file.size:
         place = redacted(folder.url)
-        raise UsageError(f"{place} is an object and a folder too; name {place}/ for the folder")
+        raise UsageError(f"{place} is both an object and a folder; name {place}/ for the folder")
     return True

@@ -72,8 +72,9 @@ def _members(store: Store, file: Entry, left_out: LeftOut) -> Iterator[ManifestR
     if is_compressed(file.name):
         left_out.warn(
             "compressed tars",
-            f"{uri} is compressed: it is unpacked from its start to list it, and again for each block of "
-            "images (--images-per-block); so are others like it, but a .tar is read where its images are",
+            f"{uri} is compressed: like all compressed archives it is unpacked from its start to list it, "
+            "and again for each block of images (--images-per-block); a plain .tar is read only "
+            "where its images are",
         )
     tar = listed_tar(store, file, is_image)
     left_out.others += tar.others
@@ -109,4 +110,4 @@ def _damaged(left_out: LeftOut, uri: str, damages: Sequence[str]) -> None:
     sentence = f"{uri} is damaged{places}: {damages[0]}"
     left_out.damages += len(damages)
     left_out.why = left_out.why or sentence
-    left_out.warn(sentence, f"{sentence}; what can be read of it is labelled")
+    left_out.warn(sentence, f"{sentence}; the images that can be read are labelled")

@@ -32,7 +32,7 @@ class Matches:
             globs.append(Glob(one))
             if len(globs) > MOST_LISTINGS:
                 raise UsageError(
-                    f"{redacted(whole.uri(text))} stands for more than {MOST_LISTINGS:,} patterns, each "
+                    f"{redacted(whole.uri(text))} expands to more than {MOST_LISTINGS:,} patterns, each "
                     "listed on its own; use * instead of the braces"
                 )
         base = _common_folder([glob.base for glob in globs])

@@ -42,7 +42,7 @@ class NamedFiles:
     def _found(self, name: str, file: Entry | None) -> Entry:
         if file is None:
             raise UsageError(
-                f"there is no file {redacted(self.store.uri(name))}, which the braces of INPUT name; put * "
-                "in place of the braces to take what there is, or a slash at the end to take folders"
+                f"there is no file {redacted(self.store.uri(name))}, which the braces of INPUT name; use * "
+                "instead of the braces to match existing files, or add a slash at the end to match folders"
             )
         return file

@@ -235,4 +235,4 @@ def place_of(url: str) -> Location:
 def _refuse_other_kinds(file: Entry, url: str) -> None:
     """Raises UsageError for a single file that is no image, and whose name does not say that it is one."""
     if says_other(file.name) and not is_container(file.name):
-        raise UsageError(f"{redacted(url)} is no image; {instead_of(file.name)}")
+        raise UsageError(f"{redacted(url)} is not an image; {instead_of(file.name)}")

@@ -127,7 +127,7 @@ class BlockStream:
             for place, row in self._rows():
                 self._add(place, row)
         except NoDecoder as fault:
-            self._beats.end_labeler(f"a labeler ends: {fault}")
+            self._beats.end_labeler(f"a labeler stops: {fault}")
         self._beats.tell()
         for block in list(self._under_way):  # the run stops
             self._hand_on(block)
@@ -175,7 +175,7 @@ class BlockStream:
             try:
                 if attempt > MOST_ATTEMPTS:
                     raise ImageError(
-                        Reason.WORKER_CRASH, f"its labeler died {MOST_ATTEMPTS} times while at it"
+                        Reason.WORKER_CRASH, f"its labeler died {MOST_ATTEMPTS} times while labelling it"
                     )
                 opened = self._opened(image)
             except ImageError as fault:

@@ -7,7 +7,7 @@ from pipeline.errors import SamLabelError
 
 # What labelling needs besides the weights, with the smallest batches of prompts.
 WORKING_BYTES = 3 << 30
-_MAKE_ROOM = "others hold the rest; end them, or leave the GPU out with CUDA_VISIBLE_DEVICES"
+_MAKE_ROOM = "other processes use the rest; end them, or exclude the GPU with CUDA_VISIBLE_DEVICES"
 _OTHERWISE = "or label with --device cpu"
 
 
@@ -27,7 +27,7 @@ class GivenGpu:
         build = f"torch {torch.__version__} on {os.uname().nodename}"
         if torch.version.cuda is None:
             raise SamLabelError(
-                f"{build} is built for CPUs, and the labeler was given a GPU; install torch's build for CUDA "
+                f"{build} is built for CPUs, but the labeler was given a GPU; install torch's build for CUDA "
                 f"there, {_OTHERWISE}"
             )
         try:
@@ -41,7 +41,7 @@ class GivenGpu:
                     f"the GPU on {os.uname().nodename} has no memory left for a labeler: {_MAKE_ROOM}"
                 ) from fault
             raise SamLabelError(
-                f"{build}, for CUDA {torch.version.cuda}, cannot use the GPU: {why}; look at nvidia-smi, "
+                f"{build}, for CUDA {torch.version.cuda}, cannot use the GPU: {why}; check nvidia-smi, "
                 f"install a driver as new as that CUDA, {_OTHERWISE}"
             ) from fault
 

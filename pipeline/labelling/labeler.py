@@ -114,6 +114,6 @@ def loaded(load: Callable[[], MaskGenerator], ledger: LedgerHandle) -> Any:
         why = str(fault) if isinstance(fault, SamLabelError) else describe(fault)
         if ray.get(ledger.fail_load.remote(me, why)):
             return None  # no image begins that would need it
-        die_with_warning(ledger, f"a labeler on {os.uname().nodename} does not start: {why}")
+        die_with_warning(ledger, f"a labeler on {os.uname().nodename} cannot start: {why}")
     ray.get(ledger.end_load.remote(me))
     return generator

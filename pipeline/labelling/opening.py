@@ -48,11 +48,11 @@ class Opening:
         except StoreError as fault:
             raise ImageError(fault.reason, str(fault)) from fault
         if entry is None:
-            raise ImageError(Reason.SOURCE_MISSING, "it was listed, and is gone")
+            raise ImageError(Reason.SOURCE_MISSING, "it was listed, but no longer exists")
         if entry.etag != row["etag"] != "":
             raise ImageError(
                 Reason.SOURCE_CHANGED,
-                f"its etag is {entry.etag} and was {row['etag']} when listed; run again with --refresh",
+                f"its etag is {entry.etag} but was {row['etag']} when listed; run again with --refresh",
             )
         return self._scene(cast(BinaryIO, RangeFile(store, name, entry.size, entry.etag)), entry.size, frame)
 

@@ -38,7 +38,7 @@ def describe(fault: BaseException) -> str:
 
 def die_with_warning(ledger: LedgerHandle, why: str) -> NoReturn:
     """Ends this process once the ledger has the warning; Ray restarts it here or elsewhere."""
-    _log.warning("%s; it tries again", why)
+    _log.warning("%s; the labeler is restarted", why)
     ray.get(ledger.is_stopping.remote())  # which the ledger answers after it has the warning
     die()
 

@@ -30,11 +30,13 @@ class Metric:
         return (*RUN_LABELS, *self.labels)
 
 
-IMAGES = Metric("sam_label_images", "counter", "images", "Images that have their row.", ("status",))
+IMAGES = Metric(
+    "sam_label_images", "counter", "images", "Images that have a row in the dataset.", ("status",)
+)
 MASKS = Metric("sam_label_masks", "counter", "masks", "Masks of these images.")
 FAILURES = Metric("sam_label_failures", "counter", "images", "Failed images by reason.", ("reason",))
-LEFT = Metric("sam_label_images_left", "gauge", "images", "Images that the run has still to label.")
-QUEUED = Metric("sam_label_images_queued", "gauge", "images", "Images fetched and not labelled yet.")
+LEFT = Metric("sam_label_images_left", "gauge", "images", "Images that the run still has to label.")
+QUEUED = Metric("sam_label_images_queued", "gauge", "images", "Images fetched but not labelled yet.")
 STAGE_SECONDS = Metric(
     "sam_label_stage_seconds", "counter", "s", "Time at each stage, added up over workers.", ("stage",)
 )
@@ -44,7 +46,7 @@ STAGE_IMAGES = Metric(
 LABELER_SECONDS = Metric(
     "sam_label_labeler_seconds", "counter", "s", "Time of labelers: busy, or waiting for images.", ("state",)
 )
-LABELERS = Metric("sam_label_labelers", "gauge", "labelers", "Labelers that the run asked for.")
+LABELERS = Metric("sam_label_labelers", "gauge", "labelers", "Labelers that the run requested.")
 GPU_USED = Metric("sam_label_gpu_memory_used_bytes", "gauge", "bytes", "Used memory of its GPU.", ("gpu",))
 GPU_TOTAL = Metric("sam_label_gpu_memory_total_bytes", "gauge", "bytes", "All memory of its GPU.", ("gpu",))
 

@@ -38,7 +38,7 @@ class Published:
             self._set(metric, value, {**self._labels, **labels})
         except Exception as fault:  # noqa: BLE001  # metrics must not end a run
             self._is_broken = True
-            _log.debug("metrics are not shown: %s", fault)
+            _log.debug("metrics are not published: %s", fault)
 
     def _set(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
         made = self._rays.get(metric.name)

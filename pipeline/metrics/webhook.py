@@ -50,7 +50,7 @@ def _tell(url: str, report: RunReport, ending: Ending) -> None:
     ).encode()
     if ending.outcome == "interrupted":
         if in_the_time_left(lambda: _post(url, body), INTERRUPTED_S) is None:
-            _log.warning("the webhook at %s was not told in the time left", site_of(url))
+            _log.warning("the webhook at %s was not called, because no time was left", site_of(url))
         return
     why = ""
     for _ in range(TRIES):
@@ -64,7 +64,7 @@ def _tell(url: str, report: RunReport, ending: Ending) -> None:
         except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001  # nothing changes how the run ended
             why = type(fault).__name__
             break
-    _log.warning("the webhook at %s could not be told how the run ended: %s", site_of(url), why)
+    _log.warning("sending the run's result to the webhook at %s failed: %s", site_of(url), why)
 
 
 def _post(url: str, body: bytes) -> bool:

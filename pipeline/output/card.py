@@ -32,6 +32,6 @@ def _publish(store: Store, name: str, data: bytes) -> None:
     if before == data:
         return
     if before is not None and MARKER.encode() not in before:
-        _log.info("%s is not sam-label's: it stays as it is", store.uri(name))
+        _log.info("%s was not written by sam-label, and is left unchanged", store.uri(name))
         return
     store.publish(name, data)

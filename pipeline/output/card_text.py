@@ -25,9 +25,9 @@ def card_text(dataset: Dataset) -> str:
     """The whole file."""
     parts = [
         _header(dataset),
-        f"<!-- {MARKER}; without this line it is yours, and stays as it is -->",
+        f"<!-- {MARKER}; if you remove this line, sam-label leaves the file unchanged -->",
         f"# {name(dataset)}",
-        f"{summary(dataset)}. The images are not in here, only where they are.",
+        f"{summary(dataset)}. The images themselves are not included, only their URIs.",
         "## What is in it",
         _table(_counts(dataset)),
         *_failures(dataset),
@@ -122,10 +122,10 @@ While no run is writing: `datasets.load_dataset("path/to/masks")`, `mlcroissant.
 
 def _licences(dataset: Dataset) -> str:
     licence = weights_licence(dataset)
-    weights = f"are published under {licence}" if licence else "are not published ones that sam-label knows"
+    weights = f"are published under {licence}" if licence else "are not among those that sam-label knows"
     lines = [
         f"- The weights that made the masks {weights}; SAM's code and weights are under Apache-2.0.",
-        "- The images have licences of their own, which this dataset does not know.",
+        "- The images have licences of their own, which are not recorded here.",
         "- The masks' licence is yours to choose: set `license` above, and remove the comment below.",
     ]
     return "\n".join(lines)

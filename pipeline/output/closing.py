@@ -32,7 +32,7 @@ def close_run(
     """
     refuse_if_overtaken(store, generation)
     swept = sweep(store, record)
-    _log.debug("swept %d files, %d bytes", swept.files, swept.bytes)
+    _log.debug("removed %d files that killed runs left behind, %d bytes", swept.files, swept.bytes)
     end = Dataset.in_store(store, known)
     own = end.own_commits
     failed = failed_by_reason(own)

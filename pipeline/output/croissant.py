@@ -64,7 +64,7 @@ def croissant_text(dataset: Dataset) -> str:
                 "@type": "cr:FileSet",
                 "@id": _FILES,
                 "name": _FILES,
-                "description": "one row an image",
+                "description": "one row per image",
                 "encodingFormat": "application/x-parquet",
                 "includes": "data/*.parquet",
             }
@@ -74,7 +74,8 @@ def croissant_text(dataset: Dataset) -> str:
                 "@type": "cr:RecordSet",
                 "@id": "images",
                 "name": "images",
-                "description": "An image a record, its masks as lists of one length; null where it failed.",
+                "description": "One record per image, its masks in lists of equal length; null if the image "
+                "failed.",
                 "field": [_field(column) for column in dataset.identity.schema if column not in ADDED_LATER],
             }
         ],

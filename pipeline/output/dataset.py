@@ -199,7 +199,7 @@ class Dataset:
         """The rows of a shard, or of some row groups of it. Raises: as `tables`."""
         table = self._unless_replaced(commit, lambda: read_shard(self.store, commit, columns, groups))
         if groups is None and table.num_rows != commit.rows:
-            why = f"it has {table.num_rows} rows, its commit says {commit.rows}"
+            why = f"it has {table.num_rows} rows, but its commit says {commit.rows}"
             raise DamagedFile(self.store.uri(commit.shard), why)
         return table
 
@@ -220,7 +220,7 @@ class Dataset:
         if self.left > left:
             raise DamagedFile(
                 f"{self.store.url}/_commits",
-                f"run {self.record.run} ended with {self.images - left:,} rows, and the commits that are "
+                f"run {self.record.run} ended with {self.images - left:,} rows, but the commits that are "
                 f"there count {self.rows:,}",
             )
 
@@ -242,8 +242,8 @@ def _why_there_is_none(store: Store) -> str:
     """The sentence for a place without a run record: what is there instead, and what to do."""
     if next(store.list("data"), None) is not None:
         return (
-            f"{store.url} holds data/ but not what says which shards count (_runs/ and _commits/); copy the "
-            "whole dataset, or read the Parquet files themselves"
+            f"{store.url} holds data/ but lacks _runs/ and _commits/, which say which shards count; copy "
+            "the whole dataset, or read the Parquet files directly"
         )
     if next(store.list("_lock"), None) is not None:
         return (

@@ -20,8 +20,8 @@ def name(dataset: Dataset) -> str:
 def summary(dataset: Dataset) -> str:
     """One sentence."""
     return (
-        f"{dataset.masks:,} masks of {dataset.labelled:,} images by SAM's automatic mask generation: one row "
-        "an image, masks as COCO run lengths"
+        f"{dataset.masks:,} masks of {dataset.labelled:,} images by SAM's automatic mask generation: one "
+        "row per image, masks as COCO run lengths"
     )
 
 

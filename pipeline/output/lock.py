@@ -258,6 +258,6 @@ def _overtaken(store: Store, generation: int) -> SamLabelError:
         else "another run"
     )
     return OutputLocked(
-        f"run {run_id(generation)} was silent for so long that {who} took {store.url} over; what it has "
-        "committed counts, and the other run does the rest"
+        f"run {run_id(generation)} did not renew its lock for so long that {who} took {store.url} over; its "
+        "commits count, and the other run continues from them"
     )

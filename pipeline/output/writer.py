@@ -181,7 +181,11 @@ def _log_strangers(store: Store) -> None:
     except StoreError:
         return  # a folder that cannot be read is not ours
     if stranger is not None:
-        _log.warning("%s holds files that are not a dataset's, such as %s: they stay", store.url, stranger)
+        _log.warning(
+            "%s holds files that are not part of a dataset, such as %s; they are not deleted",
+            store.url,
+            stranger,
+        )
 
 
 def _resumable(
@@ -197,21 +201,21 @@ def _resumable(
         return None
     if dataset.identity.fingerprint != identity.fingerprint:
         differences = ", ".join(identity.differences(dataset.identity))
-        fault = f"was made with {differences}; use the same settings to go on,"
+        fault = f"was made with {differences}; use the same settings to continue,"
     elif dataset.record.input != source:
-        fault = f"holds the masks of {dataset.record.input}, not of {source}; name the same input to go on,"
+        fault = f"holds masks of {dataset.record.input}, not of {source}; name the same input to continue,"
     elif filtered_from and dataset.record.filtered_from != filtered_from:
         theirs = dataset.record.filtered_from
         rows = f"filtered from {theirs}" if theirs else "of a run"
         fault = (
-            f"holds rows {rows}, not filtered from {filtered_from} (a refresh, retry or overwrite there "
-            "begins another set of rows); name"
+            f"holds rows {rows}, not rows filtered from {filtered_from} (a refresh, retry or overwrite of "
+            "the input begins another set of rows); name"
         )
     else:
         return dataset
     if not dataset.rows:
         return None
-    raise UsageError(f"{store.url} {fault} another output to keep both, or --overwrite to start it anew")
+    raise UsageError(f"{store.url} {fault} another output to keep both, or give --overwrite to start over")
 
 
 def _listed(

@@ -19,7 +19,7 @@ def whole(name: str, value: object, least: int = 0) -> int:
     except TypeError:
         number = least - 1
     if number < least:
-        raise UsageError(f"{name} is {value!r:.100}; it takes a whole number, {least} or more")
+        raise UsageError(f"{name} is {value!r:.100}; give a whole number, {least} or more")
     return number
 
 
@@ -30,14 +30,14 @@ def real(name: str, value: object) -> float:
     except (TypeError, ValueError, OverflowError):
         number = np.nan
     if np.isnan(number):
-        raise UsageError(f"{name} is {value!r:.100}; it takes a number")
+        raise UsageError(f"{name} is {value!r:.100}; give a number")
     return number
 
 
 def flag(name: str, value: object) -> bool:
     """A bool, numpy's too, as a bool."""
     if not isinstance(value, bool | np.bool_):
-        raise UsageError(f"{name} is {value!r:.100}; it takes True or False")
+        raise UsageError(f"{name} is {value!r:.100}; give True or False")
     return bool(value)
 
 

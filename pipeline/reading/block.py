@@ -88,9 +88,7 @@ class Block:
             return self._arrays[column]
         except (KeyError, TypeError):  # TypeError: a list has no hash
             if not isinstance(column, str):
-                raise TypeError(
-                    f"a record is asked for one column by its name, not for {column!r:.100}"
-                ) from None
+                raise TypeError(f"a record returns one column by its name, not {column!r:.100}") from None
             if column in VECTORS:
                 raise UsageError(
                     f"the column {column} was not read: name it among the columns; if the dataset has none, "

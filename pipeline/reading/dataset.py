@@ -119,7 +119,8 @@ class Dataset:
             return self._rows.record(number)
         if not isinstance(key, SupportsIndex):
             raise TypeError(
-                f"a dataset is asked for one position or one image id, not {key!r}; `select` narrows it"
+                f"a dataset returns one record by its position or image id, not by {key!r}; use `select` "
+                "for several"
             )
         key = index(key)
         position = key + len(self) if key < 0 else key
@@ -151,7 +152,7 @@ class Dataset:
         """
         seconds = real("poll_s", poll_s)
         if not 0 <= seconds < inf:
-            raise UsageError(f"poll_s is {poll_s}; it takes seconds, 0 or more")
+            raise UsageError(f"poll_s is {poll_s}; give seconds, 0 or more")
         return (record for added in followed(self._rows.snapshot, seconds) for record in self._of(added))
 
     def pin(self) -> dict[str, Any]:

@@ -69,19 +69,19 @@ class Feed:
 
     def __post_init__(self) -> None:
         if not callable(self.transform):
-            raise UsageError(f"transform is {self.transform!r:.100}; it takes a function of one Record")
+            raise UsageError(f"transform is {self.transform!r:.100}; give a function of one Record")
         if not isinstance(self.sampling, MaskSampling):
-            raise UsageError(f"sampling is {self.sampling!r:.100}; it takes a MaskSampling")
+            raise UsageError(f"sampling is {self.sampling!r:.100}; give a MaskSampling")
         # as Python's own types: the fingerprint of an order is made from their texts
         for name in ("images", "shuffle", "equal_ranks"):
             object.__setattr__(self, name, flag(name, getattr(self, name)))
         if (self.rank is None) != (self.ranks is None):
-            raise UsageError("rank and ranks go together; name both or neither")
+            raise UsageError("rank and ranks go together; give both or neither")
         least = {"seed": 0, "window_rows": 1, "prefetch": 0}
         for name, one in (least if self.rank is None else {**least, "rank": 0, "ranks": 1}).items():
             object.__setattr__(self, name, whole(name, getattr(self, name), one))
         if self.rank is not None and self.ranks is not None and self.rank >= self.ranks:
-            raise UsageError(f"rank {self.rank} of {self.ranks} ranks is none; ranks count from 0")
+            raise UsageError(f"there is no rank {self.rank} among {self.ranks} ranks; ranks count from 0")
 
     def __len__(self) -> int:
         return len(self.rows)

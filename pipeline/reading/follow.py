@@ -19,7 +19,7 @@ def followed(snapshot: Snapshot, poll_s: float) -> Iterator[Snapshot]:
         names = {commit.name for commit in snapshot.commits}
         if given - names:
             raise SamLabelError(
-                f"{snapshot.store.url} was written anew by run {snapshot.record.run} while it was followed; "
+                f"{snapshot.store.url} was rewritten by run {snapshot.record.run} while it was followed; "
                 "open it again"
             )
         added = tuple(commit for commit in snapshot.commits if commit.name not in given)

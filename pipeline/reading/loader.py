@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.reading.torch_data import IndexedImages, StreamedImages
 
 STATE_VERSION = 1
-_NO_STATE = "the state is none of this loader's; give what its state_dict returned"
+_NO_STATE = "this is not the state of a loader; give what its state_dict returned"
 
 
 class Loader(DataLoader[Any]):
@@ -38,14 +38,14 @@ class Loader(DataLoader[Any]):
     ) -> None:
         if options.get("persistent_workers"):
             raise UsageError(
-                "persistent_workers would go on with the shares of an earlier epoch; leave it out, workers "
-                "start anew each epoch"
+                "persistent_workers would keep the shares of an earlier epoch; leave it out, so that each "
+                "epoch starts new workers"
             )
         for name in ("dataset", "shuffle", "sampler", "batch_sampler"):
             value = options.pop(name, None)
             if value is not None and value is not False:
                 raise UsageError(
-                    f"{name} is not the loader's; the dataset says what comes when: "
+                    f"{name} cannot be given to the loader; the dataset decides the order: "
                     "to_torch(shuffle=True, seed=0)"
                 )
         self._images = images
@@ -120,7 +120,7 @@ class Loader(DataLoader[Any]):
             raise UsageError(
                 "the state belongs to other rows or another order: the dataset has changed since, or "
                 "where, shuffle, seed or window_rows differ; open the dataset as it was with pinned=..., or "
-                "begin the epoch anew"
+                "start the epoch again"
             )
         if not shares.is_of(len(self._images.feed)):
             raise UsageError(_NO_STATE)

@@ -15,11 +15,11 @@ def pinned_snapshot(url: str, pin: dict[str, Any]) -> Snapshot:
         if isinstance(pin["commits"], str) or set(map(type, names)) - {str} or len(set(names)) < len(names):
             raise TypeError
     except (KeyError, TypeError) as fault:
-        raise UsageError("the pin is none; give what Dataset.pin returned") from fault
+        raise UsageError("the pin is not valid; give what Dataset.pin returned") from fault
     commits = {commit.name: commit for commit in now.commits}
     if not commits.keys() >= set(names):
         raise UsageError(
-            f"{now.store.url} was written anew since it was pinned at run {run} (retry, refresh, compact or "
+            f"{now.store.url} was rewritten after it was pinned at run {run} (retry, refresh, compact or "
             "overwrite); open it without the pin"
         )
     return replace(now, commits=tuple(commits[name] for name in names))

@@ -210,7 +210,7 @@ class Record:
             data = fetched({"uri": self.uri, "etag": self["etag"], "size": 0}, settings).data
             pixels_HW3 = decoded_image(data, pixels, self.block.images.reading, frame_of(self.uri)).image_HW3
         except ImageError as fault:
-            raise ImageError(fault.reason, f"the image {self.uri} cannot be had: {fault}") from fault
+            raise ImageError(fault.reason, f"the image {self.uri} cannot be loaded: {fault}") from fault
         return pixels_HW3 if pixels_HW3.flags.writeable else pixels_HW3.copy()  # torch needs it writeable
 
     def _numbers(self, column: str) -> NDArray[Any]:
@@ -221,7 +221,7 @@ class Record:
     def _refuse_failed(self) -> None:
         if not self.is_ok:
             raise UsageError(
-                f"{self['uri']} has no masks: labelling it failed ({self['error']}); look at is_ok first"
+                f"{self['uri']} has no masks: labelling it failed ({self['error']}); check is_ok first"
             )
 
 

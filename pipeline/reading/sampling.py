@@ -31,8 +31,8 @@ class MaskSampling:
             whole("max_masks", self.max_masks, 1)
         if not 0 <= self.min_area <= self.max_area <= 1:
             raise UsageError(
-                f"masks of {self.min_area} to {self.max_area} of the image are asked for; min_area and "
-                "max_area are shares with 0 <= min_area <= max_area <= 1"
+                f"min_area is {self.min_area} and max_area is {self.max_area}; give shares of the image "
+                "with 0 <= min_area <= max_area <= 1"
             )
 
     @property

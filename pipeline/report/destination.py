@@ -31,7 +31,7 @@ class Destination:
         is_folder = place.scheme == "file" and Path(place.path).is_dir()
         is_page = name.lower().endswith(_SUFFIXES) or is_folder  # for a folder refuse_foreign says more
         if is_bucket or not is_page or file.endswith("/"):
-            raise UsageError(f"{place} names no page: its name must end in .html")
+            raise UsageError(f"{place} is not the name of a page: it must end in .html")
         destination = cls(Store(Location(place.scheme, folder)), name)
         if not destination.store.is_writable:
             raise UsageError(f"{place} can only be read; name a file or an s3:// object for the report")
@@ -56,5 +56,5 @@ class Destination:
             return
         if MARKER.encode() not in self.store.read_range(self.name, 0, _MARKED_WITHIN):
             raise UsageError(
-                f"{self.url} exists, and no sam-label preview has written it; name another file with -o"
+                f"{self.url} exists, but was not written by sam-label preview; name another file with -o"
             )

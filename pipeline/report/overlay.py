@@ -141,7 +141,7 @@ def _counts(mask: object, height: int, width: int) -> bytes:
     _refuse_other_size(segmentation.shape, height, width)
     if segmentation.dtype != np.bool_ and (segmentation.dtype != np.uint8 or segmentation.max(initial=0) > 1):
         raise ValueError(
-            f"a mask is an array of {segmentation.dtype}; it takes bool, or uint8 of 0 and 1: pass mask > 0 "
+            f"a mask is an array of {segmentation.dtype}; give bool, or uint8 of 0 and 1: pass mask > 0 "
             "or another threshold"
         )
     return compressed_counts(runs_of_mask(segmentation.astype(bool)))
@@ -149,7 +149,7 @@ def _counts(mask: object, height: int, width: int) -> bytes:
 
 def _counts_of_rle(rle: Mapping[str, Any], height: int, width: int) -> bytes:
     if not {"size", "counts"} <= rle.keys():
-        raise ValueError(f"a segmentation has {list(rle)!r:.100}; it takes size and counts")
+        raise ValueError(f"a segmentation has {list(rle)!r:.100}; give size and counts")
     _refuse_other_size(whole_numbers(rle["size"], 2, "the size of a segmentation"), height, width)
     counts = rle["counts"]
     if isinstance(counts, str | bytes):
@@ -171,13 +171,13 @@ def _runs(counts: bytes, height: int, width: int) -> NDArray[np.uint32]:
 
 
 def _no_mask(counts: object, height: int, width: int) -> ValueError:
-    return ValueError(f"the counts {counts!r:.40} are no mask of {height} x {width} pixels")
+    return ValueError(f"the counts {counts!r:.40} are not a mask of {height} x {width} pixels")
 
 
 def _other_kind(masks: object) -> ValueError:
     return ValueError(
-        f"masks of type {type(masks).__name__} cannot be drawn; draw takes ImageMasks, bool [N, H, W], or a "
-        "list of bool [H, W] or of SA's records"
+        f"masks of type {type(masks).__name__} cannot be drawn; draw accepts ImageMasks, bool [N, H, W], or "
+        "a list of bool [H, W] or of SA's records"
     )
 
 

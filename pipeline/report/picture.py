@@ -44,7 +44,7 @@ class PictureFile:
         suffix = PurePosixPath(name).suffix.lower()
         if suffix not in _FORMATS or not (folder or place.scheme == "file"):
             raise UsageError(
-                f"{place} names no picture: its name must end in {', '.join(_FORMATS)}"
+                f"{place} is not the name of a picture: it must end in {', '.join(_FORMATS)}"
                 + suggestion(suffix, _FORMATS)
             )
         for source in dataset.inputs:

@@ -99,8 +99,8 @@ def _seen(dataset: Dataset, other: Dataset | None, sample: Sample) -> list[Seen]
     places = places_of(other, [record.uri for _, record in mine])
     if not places:
         raise UsageError(
-            f"{other.store.url} has none of the {len(mine)} images that are shown of {dataset.store.url}; "
-            "compare datasets of images at the same places, or name the one with fewer images first"
+            f"{other.store.url} has none of the {len(mine)} images shown from {dataset.store.url}; compare "
+            "datasets whose images have the same URIs, or name the dataset with fewer images first"
         )
     theirs = {record.uri: record for _, record in records_at(other, places.values())}
     return [Seen(record, sample.groups_of[place], theirs.get(record.uri)) for place, record in mine]

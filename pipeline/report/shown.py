@@ -32,7 +32,8 @@ class Photos:
         """The image as it was labelled. Raises: ImageError."""
         if self._unavailable >= MOST_UNAVAILABLE:
             raise ImageError(
-                Reason.SOURCE_UNAVAILABLE, f"not asked for: {self._unavailable} images before did not come"
+                Reason.SOURCE_UNAVAILABLE,
+                f"not fetched, because {self._unavailable} images before it could not be fetched",
             )
         try:
             return record.image

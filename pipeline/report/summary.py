@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 320, 110
 MOST_BARS = 40  # in a plot a hand wide
 _MEANINGS = {
     "Predicted IoU": "quality, by the model's own estimate",
-    "Stability": "how little a mask depends on its threshold",
+    "Stability": "how little a mask changes with its threshold",
     "Area of a mask": "share of the image, logarithmic",
     "Masks an image": "of the labelled images",
 }

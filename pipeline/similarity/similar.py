@@ -76,7 +76,7 @@ def similar(
     top = whole("top", top, 1)
     mask = None if mask is None else whole("mask", mask)
     if progress is not None and not callable(progress):
-        raise UsageError(f"progress is {progress!r:.100}; it takes a function of two numbers")
+        raise UsageError(f"progress is {progress!r:.100}; give a function of two numbers")
     dataset = Dataset.open(output, columns=[])
     if not dataset.made_with["mask_options"].get("mask_embeddings"):
         raise UsageError(
@@ -127,8 +127,8 @@ def _query(record: Record, mask: int | None) -> _Query:
         return _Query(record.image_id, record.uri, None, record.image_embedding)
     vectors_NC = record.mask_embedding
     if mask >= len(record):
-        there_are = f"they count from 0, the last is {len(record) - 1}" if len(record) else "it has none"
+        there_are = f"masks count from 0, and the last is {len(record) - 1}" if len(record) else "it has none"
         raise UsageError(f"{record.uri} has no mask {mask}; {there_are}")
     if not vectors_NC[mask].any():
-        raise UsageError(f"mask {mask} of {record.uri} has no pixel, and so nothing is like it")
+        raise UsageError(f"mask {mask} of {record.uri} has no pixels, so nothing is similar to it")
     return _Query(record.image_id, record.uri, mask, vectors_NC[mask])

@@ -95,7 +95,7 @@ def statistics(
     Raises: UsageError if there is no dataset, or `sample` or `seed` is negative; DamagedFile.
     """
     if sample < 0 or seed < 0:
-        raise UsageError(f"--sample is {sample} and --seed is {seed}; both are 0 or more")
+        raise UsageError(f"--sample is {sample} and --seed is {seed}; both must be 0 or more")
     dataset = Dataset.at(output)
     drawn = sample_of(dataset, sample, seed)
     columns, pixels = ColumnFigures(), PixelFigures()

@@ -136,7 +136,7 @@ def client(access: Access) -> Any:
             return BlobServiceClient.from_connection_string(text, **how)
         except ValueError as wrong:
             raise UsageError(
-                "AZURE_STORAGE_CONNECTION_STRING cannot be read; copy it anew from the storage account"
+                "AZURE_STORAGE_CONNECTION_STRING cannot be read; copy it again from the storage account"
             ) from wrong
     account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME") or os.environ.get("AZURE_STORAGE_ACCOUNT")
     url = access.place.endpoint_url or (account and f"https://{account}.blob.core.windows.net")

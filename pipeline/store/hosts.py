@@ -21,8 +21,8 @@ def refuse_link_local(host: str, named_by: str) -> None:
     """Raises UsageError if the host has a link-local address; `named_by` says who named it."""
     if any(map(is_link_local, addresses(host))):
         raise UsageError(
-            f"{named_by} leads to the link-local host {host}, which holds this machine's credentials and no "
-            "data; name another"
+            f"{named_by} leads to the link-local host {host}, which serves this machine's credentials, not "
+            "data; name another host"
         )
 
 

@@ -97,7 +97,7 @@ def refuse_changed(uri: str, listed: str, found: str) -> None:
     if found != listed != "":
         raise StoreError(
             Reason.SOURCE_CHANGED,
-            f"the etag of {uri} is {found} and was {listed} when it was listed; run again with --refresh",
+            f"the etag of {uri} is {found} but was {listed} when it was listed; run again with --refresh",
         )
 
 

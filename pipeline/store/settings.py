@@ -37,7 +37,7 @@ class PlaceSettings(BaseModel):
     @classmethod
     def _is_a_url(cls, text: str | None) -> str | None:
         if text is not None and not text.startswith(("http://", "https://")):
-            raise ValueError(f"{text!r} is no URL; write it with its scheme, as https://host:9000")
+            raise ValueError(f"{text!r} is not a URL; write it with its scheme, such as https://host:9000")
         if text is not None and has_secret(text):
             raise ValueError("it holds credentials; give them in the environment")
         return text

@@ -127,8 +127,8 @@ class Store:
             created = self._tried("write", name, once)
         except NoPutIfAbsent as fault:
             raise UsageError(
-                f"{redacted(self.url)} cannot create a file only if there is none ({fault}), so "
-                "two runs could overwrite each other; choose another disk or object store for the output"
+                f"{redacted(self.url)} cannot create a file only if it does not exist ({fault}), so two "
+                "runs could overwrite each other; choose another disk or object store for the output"
             ) from fault
         return created or (attempts > 1 and self.read(name) == data)
 

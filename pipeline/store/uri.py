@@ -92,7 +92,7 @@ def location(text: str) -> Location:
     if scheme == "file":
         rest = _decoded(text) or rest
         if not rest.startswith("/"):
-            raise UsageError(f"{redacted(text)} names a host; a file URL reads file:///absolute/path")
+            raise UsageError(f"{redacted(text)} names a host; write a file URL as file:///absolute/path")
         return Location("file", rest.rstrip("/"))
     _refuse_unsafe_bucket(text, rest.partition("/")[0])
     return Location(scheme, rest.rstrip("/"))
@@ -144,23 +144,21 @@ def has_secret(text: str) -> bool:
 
 def _refuse_unsafe_host(text: str, host: str) -> None:
     if "@" in host:
-        raise UsageError(
-            f"{redacted(text)} carries credentials, which the dataset would keep; leave them out"
-        )
+        raise UsageError(f"{redacted(text)} contains credentials, which the dataset would store; remove them")
     if not host or not _is_utf_8(text):
-        raise UsageError(f"{redacted(text)} names no host; it should read https://host/image.jpg")
+        raise UsageError(f"{redacted(text)} names no host; write it as https://host/image.jpg")
 
 
 def _refuse_unsafe_bucket(text: str, bucket: str) -> None:
     if "@" in bucket or ":" in bucket:
         raise UsageError(
-            f"{redacted(text)} carries credentials or a port; set them in the environment "
+            f"{redacted(text)} contains credentials or a port; set them in the environment "
             "(AWS_ACCESS_KEY_ID) and storage.endpoint_url in a job file, and name only the bucket"
         )
     if not _is_utf_8(text):
-        raise UsageError(f"{redacted(text)} is not UTF-8, as names in a bucket are")
+        raise UsageError(f"{redacted(text)} is not UTF-8, as names in a bucket must be")
     if not bucket:
-        raise UsageError(f"{redacted(text)} names no bucket; it should read s3://bucket/prefix")
+        raise UsageError(f"{redacted(text)} names no bucket; write it as s3://bucket/prefix")
     if is_link_local_address(bucket):
         raise UsageError(f"{redacted(text)} names a link-local host, not a bucket")
 
@@ -172,8 +170,8 @@ def refuse_overlap(source: Location, output: Location) -> None:
         is_within(output.root, source.root) or is_within(source.root, output.root)
     ):
         raise UsageError(
-            f"the output {redacted(str(output))} and the input {redacted(str(source))} lie inside each "
-            "other; keep them apart"
+            f"the output {redacted(str(output))} and the input {redacted(str(source))} are the same place, "
+            "or one is inside the other; choose separate places"
         )
 
 

@@ -30,7 +30,7 @@ CHUNK = 64 << 10
 STALL_S = 15  # without one byte
 _REDIRECT = (301, 302, 303, 307, 308)
 _BUSY = (429, 503)
-_READ_ONLY = "the web is only read"
+_READ_ONLY = "https URLs can only be read"
 # Characters that a URL may hold as they are; all others are percent-encoded.
 _IN_A_URL = "%/?:@!$&'()*+,;=-._~[]"
 
@@ -56,7 +56,8 @@ class WebObjects:
         self, prefix: str, hidden: bool = True, follow_links: bool = False, wanted: Wanted | None = None
     ) -> Iterator[list[Entry]]:
         raise UsageError(
-            f"{redacted(self._base)} cannot be listed, as no web server can; name an image, or a list of them"
+            f"{redacted(self._base)} cannot be listed, because web servers have no listing; name an image, "
+            "or a list of them"
         )
 
     def info(self, name: str) -> Entry | None:
@@ -138,10 +139,12 @@ class WebObjects:
             if answer.status not in (200, 206):
                 if answer.status in _BUSY and (wait_s := _seconds(answer.headers.get("Retry-After"))):
                     await asyncio.to_thread(hold, _parts(url).netloc, wait_s)
-                raise fault_of_status(answer.status, f"the host answers {answer.status} {answer.reason}")
+                raise fault_of_status(answer.status, f"the host answered {answer.status} {answer.reason}")
             coding = answer.headers.get("Content-Encoding", "identity").lower()
             if coding not in ("identity", ""):
-                raise PermanentFault(Reason.UNSUPPORTED, f"it comes compressed ({coding}), unasked for")
+                raise PermanentFault(
+                    Reason.UNSUPPORTED, f"the host compressed it ({coding}) although this was not requested"
+                )
             data = await self._body(answer, most)
             return _Answer(None, answer.headers, answer.status == 206, data)
 
@@ -177,7 +180,7 @@ def _cause_of(fault: Exception) -> OSError:
             return cause
         cause = cause.__cause__
     if isinstance(fault, aiohttp.InvalidURL):
-        return PermanentFault(Reason.SOURCE_MISSING, "it is no URL")
+        return PermanentFault(Reason.SOURCE_MISSING, "it is not a URL")
     if isinstance(fault, aiohttp.ClientPayloadError):
         return ShortBody(f"the body broke off: {fault}")
     # the host may have written pages into the message
@@ -189,7 +192,7 @@ def _parts(url: str) -> Any:
         parts = urlsplit(url)
         parts.port  # noqa: B018  # raises for what is no port
     except ValueError as wrong:
-        raise PermanentFault(Reason.SOURCE_MISSING, f"it is no URL ({wrong})") from wrong
+        raise PermanentFault(Reason.SOURCE_MISSING, f"it is not a URL ({wrong})") from wrong
     return parts
 
 

@@ -57,7 +57,7 @@ def refuse_address(host: str, address: str, allow_private: bool) -> None:
     if is_link_local(known) or not (allow_private or is_public(known)):
         raise PermanentFault(
             Reason.FORBIDDEN,
-            f"{host} leads to {address}, which is no public address; storage.https.allow_private_hosts "
+            f"{host} has the address {address}, which is not public; storage.https.allow_private_hosts "
             "allows private ones",
         )
 

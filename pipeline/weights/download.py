@@ -51,7 +51,7 @@ def download(url: str, target: Path, sha256: str | None, progress: Progress) -> 
         except SamLabelError:
             raise
         except Exception as failure:
-            goes_on = f": {partial.tell() / 1e6:.0f} MB are here, the same command goes on from there"
+            goes_on = f": {partial.tell() / 1e6:.0f} MB are stored, and the same command continues from there"
             raise SamLabelError(
                 f"fetching {redacted(url)} failed ({redacted(str(failure))}){goes_on if sha256 else ''}; "
                 "without network, fetch the file elsewhere and name it with --checkpoint"

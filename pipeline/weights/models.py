@@ -136,6 +136,7 @@ def weights_of(config: RunConfig) -> Weights:
         raise UsageError(str(fault)) from fault
     if config.model not in (None, checkpoint.model_type):
         raise UsageError(
-            f"{path} holds {checkpoint.model_type}, not {config.model}; leave --model out, or name its file"
+            f"{path} holds {checkpoint.model_type}, not {config.model}; leave --model out, or name a file "
+            "of that model"
         )
     return Weights(checkpoint.model_type, checkpoint.sha256)

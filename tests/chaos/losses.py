@@ -86,7 +86,9 @@ def hanging_store(folder: Path) -> Iterator[Scene]:
             server.signal(signal.SIGCONT)
             return {}
 
-        yield Scene(f"{bucket}/in", f"{bucket}/out", hang, go_on, (130, "interrupted; what was done is"))
+        yield Scene(
+            f"{bucket}/in", f"{bucket}/out", hang, go_on, (130, "interrupted; run the same command again")
+        )
 
 
 @contextmanager

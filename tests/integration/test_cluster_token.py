@@ -83,8 +83,8 @@ def test_a_cluster_is_joined_by_a_token_file_and_takes_jobs(tmp_path: Path) -> N
     assert after_stop.startswith("130 ")
     assert "ended in order" in after_stop
     assert ended.startswith("130 job ")
-    assert "is asked to stop" in ended
-    assert ended.count("interrupted; the same command goes on") == 2, (
+    assert "was asked to stop" in ended
+    assert ended.count("interrupted; run the same command again") == 2, (
         "the job's own words, and the follower's"
     )
     assert other_token.startswith("2 ")

@@ -155,7 +155,7 @@ def test_a_dry_run_counts_and_writes_nothing(sam_label: Said, photos: Path, tmp_
     [
         (("{tmp}/gone", "{tmp}/out"), "there is no file or folder {tmp}/gone"),
         (("{tmp}/empty", "{tmp}/out"), "no image was found in {tmp}/empty"),
-        (("{photos}", "{photos}/out"), "lie inside each other"),
+        (("{photos}", "{photos}/out"), "is inside the other"),
         (("{photos}", "{tmp}/file/out"), "{tmp}/file"),
         (
             ("{photos}", "{tmp}/out", "--checkpoint", "{tmp}/gone.pth"),

@@ -220,7 +220,7 @@ def refuses(output: Path, other: Path, own: Path) -> None:
     for options in ({}, {"refresh": True}):
         config = RunConfig(input=str(other), output=str(output), **options)
         for act in (plan, run):
-            sentence = rf"holds the masks of file://.*{own.name}, not of file://.*{other.name}"
+            sentence = rf"holds masks of file://.*{own.name}, not of file://.*{other.name}"
             with pytest.raises(UsageError, match=sentence):
                 act(config)
 

@@ -146,6 +146,6 @@ def test_http_is_read_where_that_is_allowed(host: WebHost) -> None:
     store, name = Store.of_uri(f"http://localhost:{host.port}/image", access(host))
     with pytest.raises(StoreError, match=r"storage\.https\.allow_http"):
         store.read(name)
-    with pytest.raises(UsageError, match="carries credentials"):
+    with pytest.raises(UsageError, match="contains credentials"):
         Store.of_uri("https://me:secret@host/a.jpg")
     assert not Store.at(host.url("x")).is_writable

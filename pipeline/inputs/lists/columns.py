@@ -58,7 +58,9 @@ class Columns:
         text = _json({name: values.get(name) for name in self.kept})
         size = len(text.encode())
         if size > MOST_KEPT_BYTES:
-            raise ValueError(f"its kept columns take {size:,} bytes, and 64 kB an image is the most")
+            raise ValueError(
+                f"its kept columns have {size:,} bytes, more than the 64 kB that an image may have"
+            )
         return text
 
 
@@ -92,7 +94,7 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, bytes):
-        raise TypeError("a kept column holds bytes, which JSON has no word for")
+        raise TypeError("a kept column holds bytes, which JSON cannot represent")
     return str(value)  # decimals keep their digits
 
 

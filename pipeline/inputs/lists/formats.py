@@ -14,7 +14,7 @@ URI_COLUMNS = ("uri", "url", "path", "file_name", "image")
 HEAD_BYTES = 4096
 _SUFFIX = re.compile(r"\.(?:(?P<text>txt|csv|tsv|jsonl|ndjson)(?:\.gz)?|(?P<table>parquet))$", re.IGNORECASE)
 _NAMES: dict[str, str] = {
-    "txt": "text with a URI or path a line",
+    "txt": "text with one URI or path per line",
     "csv": "CSV",
     "tsv": "TSV",
     "jsonl": "JSON lines",
@@ -42,7 +42,7 @@ def refuse_other_content(place: str, format_: InputFormat, head: bytes) -> None:
     The error is NoImages if the file is empty.
     """
     if not head.strip():
-        raise NoImages(f"{place} is empty; a list names one image a line or more")
+        raise NoImages(f"{place} is empty; a list needs at least one line, and names one image per line")
     if found := _found_instead(format_, head):
         what, other = found
         hint = f"pass --input-format {other}" if other else "save it as UTF-8 text or as Parquet"
@@ -61,7 +61,7 @@ def _found_instead(format_: InputFormat, head: bytes) -> tuple[str, str] | None:
     first = head.decode("utf-8-sig", "replace").lstrip().partition("\n")[0].strip()
     likely = "jsonl" if _is_json_object(first) else _format_of_header(first)
     if format_ == "jsonl":
-        return None if first.startswith("{") else ("not a JSON object a line", likely)
+        return None if first.startswith("{") else ("not one JSON object per line", likely)
     if likely == "jsonl" or (format_ == "txt" and likely):
         return _NAMES[likely] + (" with a header" if likely != "jsonl" else ""), likely
     return None

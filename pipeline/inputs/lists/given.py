@@ -35,11 +35,11 @@ def list_of_file(
         return None
     place = location(store.uri(file.name))
     if options.frames != "first":
-        raise UsageError(
-            "--frames is for images that are listed, not for those that a list names; leave it out"
-        )
+        raise UsageError("--frames has no effect on images that a list names; leave it out")
     if file.size == UNKNOWN_SIZE:
-        raise UsageError(f"{redacted(str(place))} is served without a length; download it and name the copy")
+        raise UsageError(
+            f"{redacted(str(place))} is served without a length; download it and name the local file"
+        )
     folder = Location(place.scheme, place.root.rpartition("/")[0])
     return ImageList(redacted(str(place)), store, file, format_, options, ListPlace(folder, output))
 
@@ -85,7 +85,7 @@ def _copied() -> IO[bytes]:
     """Standard input as a file on the local disk, which can be read twice; closing it removes it."""
     if sys.stdin.isatty():
         raise UsageError(
-            "- reads a list of images from standard input, which is a terminal; pipe one into it"
+            "- reads a list of images from standard input, which is a terminal; pipe a list into it"
         )
     with local_disk("standard input cannot be kept"):
         copy = tempfile.NamedTemporaryFile(prefix="sam-label-")  # noqa: SIM115  # it outlives this call

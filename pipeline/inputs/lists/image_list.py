@@ -74,8 +74,8 @@ class ImageList:
         table = opened(self.store, self.file, self.format)
         if self.format == "txt" and (self.options.uri_column or self.options.id_column or self.options.kept):
             raise UsageError(
-                f"{self.name} is read as text with a URI or path a line, which has no columns; pass "
-                "--input-format csv, or another if it is a table, or leave the columns out"
+                f"{self.name} is read as text with one URI or path per line, which has no columns; if it is "
+                "a table, pass its format, such as --input-format csv, otherwise leave the column options out"
             )
         columns = Columns.of(self.options, table, self.name)
         return columns, table.rows(columns.all)
@@ -86,7 +86,7 @@ class ImageList:
         text = row.values.get(columns.uri)
         try:
             if not isinstance(text, str):
-                raise ValueError(f"its {columns.uri!r} is {text!r:.100}, and no text")
+                raise ValueError(f"its {columns.uri!r} is {text!r:.100}, which is not text")
             uri = self.place.uri(text)
             source_id = id_text(row.values.get(columns.id)) if columns.id is not None else None
             kept = columns.kept_json(row.values)
@@ -109,8 +109,8 @@ class ImageList:
         more = f" (and {count - 1:,} more are repeated)" if count > 1 else ""
         raise UsageError(
             f"{self.name} has the {what} {redacted(str(self._value(one, column)))!r:.200} in {self._unit} "
-            f"{one:,} and again in {self._unit} {other:,}{more}; with --id-column an image has one id and "
-            "an id one image"
+            f"{one:,} and again in {self._unit} {other:,}{more}; with --id-column each image needs one id, "
+            "and each id one image"
         )
 
     def _value(self, number: int, column: str) -> object:
@@ -149,7 +149,9 @@ class _BadRows:
             more = f" and {self.count - len(self.first):,} more" if self.count > len(self.first) else ""
             raise UsageError(f"{self.name}: {shown}{more}; correct the list; nothing was started")
         if not self.images:
-            raise NoImages(f"{self.name} names no image; a list names one image a line or more")
+            raise NoImages(
+                f"{self.name} names no image; a list needs at least one line, and names one image per line"
+            )
 
 
 def _made(folder: Path) -> Path:

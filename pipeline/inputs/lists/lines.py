@@ -91,5 +91,5 @@ def refuse_change(store: Store, file: Entry, position: int) -> None:
     now = store.info(file.name)
     if now is None or now.etag != file.etag or position < file.size:
         raise UsageError(
-            f"{redacted(store.uri(file.name))} was changed while it was read; run again when it is whole"
+            f"{redacted(store.uri(file.name))} was changed while it was read; run again when it is complete"
         )

@@ -9,7 +9,9 @@ from pipeline.errors import UsageError
 from pipeline.store.uri import Location, location
 
 _URI = re.compile(r"(?P<store>(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://[^/]*)/?(?P<name>.*)", re.DOTALL)
-_ON_WORKERS = "it names a file on a disk, which only a list on a disk may: workers would read it from theirs"
+_ON_WORKERS = (
+    "it names a file on a disk; only a list on a disk may, since workers would look on their own disks"
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ListPlace:
         if uri.startswith("file:") and self.folder.scheme != "file":
             raise ValueError(_ON_WORKERS)
         if self.output is not None and uri.startswith(f"{self.output}/"):
-            raise ValueError("it lies in the output; keep images and output apart")
+            raise ValueError("it is inside the output; keep images and output in separate places")
         return uri
 
     def _of_path(self, path: str) -> str:

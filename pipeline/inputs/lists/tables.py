@@ -68,7 +68,9 @@ def opened(store: Store, file: Entry, format_: InputFormat) -> Table:
 def _of_text(lines: Iterable[Line]) -> Rows:
     for number, text in lines:
         if text.startswith("#"):
-            yield BadRow(number, "it begins with #: take it out, or write ./# if the file is called so")
+            yield BadRow(
+                number, "it begins with #; remove the line, or write ./# if the file's name begins with #"
+            )
         elif text.strip():
             yield ListRow(number, {"uri": text})
 
@@ -87,10 +89,10 @@ def _objects(lines: Iterable[Line]) -> Rows:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as fault:
-            yield BadRow(number, f"it is no JSON ({fault!s:.100})")
+            yield BadRow(number, f"it is not JSON ({fault!s:.100})")
         else:
             is_object = isinstance(value, dict)
-            yield ListRow(number, value) if is_object else BadRow(number, "it is no JSON object")
+            yield ListRow(number, value) if is_object else BadRow(number, "it is not a JSON object")
 
 
 def _delimited(lines: Iterable[Line], separator: str, place: str) -> Table:
@@ -111,7 +113,9 @@ def _delimited(lines: Iterable[Line], separator: str, place: str) -> Table:
             if len(fields) == len(header):
                 yield ListRow(reader.line_num, {name: fields[place] for name, place in places})
             else:
-                yield BadRow(reader.line_num, f"it has {len(fields)} fields, and the header {len(header)}")
+                yield BadRow(
+                    reader.line_num, f"it has {len(fields)} fields, but the header has {len(header)}"
+                )
 
     return Table(header, header, rows)
 
@@ -140,7 +144,7 @@ def _broken_reported(place: str) -> Iterator[None]:
     except StoreError as fault:
         if fault.reason is not Reason.SOURCE_CHANGED:
             raise
-        raise UsageError(f"{place} was changed while it was read; run again when it is whole") from fault
+        raise UsageError(f"{place} was changed while it was read; run again when it is complete") from fault
     except (OSError, ValueError, MemoryError, pa.ArrowException) as fault:
         why = " ".join(str(fault).split())
         raise UsageError(f"{place} cannot be read as Parquet ({why:.200}); write it again") from fault

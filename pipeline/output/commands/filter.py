@@ -52,7 +52,7 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
     try:
         check_refilter(made_with, options)
     except ValueError as reason:
-        raise UsageError(f"{config.input} cannot be filtered so: {reason}") from None
+        raise UsageError(f"{config.input} cannot be filtered like this: {reason}") from None
     store = Store.at(config.output)
     refuse_overlap(before.store.location, store.location)
     identity = replace(before.identity, mask_options=options)

@@ -61,13 +61,13 @@ class IdCheck:
         if manifest_fault:
             raise manifest_fault
         if listed.size != dataset.images:
-            yield f"the manifest has {listed.size} images, run {dataset.record.run} says {dataset.images}"
+            yield f"the manifest has {listed.size} images, but run {dataset.record.run} says {dataset.images}"
         for uri in self._marked_uris(dataset.record.duplicates, unknown):
             yield f"{uri} is a duplicate of an image that the manifest lacks"
         if duplicates_fault:
             raise duplicates_fault
         for shard, uri in self._marked_rows(unlisted):
-            yield f"{uri} in {shard} is no image of the manifest"
+            yield f"{uri} in {shard} is not in the manifest"
 
     def _without_row(self, missing: Marks, writer: Holder | None) -> Iterator[str]:
         uris = self._marked_uris(self._dataset.record.manifest, missing)
@@ -78,7 +78,7 @@ class IdCheck:
         if unread:
             count, shards = sum(1 for _ in uris), "a shard that" if unread == 1 else f"{unread:,} shards that"
             if count:
-                yield f"the rows of {count:,} images are missing, or in {shards} cannot be read"
+                yield f"the rows of {count:,} images are missing, or are in {shards} cannot be read"
         elif writer is None:
             yield from (f"{uri} has no row; {go_on}" for uri in uris)
         elif first := next(uris, None):

@@ -89,8 +89,8 @@ def _refuse_strangers(datasets: Sequence[Dataset], store: Store) -> None:
         if dataset.identity.fingerprint != first.identity.fingerprint:
             differences = ", ".join(first.identity.differences(dataset.identity))
             raise UsageError(
-                f"{dataset.store.url} was made with {differences} as {first.store.url}; only datasets of one "
-                "model and one set of mask options go together"
+                f"{dataset.store.url} was made with {differences} as {first.store.url}; only datasets of "
+                "the same model and mask options can be merged"
             )
     for dataset in datasets:
         refuse_overlap(dataset.store.location, store.location)

@@ -26,8 +26,8 @@ def retry(output: str, reasons: Collection[Reason] = ()) -> int:
     wanted = {str(reason) for reason in reasons or Reason}
     if Dataset.in_store(store).record.is_merged:
         raise UsageError(
-            f"{store.url} was merged of datasets of several inputs, and no run goes on with it; retry and "
-            "run those, and merge them anew"
+            f"{store.url} was merged from datasets of several inputs, and no run can continue it; retry and "
+            "run those datasets, and merge them again"
         )
     with held_lock(store) as lock:
         before = Dataset.in_store(store)

@@ -36,14 +36,14 @@ def row_faults(row: Mapping[str, Any]) -> Iterator[str]:
 
 def _failed_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
     if row["error"] not in set(Reason):
-        yield f"its error {row['error']!r} is none of the known reasons"
+        yield f"its error {row['error']!r} is not a known reason"
     if any(row.get(column) is not None for column in (*_MASK_COLUMNS, "num_masks", *VECTORS)):
-        yield "it failed, and has masks"
+        yield "it failed, but has masks"
 
 
 def _ok_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
     if row["error"] is not None:
-        yield f"it is ok, and has the error {row['error']}"
+        yield f"it is ok, but has the error {row['error']}"
     if not (row["width"] or 0) > 0 or not (row["height"] or 0) > 0:
         yield f"its size is {row['width']} x {row['height']}"
         return
@@ -68,7 +68,7 @@ def _vector_faults(row: Mapping[str, Any]) -> Iterator[str]:
         own = "none" if of_image is None else "one"
         yield f"it has {vectors} for {row['num_masks']} masks, and {own} for the image"
     elif not (np.isfinite(of_masks).all() and np.isfinite(of_image).all()):
-        yield "a vector holds a value that is no number"
+        yield "a vector holds a value that is not a number"
 
 
 def _mask_faults(mask: Mapping[str, Any], height: int, width: int) -> Iterator[str]:
@@ -83,10 +83,10 @@ def _mask_faults(mask: Mapping[str, Any], height: int, width: int) -> Iterator[s
         return
     pixels = int(runs.sum(dtype="int64"))
     if pixels != height * width:
-        yield f"its RLE covers {pixels} pixels, the image has {height} x {width} = {height * width}"
+        yield f"its RLE covers {pixels} pixels, but the image has {height} x {width} = {height * width}"
         return
     if area_of_runs(runs) != mask["mask_area"]:
-        yield f"its area is {mask['mask_area']}, its RLE has {area_of_runs(runs)} pixels"
+        yield f"its area is {mask['mask_area']}, but its RLE has {area_of_runs(runs)} pixels"
     x0, y0, x1, y1 = box_of_runs(runs, height)
     if mask["mask_bbox"] != [x0, y0, x1 - x0, y1 - y0]:
         yield f"its box is {mask['mask_bbox']}, its RLE's {[x0, y0, x1 - x0, y1 - y0]}"

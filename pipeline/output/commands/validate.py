@@ -68,10 +68,10 @@ def _refuse_if_changed(dataset: Dataset, writer: Holder | None) -> None:
     """Raises SamLabelError if a run has changed the dataset meanwhile, which may explain the problems."""
     url, later = dataset.store.url, current_record(dataset.store)
     if later and later.run != dataset.record.run:
-        raise SamLabelError(f"{url} was changed by run {later.run} meanwhile; validate it again")
+        raise SamLabelError(f"{url} was changed by run {later.run} during validation; validate it again")
     now = Dataset.in_store(dataset.store, dataset.commits, may_lack_commits=True)
     if writer is None and now.rows != dataset.rows:
-        raise SamLabelError(f"{url} was written to meanwhile; validate it again")
+        raise SamLabelError(f"{url} was written to during validation; validate it again")
 
 
 def _add_all(validation: Validation, problems: Iterator[str]) -> None:
@@ -85,7 +85,7 @@ def _add_all(validation: Validation, problems: Iterator[str]) -> None:
 def _dataset_json_faults(dataset: Dataset) -> Iterator[str]:
     theirs, ours = _fingerprint(dataset.store.read("dataset.json")), dataset.identity.fingerprint
     if theirs != ours:
-        yield f"dataset.json has the fingerprint {theirs}, run {dataset.record.run} has {ours}"
+        yield f"dataset.json has the fingerprint {theirs}, but run {dataset.record.run} has {ours}"
 
 
 def _shard_faults(dataset: Dataset, commit: Commit, ids: IdCheck) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _shard_faults(dataset: Dataset, commit: Commit, ids: IdCheck) -> Iterator[st
         yield f"{commit.shard} has the fingerprint {theirs}, not the dataset's"
     counted = Commit.of(commit.name, table, commit.bytes)
     if (counted.rows, counted.failed, counted.masks) != (commit.rows, commit.failed, commit.masks):
-        yield f"{commit.shard} has {counted.rows} rows and {counted.masks} masks, its commit says otherwise"
+        yield f"{commit.shard} has {counted.rows} rows and {counted.masks} masks, unlike its commit"
     for batch in table.to_batches(max_chunksize=64):  # as Python values the masks of a shard are large
         for row in rows_of_batch(batch):
             for clause in row_faults(row):
@@ -123,4 +123,4 @@ def _leftovers(dataset: Dataset) -> Iterator[str]:
     """Leftovers that a plain glob would read; none while a run writes, since it may still commit them."""
     if current_writer(dataset.store) is None:
         for entry, _ in orphans(dataset.store, dataset.record, dataset.commit_names):
-            yield f"{entry.name} is no part of the dataset; sam-label gc removes it"
+            yield f"{entry.name} is not part of the dataset; sam-label gc removes it"

@@ -5,8 +5,8 @@ const GROUPS = {
   best: ["Best", "The highest mean predicted IoU of all rows that were read."],
   worst: ["Worst", "The lowest mean predicted IoU of all rows that were read."],
   random: ["Random", "Labelled images, chosen by the seed alone."],
-  none: ["No masks", "Labelled, and no mask passed the thresholds."],
-  failed: ["Failed", "Images that have a reason in place of masks."],
+  none: ["No masks", "Labelled, but no mask passed the thresholds."],
+  failed: ["Failed", "Images that have a reason instead of masks."],
 };
 const ANNOUNCED_AFTER_MS = 500; // a screen reader hears where a slider stops, not each step
 

@@ -49,7 +49,7 @@ class Stage {
     const { image, masks } = this;
     if (masks.why) return element("p", { class: "stage-note" }, element("b", {}, masks.why), ` ${masks.message}`);
     if (!image.gone) return null;
-    return element("p", { class: "gone", title: image.gone_why }, `The photo cannot be had any more: ${image.gone}`);
+    return element("p", { class: "gone", title: image.gone_why }, `The photo is no longer available: ${image.gone}`);
   }
 
   // One steps through masks as with a slider, whose value screen readers say as it changes.

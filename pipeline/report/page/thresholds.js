@@ -73,7 +73,7 @@ function commandOf(thresholds, folder) {
   const words = ["sam-label", "export", folder, `${folder}-export${values}`, "--where", conditions.join(" and ")];
   return {
     text: words.map(quoted).join(" "),
-    why: `An export gives these masks, filter cannot: ${refused.refused}.`,
+    why: `The command is an export, because filter cannot do this: ${refused.refused}.`,
   };
 }
 

@@ -69,7 +69,7 @@ def test_option_names_are_unique() -> None:
         (["rum"], "Did you mean 'run'?"),
         (["models", "pull", "vit_bb"], "did you mean vit_b?"),
         (["retry", "out", "--error", "TRUNCATE"], "did you mean TRUNCATED?"),
-        (["retry", "out", "--error", "NOPE"], "sam-label status OUTPUT lists those that there are"),
+        (["retry", "out", "--error", "NOPE"], "sam-label status OUTPUT lists the reasons in a dataset"),
         (["run", "photos", "out", "--config", "nope.toml"], "no job file nope.toml"),
         (["run", "", "out"], "INPUT is '': string should have at least 1 character\n"),
         (["plan", "photos", "--names", "nope"], "'--names': 'nope' is not one of"),
@@ -155,7 +155,7 @@ def test_an_interrupted_command_goes_on_if_it_can(name: str, goes_on: bool) -> N
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert process.returncode == 130
-    assert ("goes on from here" in process.stderr) == goes_on
+    assert ("again to continue" in process.stderr) == goes_on
 
 
 @pytest.mark.parametrize(

@@ -84,12 +84,16 @@ def test_standard_output_takes_the_picture_but_a_terminal_does_not(
         (
             ["coins.jpg", "-o", "a.pgn"],
             2,
-            "its name must end in .png, .jpg, .jpeg, .webp; did you mean .png?",
+            "it must end in .png, .jpg, .jpeg, .webp; did you mean .png?",
         ),
-        (["coins.jpg", "-o", "coins"], 2, "coins names no picture"),
-        (["coins.jpg", "-o", "s3://a.png"], 2, "s3://a.png names no picture"),
+        (["coins.jpg", "-o", "coins"], 2, "coins is not the name of a picture"),
+        (["coins.jpg", "-o", "s3://a.png"], 2, "s3://a.png is not the name of a picture"),
         (["coins.jpg", "-o", "https://bucket/a.png"], 2, "https://bucket/a.png can only be read"),
-        (["coins.jpg", "-o", str(PHOTOS / "x.png")], 2, "lie inside each other; keep them apart"),
+        (
+            ["coins.jpg", "-o", str(PHOTOS / "x.png")],
+            2,
+            "are the same place, or one is inside the other; choose separate places",
+        ),
         (["coins.jpg", "--where", "iou > 1"], 2, "--where is 'iou > 1': at 'iou > 1' expected a column"),
         (["coins.jpg", "--alpha", "2"], 2, "--alpha"),
     ],
@@ -118,6 +122,6 @@ def test_an_image_that_lies_on_its_side_failed_or_changed(
     (photos / "z.webp").write_bytes((photos / "none.png").read_bytes())
     code, _, err = drawn("z.webp", output=masks)
     assert code == 1
-    assert err.startswith(f"sam-label: the image file://{photos}/z.webp cannot be had: ")
+    assert err.startswith(f"sam-label: the image file://{photos}/z.webp cannot be loaded: ")
     assert drawn("none.png", output=masks)[1].startswith("0 masks drawn\n")
     assert drawn("a.jpg", output=str(photos))[2].endswith("sam-label run INPUT OUTPUT makes one\n")

@@ -82,7 +82,7 @@ def test_an_input_without_images_is_an_answer_and_no_input_a_mistake(
     assert ran(capsys, "plan", photos / "nope")[0] == 2
     code, _, err = ran(capsys, "plan", photos, photos / "out")
     assert code == 2
-    assert "lie inside each other" in err
+    assert "is inside the other" in err
 
 
 def test_parts_of_a_tar_that_are_no_images_are_counted(

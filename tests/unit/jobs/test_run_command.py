@@ -78,7 +78,7 @@ def test_empty_standard_input_is_done(
 @pytest.mark.parametrize(
     ("other", "options", "sentence"),
     [
-        ("other", (), "holds the masks of "),
+        ("other", (), "holds masks of "),
         ("", ("--points-per-side", "4"), "was made with points_per_side 32"),
         ("", ("--exclude", "*.gif"), "was listed without --exclude"),
         ("", ("--overwrite",), "was not deleted; leave --overwrite out"),

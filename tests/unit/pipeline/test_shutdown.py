@@ -35,7 +35,7 @@ def hang() -> Iterator[threading.Event]:
 
 
 def test_a_call_that_hangs_is_left_in_one_sentence(hang: threading.Event) -> None:
-    with pytest.raises(SamLabelError, match=r"the cluster at x did not answer within 0\.05 s; see whether"):
+    with pytest.raises(SamLabelError, match=r"the cluster at x did not answer within 0\.05 s; check that"):
         answer(hang.wait, 0.05, "the cluster at x")
 
 

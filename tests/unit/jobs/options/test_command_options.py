@@ -129,15 +129,15 @@ def test_a_job_file_gives_values_by_option_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("refesh = true", "sets refesh, which is no option; did you mean refresh?"),
+        ("refesh = true", "sets refesh, which is not an option; did you mean refresh?"),
         (
             "points_per_side = 8",
-            "sets points_per_side, which is no option; it belongs to mask.points_per_side",
+            "sets points_per_side, which is not an option; it belongs to mask.points_per_side",
         ),
-        ("[mask]\nkind = 'small'", "sets mask.kind, which is no option; it belongs to kind"),
+        ("[mask]\nkind = 'small'", "sets mask.kind, which is not an option; it belongs to kind"),
         ("refresh = ", "is not a TOML job file"),
-        ("mask = 3", "sets mask, which is no option"),
-        ('names = "*.png"', """is '*.png': give a list of texts, as names = ["*.png"]"""),
+        ("mask = 3", "sets mask, which is not an option"),
+        ('names = "*.png"', """is '*.png': give a list of texts, such as names = ["*.png"]"""),
         ("names = ['a', 3]", "is ['a', 3]: give a list of texts"),
         ("refresh = 'maybe'", "is 'maybe': give true or false"),
         ("input = ['a', 'b']", "is ['a', 'b']: give one value, not a list"),

@@ -42,15 +42,15 @@ def test_a_variable_comes_to_its_value(text: str, given: list[str], result: str)
             r"input in job.toml names \$\{REGION\}, which is not set; give it with --var REGION=VAL",
         ),
         ("${DAT}", [], "did you mean DATE"),
-        ("${DATE-1w}", [], r"holds '\$\{DATE-1w\}', which is no variable"),
-        ("${DATE", [], "which is no variable"),
-        ("${}", [], "which is no variable"),
+        ("${DATE-1w}", [], r"holds '\$\{DATE-1w\}', which is not a variable"),
+        ("${DATE", [], "which is not a variable"),
+        ("${}", [], "which is not a variable"),
         ("${A-1d}", ["A=x"], "adds days or hours to A; only DATE, YEAR, MONTH, DAY and HOUR allow"),
         ("${YEAR-99999d}${YEAR-99999d}${DATE-99999d}", ["DATE=0001-01-01"], "is outside the calendar"),
         ("", ["=x"], "give NAME=VALUE"),
         ("", ["A"], "give NAME=VALUE"),
-        ("", ["DATE=yesterday"], "give a day as 2026-11-01"),
-        ("", ["DATE=2026-02-30"], "give a day as 2026-11-01"),
+        ("", ["DATE=yesterday"], "give a day such as 2026-11-01"),
+        ("", ["DATE=2026-02-30"], "give a day such as 2026-11-01"),
     ],
 )
 def test_what_comes_to_nothing_is_one_sentence(text: str, given: list[str], sentence: str) -> None:
@@ -62,9 +62,7 @@ def test_what_comes_to_nothing_is_one_sentence(text: str, given: list[str], sent
 def test_a_variable_that_nothing_names_is_refused() -> None:
     variables = Variables.given(["DAT=2026-11-01", "REGION=eu"], NEW_YEAR)
     variables.filled_in("${DATE}/${REGION}", "INPUT")
-    with pytest.raises(
-        UsageError, match=r"sets DAT, which neither INPUT nor OUTPUT names; did you mean DATE"
-    ):
+    with pytest.raises(UsageError, match=r"sets DAT, which neither INPUT nor OUTPUT uses; did you mean DATE"):
         variables.refuse_unused()
     dated = Variables.given(["DATE=2026-11-01"], NEW_YEAR)
     assert dated.filled_in("${YEAR}", "INPUT") == "2026"

@@ -81,9 +81,9 @@ def test_systemd_reads_the_calendars(line: str) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("", "has 0 fields and not five"),
-        ("0 0 2 * * *", "has 6 fields and not five"),
-        ("tomorrow", "has 1 fields and not five"),
+        ("", "has 0 fields instead of five"),
+        ("0 0 2 * * *", "has 6 fields instead of five"),
+        ("tomorrow", "has 1 fields instead of five"),
         ("@dayly", "did you mean @daily"),
         ("60 * * * *", "whose minute has '60': give \\*, 0 to 59"),
         ("* * * foo *", "whose month has 'foo': give \\*, 1 to 12 or jan to dec"),
@@ -92,7 +92,7 @@ def test_systemd_reads_the_calendars(line: str) -> None:
         ("9-3 * * * *", "whose minute has '9-3'"),
         ("1,,2 * * * *", "whose minute has ''"),
         ("٣ * * * *", "whose minute has"),
-        ("0 0 30 2 *", "a day that no month has"),
+        ("0 0 30 2 *", "a date that does not exist"),
         ("0 0 */2 * 1", "read differently"),
         ("0 2 1-31 * mon", "cron would start a run every day, since '1-31' covers all days"),
         ("0 2 13 * sun-sat", "since 'sun-sat' covers all days; write \\* there"),

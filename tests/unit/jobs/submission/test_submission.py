@@ -90,12 +90,12 @@ def test_a_wrong_job_is_refused_before_the_cluster_is_asked(
     nowhere = ("--address", "http://127.0.0.1:1")
     for words, sentence in (
         (("--", "--limt", "3"), "--limit"),
-        (("--stop-on-term",), "--stop-on-term is for --follow"),
+        (("--stop-on-term",), "--stop-on-term needs --follow"),
         (("--", "--workers", "0"), "--workers is '0'"),
         (("--var", "REGION=eu"), "--var sets REGION"),
         (
             ("--image", "a", "--preinstalled", "--", "photos", "masks"),
-            "a path that means nothing on a cluster",
+            "a relative path, which does not work on a cluster",
         ),
     ):
         code, err = submitted(capsys, job, *nowhere, *words)
@@ -109,12 +109,12 @@ def test_a_wrong_job_is_refused_before_the_cluster_is_asked(
         (
             "ray://head:10001",
             2,
-            "is not the address of a job server; give the dashboard's, as http://HOST:8265",
+            "is not the address of a job server; give the dashboard's, such as http://HOST:8265",
         ),
         ("http://u:hunter2@head:8265", 2, "http://***head:8265 is not the address"),
         ("head.example:8265", 2, "without token authentication"),
         ("http://head:notaport", 2, "is not the address"),
-        ("127.0.0.1:1", 1, "nothing that submits jobs answered at http://127.0.0.1:1"),
+        ("127.0.0.1:1", 1, "no job server answered at http://127.0.0.1:1"),
     ],
 )
 def test_an_address_that_leads_nowhere(
@@ -173,5 +173,5 @@ def test_a_cluster_of_another_ray_or_python_is_refused(
 ) -> None:
     code, err = submitted(capsys, job, "--address", old_cluster)
     assert code == 2
-    assert "has Ray 2.9.0 and Python 3.9.2, and sam-label needs Ray" in err
+    assert "has Ray 2.9.0 and Python 3.9.2, but sam-label needs Ray" in err
     assert err.count("\n") == 1

@@ -25,7 +25,7 @@ def test_too_many_failures(tally: Tally, most: int | None, message: str) -> None
 def test_a_store_that_is_gone_ends_a_run_that_went_well() -> None:
     tally = Tally(1000, 20, {"SOURCE_UNAVAILABLE": 20}, unavailable_in_a_row=20)
     with pytest.raises(
-        StoreError, match=r"gave none of the last 20 images; .*sam-label retry masks --error SOURCE"
+        StoreError, match=r"delivered none of the last 20 images; .*sam-label retry masks --error SOURCE"
     ):
         refuse_failures(tally, MANY, "masks", None)
 

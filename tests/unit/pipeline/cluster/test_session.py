@@ -228,7 +228,7 @@ def test_a_cluster_that_comes_up_meanwhile_is_met() -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:port", "127.0.0.1:99999", "[::1:6379"])
 def test_an_address_of_another_form_is_refused(address: str) -> None:
-    with pytest.raises(UsageError, match=r"is no address of a Ray cluster; give HOST:PORT|token auth"):
+    with pytest.raises(UsageError, match=r"is not the address of a Ray cluster; give HOST:PORT|token auth"):
         refuse_what_does_not_fit(config(address=address))
 
 

@@ -36,4 +36,4 @@ def test_an_error_of_ours_that_had_a_cause_is_the_one_that_counts() -> None:
 def test_anything_else_gives_its_last_line() -> None:
     error = own_error(WrappedError("Traceback\n  many lines\nValueError: no such column", None))
     assert type(error) is SamLabelError
-    assert str(error).startswith("labelling stopped: ValueError: no such column; what was done is committed")
+    assert str(error).startswith("labelling stopped: ValueError: no such column; run the same command again")

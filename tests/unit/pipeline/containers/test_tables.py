@@ -59,7 +59,7 @@ def test_the_default_column_is_not_spelled_out(tmp_path: Path) -> None:
     ("column", "sentence"),
     [
         ("none", r"has no column none \(its columns: image, label\); choose one with --image-column"),
-        ("label", "has no images in its column label, which is int64; name one of bytes"),
+        ("label", "has no images in its column label, which is int64; name a column of bytes"),
     ],
 )
 def test_a_wrong_column(tmp_path: Path, column: str, sentence: str) -> None:

@@ -103,23 +103,23 @@ def test_once_more_it_is_done(labelled) -> None:
 @pytest.mark.parametrize(
     ("dest", "options", "sentence"),
     [
-        ("taken", {}, r"taken/note.txt exists, and is not this export's; name a new place"),
-        ("taken.json", {}, r"taken.json exists, and is not this export's"),
+        ("taken", {}, r"taken/note.txt exists but does not belong to this export"),
+        ("taken.json", {}, r"taken.json exists but does not belong to this export"),
         (
             "done",
             {"where": "area > 3"},
-            r"done holds another export \(where None, not area > 3\); name another",
+            r"done holds a different export \(where None, not area > 3\); choose another",
         ),
-        ("done", {"format": "sa1b"}, r"another export \(format coco, not sa1b\)"),
+        ("done", {"format": "sa1b"}, r"different export \(format coco, not sa1b\)"),
         (
             "x.json",
             {"format": "png"},
-            r"png does not write the file .*x.json; name another place, or give --format coco",
+            r"png does not write the file .*x.json; choose another destination, or give --format coco",
         ),
         ("x", {"format": "yolo", "images": "reference"}, r"yolo cannot reference the images; .*copy or link"),
-        ("masks/coco", {}, r"lie inside each other"),
-        ("photos/coco", {}, r"lie inside each other"),
-        ("photos/coco.json", {}, r"lie inside each other"),
+        ("masks/coco", {}, r"is inside the other"),
+        ("photos/coco", {}, r"is inside the other"),
+        ("photos/coco.json", {}, r"is inside the other"),
         ("x", {"where": "area >"}, r"--where is 'area >': at its end expected a number"),
     ],
 )
@@ -153,7 +153,7 @@ def test_an_unfinished_export_is_of_one_state_of_the_dataset(labelled_anew, monk
         labelled.export("coco")
     monkeypatch.undo()
     compact(str(labelled.output))
-    with pytest.raises(UsageError, match=r"holds another export \(shards 3 \(\w+\), not 1 \(\w+\)\)"):
+    with pytest.raises(UsageError, match=r"holds a different export \(shards 3 \(\w+\), not 1 \(\w+\)\)"):
         labelled.export("coco")
 
 
@@ -171,7 +171,9 @@ def test_images_that_are_gone_or_have_changed_are_left_out_and_said(labelled_ane
     assert b"z.webp" not in b"".join(labelled.files("coco").values())
     with pytest.raises(SystemExit):
         main(["export", str(labelled.output), str(labelled.folder / "coco"), "--images", "copy"])
-    assert "2 images left out with all masks, since they cannot be copied: " in capsys.readouterr().out
+    assert (
+        "2 images left out with all masks, because the images cannot be copied: " in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -184,8 +186,8 @@ def test_if_no_image_can_be_copied_there_is_no_export(labelled_anew, form: str) 
     with pytest.raises(UsageError) as ended:
         labelled.export("out", format=form, images="copy")
     assert str(ended.value) == (
-        "no image can be copied (7 SOURCE_MISSING), so there is nothing to export; put the images back as "
-        f"they were labelled{refer}"
+        "no image can be copied (7 SOURCE_MISSING), so there is nothing to export; restore the images as "
+        f"they were when labelled{refer}"
     )
     assert ended.value.exit_code == 2
     folders = [labelled.folder / "out", labelled.folder / "out.json"]
@@ -204,7 +206,7 @@ def test_an_advice_is_one_that_the_form_takes(labelled, form: str) -> None:
         takes_copies = True
     except UsageError:
         takes_copies = False
-    assert "turned by EXIF" in said
+    assert "rotated by EXIF" in said
     assert ("--images copy" in said) == takes_copies
 
 

@@ -130,5 +130,5 @@ def test_without_its_package_the_row_says_what_to_install() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", program], input=heic(PHOTO), capture_output=True, check=False, timeout=60
     )
-    assert b"ImageError: HEIC is not read without a package; install what reads it: pip" in ended.stderr
+    assert b"ImageError: HEIC needs a package that is not installed; install it: pip" in ended.stderr
     assert b"'sam-label[heic]'" in ended.stderr

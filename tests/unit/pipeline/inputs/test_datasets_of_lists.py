@@ -101,9 +101,11 @@ def test_a_refresh_takes_new_images_and_those_whose_id_has_moved(labelled: Label
 def test_a_dataset_keeps_to_its_ids(labelled: Labelled, tmp_path: Path) -> None:
     dataset = Snapshot.at(labelled("masks", LIST))
     path = str(tmp_path / "list.csv")
-    with pytest.raises(UsageError, match="from a listing with --id-column key; list them so again"):
+    with pytest.raises(
+        UsageError, match="from a listing with --id-column key; list them in the same way again"
+    ):
         refuse_other_listing(dataset, Source.at(path).options, refresh=True)
-    with pytest.raises(UsageError, match="was listed with --id-column key; give it to go on"):
+    with pytest.raises(UsageError, match="was listed with --id-column key; give it to continue"):
         refuse_other_listing(dataset, Source.at(path).options, refresh=False)
     refuse_other_listing(dataset, WITH_IDS, refresh=False)
 

@@ -129,7 +129,7 @@ def test_a_million_frames_become_one_failed_row_more(tmp_path: Path) -> None:
     (tmp_path / "bomb.gif").write_bytes(header + frame * 1_000_000 + b";")
     listed = rows(tmp_path, "every 50000")
     assert [frame_of(row.uri) for row in listed] == [0, 50_000, MOST_FRAMES]
-    with pytest.raises(ImageError, match="cut it into several") as caught:
+    with pytest.raises(ImageError, match="split it into several") as caught:
         fetched(listed[-1]._asdict(), SETTINGS)
     assert caught.value.reason is Reason.TOO_LARGE
 

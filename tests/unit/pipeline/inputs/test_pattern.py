@@ -46,7 +46,7 @@ def test_braces_are_what_bash_makes_of_them() -> None:
 
 @pytest.mark.parametrize("text", ["{0..9}" * 7, "{0..99999999999}", "{a,b}{000000..999999}"])
 def test_a_million_names_are_the_most(text: str) -> None:
-    with pytest.raises(UsageError, match=r"stands for [\d,]+ names, more than 1,000,000"):
+    with pytest.raises(UsageError, match=r"expands to [\d,]+ names, more than 1,000,000"):
         expanded(text)
 
 
@@ -164,7 +164,7 @@ def test_folders_that_cannot_match_are_not_read(photos: Path, monkeypatch: pytes
         ("*.gif", "a pattern names files"),
         ("su*", "a pattern names files"),
         ("{a,z}.jpg", "there is no file .*z.jpg, which the braces of INPUT name"),
-        ("{0..9999999}.jpg", "stands for 10,000,000 names"),
+        ("{0..9999999}.jpg", "expands to 10,000,000 names"),
         ("{0..10000}/*.jpg", "more than 10,000 patterns"),
     ],
 )
@@ -206,7 +206,7 @@ def test_an_output_beside_the_matches_is_none_of_them(
 ) -> None:
     source = Source.at(f"{photos}/{pattern}")
     if is_refused:
-        with pytest.raises(UsageError, match="inside each other"):
+        with pytest.raises(UsageError, match="inside the other"):
             source.refuse_overlap(location(str(photos / output)))
     else:
         source.refuse_overlap(location(str(photos / output)))

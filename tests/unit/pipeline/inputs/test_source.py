@@ -106,11 +106,11 @@ def test_one_file_is_taken_whatever_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("list.json", "lists are read as .txt, .csv, .tsv, .jsonl or .parquet"),
-        ("list.xml", "lists are read as"),
+        ("list.json", "a list ends in .txt, .csv, .tsv, .jsonl or .parquet"),
+        ("list.xml", "a list ends in"),
         ("data.arrow", "Arrow files are not read: save the data set as Parquet"),
-        ("photos.zip", "of archives only .tar, .tar.gz and .tgz are read: unpack it and name the folder"),
-        ("photos.tar.xz", "of archives only .tar, .tar.gz and .tgz are read"),
+        ("photos.zip", "only .tar, .tar.gz and .tgz archives are read: unpack it and name the folder"),
+        ("photos.tar.xz", "only .tar, .tar.gz and .tgz archives are read"),
         ("film.mp4", "name an image, or a folder that holds images"),
     ],
 )
@@ -118,7 +118,7 @@ def test_a_file_of_another_kind_as_input_says_what_to_do_instead(
     tmp_path: Path, name: str, sentence: str
 ) -> None:
     (tmp_path / name).write_bytes(b"no image")
-    with pytest.raises(UsageError, match=f"{name} is no image; {sentence}"):
+    with pytest.raises(UsageError, match=f"{name} is not an image; {sentence}"):
         Source.at(str(tmp_path / name))
 
 
@@ -260,7 +260,7 @@ def test_a_name_that_is_not_utf_8_has_a_uri_that_opens_again(tmp_path: Path) -> 
 )
 def test_input_and_output_are_kept_apart(source: str, output: str, is_refused: bool) -> None:
     if is_refused:
-        with pytest.raises(UsageError, match="inside each other"):
+        with pytest.raises(UsageError, match="inside the other"):
             refuse_overlap(location(source), location(output))
     else:
         refuse_overlap(location(source), location(output))
@@ -269,9 +269,9 @@ def test_input_and_output_are_kept_apart(source: str, output: str, is_refused: b
 def test_a_link_does_not_hide_an_overlap(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "photos")
-    with pytest.raises(UsageError, match="inside each other"):
+    with pytest.raises(UsageError, match="inside the other"):
         refuse_overlap(location(str(tmp_path / "photos")), location(str(tmp_path / "link" / "out")))
-    with pytest.raises(UsageError, match="inside each other"):
+    with pytest.raises(UsageError, match="inside the other"):
         refuse_overlap(location(str(tmp_path / "link")), location(str(tmp_path / "photos" / "out" / "new")))
     (tmp_path / "itself").symlink_to("itself")
     refuse_overlap(location(str(tmp_path / "photos")), location(str(tmp_path / "itself")))
@@ -287,5 +287,5 @@ def test_a_disk_that_ignores_case_does_not_hide_an_overlap(
         return real_samefile(Path(str(one).lower()), Path(str(other).lower()))
 
     monkeypatch.setattr(Path, "samefile", samefile)
-    with pytest.raises(UsageError, match="inside each other"):
+    with pytest.raises(UsageError, match="inside the other"):
         refuse_overlap(location(str(tmp_path / "photos")), location(str(tmp_path / "Photos" / "out")))

@@ -28,13 +28,15 @@ def test_a_card_that_is_too_small() -> None:
 
 def test_a_card_that_others_hold() -> None:
     held = replace(CARD, free_bytes=1_000_000_000)
-    with pytest.raises(SamLabelError, match=r"has 1\.0 GB free of 80\.0 GB: others hold the rest; end"):
+    with pytest.raises(
+        SamLabelError, match=r"has 1\.0 GB free of 80\.0 GB: other processes use the rest; end"
+    ):
         held.refuse_what_does_not_fit("vit_h", WEIGHTS)
 
 
 def test_a_torch_for_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", None)
-    with pytest.raises(SamLabelError, match=r"is built for CPUs, and the labeler was given a GPU; install"):
+    with pytest.raises(SamLabelError, match=r"is built for CPUs, but the labeler was given a GPU; install"):
         GivenGpu.here()
 
 
@@ -48,7 +50,7 @@ def test_a_driver_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "zeros", too_old)
     with pytest.raises(
         SamLabelError,
-        match=r"cannot use the GPU: The NVIDIA driver .* too old \(found version 11040\); look",
+        match=r"cannot use the GPU: The NVIDIA driver .* too old \(found version 11040\); check",
     ):
         GivenGpu.here()
 
@@ -59,5 +61,7 @@ def test_a_card_without_room_for_a_context(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(torch, "zeros", full)
-    with pytest.raises(SamLabelError, match=r"has no memory left for a labeler: others hold the rest"):
+    with pytest.raises(
+        SamLabelError, match=r"has no memory left for a labeler: other processes use the rest"
+    ):
         GivenGpu.here()

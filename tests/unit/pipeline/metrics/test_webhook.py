@@ -81,7 +81,7 @@ def test_a_second_try_is_made_and_no_third(listener: Listener, caplog: pytest.Lo
     assert len(listener.told) == 4
     [warning] = caplog.records
     assert warning.levelno == logging.WARNING
-    assert warning.getMessage().endswith("how the run ended: HTTP Error 503: Service Unavailable")
+    assert warning.getMessage().endswith(" failed: HTTP Error 503: Service Unavailable")
     assert "s3cret" not in warning.getMessage()
 
 

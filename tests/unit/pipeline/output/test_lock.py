@@ -221,7 +221,7 @@ def test_a_store_that_overwrites_instead_is_refused(store: Store, monkeypatch: p
 
 def test_what_an_overtaken_run_commits_later_counts_nowhere(store: Store, tmp_path: Path, rehearsal) -> None:
     photos = rehearsal([f"{number:02d}" for number in range(10)])
-    late = pytest.raises(OutputLocked, match="was silent for so long")
+    late = pytest.raises(OutputLocked, match="did not renew its lock for so long")
     with late, open_output(store, photos.identity, Listing("file:///photos", photos.listing)) as asleep:
         photos.label(asleep, shards=1)
         asleep.lock._over.set()  # it no longer beats, as if suspended,

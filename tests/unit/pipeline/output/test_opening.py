@@ -75,7 +75,7 @@ def _newer_and_unreadable(dataset: Path) -> None:
     [
         (shutil.rmtree, "out holds no dataset; sam-label run INPUT OUTPUT makes one"),
         (_a_file, "out is a file, and a dataset is a folder; name a folder"),
-        (_a_copy_of_its_shards, r"holds data/ but not what says which shards count .* copy the whole"),
+        (_a_copy_of_its_shards, r"holds data/ but lacks _runs/ and _commits/, .* copy the whole"),
         (_just_begun, "has no rows yet: a run has just begun there, or was killed as it began; try again"),
         (_newer, "has schema version 2, and this sam-label reads up to 1; install a newer one"),
         (
@@ -134,7 +134,7 @@ def test_shards_without_their_commits_are_damage_and_no_leftovers(
     assert not validate(str(tmp_path / "out")).is_valid  # it names each row
     for open_ in (one for name, one in DATASET_OPENERS.items() if name != "validate"):
         with pytest.raises(
-            DamagedFile, match=r"_commits is damaged \(run r00001 ended with 4 rows, and the com"
+            DamagedFile, match=r"_commits is damaged \(run r00001 ended with 4 rows, but the com"
         ):
             open_(str(tmp_path / "out"), str(tmp_path / "new"))
     with pytest.raises(DamagedFile):

@@ -20,7 +20,7 @@ from pipeline.store.storage import Store
 
 OPTIONS = {"anonymous": True, "storage": {"https": {"allow_http": True}}}
 # Readers follow http:// as the run did, but connect to no host of their own network.
-REACHED = "127.0.0.1 leads to 127.0.0.1, which is no public address"
+REACHED = "127.0.0.1 has the address 127.0.0.1, which is not public"
 
 
 def _leave_an_orphan(output: str) -> None:

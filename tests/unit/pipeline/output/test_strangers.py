@@ -93,7 +93,10 @@ def test_overwriting_says_that_strangers_stay(
     (tmp_path / "notes.txt").write_text("mine")
     with caplog.at_level(logging.WARNING):
         photos.run(store, overwrite=True)
-    assert f"{store.url} holds files that are not a dataset's, such as notes.txt: they stay" in caplog.text
+    assert (
+        f"{store.url} holds files that are not part of a dataset, such as notes.txt; they are not deleted"
+        in caplog.text
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

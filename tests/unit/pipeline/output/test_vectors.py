@@ -174,7 +174,7 @@ def test_a_merge_keeps_them_and_takes_no_dataset_without(tmp_path: Path, photos,
         ),
         ("mask_embedding", None, "it has no vectors for 3 masks"),
         ("image_embedding", None, "it has 3 vectors for 3 masks, and none for the image"),
-        ("image_embedding", np.full(256, np.inf, np.float16), "a vector holds a value that is no number"),
+        ("image_embedding", np.full(256, np.inf, np.float16), "a vector holds a value that is not a number"),
     ],
 )
 def test_a_wrong_vector_is_found(photos, column: str, value: Any, fault: str) -> None:
@@ -186,4 +186,4 @@ def test_a_wrong_vector_is_found(photos, column: str, value: Any, fault: str) ->
     assert fault in next(row_faults(row | {column: value}))
     failed = next(row for row in rows if row["status"] == "failed")
     assert list(row_faults(failed)) == []
-    assert list(row_faults(failed | {"image_embedding": np.ones(256)})) == ["it failed, and has masks"]
+    assert list(row_faults(failed | {"image_embedding": np.ones(256)})) == ["it failed, but has masks"]

@@ -53,7 +53,7 @@ def test_an_image_is_had_by_its_id(small: Dataset) -> None:
         with pytest.raises(UsageError, match=r"has no image .*; an id is the image_id of a row"):
             small[unknown]
     with pytest.raises(
-        TypeError, match=r"one position or one image id, not slice\(0, 2, None\); `select` narrows"
+        TypeError, match=r"by its position or image id, not by slice\(0, 2, None\); use `select`"
     ):
         small[0:2]  # type: ignore[index]
     with pytest.raises(IndexError, match=r"there is no mask 99 in .*/.*, which has \d+"):
@@ -143,7 +143,7 @@ def test_a_dataset_holds_still_and_again_gives_what_was_added(tmp_path: Path, re
     assert len(list(before)) == 6
     assert rows_of(Dataset.open(str(tmp_path), pinned=pin)) == rows_of(before)
     retry(str(tmp_path))
-    with pytest.raises(UsageError, match="was written anew since it was pinned at run r00001"):
+    with pytest.raises(UsageError, match="was rewritten after it was pinned at run r00001"):
         Dataset.open(str(tmp_path), pinned=pin)
     with pytest.raises(SamLabelError, match="open the dataset again"):
         list(before.select(where=[("num_masks", ">=", 0)]))
@@ -170,7 +170,7 @@ def test_what_was_followed_and_then_written_anew_is_told(tmp_path: Path, rehears
             next(followed)
     retry(str(tmp_path))
     with pytest.raises(
-        SamLabelError, match="was written anew by run r00002 while it was followed; open it again"
+        SamLabelError, match="was rewritten by run r00002 while it was followed; open it again"
     ):
         list(followed)
 
@@ -215,12 +215,12 @@ def test_what_is_damaged_is_told_in_one_sentence(
         ({"where": [("num_masks", "=~", 1)]}, "the condition .* cannot be applied"),
         ({"where": [("status", "<", 1)]}, "the condition .* cannot be applied"),
         ({"where": pc.field("zzz") > 1}, "the condition .*zzz.* cannot be applied"),
-        ({"pinned": {}}, "the pin is none; give what Dataset.pin returned"),
-        ({"pinned": {"x": 1}}, "the pin is none; give what Dataset.pin returned"),
+        ({"pinned": {}}, "the pin is not valid; give what Dataset.pin returned"),
+        ({"pinned": {"x": 1}}, "the pin is not valid; give what Dataset.pin returned"),
         *(
             (
                 {"pinned": {"run": "r00001", "commits": commits}},
-                "the pin is none; give what Dataset.pin returned",
+                "the pin is not valid; give what Dataset.pin returned",
             )
             for commits in (["r00001-000000"] * 2, [1], [["r00001-000000"]], [None], "r00001-000000", 5)
         ),
@@ -242,18 +242,15 @@ def test_columns_may_come_from_a_generator(small: Dataset) -> None:
 
 @pytest.mark.parametrize("poll_s", [-1, "a", "1", math.nan, math.inf, None])
 def test_a_time_that_is_none_is_told_before_anything_is_followed(small: Dataset, poll_s: Any) -> None:
-    with pytest.raises(UsageError, match=r"poll_s is .*; it takes "):
+    with pytest.raises(UsageError, match=r"poll_s is .*; give "):
         small.follow(poll_s)
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        *(
-            ({"done_rows": wrong}, "done_rows is .*; it takes a whole number")
-            for wrong in (-1, 1.5, "a", None)
-        ),
-        *(({"epoch": wrong}, "epoch is .*; it takes a whole number, 0") for wrong in (-1, 1.5, "a", None)),
+        *(({"done_rows": wrong}, "done_rows is .*; give a whole number") for wrong in (-1, 1.5, "a", None)),
+        *(({"epoch": wrong}, "epoch is .*; give a whole number, 0") for wrong in (-1, 1.5, "a", None)),
         ({"epochs": 1}, r"to_ray has no option epochs; did you mean epoch\?"),
         ({"batch_size": 1}, "to_ray has no option batch_size; give it to its iter_batches"),
     ],

@@ -79,7 +79,7 @@ def test_what_names_no_image_is_told(dataset: Dataset, image: Any) -> None:
         ("rocket.webp", r"no image 'rocket.webp'; did you mean Rocket.webp\?"),
         ("rocket", r"no image 'rocket'; did you mean Rocket.webp\?"),
         ("img_007.jpg", r"no image 'img_007.jpg'; did you mean img_0007.jpg\?"),
-        ("s3://b/\udcff.jpg", "is not UTF-8, as names in a bucket are"),
+        ("s3://b/\udcff.jpg", "is not UTF-8, as names in a bucket must be"),
         ("\udcff.jpg", "no image 'file://localhost/.*/%FF.jpg'"),
         ("0" * 32, "no image '0+'; name it by its image_id, its uri, or the end of its uri$"),
     ],

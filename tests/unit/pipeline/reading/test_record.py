@@ -117,7 +117,7 @@ def test_what_names_no_mask_no_size_and_no_column_is_told(chelsea: Record) -> No
     with pytest.raises(ValueError, match="the size is 10000000000000 x 5; each side must have 1 to"):
         chelsea.label_map((10**13, 5))
     for column in (["uri"], 0, None):
-        with pytest.raises(TypeError, match="a record is asked for one column by its name, not for "):
+        with pytest.raises(TypeError, match="a record returns one column by its name, not "):
             chelsea[column]  # type: ignore[index]
 
 
@@ -143,7 +143,7 @@ def test_a_failed_image_has_no_masks_and_says_so(tmp_path: Path, small: Dataset)
         lambda: failed.image_masks,
     ):
         with pytest.raises(
-            UsageError, match=r"has no masks: labelling it failed \((CORRUPT|EMPTY)\); look at is_ok"
+            UsageError, match=r"has no masks: labelling it failed \((CORRUPT|EMPTY)\); check is_ok"
         ):
             asked()
     empty = next(record for record in small if record.is_ok and not record["num_masks"])
@@ -190,6 +190,6 @@ def test_an_image_that_is_gone_or_another_one_is_told(tmp_path: Path) -> None:
     for record, reason in zip(
         Dataset.open(str(tmp_path / "out")), (Reason.SOURCE_MISSING, Reason.SOURCE_CHANGED), strict=True
     ):
-        with pytest.raises(ImageError, match=f"the image {record.uri} cannot be had: ") as told:
+        with pytest.raises(ImageError, match=f"the image {record.uri} cannot be loaded: ") as told:
             _ = record.image
         assert told.value.reason is reason

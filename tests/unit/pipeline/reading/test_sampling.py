@@ -38,16 +38,16 @@ def test_of_too_many_masks_some_are_taken_by_chance_anew_each_epoch(demo: str) -
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"min_iou": math.nan}, "min_iou is nan; it takes a number"),
-        ({"min_stability": math.nan}, "min_stability is nan; it takes a number"),
-        ({"max_masks": 0}, "max_masks is 0; it takes a whole number, 1 or more"),
-        *(({name: "0.5"}, f"{name} is '0.5'; it takes a number") for name in NUMBERS),
-        *(({name: []}, rf"{name} is \[\]; it takes a number") for name in NUMBERS),
-        ({"min_area": None}, "min_area is None; it takes a number"),
-        ({"max_masks": 1.5}, "max_masks is 1.5; it takes a whole number"),
-        ({"max_masks": "a"}, "max_masks is 'a'; it takes a whole number"),
-        ({"min_area": 0.5, "max_area": 0.1}, "masks of 0.5 to 0.1 of the image are asked for"),
-        ({"max_area": 2.0}, "are shares with 0 <= min_area <= max_area <= 1"),
+        ({"min_iou": math.nan}, "min_iou is nan; give a number"),
+        ({"min_stability": math.nan}, "min_stability is nan; give a number"),
+        ({"max_masks": 0}, "max_masks is 0; give a whole number, 1 or more"),
+        *(({name: "0.5"}, f"{name} is '0.5'; give a number") for name in NUMBERS),
+        *(({name: []}, rf"{name} is \[\]; give a number") for name in NUMBERS),
+        ({"min_area": None}, "min_area is None; give a number"),
+        ({"max_masks": 1.5}, "max_masks is 1.5; give a whole number"),
+        ({"max_masks": "a"}, "max_masks is 'a'; give a whole number"),
+        ({"min_area": 0.5, "max_area": 0.1}, "min_area is 0.5 and max_area is 0.1"),
+        ({"max_area": 2.0}, "give shares of the image with 0 <= min_area <= max_area <= 1"),
     ],
 )
 def test_limits_that_cannot_be_are_refused(asked: dict[str, Any], sentence: str) -> None:

@@ -192,7 +192,7 @@ def test_a_state_of_other_rows_is_refused(tmp_path: Path, small: Dataset, rehear
         *({"epoch": epoch} for epoch in (-1, 1.5, "1", None)),
     ]
     for nonsense in ({}, None, *({**state, **change} for change in changes)):
-        with pytest.raises(UsageError, match="the state is none of this loader's"):
+        with pytest.raises(UsageError, match="this is not the state of a loader"):
             loader.load_state_dict(nonsense)
     photos, store = rehearsal(NAMES), Store.at(str(tmp_path / "growing"))
     photos.run(store, shards=5)
@@ -247,14 +247,14 @@ def test_without_a_batch_size_a_loader_gives_samples(demo: str, indexed: bool) -
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"persistent_workers": True, "num_workers": 1}, "persistent_workers would go on with the shares"),
-        ({"shuffle": True}, "shuffle is not the loader's; the dataset says what comes when"),
-        ({"sampler": [0]}, "sampler is not the loader's"),
-        ({"batch_sampler": [[0]]}, "batch_sampler is not the loader's"),
-        ({"dataset": 1}, "dataset is not the loader's"),
-        ({"num_workers": "2"}, "num_workers is '2'; it takes a whole number, 0 or more"),
+        ({"persistent_workers": True, "num_workers": 1}, "persistent_workers would keep the shares"),
+        ({"shuffle": True}, "shuffle cannot be given to the loader; the dataset decides the order"),
+        ({"sampler": [0]}, "sampler cannot be given to the loader"),
+        ({"batch_sampler": [[0]]}, "batch_sampler cannot be given to the loader"),
+        ({"dataset": 1}, "dataset cannot be given to the loader"),
+        ({"num_workers": "2"}, "num_workers is '2'; give a whole number, 0 or more"),
         ({"num_workers": -1}, "num_workers is -1"),
-        ({"batch_size": 0}, "batch_size is 0; it takes a whole number, 1 or more"),
+        ({"batch_size": 0}, "batch_size is 0; give a whole number, 1 or more"),
     ],
 )
 def test_what_a_loader_cannot_keep_is_refused(small: Dataset, options: dict[str, Any], sentence: str) -> None:
@@ -266,20 +266,20 @@ def test_what_a_loader_cannot_keep_is_refused(small: Dataset, options: dict[str,
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"rank": 2, "ranks": 2}, "rank 2 of 2 ranks is none; ranks count from 0"),
+        ({"rank": 2, "ranks": 2}, "there is no rank 2 among 2 ranks; ranks count from 0"),
         ({"rank": 1}, "rank and ranks go together"),
-        ({"rank": "a", "ranks": 2}, "rank is 'a'; it takes a whole number, 0 or more"),
-        ({"rank": 0, "ranks": 0}, "ranks is 0; it takes a whole number, 1 or more"),
-        ({"seed": -1}, "seed is -1; it takes a whole number, 0 or more"),
+        ({"rank": "a", "ranks": 2}, "rank is 'a'; give a whole number, 0 or more"),
+        ({"rank": 0, "ranks": 0}, "ranks is 0; give a whole number, 1 or more"),
+        ({"seed": -1}, "seed is -1; give a whole number, 0 or more"),
         ({"seed": 1.5}, "seed is 1.5"),
         ({"seed": None}, "seed is None"),
-        ({"window_rows": 0}, "window_rows is 0; it takes a whole number, 1 or more"),
+        ({"window_rows": 0}, "window_rows is 0; give a whole number, 1 or more"),
         ({"prefetch": "a"}, "prefetch is 'a'"),
-        ({"sampling": {"max_masks": 1}}, "sampling is {'max_masks': 1}; it takes a MaskSampling"),
-        ({"transform": 5}, "transform is 5; it takes a function"),
-        ({"shuffle": 1}, "shuffle is 1; it takes True or False"),
-        ({"images": "no"}, "images is 'no'; it takes True or False"),
-        ({"equal_ranks": None}, "equal_ranks is None; it takes True or False"),
+        ({"sampling": {"max_masks": 1}}, "sampling is {'max_masks': 1}; give a MaskSampling"),
+        ({"transform": 5}, "transform is 5; give a function"),
+        ({"shuffle": 1}, "shuffle is 1; give True or False"),
+        ({"images": "no"}, "images is 'no'; give True or False"),
+        ({"equal_ranks": None}, "equal_ranks is None; give True or False"),
         ({"shufle": True}, r"to_torch has no option shufle; did you mean shuffle\?"),
         ({"zzz": True}, "to_torch has no option zzz; it takes indexed, transform, "),
         ({"batch_size": 4}, "to_torch has no option batch_size; give it to its loader"),
@@ -309,7 +309,7 @@ def test_options_may_be_numpys_and_none_where_all_is_meant(small: Dataset) -> No
 @pytest.mark.parametrize("epoch", [-1, "a", 1.5, None])
 def test_an_epoch_is_a_whole_number(small: Dataset, epoch: Any) -> None:
     for taker in (in_torch(small, False), in_torch(small, True), in_torch(small, False).loader()):
-        with pytest.raises(UsageError, match=r"epoch is .*; it takes a whole number, 0 or more"):
+        with pytest.raises(UsageError, match=r"epoch is .*; give a whole number, 0 or more"):
             taker.set_epoch(epoch)
 
 
@@ -357,5 +357,5 @@ def test_an_image_that_is_gone_ends_the_epoch_with_its_name(tmp_path: Path) -> N
     (photos / "chelsea.jpg").write_bytes((PHOTOS / "chelsea.jpg").read_bytes())
     write_demo(str(tmp_path / "out"), photos)
     (photos / "chelsea.jpg").unlink()
-    with pytest.raises(ImageError, match=r"chelsea.jpg cannot be had"):
+    with pytest.raises(ImageError, match=r"chelsea.jpg cannot be loaded"):
         list(Dataset.open(str(tmp_path / "out")).to_torch(images=True))

@@ -93,7 +93,7 @@ NO_MASKS = [
 
 @pytest.mark.parametrize("masks", NO_MASKS, ids=repr)
 def test_masks_of_another_kind_are_told(masks: object) -> None:
-    with pytest.raises(ValueError, match=r"masks of type \w+ cannot be drawn; draw takes ImageMasks, bool"):
+    with pytest.raises(ValueError, match=r"masks of type \w+ cannot be drawn; draw accepts ImageMasks, bool"):
         draw(np.zeros((4, 5, 3), np.uint8), masks)  # type: ignore[arg-type]
 
 
@@ -105,7 +105,7 @@ def test_a_record_for_masks_is_told(coffee: Record) -> None:
 @pytest.mark.parametrize("masks", [ONES * 0.5, ONES * 1.0, ONES * np.uint8(255), ONES * 1])
 def test_arrays_of_other_numbers_are_told(masks: np.ndarray) -> None:
     for form in (masks[None], [masks], [{"segmentation": masks}]):
-        with pytest.raises(ValueError, match=r"a mask is an array of .*; it takes bool, or uint8 of 0 and 1"):
+        with pytest.raises(ValueError, match=r"a mask is an array of .*; give bool, or uint8 of 0 and 1"):
             draw(np.zeros((4, 5, 3), np.uint8), form)
 
 
@@ -118,14 +118,14 @@ NO_COUNTS = [
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"size": 5}, "the size of a segmentation is 5; it takes 2 whole numbers"),
-        *(({"counts": counts}, "the counts .* are no mask of 4 x 5 pixels") for counts in NO_COUNTS),
+        ({"size": 5}, "the size of a segmentation is 5; give 2 whole numbers"),
+        *(({"counts": counts}, "the counts .* are not a mask of 4 x 5 pixels") for counts in NO_COUNTS),
     ],
 )
 def test_run_lengths_of_no_mask_are_told(change: dict, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         draw(np.zeros((4, 5, 3), np.uint8), [{"segmentation": {**RLE, **change}}])
-    with pytest.raises(ValueError, match=r"a segmentation has \['size'\]; it takes size and counts"):
+    with pytest.raises(ValueError, match=r"a segmentation has \['size'\]; give size and counts"):
         draw(np.zeros((4, 5, 3), np.uint8), [{"segmentation": {"size": [4, 5]}}])
 
 

@@ -116,14 +116,14 @@ def test_each_mistake_is_one_sentence(labelled, tmp_path: Path, capsys) -> None:
     mistakes = [
         ([tmp_path / "nothing"], "holds no dataset"),
         ([foreign], "is a file, and a dataset is a folder"),
-        ([half], "not what says which shards count"),
+        ([half], "but lacks _runs/ and _commits/"),
         ([newer], "install a newer one"),
-        ([masks, "-o", foreign], "no sam-label preview has written it"),
+        ([masks, "-o", foreign], "was not written by sam-label preview"),
         ([masks, "-o", tmp_path], "is a folder"),
-        ([masks, "-o", f"{tmp_path}/new/"], "names no page: its name must end in .html"),
-        ([masks, "-o", tmp_path / "page.pdf"], "names no page: its name must end in .html"),
+        ([masks, "-o", f"{tmp_path}/new/"], "is not the name of a page: it must end in .html"),
+        ([masks, "-o", tmp_path / "page.pdf"], "is not the name of a page: it must end in .html"),
         ([masks, "-o", "https://bucket/page.html"], "can only be read"),
-        ([masks, "-o", "s3://bucket"], "names no page"),
+        ([masks, "-o", "s3://bucket"], "is not the name of a page"),
         ([masks, "-o", "s3://bucket/page.html", "--open"], "--open needs a page on this machine"),
         ([masks, "--compare", tmp_path / "nothing"], "holds no dataset"),
         ([masks, "--images", "0"], "--images"),
@@ -185,7 +185,7 @@ def test_masks_that_are_none_are_damage() -> None:
     masks = image_masks(blobs(0, 3, 20, 30), 20, 30)
     damaged = record_of(replace(masks, counts=[*masks.counts[:2], b"54"]), "file:///a.png")
     sentence = (
-        r"the row of file:///a.png is damaged \(the counts b'54' of mask 2 are no mask of 20 x 30 pixels"
+        r"the row of file:///a.png is damaged \(the counts b'54' of mask 2 are not a mask of 20 x 30 pixels"
     )
     with pytest.raises(DamagedFile, match=sentence):
         shown_image(Seen(damaged, ["random"]), Photos(), "file:///", 10_000, False)

@@ -127,10 +127,10 @@ def test_what_cannot_be_asked_is_a_sentence(output: str, tmp_path: Path, rehears
     for image, mask, sentence in (
         (failed, None, "has no masks: labelling it failed"),
         (failed, 0, "has no masks: labelling it failed"),
-        (few, 1, "has no mask 1; they count from 0, the last is 0"),
-        (few, -1, "mask is -1; it takes a whole number, 0 or more"),
-        (few, "0", "mask is '0'; it takes a whole number"),
-        (few, 1.5, "mask is 1.5; it takes a whole number"),
+        (few, 1, "has no mask 1; masks count from 0, and the last is 0"),
+        (few, -1, "mask is -1; give a whole number, 0 or more"),
+        (few, "0", "mask is '0'; give a whole number"),
+        (few, 1.5, "mask is 1.5; give a whole number"),
         (None, None, "an image is named by its image_id, .* not by None"),
         (5, None, "not by 5"),
         ("\ud800.jpg", None, "an image is named by"),
@@ -143,9 +143,9 @@ def test_what_cannot_be_asked_is_a_sentence(output: str, tmp_path: Path, rehears
         with pytest.raises(UsageError, match=sentence):
             similar(output, image, mask)
     for top in (0, "a", 2.5, None):
-        with pytest.raises(UsageError, match=r"top is .*; it takes a whole number, 1 or more"):
+        with pytest.raises(UsageError, match=r"top is .*; give a whole number, 1 or more"):
             similar(output, few, top=top)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="progress is 5; it takes a function"):
+    with pytest.raises(UsageError, match="progress is 5; give a function"):
         similar(output, few, progress=5)  # type: ignore[arg-type]
     rehearsal(NAMES).run(Store.at(str(tmp_path / "plain")))
     with pytest.raises(

@@ -105,7 +105,7 @@ def test_a_cut_off_download_goes_on_where_it_stopped(
 ) -> None:
     target = tmp_path / "w.pth"
     server.has_ranges, server.cut_after = has_ranges, 300_000
-    with pytest.raises(SamLabelError, match=r"ended after 300000 of 1048576 bytes.*goes on from there"):
+    with pytest.raises(SamLabelError, match=r"ended after 300000 of 1048576 bytes.*continues from there"):
         download(server.url, target, SHA256, silent)
     assert not target.exists()
     server.cut_after, server.sent_bytes = None, 0
@@ -198,7 +198,7 @@ def test_an_interrupted_pull_says_how_to_go_on(server: WeightsServer, cache: Pat
         pull_command.send_signal(signal.SIGINT)
         _, err = pull_command.communicate(timeout=60)
     assert pull_command.returncode == 130
-    assert err.endswith("sam-label: interrupted; the same command goes on from here\n")
+    assert err.endswith("sam-label: interrupted; run the same command again to continue\n")
     assert "Traceback" not in err
     assert not (cache / "sam_vit_b_01ec64.pth").exists()
 

@@ -43,7 +43,7 @@ def test_a_wrong_size_is_told(name: str, size: Any) -> None:
     [
         ("apply_coords", np.zeros((2, 3)), r"\[..., 2\], x and y, got ndarray \[2, 3\]"),
         ("apply_coords", np.zeros((2, 1)), r"got ndarray \[2, 1\]"),
-        ("apply_coords", None, "coordinates are numbers"),
+        ("apply_coords", None, "coordinates must be numbers"),
         ("apply_coords", "ab", "got 'ab'"),
         ("apply_boxes", np.zeros((4, 3)), r"boxes must be numbers \[B, 4\], XYXY, got \[4, 3\]"),
         ("apply_boxes", None, r"got \[\]"),

@@ -114,7 +114,7 @@ def test_once_the_input_has_lost_rows_it_is_filtered_anew_or_not_at_all(
     loose.run()
     change(loose)
     with pytest.raises(
-        UsageError, match=r"since r00001, not filtered from .*loose since r0000.* --overwrite"
+        UsageError, match=r"since r00001, not rows filtered from .*loose since r0000.* --overwrite"
     ):
         loose.filter()
     assert Dataset.at(loose.filtered).record == before.record
@@ -129,7 +129,7 @@ def test_rows_that_a_run_has_labelled_are_not_mixed_with_filtered_ones(loose: Lo
     other.identity = Dataset.at(loose.filtered).identity
     other.run(Store.at(loose.filtered), shards=1)
     loose.run()
-    with pytest.raises(UsageError, match="holds rows of a run, not filtered from"):
+    with pytest.raises(UsageError, match="holds rows of a run, not rows filtered from"):
         loose.filter()
 
 

@@ -41,7 +41,7 @@ def problems_by_sets(dataset: Dataset) -> Iterator[str]:
                 if row["image_id"] not in held:
                     yield f"{row['uri']} has no row; run the same sam-label run again"
         if len(listed) != dataset.images:
-            yield f"the manifest has {len(listed)} images, run {RUN} says {dataset.images}"
+            yield f"the manifest has {len(listed)} images, but run {RUN} says {dataset.images}"
         known = set(listed)
         for part in dataset.duplicates():
             for row in part.to_pylist():
@@ -50,7 +50,7 @@ def problems_by_sets(dataset: Dataset) -> Iterator[str]:
     except DamagedFile as fault:
         yield str(fault)
         return
-    yield from (f"{uri} in {it} is no image of the manifest" for key, uri, it in rows if key not in known)
+    yield from (f"{uri} in {it} is not in the manifest" for key, uri, it in rows if key not in known)
 
 
 @pytest.mark.parametrize("damaged", [None, "manifest", "duplicates"])

@@ -82,7 +82,7 @@ def test_it_goes_on_and_takes_what_has_come_since(rehearsal, tmp_path: Path) -> 
         (["first", "other"], "both", r"other was made with points_per_side 8, not 32 as .*first; only"),
         (["first"], "both", "needs two datasets or more"),
         (["first", "first"], "both", "each named once"),
-        (["first", "second"], "first", "lie inside each other"),
+        (["first", "second"], "first", "is inside the other"),
         (["first", "nothing"], "both", "nothing holds no dataset"),
     ],
 )
@@ -111,7 +111,7 @@ def test_failed_images_of_two_inputs_are_retried_where_a_run_can_label_them(
     assert before.failed > 0
     assert before.left > 0
     with pytest.raises(
-        UsageError, match=r"both was merged of datasets of several inputs, .* retry and run those"
+        UsageError, match=r"both was merged from datasets of several inputs, .* retry and run those"
     ):
         retry(both)
     assert status(both) == before

@@ -83,7 +83,7 @@ def test_a_row_that_is_there_twice_is_named_with_both_shards(output: Path) -> No
 
 def test_a_row_of_no_image_is_named(output: Path, masked: Row) -> None:
     shard = rewrite(output, lambda rows: [*rows, masked])
-    assert validate(str(output)).problems == [f"{masked['uri']} in {shard} is no image of the manifest"]
+    assert validate(str(output)).problems == [f"{masked['uri']} in {shard} is not in the manifest"]
 
 
 @pytest.mark.parametrize("strange", ["ab" * 32, "ab" * 8, "x" * 32, ""])
@@ -110,7 +110,7 @@ def test_a_damaged_shard_and_a_lost_one_are_told(output: Path) -> None:
     problems = validate(str(output)).problems
     assert problems[0].startswith(f"file://{output}/{first.shard} is damaged (")
     assert problems[1].startswith(f"cannot read file://{output}/{second.shard}: No such file")
-    assert problems[2:] == ["the rows of 6 images are missing, or in 2 shards that cannot be read"]
+    assert problems[2:] == ["the rows of 6 images are missing, or are in 2 shards that cannot be read"]
 
 
 def test_a_flipped_bit_anywhere_in_a_shard_is_told_or_changes_no_row(output: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_lost_commit_is_named(output: Path) -> None:
 def test_files_that_a_plain_glob_would_read_too_are_told(output: Path) -> None:
     (output / "data" / "r00001-000099.parquet").write_bytes(b"x")
     assert validate(str(output)).problems == [
-        "data/r00001-000099.parquet is no part of the dataset; sam-label gc removes it"
+        "data/r00001-000099.parquet is not part of the dataset; sam-label gc removes it"
     ]
 
 
@@ -202,7 +202,7 @@ def test_a_dataset_that_changes_while_it_is_validated_is_not_called_invalid(
         return read_shard(store, commit)
 
     monkeypatch.setattr("pipeline.output.commands.validate.read_shard", overtaken)
-    with pytest.raises(SamLabelError, match="was changed by run r00002 meanwhile; validate it again"):
+    with pytest.raises(SamLabelError, match="was changed by run r00002 during validation; validate it again"):
         validate(str(output))
 
 
@@ -217,7 +217,7 @@ def test_a_commit_that_counts_otherwise_is_told(output: Path) -> None:
     dataset = Dataset.at(str(output))
     path = output / commit_name(dataset.commits[0].name)
     path.write_text(path.read_text().replace('"rows": 3', '"rows": 2'))
-    assert any("its commit says otherwise" in problem for problem in validate(str(output)).problems)
+    assert any("unlike its commit" in problem for problem in validate(str(output)).problems)
 
 
 def broken(row: Row, **changes: Any) -> list[str]:
@@ -239,5 +239,5 @@ def test_each_rule_of_a_row(masked: Row) -> None:
     assert "stability_score is nan" in broken(masked, mask_stability_score=[float("nan")] * len(area))[0]
     assert "is outside the image" in broken(masked, mask_point_coords=[[9.0, 1.0]] * len(area))[0]
     assert "is outside the image" in broken(masked, mask_crop_box=[[1.0, 0, 8, 8]] * len(area))[0]
-    assert "none of the known reasons" in broken(masked, status="failed", error="BAD LUCK")[0]
-    assert "it failed, and has masks" in broken(masked, status="failed", error="EMPTY")[0]
+    assert "not a known reason" in broken(masked, status="failed", error="BAD LUCK")[0]
+    assert "it failed, but has masks" in broken(masked, status="failed", error="EMPTY")[0]

@@ -44,7 +44,7 @@ def test_a_watch_goes_through_a_run_and_ends_with_it(tmp_path: Path, rehearsal: 
         look = next(seen)
         assert (look.state, look.left, look.labelled + look.failed) == (State.RUNNING, 6, 6)
         assert look.time_left_s == pytest.approx(6 / (look.images_per_s or 0))
-        assert re.search(r"last beat \d s ago", watch_lines(look))
+        assert re.search(r"last heartbeat \d s ago", watch_lines(look))
         assert next(seen).is_like(look)
         photos.label(output)
     [last] = seen

@@ -39,7 +39,7 @@ Outline = Annotated[
 ]
 Size = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Longer side of the picture in pixels. Default: as the image."),
+    typer.Option(min=1, metavar="N", help="Longer side of the picture in pixels. Default: the image's."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")]
 

@@ -60,6 +60,6 @@ def _lost(counts: "Counts") -> Iterator[str]:
     if lost := masks("masks without a pixel"):
         yield f"{lost} without a pixel left out"
     if placeless := counts.lost[PLACELESS]:
-        yield f"{counted(placeless, 'image')} left out: no transform or EPSG code, as GeoTIFFs have them"
+        yield f"{counted(placeless, 'image')} left out: no transform or EPSG code, as GeoTIFFs have"
     if lost := masks("masks that smaller ones hide"):
         yield f"{lost} with no pixel of their own: smaller ones cover them"

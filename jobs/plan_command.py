@@ -21,16 +21,20 @@ Inspect = Annotated[
 ]
 Duplicates = Annotated[
     bool,
-    typer.Option("--duplicates", help="Count images of equal bytes; reads what has no MD5 in its listing."),
+    typer.Option(
+        "--duplicates", help="Count images with equal bytes; reads each file whose MD5 is not in the listing."
+    ),
 ]
 Names = Annotated[
     Literal["taken", "left-out"] | None,
     typer.Option("--names", help="Print these names, one a line, and the counts on stderr."),
 ]
 Hidden = Annotated[
-    bool, typer.Option("--hidden", help="Look into hidden folders too, to count what is there.")
+    bool, typer.Option("--hidden", help="Look into hidden folders too, and count their files.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, or with --names one a line.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object, or with --names one object per line.")
+]
 
 
 @given_options(RunConfig, only=OF_THE_PLACES)

@@ -24,7 +24,7 @@ def compact(output: Output, json_: Json = False) -> int:
         print(json.dumps(asdict(result)))
         return 0
     if result.shards == result.shards_before:
-        print(f"nothing to put together: {counted(result.shards, 'shard')}, {size(result.bytes)}")
+        print(f"nothing to compact: {counted(result.shards, 'shard')}, {size(result.bytes)}")
         return 0
     print(
         f"{counted(result.shards_before, 'shard')}, {size(result.bytes_before)}, became "

@@ -18,9 +18,7 @@ class ExportConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    output: str = Field(
-        min_length=1, description="Dataset to export, as a run has written it: a folder or a URL."
-    )
+    output: str = Field(min_length=1, description="Dataset to export, written by a run: a folder or a URL.")
     dest: str = Field(
         min_length=1,
         description="New folder or URL to write to, or a new file: .json for COCO, .gpkg for a GeoPackage.",

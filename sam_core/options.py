@@ -47,7 +47,7 @@ class MaskOptions(BaseModel):
     pred_iou_thresh: float = Field(
         0.88,
         ge=0,
-        description="Keep masks whose quality, as the model predicts it, is above this. 0 keeps all.",
+        description="Keep masks whose predicted quality (IoU) is above this. 0 keeps all.",
     )
     stability_score_thresh: float = Field(
         0.95, ge=0, le=1, description="Keep masks whose stability score is at least this. 0 keeps all."

@@ -11,7 +11,7 @@ from pipeline.config import RunConfig
 
 INIT_HEAD = """\
 # A job file of sam-label: `sam-label run --config {name}`. Flags and SAM_LABEL_* variables win over it.
-# What is commented out has its default. No secret may stand here: credentials come from the environment.
+# Options that are commented out have their defaults. Write no secrets here: set them in the environment.
 # `sam-label config schema > sam-label.schema.json` lets an editor check it; its first line then is
 # #:schema ./sam-label.schema.json
 

@@ -98,7 +98,7 @@ def labeler_pool(config: RunConfig, resources: Mapping[str, float], cores: int |
     if short:
         raise UsageError(
             f"{pool.workers} labelers need {' and '.join(short)}; "
-            + (f"ask for at most {most} with --workers" if most else "give Ray more")
+            + (f"give at most {most} as --workers" if most else "give Ray more")
         )
     return pool
 
@@ -121,8 +121,9 @@ def cluster_pool(config: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Lab
     if room < 1:
         one = f"{threads} CPUs and a GPU" if on_gpus else f"{threads} CPUs"
         raise UsageError(
-            f"no node of the Ray cluster has room for a labeler ({one}) beside {CPUS_FOR_TASKS} CPU for "
-            f"other work; it has {sum(cpus)} CPUs and {sum(gpus)} GPUs on {len(nodes)} nodes; add a node, "
+            f"no node of the Ray cluster has room for a labeler ({one}) in addition to {CPUS_FOR_TASKS} CPU "
+            f"for other work; it has {sum(cpus)} CPUs and {sum(gpus)} GPUs on {len(nodes)} nodes; add a "
+            "node, "
             "or wait longer with --cluster-wait-s"
         )
     workers = min(room, config.workers or room)
@@ -133,7 +134,7 @@ def cluster_pool(config: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Lab
 
 def _are_on_gpus(config: RunConfig, gpus: int) -> bool:
     if config.device == "cuda" and gpus == 0:
-        raise UsageError("--device cuda was asked for, but Ray finds no GPU here; use --device cpu or auto")
+        raise UsageError("--device cuda is set, but Ray finds no GPU here; use --device cpu or auto")
     return config.device != "cpu" and gpus > 0
 
 

@@ -87,7 +87,7 @@ def image_of(bytes_: pa.Array, paths: pa.Array | None, place: int, etag: str) ->
         return Got(bytes_[place].as_py(), etag)
     path = paths[place].as_py() if paths is not None else None
     return row_without_bytes(
-        f"it holds only the path {path!r}, which is not followed" if path else "it is empty"
+        f"it holds only the path {path!r}, which sam-label does not follow" if path else "it is empty"
     )
 
 

@@ -182,7 +182,7 @@ def _unpacked(
 
 
 def _too_large(place: Place) -> ImageError:
-    return ImageError(Reason.TOO_LARGE, f"it has {place.size} bytes, more than an image that is read")
+    return ImageError(Reason.TOO_LARGE, f"it has {place.size} bytes, more than an image may have")
 
 
 def _cut(store: Store, name: str) -> ImageError:

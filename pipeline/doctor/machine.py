@@ -119,7 +119,7 @@ def disk() -> Finding:
     folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
     usage = shutil.disk_usage(folder)
     says = f"{usage.free / 1e9:.1f} GB free in {folder}"
-    fix = "free some room, or name another folder in RAY_TMPDIR"
+    fix = "free some space, or name another folder in RAY_TMPDIR"
     if len(f"{folder}{SOCKET}") > LONGEST_SOCKET:
         return fault(
             "disk",

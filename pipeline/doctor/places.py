@@ -132,7 +132,7 @@ def _with_room(store: Store) -> Finding:
     free = shutil.disk_usage(place).free
     says = f"{says}; {free / 1e9:.1f} GB free"
     if free < LEAST_OUTPUT_BYTES:
-        return warning("output", says, "free some room: a million images take some 10 to 30 GB")
+        return warning("output", says, "free some space: a million images need about 10 to 30 GB")
     return ok("output", says)
 
 

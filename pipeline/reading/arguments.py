@@ -48,5 +48,5 @@ def refuse_unknown(method: str, given: Iterable[str], known: Iterable[str], of_o
         if name in of_other:
             raise UsageError(f"{method} has no option {name}; give it to {of_other[name]}")
         if name not in known:
-            near = suggestion(name, known) or f"; it takes {', '.join(known)}"
+            near = suggestion(name, known) or f"; its options are {', '.join(known)}"
             raise UsageError(f"{method} has no option {name}{near}")

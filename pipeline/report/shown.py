@@ -90,7 +90,7 @@ def shown_image(
 def _side(record: Record | None, most_bytes: int) -> tuple[dict[str, Any], int]:
     """The masks of one dataset, or why there are none; and the bytes that the masks take in the page."""
     if record is None:
-        return {"masks": 0, "why": "this dataset has no row of the image"}, 0
+        return {"masks": 0, "why": "this dataset has no row for the image"}, 0
     if not record.is_ok:
         why = _text(str(record["error_message"] or ""))
         return {"masks": 0, "error": record["error"], "why": why}, 0

@@ -54,7 +54,7 @@ def download(url: str, target: Path, sha256: str | None, progress: Progress) -> 
             goes_on = f": {partial.tell() / 1e6:.0f} MB are stored, and the same command continues from there"
             raise SamLabelError(
                 f"fetching {redacted(url)} failed ({redacted(str(failure))}){goes_on if sha256 else ''}; "
-                "without network, fetch the file elsewhere and name it with --checkpoint"
+                "without network, download the file on another machine and give its path with --checkpoint"
             ) from failure
         if sha256 is not None and fetched_sha256 != sha256:
             Path(partial.name).unlink()

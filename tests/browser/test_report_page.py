@@ -119,7 +119,7 @@ def test_what_has_no_masks_says_why_on_a_plain_ground(opened: Opened, tmp_path: 
     page = opened(tmp_path / "new" / "report.html")
     notes = page.locator(".stage-note")
     expect(notes).to_have_text(
-        ["this dataset has no row of the image"] * 2 + [re.compile("NOT_AN_IMAGE")] * 2
+        ["this dataset has no row for the image"] * 2 + [re.compile("NOT_AN_IMAGE")] * 2
     )
     assert page.locator(".stage:has(.stage-note) img").count() == 0
 

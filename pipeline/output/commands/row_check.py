@@ -25,7 +25,7 @@ _MASK_COLUMNS = (
 def row_faults(row: Mapping[str, Any]) -> Iterator[str]:
     """The faults of one row, each as a clause; none for a sound row."""
     if row["image_id"] != image_id(row["source_id"] or row["uri"]):
-        yield f"its image_id is not that of its {'source_id' if row['source_id'] else 'uri'}"
+        yield f"its image_id does not match its {'source_id' if row['source_id'] else 'uri'}"
     if row["status"] == "failed":
         yield from _failed_row_faults(row)
     elif row["status"] == "ok":

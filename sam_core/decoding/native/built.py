@@ -8,8 +8,8 @@ from sam_core import built_library
 from sam_core.decoding.native import sources
 
 NOT_BUILT = (
-    "the CPU kernel is missing or out of date; plain torch gives the same masks but takes three times as "
-    "long. Reinstall sam-label to build it"
+    "the CPU kernel is missing or out of date, so plain torch makes the same masks, three times slower; "
+    "reinstall sam-label to build it"
 )
 
 

@@ -65,11 +65,11 @@ def test_labelers_of_a_local_ray_use_no_more_threads_than_there_are_cores(
     ("options", "resources", "message"),
     [
         ({"device": "cuda"}, {"CPU": 8}, "finds no GPU"),
-        ({"workers": 4}, {"CPU": 8}, r"4 labelers need 9 CPUs \(Ray has 8 here\); ask for at most 3 with"),
+        ({"workers": 4}, {"CPU": 8}, r"4 labelers need 9 CPUs \(Ray has 8 here\); give at most 3 as"),
         (
             {"workers": 3},
             {"CPU": 8, "GPU": 2},
-            r"3 labelers need 3 GPUs \(Ray has 2 here\); ask for at most 2 with",
+            r"3 labelers need 3 GPUs \(Ray has 2 here\); give at most 2 as",
         ),
         ({}, {"CPU": 1}, r"1 labelers need 2 CPUs"),
         ({}, {}, "need 2 CPUs"),

@@ -109,7 +109,7 @@ def test_images_without_a_place_are_an_error_that_leaves_nothing(
         main(["export", str(labelled.output), str(labelled.folder / dest), "--format", form])
     out, err = capsys.readouterr()
     assert (ended.value.code, out) == (2, "")
-    assert "no image to export has a transform and an EPSG code, as GeoTIFFs have them" in err
+    assert "no image to export has a transform and an EPSG code, as GeoTIFFs have" in err
     assert "next:" not in err
     assert [path for path in labelled.folder.rglob("*") if path.name != dest] == []
 

@@ -281,7 +281,7 @@ def test_what_a_loader_cannot_keep_is_refused(small: Dataset, options: dict[str,
         ({"images": "no"}, "images is 'no'; give True or False"),
         ({"equal_ranks": None}, "equal_ranks is None; give True or False"),
         ({"shufle": True}, r"to_torch has no option shufle; did you mean shuffle\?"),
-        ({"zzz": True}, "to_torch has no option zzz; it takes indexed, transform, "),
+        ({"zzz": True}, "to_torch has no option zzz; its options are indexed, transform, "),
         ({"batch_size": 4}, "to_torch has no option batch_size; give it to its loader"),
     ],
 )

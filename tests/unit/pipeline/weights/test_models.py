@@ -130,7 +130,7 @@ def test_wrong_bytes_never_get_the_name(server: WeightsServer, tmp_path: Path) -
 def test_without_a_network_there_is_one_sentence(server: WeightsServer, tmp_path: Path) -> None:
     server.shutdown()
     server.server_close()  # its port now refuses
-    with pytest.raises(SamLabelError, match="without network, fetch the file elsewhere"):
+    with pytest.raises(SamLabelError, match="without network, download the file on another machine"):
         download(server.url, tmp_path / "w.pth", None, silent)
 
 

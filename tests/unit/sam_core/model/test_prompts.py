@@ -43,7 +43,7 @@ def told(call: Any, sentence: str) -> None:
         ([[1, np.nan], [3, 4]], LABELS, r"finite numbers \[N, 2\], x and y, got \[1.0, nan\]"),
         (torch.zeros(1, 2, requires_grad=True), [1], r"pass its .detach\(\)"),
         (POINTS, None, "one label per point"),
-        (POINTS, [1], r"one label a point, .* got ndarray \[1\] for 2 points"),
+        (POINTS, [1], r"one label per point: .* got ndarray \[1\] for 2 points"),
         (POINTS, 1, r"got ndarray \[\] for 2 points"),
         (POINTS, [[1], [0]], r"got ndarray \[2, 1\] for 2 points"),
         (POINTS, "ab", "got 'ab'"),
@@ -61,7 +61,7 @@ def test_points_that_are_none_are_told(
 @pytest.mark.parametrize(
     ("prompt", "sentence"),
     [
-        ({"box": "abcd"}, r"box is finite numbers \[4\], XYXY, got 'abcd'"),
+        ({"box": "abcd"}, r"box must be finite numbers \[4\], XYXY, got 'abcd'"),
         ({"box": [None] * 4}, r"got \[nan, nan, nan, nan\]"),
         ({"box": [0, 0, np.inf, 9]}, "got .*inf"),
         ({"box": [0, 0, 9]}, r"one box \[4\], got \[3\]"),
@@ -142,7 +142,7 @@ def test_the_model_itself_tells_them_with_the_inputs_number(
 @pytest.mark.parametrize(
     ("batch", "sentence"),
     [
-        (None, "batched_input is a list .* got None"),
+        (None, "batched_input must be a list .* got None"),
         ([], r"one or more images, got \[\]"),
         ({"image": torch.zeros(3, 64, 64)}, r"got a dict; pass \[record\]"),
         (["image"], r"batched_input\[0\] must be a dictionary with image and original_size, got 'image'"),

@@ -130,7 +130,7 @@ def test_the_command_says_what_became_of_the_shards(tmp_path: Path, photos, caps
     photos.run(Store.at(str(tmp_path)))
     for arguments, said in (
         ([], "20 shards, "),
-        ([], "nothing to put together: 1 shard, "),
+        ([], "nothing to compact: 1 shard, "),
         (["--json"], '{"shards_before": 1, "shards": 1, '),
     ):
         with pytest.raises(SystemExit) as ended:

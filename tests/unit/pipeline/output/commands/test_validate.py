@@ -227,7 +227,7 @@ def broken(row: Row, **changes: Any) -> list[str]:
 def test_each_rule_of_a_row(masked: Row) -> None:
     box, area, counts = masked["mask_bbox"], masked["mask_area"], masked["mask_counts"]
     assert broken(masked) == []
-    assert "its image_id is not that of its uri" in broken(masked, uri="file:///other")
+    assert "its image_id does not match its uri" in broken(masked, uri="file:///other")
     assert "neither ok nor failed" in broken(masked, status="done")[0]
     assert "has the error EMPTY" in broken(masked, error="EMPTY")[0]
     assert "its size is 0 x 8" in broken(masked, width=0)[0]

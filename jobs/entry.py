@@ -13,8 +13,8 @@ WARNING = (
     "the current folder; sam-label ignores the entry: give absolute paths"
 )
 HIDDEN = (
-    "sam-label: PYTHONPATH has {entry}, whose {name} hides sam-label's own package of that name; take it out "
-    "of PYTHONPATH for this command"
+    "sam-label: PYTHONPATH has {entry}, whose {name} hides sam-label's own package of that name; remove it "
+    "from PYTHONPATH for this command"
 )
 OWN_PACKAGES = ("jobs", "pipeline", "sam_core", "sam_label")
 

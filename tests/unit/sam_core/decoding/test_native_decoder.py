@@ -190,7 +190,7 @@ def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch)
     assert built.is_missing()
     assert library.opened(library.names()[0]) is None
     library.loaded.cache_clear()
-    with pytest.warns(RuntimeWarning, match="plain torch gives the same masks"):
+    with pytest.warns(RuntimeWarning, match="plain torch makes the same masks"):
         assert library.loaded() is None
     library.loaded.cache_clear()
 

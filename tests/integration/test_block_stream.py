@@ -100,7 +100,7 @@ def test_a_labeler_without_decoders_ends_and_fails_no_image(
     whose: Any = {"before the generator": DecodePool, "in the generator": generator}[where]
     monkeypatch.setattr(whose, "decode" if whose is DecodePool else "generate_masks", without_decoder)
     blocks = block_stream(generator, ledger)
-    with pytest.raises(Ended, match="a labeler ends: a decoder did not start on"):
+    with pytest.raises(Ended, match="a labeler stops: a decoder did not start on"):
         blocks.labelled(fetched([photo(0)])).result(60)
 
 

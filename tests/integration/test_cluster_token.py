@@ -71,7 +71,7 @@ def test_a_cluster_is_joined_by_a_token_file_and_takes_jobs(tmp_path: Path) -> N
     )
     joined, *commands, refused = printed.split("::")
     assert joined.split()[-2:] == ["1", "False"]
-    assert "Ray 2.59.0 and Python 3.12.1, and here are Ray" in refused
+    assert "Ray 2.59.0 and Python 3.12.1, but this machine has Ray" in refused
 
     followed, listed, unknown, stopped, after_stop, ended, other_token = (words.strip() for words in commands)
     assert followed.startswith("2 ")

@@ -115,5 +115,5 @@ def test_nothing_can_link_to_a_part(tmp_path: Path) -> None:
     asked = ExportConfig(
         output=str(tmp_path / "out"), dest=str(tmp_path / "yolo"), format="yolo", images="link"
     )
-    with pytest.raises(UsageError, match="is a part of a file, and nothing can link to it"):
+    with pytest.raises(UsageError, match="is part of a file, and a link needs a whole file"):
         exported(asked)

@@ -120,7 +120,7 @@ def test_a_run_that_finds_no_room_says_so_once(caplog: pytest.LogCaptureFixture)
         full.look(Tally())
     (said,) = caplog.messages
     assert re.fullmatch(
-        r"no labeler has started in 60 s: of the cluster's resources \S+ of 2 CPUs are free; "
+        r"no labeler has started in 60 s: the cluster has only \S+ of 2 CPUs free; "
         "the run waits for room",
         said,
     )

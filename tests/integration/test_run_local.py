@@ -169,14 +169,16 @@ def test_a_refresh_labels_and_counts_what_has_changed_and_may_follow_links(tmp_p
     (folder / "new.png").write_bytes(photo(50))
     assert (plan(config).images, plan(config).pending) == (13, 3)
 
-    with pytest.raises(UsageError, match="was listed without --follow-links; leave it out to go on, or add"):
+    with pytest.raises(
+        UsageError, match="was listed without --follow-links; leave it out to continue, or add"
+    ):
         labelled(folder, output, follow_links=True)
     summary = labelled(folder, output, follow_links=True, refresh=True)
     assert (summary.labelled, summary.skipped_done, summary.total, summary.masks) == (5, 10, 15, 15)
     assert {"link.png", "far.png", "new.png"} < rows(output).keys()
     uris = Dataset.at(str(output)).table(["uri"])["uri"].to_pylist()
     assert {f"file://{folder}/link.png", f"file://{folder}/more/far.png"} < set(uris)
-    with pytest.raises(UsageError, match="was listed with --follow-links; give it to go on, or add"):
+    with pytest.raises(UsageError, match="was listed with --follow-links; give it to continue, or add"):
         plan(RunConfig(input=str(folder), output=str(output)))
     assert labelled(folder, output, follow_links=True).skipped_done == 15
 

@@ -101,7 +101,7 @@ def test_an_object_and_a_folder_of_one_name_are_told_apart(
 ) -> None:
     bucket = use_store(moto)
     put(bucket, {"a": PNG, "a/1.png": PNG, "b": PNG, "c": b"", "d/": b"", "d/1.png": PNG})
-    with pytest.raises(UsageError, match=r"an object and a folder too; name s3://.*/a/ for the folder"):
+    with pytest.raises(UsageError, match=r"both an object and a folder; name s3://.*/a/ for the folder"):
         Source.at(f"{bucket}/a")
     for name, images in {"a/": ["a/1.png"], "b": ["b"], "c": ["c"], "d": ["d/1.png"]}.items():
         assert [row.uri for row in Source.at(f"{bucket}/{name}").rows()] == [

@@ -136,7 +136,7 @@ def test_more_points_than_a_batch_are_selected_by_kernels_too(
     ("fits", "sizes", "said"),
     [
         (2, [2, 1], []),
-        (1, [2, 1, 1, 1], ["out of device memory: decoding continues with 1 points a batch"]),
+        (1, [2, 1, 1, 1], ["out of device memory: decoding continues with 1 points per batch"]),
     ],
 )
 def test_batches_are_drawn_into_one_memory_and_halved_if_one_does_not_fit(

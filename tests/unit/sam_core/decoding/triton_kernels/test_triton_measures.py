@@ -111,7 +111,7 @@ def test_values_at_the_cuts_are_outside() -> None:
 
 def test_fewer_logits_than_the_taps_are_refused() -> None:
     frame = CropFrame(30, 41, **SMALL)
-    with pytest.raises(ValueError, match="do not hold"):
+    with pytest.raises(ValueError, match="must be contiguous in rows"):
         by_kernel(torch.zeros(1, 3, 16), frame, 1.0)
 
 

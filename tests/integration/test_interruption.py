@@ -37,6 +37,11 @@ def wait_for_commits(output: Path, process: "subprocess.Popen[str]", count: int)
         time.sleep(0.05)
 
 
+def heed_hangups() -> None:
+    """For the process to be started; the tests themselves may run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def begun(folder: Path) -> "subprocess.Popen[str]":
     """A run from `in` to `out` that has committed something."""
     (folder / "in").mkdir()
@@ -49,6 +54,7 @@ def begun(folder: Path) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_hangups,
     )
     wait_for_commits(folder / "out", process, 1)
     return process

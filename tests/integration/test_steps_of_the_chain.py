@@ -49,6 +49,4 @@ def test_a_fault_of_another_kind_keeps_its_own_last_line() -> None:
 
     with quiet_ray(), pytest.raises(Exception, match="no room") as raised:
         ray.data.range(1).map_batches(step).materialize()
-    assert str(own_error(raised.value)).startswith(
-        "labelling stopped: MemoryError: no room for 7 bytes; what"
-    )
+    assert str(own_error(raised.value)).startswith("labelling stopped: MemoryError: no room for 7 bytes; run")

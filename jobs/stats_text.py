@@ -32,7 +32,7 @@ def stats_text(figures: "Statistics", page: Page) -> str:
     columns, pixels = figures.columns, figures.pixels
     parts = [
         "\n".join(_counts(figures)),
-        *_histograms(page, columns.masks_an_image, "masks an image", _whole),
+        *_histograms(page, columns.masks_an_image, "masks per image", _whole),
     ]
     for title, histogram, shown in (
         ("area, share of the image", columns.area_share, _percent),

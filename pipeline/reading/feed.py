@@ -20,7 +20,7 @@ from pipeline.reading.sampling import MaskSampling
 from pipeline.reading.shares import Shares, Span, Spans
 
 Transform = Callable[[Record], Any]
-WINDOW_ROWS = 4096  # about 80 MB with 100 masks an image
+WINDOW_ROWS = 4096  # about 80 MB with 100 masks per image
 EVERY_MASK = MaskSampling()
 PREFETCH = 8  # images that a worker fetches ahead: a store answers in about 20 ms, a sample takes a few
 

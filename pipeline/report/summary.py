@@ -15,7 +15,7 @@ _MEANINGS = {
     "Predicted IoU": "quality, by the model's own estimate",
     "Stability": "how little a mask changes with its threshold",
     "Area of a mask": "share of the image, logarithmic",
-    "Masks an image": "of the labelled images",
+    "Masks per image": "of the labelled images",
 }
 
 
@@ -108,7 +108,7 @@ def summary(
             _plot("Predicted IoU", "masks", spread.predicted_iou, _score),
             _plot("Stability", "masks", spread.stability, _score),
             _plot("Area of a mask", "masks", spread.area_share, percent),
-            _plot("Masks an image", "images", spread.masks, _whole),
+            _plot("Masks per image", "images", spread.masks, _whole),
         ],
         shown=len(sample.groups_of),
         rows_read=sample.rows,

@@ -1,6 +1,6 @@
 """COCO's compressed counts of many masks at once, from the places where their pixels change.
 
-A GPU gives a hundred masks an image and dozens of images a second. Making their counts one by one would take
+A GPU gives a hundred masks per image and dozens of images a second. Making their counts one by one would take
 a third of the host's time for an image, while every other thread waits.
 """
 

@@ -19,6 +19,7 @@ from jobs.config_command import config
 from jobs.dataset_commands import gc, retry, status, validate
 from jobs.doctor_command import doctor
 from jobs.draw_command import draw
+from jobs.entry import OWN_PACKAGES
 from jobs.export_command import export
 from jobs.filter_command import filter_masks
 from jobs.models_command import models
@@ -38,7 +39,6 @@ from pipeline.shutdown import exit_process
 from pipeline.signals import sigterm_interrupts
 from sam_core import __version__
 
-OWN_PACKAGES = ("jobs", "pipeline", "sam_core", "sam_label")
 INTERRUPTED = 130  # what shells give a process that SIGINT ended
 
 app = typer.Typer(

@@ -24,7 +24,7 @@ LINE_EVERY_S = 10.0  # often enough to show that the run goes on, and the log st
 
 @contextmanager
 def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
-    """A callback for a run, which shows its progress until the block is left."""
+    """A callback that shows a run's progress, until the end of the block."""
     if not _is_for_eyes():
         yield _Lines().show
         return
@@ -60,7 +60,7 @@ def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
 
 @contextmanager
 def images_progress() -> Iterator[Callable[[int, int], None]]:
-    """A callback for work that goes through a dataset: it takes the images that are done and all of them."""
+    """A callback for work on a dataset's images: called with how many are done, and how many there are."""
     if not _is_for_eyes():
         yield _CountLines("images").show
         return
@@ -72,7 +72,7 @@ def images_progress() -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def bytes_progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback to give to a download: it takes the bytes that are here and in all, 0 if unknown."""
+    """A callback for a download: called with the bytes that are here, and with all bytes, 0 if unknown."""
     if not _is_for_eyes():
         yield _CountLines(f"bytes of {name}").show
         return

@@ -50,7 +50,7 @@ from sam_core.decoding.native import built
 LIGHT: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "DEFAULT"}
 
 _log = logging.getLogger("sam_label.run")
-FOR_GPUS = "precision %s is for GPUs: on a CPU it is lossy and takes several times as long as float32"
+FOR_GPUS = "precision %s is for GPUs: on a CPU it is lossy and takes several times as long; use float32 there"
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def _handled(numbers: list[signal.Signals], handler: Handler) -> Iterator[None]:
     terminals = [stream.fileno() for stream in (sys.__stdout__, sys.__stderr__) if stream and stream.isatty()]
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGHUP:  # to write to a terminal that is gone is an error
+        if number == signal.SIGHUP:  # writing to a closed terminal raises
             nowhere = os.open(os.devnull, os.O_WRONLY)
             for terminal in terminals:
                 os.dup2(nowhere, terminal)

@@ -113,7 +113,7 @@ def _given(value: object) -> object:
 
 
 def _parameter(field: ConfigField, topic: str | None, show_default: bool) -> inspect.Parameter:
-    """Its default is None, for which the model fills in its own default."""
+    """The parameter for an option. Its default is None, for which the model fills in its own default."""
     shown = f" Default: {field.default}." if field.default and show_default else ""
     common: dict[str, Any] = {
         "help": f"{field.sentence}{shown}",
@@ -123,7 +123,7 @@ def _parameter(field: ConfigField, topic: str | None, show_default: bool) -> ins
     if field.is_positional:
         how = typer.Argument(metavar=field.name.upper(), **common)
     else:
-        common["hidden"] = len(field.path) > 2  # in docs/options.md; they would fill a screen
+        common["hidden"] = len(field.path) > 2  # they would fill a screen; docs/options.md has them
         how = typer.Option(field.flags, metavar=field.placeholder, rich_help_panel=topic, **common)
     kind = bool | None if field.is_switch else list[str] | None if field.is_list else str | None
     return _keyword(field.name, Annotated[kind, how], None)

@@ -42,7 +42,7 @@ class ConfigField:
 
     @property
     def flags(self) -> str:
-        """The flag, with the one that turns a switch off, which a job file may have turned on."""
+        """The flag, for a switch also its `--no-` form, since a job file may have turned it on."""
         return f"{self.flag}/{self.off}" if self.is_switch else self.flag
 
     @property

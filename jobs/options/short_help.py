@@ -1,6 +1,6 @@
-"""Help that leaves its width to what options do: no column for `--no-` forms, none for the type of a switch.
+"""Help without columns for the `--no-` forms and the types of switches.
 
-In a terminal of 80 columns the two would leave 17 to the sentences of `run`.
+In a terminal of 80 columns these two would leave 17 columns for the sentences of `run --help`.
 """
 
 import re
@@ -22,7 +22,7 @@ def _shorten(command: TyperCommand | TyperGroup, context: typer.Context) -> None
 
 
 class ShortHelp(TyperCommand):
-    """A command with such a help."""
+    """A command whose help is shortened."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Writes the help."""
@@ -31,7 +31,7 @@ class ShortHelp(TyperCommand):
 
 
 class ShortHelpGroup(TyperGroup):
-    """A group of commands with such a help."""
+    """A group of commands whose help is shortened."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Writes the help."""

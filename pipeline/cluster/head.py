@@ -15,7 +15,7 @@ LOOK_EVERY_S = 5.0
 CONNECT_S = 2.0
 # A head that is restarted may come back. Ray itself waits 60 s (gcs_rpc_server_reconnect_timeout_s).
 GONE_AFTER_S = 40.0
-ESSENTIAL = {"raylet", "gcs_server"}  # of Ray's own processes
+ESSENTIAL = ("raylet", "gcs_server")  # the processes without which a local Ray is lost
 
 
 class Head:
@@ -30,8 +30,9 @@ class Head:
 
         Raises: ClusterLost if there was no answer for GONE_AFTER_S, or if a local Ray has lost a process.
         """
-        for name in ESSENTIAL & local_processes().keys():
-            if local_processes()[name] is not None:
+        exit_codes = local_processes()
+        for name in ESSENTIAL:
+            if exit_codes.get(name) is not None:
                 raise ClusterLost(
                     f"Ray was lost: its process {name} on this machine has died, perhaps for lack of memory "
                     f"or of open files; {GO_ON}"

@@ -41,7 +41,7 @@ END_S = 30.0  # a local Ray takes one or two seconds
 FAILED_END_S = 4.0  # of the 30 s that a failed run has to end in (pipeline/shutdown.py)
 CONNECT_S, CONNECT_AGAIN_S = 5.0, 1.0
 
-# By what Ray's message holds.
+# What to do, by a part of Ray's message.
 ADVICE = {
     "AF_UNIX path length": "; set RAY_TMPDIR to a folder with a shorter path",
     "'/dev/shm'": "; mount a tmpfs at /dev/shm, where Ray keeps its objects",
@@ -173,7 +173,7 @@ class _Starter(Call[None]):
         try:
             with native_stderr_hushed():
                 self.start()
-                while not self._is_ready.wait(0.1):  # looks up often, for a signal may reach another thread
+                while not self._is_ready.wait(0.1):  # polls, since a signal may reach another thread
                     if not self.is_alive():
                         raise unusable(self._address, self.fault or RuntimeError()) from self.fault
                     if time.monotonic() > deadline:
@@ -186,7 +186,7 @@ class _Starter(Call[None]):
             raise
 
     def _stay(self) -> None:
-        # Ray's processes inherit this: if a terminal is closed, the run ends them, and not the signal.
+        # Ray's processes inherit this: when a terminal is closed, the run stops them in order.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         _init(self._address)
         if not self.is_over.is_set():

@@ -59,7 +59,9 @@ class LanceTable:
             column = column_of_images(self._schema, self.uri, name)
             if _is_blob(self.dataset.schema.field(column.name)):
                 blobs = self.dataset.take_blobs(column.name, indices=rows)
-                return [Got(blob.read(), self.etag) if blob else row_without_bytes() for blob in blobs]
+                return [
+                    Got(blob.read(), self.etag) if blob is not None else row_without_bytes() for blob in blobs
+                ]
             taken = self.dataset.take(rows, columns=[column.name]).column(0).combine_chunks()
         except UnfitTable as unfit:
             return [unfit.of_a_row] * len(rows)

@@ -54,7 +54,7 @@ def frame_rows(store: Store, file: Entry, frames: str) -> Iterator[ManifestRow]:
 
 
 def _frames(store: Store, file: Entry) -> Iterator[int]:
-    """The numbers of the file's frames, from 0; none if it has no sound one or cannot be read."""
+    """The numbers of the file's frames, from 0; none if no frame is intact or the file cannot be read."""
     whole = RangeFile(store, file.name, file.size, file.etag)
     opened = cast(BinaryIO, io.BufferedReader(whole, _READ_BYTES))
     try:

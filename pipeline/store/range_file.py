@@ -1,4 +1,4 @@
-"""A stored object as a file that fetches only the bytes it is asked for: one column costs one column.
+"""A stored object as a file that fetches only the bytes it is asked for, such as those of one column.
 
 Every answer's etag is compared with the one that the object had when it was listed, so that no two versions
 of a file are mixed.

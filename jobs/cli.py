@@ -14,12 +14,12 @@ from typing import Annotated
 
 import typer
 
+from jobs import OWN_PACKAGES
 from jobs.bench_command import bench
 from jobs.config_command import config
 from jobs.dataset_commands import gc, retry, status, validate
 from jobs.doctor_command import doctor
 from jobs.draw_command import draw
-from jobs.entry import OWN_PACKAGES
 from jobs.export_command import export
 from jobs.filter_command import filter_masks
 from jobs.models_command import models

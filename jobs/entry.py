@@ -8,6 +8,8 @@ credentials. So this module imports only what every Python has imported already.
 import os
 import sys
 
+from jobs import OWN_PACKAGES
+
 WARNING = (
     "sam-label: warning: PYTHONPATH has an empty or relative entry, which makes Python import files from "
     "the current folder; sam-label ignores the entry: give absolute paths"
@@ -16,7 +18,6 @@ HIDDEN = (
     "sam-label: PYTHONPATH has {entry}, whose {name} hides sam-label's own package of that name; remove it "
     "from PYTHONPATH for this command"
 )
-OWN_PACKAGES = ("jobs", "pipeline", "sam_core", "sam_label")
 
 
 def main() -> None:

@@ -96,7 +96,7 @@ def test_failures_samples_and_near_duplicates_are_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [(["nowhere"], "holds no dataset"), (["x", "--sample", "-1"], "--sample"), ([], "output")],
+    [(["nowhere"], "holds no dataset"), (["x", "--sample", "-1"], "--sample"), ([], "OUTPUT")],
 )
 def test_a_mistake_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, arguments: list[str], sentence: str

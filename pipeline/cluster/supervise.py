@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray import ObjectRef
 from ray.exceptions import GetTimeoutError, RayError
 
 from pipeline.cluster.attempts import LedgerHandle, Tally
@@ -27,6 +28,7 @@ from pipeline.signals import signals_noted
 
 TICK_S = 0.25  # between two calls of `on_tick`
 DRAIN_S, ABANDON_S = 10.0, 3.0  # of the 30 s that a run has to end in (pipeline/shutdown.py)
+LOOK_S = 0.5  # between two looks at Ray's processes; seconds after a raylet's death Ray ends this process
 ANSWER_S = 5.0  # for a ledger's answer that takes microseconds, unless Ray is gone
 NO_LABELER_S = 60.0  # a slow machine starts a labeler in half of that
 USER_CODE_ERROR = "ray.exceptions.UserCodeException: "
@@ -58,7 +60,7 @@ def supervised(
                 is_over = _is_over(worker)
                 head.check()
                 with suppress(GetTimeoutError):  # while Ray restarts the ledger
-                    tally = ray.get(ledger.tally.remote(relay.last), timeout=ANSWER_S)
+                    tally = _answered(ledger.tally.remote(relay.last), head)
                     relay.log(tally.log)
                     full.look(tally)
                 on_tick(tally)
@@ -70,18 +72,33 @@ def supervised(
                 if interrupted.is_set():
                     raise Interrupted(INTERRUPTED)
         except ClusterLost:  # nothing is left that could be ended
+            worker.leave_behind()  # at a usual exit it could start another Ray
             raise
         except SamLabelError:
             _drain(worker, ledger)
             _abandon(worker, executors_before)
             raise
         except RayError as lost:  # nothing is left that could drain
+            worker.leave_behind()
+            head.check()  # a lost raylet has its own sentence, and Ray soon ends this process
             _abandon(worker, executors_before)
             if interrupted.is_set():  # the signal has reached Ray's processes too
                 raise Interrupted(INTERRUPTED) from lost
             raise SamLabelError(f"Ray was lost ({_last_line(lost)}); {GO_ON}") from lost
     if worker.fault is not None:
         raise own_error(worker.fault) from worker.fault
+
+
+def _answered(tally: ObjectRef[Tally], head: Head) -> Tally:
+    """The ledger's answer. Raises: GetTimeoutError after ANSWER_S; ClusterLost, as `Head.check`."""
+    deadline = time.monotonic() + ANSWER_S
+    while True:
+        head.check()
+        try:
+            return ray.get(tally, timeout=LOOK_S)
+        except GetTimeoutError:
+            if time.monotonic() > deadline:
+                raise
 
 
 @dataclass

@@ -257,7 +257,7 @@ def test_the_command_ends_early_at_too_many_failures_and_says_what_it_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, output = photos(tmp_path / "in", 20), tmp_path / "out"
-    for number in range(100):
+    for number in range(600):  # on a busy machine the run looks rarely
         (folder / f"{number:03d}.jpg").write_text("no image")
     monkeypatch.setattr(pipeline.run, "run", partial(run, load=stand_in()))
     with pytest.raises(SystemExit) as end:
@@ -269,11 +269,11 @@ def test_the_command_ends_early_at_too_many_failures_and_says_what_it_did(
     assert (ended["outcome"], ended["exit_code"]) == ("failed", 3)
     assert "more than the 10" in ended["sentence"]
     assert printed.err.endswith(f"sam-label: {ended['sentence']}\n")
-    assert 10 < dataset.failed < 100, "what was done is kept, the rest was not begun"
+    assert 10 < dataset.failed < 600, "what was done is kept, the rest was not begun"
     assert (summary["labelled"], summary["failed"]) == (dataset.labelled, dataset.failed)
-    assert (summary["total"], dataset.table().num_rows) == (120, dataset.rows)
+    assert (summary["total"], dataset.table().num_rows) == (620, dataset.rows)
     assert all(problem.endswith("has no row; run the same sam-label run again") for problem in problems)
-    assert plan(RunConfig(input=str(folder), output=str(output))).pending == 120 - dataset.rows
+    assert plan(RunConfig(input=str(folder), output=str(output))).pending == 620 - dataset.rows
 
 
 def test_a_common_cause_ends_it_early(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ No other module uses such names. `require_internals` looks all of them up before
 without one is reported at once, and not in the middle of a run.
 """
 
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -28,6 +30,7 @@ _EXECUTOR = "ray.data._internal.execution.streaming_executor:StreamingExecutor"
 _END_OF_EXECUTOR = f"{_EXECUTOR}.shutdown"
 _GCS = "ray._raylet:GcsClient"
 _NODE = "ray._private.worker:_global_node"
+_POPEN = "ray._private.services:ConsolePopen"
 _METADATA = "ray._common.usage.usage_lib:get_cluster_metadata"
 _ON_THE_PATH = "ray.job_config:JobConfig._runtime_env_has_working_dir"
 # Loggers of the job server's client, which report each request and the sizes of files.
@@ -46,6 +49,7 @@ NAMES = (
     _GCS,
     _METADATA,
     _NODE,
+    _POPEN,
     _ON_THE_PATH,
 )
 
@@ -110,6 +114,23 @@ def no_new_ray() -> Iterator[None]:
     finally:
         if not executors():
             setattr(hook, switch, before)
+
+
+@contextmanager
+def own_process_groups() -> Iterator[None]:
+    """A Ray that is started inside the block has its processes outside the group of this process.
+
+    So a signal to the group (from a closed terminal, `timeout` or a scheduler) reaches the driver alone, and
+    it ends Ray in order. Only on Linux, which ends them if the driver dies; elsewhere Ray uses the group.
+    """
+    module, _, name = _POPEN.partition(":")
+    services, before = import_module(module), _internal(_POPEN)
+    if sys.platform == "linux":
+        setattr(services, name, partial(before, process_group=0))
+    try:
+        yield
+    finally:
+        setattr(services, name, before)
 
 
 def executors() -> list[Any]:

@@ -9,7 +9,6 @@ them.
 import io
 import logging
 import shutil
-import signal
 import socket
 import threading
 import time
@@ -22,7 +21,7 @@ import ray
 from pipeline.cluster.address import host_and_port
 from pipeline.cluster.labeler_pool import LabelerPool, cores, labeler_pool
 from pipeline.cluster.quiet import native_stderr_hushed
-from pipeline.cluster.ray_internals import JobWithoutDriverPath, gpus_here, no_new_ray
+from pipeline.cluster.ray_internals import JobWithoutDriverPath, gpus_here, no_new_ray, own_process_groups
 from pipeline.cluster.thread_limit import threads_left, threads_needed
 from pipeline.config import RunConfig
 from pipeline.errors import ClusterLost, SamLabelError, UsageError
@@ -186,8 +185,6 @@ class _Starter(Call[None]):
             raise
 
     def _stay(self) -> None:
-        # Ray's processes inherit this: when a terminal is closed, the run stops them in order.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         _init(self._address)
         if not self.is_over.is_set():
             self._is_ready.set()
@@ -201,15 +198,16 @@ def _init(address: str) -> None:
     if address != "local":
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, job_config=job)
         return
-    ray.init(
-        address="local",
-        num_cpus=local_cpus(),
-        object_store_memory=object_store_bytes(),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.CRITICAL,
-        job_config=job,
-    )
+    with own_process_groups():
+        ray.init(
+            address="local",
+            num_cpus=local_cpus(),
+            object_store_memory=object_store_bytes(),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            job_config=job,
+        )
 
 
 def _end_ray(limit_s: float) -> bool:

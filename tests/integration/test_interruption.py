@@ -70,11 +70,11 @@ def test_a_local_ray_that_loses_its_raylet_ends_the_run_with_a_sentence(tmp_path
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
 def test_a_run_that_is_interrupted_leaves_the_rest_for_the_next(tmp_path: Path, number: int) -> None:
     photos, output, log = tmp_path / "in", tmp_path / "out", tmp_path / "log"
     process = begun(tmp_path)
-    os.killpg(process.pid, number)  # the whole group, as Ctrl-C and the end of a terminal do
+    os.killpg(process.pid, number)  # the whole group, as Ctrl-C, the end of a terminal and schedulers do
     summary = summary_of_an_interrupted(process)
     labelled = len(log.read_text().split())
     done = {row["uri"] for row in Dataset.at(str(output)).table().to_pylist()}

@@ -4,8 +4,10 @@ import ast
 import json
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -209,13 +211,22 @@ def test_the_slurm_script_does_what_the_one_in_infra_does() -> None:
     assert filled_in == ours[ours.index("job_file=") :].partition("\n")[2]
 
 
+@pytest.fixture
+def sigterm() -> Iterator[None]:
+    """Puts the handler of SIGTERM back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("sigterm")
+@pytest.mark.parametrize("is_new", [True, False])
 def test_airflow_tries_again_what_can_mend(
-    capsys: pytest.CaptureFixture[str], job: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], job: Path, monkeypatch: pytest.MonkeyPatch, is_new: bool
 ) -> None:
     """Runs the module's code; Airflow is too large to install here, so stand-ins have the imported names."""
     text = text_for(capsys, job, "airflow", "--address", "http://ray:8265")
-    seen: dict[str, Any] = {}
-    _stand_in_airflow(monkeypatch, seen)
+    seen = _stand_in_airflow(monkeypatch, is_new)
     exec(compile(ast.parse(text), "dag.py", "exec"), namespace := {})  # noqa: S102
     words = ["submit", str(job), "--follow", "--stop-on-term", "--address", "http://ray:8265"]
     assert namespace["COMMAND"][1:7] == words
@@ -238,6 +249,30 @@ def test_airflow_tries_again_what_can_mend(
     assert outcomes == {0: "done", 1: again, 2: final, 3: final, 4: final, 5: again, 130: again}
 
 
+ENDS_ITS_TASK = """
+import os, signal
+print("labels", flush=True)
+if os.getpgid(0) == os.getpid():  # else the task's group is signalled, as by Airflow
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    os.kill(os.getppid(), signal.SIGTERM)
+    signal.sigwait([signal.SIGTERM])
+    print("commits what is done")
+"""
+
+
+@pytest.mark.usefixtures("sigterm")
+def test_ending_airflows_task_ends_the_command_in_order_and_logs_all_it_says(
+    capsys: pytest.CaptureFixture[str], job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = text_for(capsys, job, "airflow")
+    seen = _stand_in_airflow(monkeypatch, is_new=True)
+    exec(compile(ast.parse(text), "dag.py", "exec"), namespace := {})  # noqa: S102
+    namespace["COMMAND"] = [sys.executable, "-ISc", ENDS_ITS_TASK]
+    with pytest.raises(Exception, match="the task was ended"):
+        seen["task"]()
+    assert capsys.readouterr().out == "labels\ncommits what is done\n"
+
+
 def _systemd_words(text: str) -> list[str]:
     """Splits words in double quotes as systemd does."""
     words = []
@@ -253,8 +288,13 @@ def _systemd_words(text: str) -> list[str]:
     return words
 
 
-def _stand_in_airflow(monkeypatch: pytest.MonkeyPatch, seen: dict[str, Any]) -> None:
-    decorators, exceptions = ModuleType("airflow.decorators"), ModuleType("airflow.exceptions")
+def _stand_in_airflow(monkeypatch: pytest.MonkeyPatch, is_new: bool) -> dict[str, Any]:
+    """Modules with the names that the DAG imports, of Airflow 3.1 or of 2; what the DAG gives them."""
+    seen: dict[str, Any] = {}
+    names = (
+        ("airflow.sdk", "airflow.sdk.exceptions") if is_new else ("airflow.decorators", "airflow.exceptions")
+    )
+    decorators, exceptions = map(ModuleType, names)
 
     class AirflowException(Exception):
         pass
@@ -274,3 +314,4 @@ def _stand_in_airflow(monkeypatch: pytest.MonkeyPatch, seen: dict[str, Any]) -> 
     )
     for module in (ModuleType("airflow"), decorators, exceptions):
         monkeypatch.setitem(sys.modules, module.__name__, module)
+    return seen

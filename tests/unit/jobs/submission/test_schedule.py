@@ -149,7 +149,7 @@ def test_bash_takes_the_slurm_script(
     assert text.splitlines()[1].endswith(r"--var DATE=$(date -u +\%FT\%H)")
     script = tmp_path / "job.sbatch"
     script.write_text(text)
-    for name in ("srun", "python", "sam-label", "scontrol"):
+    for name in ("srun", "python", "sam-label", "scontrol", "scancel"):
         command = commands / name
         note = (
             f'import json, sys; open({str(tmp_path / name)!r}, "a").write(json.dumps(sys.argv[1:]) + "\\n")'

@@ -100,6 +100,7 @@ def schedule(
 
     Two runs of a schedule never overlap. A run that lost a node or a store is
     tried again and goes on from the output; one with wrong options is not.
+    Under systemd, a run that a reboot ended goes on at the next start.
     """
     if target not in TARGETS:
         raise UsageError(

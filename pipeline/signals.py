@@ -2,17 +2,25 @@
 
 SIGHUP comes when a terminal or an ssh connection is closed. It ends a run in order, as SIGTERM does, unless
 it is ignored, as under nohup.
+
+Slurm and others signal a whole group of processes, and a script in it passes the signal on. So a SIGTERM or
+SIGHUP that follows one of its kind within ONE_REQUEST_S is ignored. A second Ctrl-C is a person's: it counts.
 """
 
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 Handler = Callable[[int, FrameType | None], object]
+ONE_REQUEST_S = 2.0  # a script that passes a signal on does so at once, even on a busy machine
+
+_heard_s: dict[int, float] = {}  # when a signal that was not ignored last came
 
 
 @contextmanager
@@ -34,10 +42,14 @@ def sigterm_noted() -> Iterator[threading.Event]:
 def signals_noted() -> Iterator[threading.Event]:
     """Ctrl-C, SIGTERM and SIGHUP set the event; a second one of the same kind ends the process as usual."""
     noted = threading.Event()
+    kinds: set[int] = set()
 
     def note(number: int, frame: FrameType | None) -> None:
         noted.set()
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        if number in kinds:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            signal.raise_signal(number)
+        kinds.add(number)
 
     with _handled([signal.SIGINT, *_ending()], note):
         yield noted
@@ -57,6 +69,10 @@ def _handled(numbers: list[signal.Signals], handler: Handler) -> Iterator[None]:
     terminals = [stream.fileno() for stream in (sys.__stdout__, sys.__stderr__) if stream and stream.isatty()]
 
     def handle(number: int, frame: FrameType | None) -> None:
+        now_s = time.monotonic()
+        if number != signal.SIGINT and now_s - _heard_s.get(number, -math.inf) < ONE_REQUEST_S:
+            return
+        _heard_s[number] = now_s
         if number == signal.SIGHUP:  # writing to a closed terminal raises
             nowhere = os.open(os.devnull, os.O_WRONLY)
             for terminal in terminals:

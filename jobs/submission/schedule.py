@@ -84,13 +84,15 @@ def systemd_units(schedule: Schedule) -> str:
         f"# Apply: save this as {name}.units, then: sudo awk '/^# file: /{{file=$3}} file{{print > file}}' "
         f"{name}.units && sudo systemctl daemon-reload && sudo systemctl enable --now {name}.timer"
     )
-    command = [str(_own_command()), "run", "--config", str(schedule.job_file)]
+    arguments = ["run", "--config", str(schedule.job_file), *schedule.options]
+    command = [str(_own_command()), *(argument.replace("$", "$$") for argument in arguments)]
     return _filled(
         "systemd.units",
         APPLY=apply,
         NAME=name,
         USER=getpass.getuser(),
-        COMMAND=" ".join(map(_systemd_word, [*command, *schedule.options])),
+        ENVIRONMENT="".join(f"Environment={_systemd_word(variable)}\n" for variable in _environment()),
+        COMMAND=" ".join(map(_systemd_word, command)),
         CALENDARS="\n".join(f"OnCalendar={calendar}" for calendar in schedule.cron.calendars),
     )
 
@@ -148,10 +150,14 @@ def _own_python_folder() -> Path:
 def _slurm_environment() -> str:
     """Tells a batch job that cron starts where this sam-label and its weights are."""
     folders = dict.fromkeys([_own_python_folder(), _own_command().parent])
-    lines = [f"export PATH={shlex.quote(':'.join(map(str, folders)))}:$PATH"]
-    if cache := os.environ.get("SAM_LABEL_CACHE"):
-        lines.append(f"export SAM_LABEL_CACHE={shlex.quote(str(Path(cache).expanduser().absolute()))}")
-    return "\n".join(lines)
+    path = f"export PATH={shlex.quote(':'.join(map(str, folders)))}:$PATH"
+    return "\n".join([path, *(f"export {shlex.quote(variable)}" for variable in _environment())])
+
+
+def _environment() -> list[str]:
+    """NAME=VALUE for what cron and systemd do not have from this shell: where the weights are."""
+    cache = os.environ.get("SAM_LABEL_CACHE")
+    return [f"SAM_LABEL_CACHE={Path(cache).expanduser().absolute()}"] if cache else []
 
 
 def _filled(template: str, **values: str) -> str:
@@ -161,10 +167,13 @@ def _filled(template: str, **values: str) -> str:
 
 
 def _systemd_word(word: str) -> str:
-    """A word for ExecStart=, with quotes, backslashes, % and $ escaped. Raises: UsageError."""
+    """A word of a unit, with quotes, backslashes and % escaped; $ is special in arguments alone.
+
+    Raises: UsageError.
+    """
     if re.search(r"[\x00-\x1f\x7f]", word):
         raise UsageError(
             f"{word!r} holds a control character, which a systemd unit cannot contain; rename it"
         )
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'

@@ -70,7 +70,7 @@ def test_compose_and_slurm_run_commands_that_there_are(tmp_path: Path) -> None:
     [run] = yaml.safe_load((ROOT / "infra" / "compose.yaml").read_text())["services"]["run"]["command"]
     parsed(shlex.split(run.partition("exec ")[2]))
     script = (ROOT / "infra" / "slurm" / "sam-label.sbatch").read_text()
-    [command] = re.findall(r"^(sam-label .*) &$", script, re.MULTILINE)
+    [command] = re.findall(r"^ +exec (sam-label .*)$", script, re.MULTILINE)
     job_file = tmp_path / "job.toml"
     job_file.write_text('input = "photos"\noutput = "masks"\n')
     parsed(shlex.split(command.replace("$job_file", str(job_file))))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -137,15 +138,29 @@ def test_on_ec2_only_the_head_is_on_demand() -> None:
     assert "token" in " ".join(aws()["setup_commands"])
 
 
-def slurm(tmp_path: Path, exit_code: int, restarts: int = 0) -> tuple[int, list[str]]:
+# What sends the batch script a signal, once it is trapped: SigCgt says that.
+SIGNALLED = """
+script=$1
+until [ $((0x$(awk '/SigCgt/ {print $2}' /proc/$script/status) & 0x200)) != 0 ]; do :; done
+kill -$2 $script
+sleep 20
+"""
+
+
+def slurm(
+    tmp_path: Path, exit_code: int, restarts: int = 0, run: str = "", waiting: str = ""
+) -> tuple[int, list[str]]:
     """The batch script's exit code and its calls, with stand-ins for the cluster's programs."""
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     for name, does in {
-        "srun": "exit 0",
+        "srun": 'while [ "${1#-}" != "$1" ]; do shift; done; "$@"',
+        "ray": "exit 0",
         "scontrol": "exit 0",
-        "python": 'case "$1" in -c) echo 10.0.0.7;; *) cat >/dev/null;; esac',
-        "sam-label": f"exit {exit_code}",
+        "scancel": "exit 0",
+        "signalled": SIGNALLED,
+        "python": f'case "$1" in -c) echo 10.0.0.7;; *) cat >/dev/null; {waiting};; esac',
+        "sam-label": f"{run}\nexit {exit_code}",
     }.items():
         program = bin_folder / name
         program.write_text(f'#!/bin/sh\necho "{name} $*" >> "{tmp_path}/calls"\n{does}\n')
@@ -158,7 +173,10 @@ def slurm(tmp_path: Path, exit_code: int, restarts: int = 0) -> tuple[int, list[
         "SLURM_RESTART_COUNT": str(restarts),
     }
     script = INFRA / "slurm" / "sam-label.sbatch"
-    done = subprocess.run(["bash", script, "job.toml"], env=environment, capture_output=True, timeout=60)
+    nowhere = subprocess.DEVNULL
+    done = subprocess.run(
+        ["bash", script, "job.toml"], env=environment, stdout=nowhere, stderr=nowhere, timeout=60
+    )
     return done.returncode, (tmp_path / "calls").read_text().splitlines()
 
 
@@ -174,14 +192,38 @@ def test_slurm_tries_again_what_may_be_mended(
     assert ("scontrol requeue 70042" in calls) == is_again
 
 
+@pytest.mark.parametrize(("name", "is_again"), [("USR1", True), ("TERM", False)])
+def test_slurm_tries_again_after_its_time_limit_and_not_after_scancel(
+    tmp_path: Path, name: str, is_again: bool
+) -> None:
+    run = f"trap 'exit 130' TERM\nsignalled $PPID {name} &\nwait"
+    ended, calls = slurm(tmp_path, 0, run=run)
+    assert ended == 130
+    assert ("scontrol requeue 70042" in calls) == is_again
+
+
+def test_slurm_tries_again_if_the_time_is_over_before_ray_has_started(tmp_path: Path) -> None:
+    ended, calls = slurm(tmp_path, 0, waiting="signalled $(ps -o ppid= $PPID) USR1")
+    assert ended in (128 + signal.SIGTERM, 128 + signal.SIGUSR1)
+    assert "scontrol requeue 70042" in calls
+    assert not [call for call in calls if call.startswith("sam-label")]
+
+
+def test_slurm_ends_ray_after_the_run(tmp_path: Path) -> None:
+    assert "scancel --signal=TERM 70042" in slurm(tmp_path, 0)[1]
+
+
 def test_slurm_spreads_one_ray_over_the_nodes(tmp_path: Path) -> None:
     _, calls = slurm(tmp_path, 0)
-    [head] = [call for call in calls if "ray start --head" in call]
-    [workers] = [call for call in calls if "ray start --address" in call]
+    [head, workers] = sorted(
+        (call for call in calls if call.startswith("srun")), key=lambda it: "--exclude" in it
+    )
     assert "--nodelist=n1" in head
-    assert "--port=20042" in head
     assert "--nodes=3 --ntasks=3 --exclude=n1" in workers
-    assert "--address=10.0.0.7:20042" in workers
+    [head, workers] = sorted(call for call in calls if call.startswith("ray start"))[::-1]
+    assert head.startswith("ray start --head")
+    assert "--port=20042" in head
+    assert workers == "ray start --address=10.0.0.7:20042 --block"
     assert "sam-label run --config job.toml --address 10.0.0.7:20042" in calls
 
 

@@ -115,7 +115,15 @@ def test_pods_have_the_weights_of_a_claim_and_a_deadline(
     assert without["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 24 * 3600
 
 
-def test_systemd_takes_the_units(capsys: pytest.CaptureFixture[str], job: Path, tmp_path: Path) -> None:
+def test_systemd_takes_the_units(
+    capsys: pytest.CaptureFixture[str], job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd-analyze looks for the command, too."""
+    command = tmp_path / "v$en 100%" / "bin" / "sam-label"
+    command.parent.mkdir(parents=True)
+    command.touch(0o755)
+    monkeypatch.setattr(sys, "prefix", str(command.parents[1]))
+    monkeypatch.setenv("SAM_LABEL_CACHE", str(tmp_path / """c$che 100% 'x' "y" """))
     text = text_for(capsys, job, "systemd", "--name", "nightly")
     assert "sudo awk '/^# file: /{file=$3} file{print > file}' nightly.units" in text.splitlines()[0]
     units = tmp_path / "nightly.units"
@@ -129,9 +137,19 @@ def test_systemd_takes_the_units(capsys: pytest.CaptureFixture[str], job: Path, 
     lines = service.read_text().splitlines()
     assert {"Type=oneshot", "Restart=on-failure", "RestartPreventExitStatus=2 3 4 127 203"} <= set(lines)
     (start,) = [line for line in lines if line.startswith("ExecStart=")]
-    words = _systemd_words(start.removeprefix("ExecStart="))
-    assert words[0] == str(Path(sys.executable).with_name("sam-label"))
-    assert words[1:] == ["run", "--config", str(job), "--var", f"REGION={REGION}"]
+    first, *words = _systemd_words(start.removeprefix("ExecStart="))
+    assert first == str(command)
+    assert [word.replace("$$", "$") for word in words] == [
+        "run",
+        "--config",
+        str(job),
+        "--var",
+        f"REGION={REGION}",
+    ]
+    (environment,) = [line for line in lines if line.startswith("Environment=")]
+    assert _systemd_words(environment.removeprefix("Environment=")) == [
+        f"SAM_LABEL_CACHE={tmp_path}/c$che 100% 'x' \"y\" "
+    ]
     assert "OnCalendar=Mon,Tue,Wed,Thu,Fri *-*-* 02:30:00 UTC" in timer.read_text()
 
 
@@ -151,7 +169,7 @@ def test_bash_takes_the_slurm_script(
     assert text.splitlines()[1].endswith(r"--var DATE=$(date -u +\%FT\%H)")
     script = tmp_path / "job.sbatch"
     script.write_text(text)
-    for name in ("srun", "python", "sam-label", "scontrol"):
+    for name in ("srun", "python", "sam-label", "scontrol", "scancel"):
         command = commands / name
         note = (
             f'import json, sys; open({str(tmp_path / name)!r}, "a").write(json.dumps(sys.argv[1:]) + "\\n")'
@@ -274,7 +292,7 @@ def test_ending_airflows_task_ends_the_command_in_order_and_logs_all_it_says(
 
 
 def _systemd_words(text: str) -> list[str]:
-    """Splits words in double quotes as systemd does."""
+    """Splits words in double quotes as systemd does. In arguments, and there alone, it also makes $ of $$."""
     words = []
     while text:
         assert text[0] == '"'
@@ -283,7 +301,7 @@ def _systemd_words(text: str) -> list[str]:
             place += text[place] == "\\"
             word += text[place]
             place += 1
-        words.append(word.replace("%%", "%").replace("$$", "$"))
+        words.append(word.replace("%%", "%"))
         text = text[place + 1 :].lstrip()
     return words
 

@@ -36,7 +36,6 @@ HOSTILE: list[dict[str, Any]] = [
     {"image_id": "a" * 32 + "\n"},
     {"image_id": "A" * 32},
     {"status": "odd"},
-    {"status": "failed", "error": "BAD\x1b[31mREASON"},
     {"geo_transform": [0.0, 1, 0, 0, 0, -1], "crs": "http://127.0.0.1/steal?x=1"},
     {"crs": "EPSG:4326\n"},
     {"geo_transform": [0.0, 1, 0], "crs": "EPSG:4326"},
@@ -117,6 +116,13 @@ def test_a_retry_does_not_write_such_a_row_again(output: Path) -> None:
     with pytest.raises(DamagedFile, match="the crs of a row is not EPSG: and a number"):
         retry(str(output))
     assert sorted((output / "_commits").iterdir()) == commits
+
+
+def test_an_error_that_is_no_reason_is_refused(output: Path) -> None:
+    rewrite_columns(output, lambda table: with_column(table, "error", ["BAD\x1b[31m"] * len(table)))
+    with pytest.raises(DamagedFile, match="the error of a row is not a reason"):
+        Dataset.at(str(output)).table()
+    assert not validate(str(output)).is_valid
 
 
 CHANGES: dict[str, Callable[[pa.Table], pa.Table]] = {

@@ -64,12 +64,12 @@ def _size_faults(table: pa.Table) -> Iterator[str]:
     sizes = {name: _numbers(table[name]) for name in ("num_masks",) if name in table.column_names}
     sizes |= {name: _lengths(table, name) for name in _OF_MASKS if name in table.column_names}
     if any((length_N != next(iter(sizes.values()))).any() for length_N in sizes.values()):
-        yield f"the {' and '.join(sizes)} of a row do not have the same length"
+        yield "the lists of masks of a row do not have the same length"
     if "status" not in table.column_names:
         return
     is_ok_N = pc.equal(table["status"], "ok").to_numpy()
     if any((length_N[is_ok_N] < 0).any() for length_N in sizes.values()):
-        yield f"a row is ok, but has no {' or '.join(sizes)}"
+        yield "a row is ok, but has no list of masks"
     if {"width", "height"} <= set(table.column_names):
         sides = np.stack([_numbers(table[name])[is_ok_N] for name in ("width", "height")])
         if (sides < 1).any() or (sides > MOST_SIDE).any() or (sides.prod(axis=0) > MOST_PIXELS).any():

@@ -176,3 +176,13 @@ def test_a_link_to_an_image_that_is_gone_is_not_made(output: Path, tmp_path: Pat
     counts = exported(ExportConfig(output=str(output), dest=str(tmp_path / "x"), images="link")).counts
     assert counts.unavailable == {"SOURCE_MISSING": 1}
     assert all(path.exists() for path in (tmp_path / "x").rglob("*"))
+
+
+@pytest.mark.parametrize("counts", ["0", "é", "\x00", ""])
+@pytest.mark.parametrize("how", ["coco", "png", "yolo", "sa1b"])
+def test_an_export_refuses_counts_that_are_no_mask(
+    output: Path, tmp_path: Path, counts: str, how: Any
+) -> None:
+    patched(output, {"mask_counts": [counts]})
+    with pytest.raises(DamagedFile, match=r"the row of .* are not a mask of 32 x 48 pixels"):
+        exported(ExportConfig(output=str(output), dest=str(tmp_path / "x"), format=how))

@@ -12,10 +12,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pipeline.errors import DamagedFile
 from pipeline.export.destination import Claim, Destination
 from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export.record import Record, shortest
 from pipeline.export_config import ImagesAs
+from pipeline.output.format.schema import extra_of
 
 CATEGORY = {"id": 1, "name": "object", "supercategory": "object"}  # SAM knows no classes
 PIECE_BYTES = 16 << 20  # of text in memory, for each part of the split
@@ -100,11 +102,14 @@ class _Texts:
     def add(self, image: ExportedImage, file_name: str) -> None:
         record = image.record
         size = {"width": record.masks.width, "height": record.masks.height}
-        of_list = {
-            **({"source_id": record.source_id} if record.source_id is not None else {}),
-            **({"extra": json.loads(record.extra)} if record.extra else {}),
-        }
-        self.images.append(_text([{"id": record.number, "file_name": file_name, **size, **of_list}]))
+        try:
+            of_list = {
+                **({"source_id": record.source_id} if record.source_id is not None else {}),
+                **({"extra": extra_of(record.extra)} if record.extra else {}),
+            }
+            self.images.append(_text([{"id": record.number, "file_name": file_name, **size, **of_list}]))
+        except (ValueError, RecursionError) as fault:
+            raise DamagedFile(f"the row of {record.uri}", str(fault)) from fault
         if len(record.masks):
             self.annotations.append(_text(list(annotations(record))))
             self.size += len(self.annotations[-1])

@@ -26,7 +26,6 @@ from pipeline.pixel_reading import PixelReading
 from pipeline.store.objects import Got
 from pipeline.store.settings import Access
 from pipeline.store.storage import READERS, Store, side_by_side
-from pipeline.store.uri import split_uri
 
 SUFFIXES = {
     "JPEG": ".jpg",
@@ -58,7 +57,7 @@ def placed(
 ) -> Iterator[list[ExportedImage]]:
     """The records, after their images were copied, linked to or left; images are read as the run read them.
 
-    Images that are gone or have changed are left out, and counted.
+    Images that are gone or have changed, and files that are no images, are left out and counted.
     """
     settings = FetchSettings(None, access, ANY_PIXELS)  # they were small enough for the run
     place = _placing(part, form, images_as, reading, settings)
@@ -115,9 +114,15 @@ def _placing(
             raise UsageError(
                 f"{record.uri} is part of a file, and a link needs a whole file; give --images copy"
             )
-        place, name = split_uri(whole)
+        store, name = Store.of_uri(whole, settings.access)
+        try:
+            _format_of(store.read_range(name, 0, HEADER_BYTES))
+        except (ImageError, StoreError) as fault:
+            if fault.reason is not Reason.NOT_AN_IMAGE and fault.reason not in _GONE:
+                raise
+            return fault.reason
         path = form.image_path(record, "")
-        _link(Path(place.path, name), Path(part.store.location.path, path))
+        _link(Path(store.location.path, name), Path(part.store.location.path, path))
         return ExportedImage(record, path)
 
     return {"copy": copy, "link": link, "reference": lambda record, _: ExportedImage(record)}[images_as]
@@ -145,8 +150,16 @@ def upright_file(record: Record, got: Got, reading: PixelReading) -> tuple[bytes
     if record.exif_orientation != 1 or frame is not None:
         with _turning:
             return _png(decoded_image(got.data, ANY_PIXELS, reading, frame).image_HW3), ".png"
+    format_name = _format_of(got.data[:HEADER_BYTES])
     is_named = PurePosixPath(record.name).suffix.lower() in _KNOWN_SUFFIXES
-    return got.data, "" if is_named else SUFFIXES.get(image_format(got.data[:HEADER_BYTES]) or "", "")
+    return got.data, "" if is_named else SUFFIXES.get(format_name, "")
+
+
+def _format_of(header: bytes) -> str:
+    """The format of an image file. Raises: ImageError if it is none: a stranger's row may name any file."""
+    if name := image_format(header):
+        return name
+    raise ImageError(Reason.NOT_AN_IMAGE, "its file is no image")
 
 
 def _png(image_HW3: np.ndarray) -> bytes:

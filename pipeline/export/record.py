@@ -17,7 +17,7 @@ from pipeline.export.counts import PLACELESS, Counts
 from pipeline.export.where import Where
 from pipeline.inputs.pattern import is_pattern
 from pipeline.output.format.schema import rows_of_batch
-from pipeline.output.row_masks import masks_of_row
+from pipeline.output.row_masks import masks_of_row, refuse_damaged_masks
 from sam_core.masks.image_masks import ImageMasks
 
 # Rows that are handled at once: as Python values they take much memory. Their images are fetched together.
@@ -85,6 +85,7 @@ class Selection:
             counts.failed += Counter({row["error"]: 1})
             return None
         masks = masks_of_row(row)
+        refuse_damaged_masks(f"the row of {row['uri']}", masks.counts, masks.height, masks.width)
         places = np.arange(len(masks))
         if self.where is not None:
             places = places[self.where(masks)]

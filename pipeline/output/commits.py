@@ -21,6 +21,7 @@ from pipeline.output.format.identity import Identity
 from pipeline.output.format.names import Kind, OwnFile, commit_name, record_name, shard_name, whole_file
 from pipeline.output.format.schema import deep_and_narrow
 from pipeline.output.made_with import made_with
+from pipeline.output.row_guard import REASON
 from pipeline.store.settings import access_options
 from pipeline.store.storage import Store, side_by_side
 from sam_core import __version__
@@ -142,13 +143,13 @@ def current_record(store: Store) -> RunRecord | None:
     """The record of the highest run, None if there is no dataset yet. Raises: DamagedFile."""
     records = _whole_files(store, "_runs", Kind.RECORD)
     newest = max(records, key=lambda record: record.generation, default=None)
-    return _parsed(store, record_name(newest.stem), RunRecord.from_json) if newest else None
+    return _record(store, newest.stem) if newest else None
 
 
 def run_records(store: Store) -> list[RunRecord]:
     """The records of all runs that the output has seen, in no order. Raises: DamagedFile."""
-    names = [record_name(file.stem) for file in _whole_files(store, "_runs", Kind.RECORD)]
-    return side_by_side(lambda name: _parsed(store, name, RunRecord.from_json), names)
+    runs = [file.stem for file in _whole_files(store, "_runs", Kind.RECORD)]
+    return side_by_side(lambda run: _record(store, run), runs)
 
 
 def live_commits(store: Store, record: RunRecord, known: Iterable[Commit] = ()) -> list[Commit]:
@@ -161,7 +162,7 @@ def live_commits(store: Store, record: RunRecord, known: Iterable[Commit] = ()) 
     names = sorted({*record.started_from, *own})
     commits = {commit.name: commit for commit in known}
     unread = [name for name in names if name not in commits]
-    read = side_by_side(lambda name: _parsed(store, commit_name(name), _commit), unread)
+    read = side_by_side(lambda name: _commit(store, name), unread)
     commits |= zip(unread, read, strict=True)
     return [commits[name] for name in names]
 
@@ -180,15 +181,34 @@ def failed_by_reason(commits: Iterable[Commit]) -> dict[str, int]:
     return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _commit(data: bytes) -> Commit:
-    return Commit(**json.loads(data))
+def _record(store: Store, run: str) -> RunRecord:
+    record = _parsed(store, record_name(run), RunRecord.from_json)
+    if record.run != run:
+        raise DamagedFile(store.uri(record_name(run)), f"it is of another run, {record.run!r:.40}")
+    return record
+
+
+def _commit(store: Store, name: str) -> Commit:
+    return _parsed(store, commit_name(name), lambda data: _commit_named(name, data))
+
+
+def _commit_named(name: str, data: bytes) -> Commit:
+    """Raises: ValueError, TypeError. A stranger's text would stand in the README and on the terminal."""
+    commit = Commit(**json.loads(data))
+    numbers = (commit.rows, commit.masks, commit.bytes, commit.deep, commit.narrow, *commit.failed.values())
+    if commit.name != name or not all(map(REASON.fullmatch, commit.failed)):
+        raise ValueError("it is of another shard, or has a reason that is none")
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("one of its numbers is none")
+    datetime.fromisoformat(commit.written_at)
+    return commit
 
 
 def _parsed(store: Store, name: str, parse: Callable[[bytes], T]) -> T:
     data = store.read(name)
     try:
         return parse(data)
-    except (ValueError, KeyError, TypeError) as fault:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
         why = f"it is not what this version of sam-label writes: {fault!r:.200}"
         raise DamagedFile(store.uri(name), why) from fault
 

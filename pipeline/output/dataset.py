@@ -24,6 +24,7 @@ from pipeline.output.format.names import DATASET
 from pipeline.output.format.schema import SCHEMA_VERSION
 from pipeline.output.ids import Ids, packed_ids
 from pipeline.output.pending import PendingPart, pending_parts
+from pipeline.output.row_guard import refuse_damaged_rows
 from pipeline.output.shards import read_shard, shard_group_rows, shard_memory_bytes
 from pipeline.store.storage import Store, side_by_side
 
@@ -201,6 +202,8 @@ class Dataset:
         if groups is None and table.num_rows != commit.rows:
             why = f"it has {table.num_rows} rows, but its commit says {commit.rows}"
             raise DamagedFile(self.store.uri(commit.shard), why)
+        expected = self.identity.schema.names if columns is None else columns
+        refuse_damaged_rows(table, expected, self.store.uri(commit.shard))
         return table
 
     def group_rows_of(self, commit: Commit) -> list[int]:

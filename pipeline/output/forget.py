@@ -14,7 +14,7 @@ from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.names import kept
 from pipeline.output.format.schema import file_metadata
-from pipeline.output.shards import read_shard, write_shards
+from pipeline.output.shards import write_shards
 
 
 def forget_rows(
@@ -32,7 +32,7 @@ def forget_rows(
             standing.append(commit.name)
             continue
         forgotten += int(is_match.sum())
-        rest = read_shard(dataset.store, commit).filter(pa.array(~is_match))
+        rest = dataset.rows_of(commit).filter(pa.array(~is_match))
         written: list[Commit] = write_shards(dataset.store, kept(run, number), rest, metadata)
         standing += [new.name for new in written]
     return tuple(standing), forgotten

@@ -20,7 +20,7 @@ def masks_of_row(row: Mapping[str, Any]) -> ImageMasks:
     return ImageMasks(
         height=row["height"],
         width=row["width"],
-        counts=[counts.encode("ascii") for counts in row["mask_counts"]],
+        counts=[counts.encode() for counts in row["mask_counts"]],
         area=np.array(row["mask_area"], np.int64),
         bbox_xywh=np.array(row["mask_bbox"], np.float32).reshape(-1, 4),
         predicted_iou=np.array(row["mask_predicted_iou"], np.float32),

@@ -1,6 +1,5 @@
 """One image of a dataset: its row, its masks as pixels when they are asked for, and the image itself."""
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.errors import ImageError, UsageError
+from pipeline.errors import DamagedFile, ImageError, UsageError
 from pipeline.images.decode import decoded_image
 from pipeline.images.fetch import FetchSettings, fetched
 from pipeline.images.frame import frame_of
+from pipeline.output.format.schema import extra_of
 from pipeline.reading.block import Block, ImageSettings
 from sam_core.arguments import Positions, positions_of, whole_number
 from sam_core.masks.decode import Box, decoded_masks, drawn_labels, reduced_masks
@@ -70,7 +70,10 @@ class Record:
     @property
     def extra(self) -> dict[str, Any]:
         """The columns of a list that the run kept (--keep-columns), by name; empty if it kept none."""
-        return dict(json.loads(self["extra"] or "{}"))
+        try:
+            return extra_of(self["extra"])
+        except ValueError as fault:
+            raise DamagedFile(f"the row of {self.uri}", str(fault)) from fault
 
     @property
     def is_ok(self) -> bool:

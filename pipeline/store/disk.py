@@ -66,7 +66,7 @@ class Disk:
             return Got(file.read(max(0, end - start)), entry_of(name, status).etag)
 
     def create(self, name: str, data: bytes) -> bool:
-        target = self.root / name
+        target = self._below_root(name)
         with _written_beside(target, [data]) as temporary:
             try:
                 os.link(temporary, target)
@@ -84,13 +84,19 @@ class Disk:
         self.publish_chunks(name, [data])
 
     def publish_chunks(self, name: str, chunks: Iterable[bytes]) -> None:
-        target = self.root / name
+        target = self._below_root(name)
         with _written_beside(target, chunks) as temporary:
             temporary.replace(target)
         _sync_folder(target.parent)
 
     def delete(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
+
+    def _below_root(self, name: str) -> Path:
+        """The path to write. Raises: ValueError for a name that leads out of the folder."""
+        if ".." in name.split("/") or name.startswith("/"):
+            raise ValueError(f"the name {name!r} leads out of {self.root}")
+        return self.root / name
 
 
 @contextmanager

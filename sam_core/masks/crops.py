@@ -14,6 +14,8 @@ import numpy.typing as npt
 from sam_core.options import MaskOptions
 
 XYXY = tuple[int, int, int, int]
+MOST_SIDE = 1 << 22  # pixels; a reduced mask needs a number in memory for each pixel of a side
+MOST_PIXELS = (1 << 32) - 1  # COCO's run lengths have 32 bits
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,12 @@ class Crop:
 def labelled_crops(height: int, width: int, options: MaskOptions) -> list[Crop]:
     """The parts of an image of this size to label, in order.
 
-    Raises: ValueError for an image of 2^32 pixels or more: COCO's run lengths have 32 bits.
+    Raises: ValueError for an image that is too large for masks.
     """
-    if height * width >= 2**32:
+    if max(height, width) > MOST_SIDE or height * width > MOST_PIXELS:
         raise ValueError(
-            f"the image has {height * width} pixels ({height} x {width}), more than COCO's 32-bit run "
-            "lengths can count; cut it into images of less than 4 gigapixels"
+            f"the image has {height * width} pixels ({height} x {width}), and a mask has less than 2^32 "
+            f"pixels and no side of more than {MOST_SIDE}; cut it into smaller images"
         )
     if options.tile_size:
         return image_tiles(height, width, options.tile_size, options.crop_overlap_ratio)

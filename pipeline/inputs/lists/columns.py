@@ -11,9 +11,9 @@ from pipeline.errors import UsageError
 from pipeline.inputs.lists.formats import URI_COLUMNS
 from pipeline.inputs.lists.tables import Table
 from pipeline.inputs.options import SourceOptions
+from pipeline.output.format.schema import MOST_EXTRA_BYTES
 from pipeline.suggestion import suggestion
 
-MOST_KEPT_BYTES = 64 << 10  # of one image: 50,000 of them are sorted in memory at once
 _SHOWN = 20  # column names in a message
 
 
@@ -57,7 +57,7 @@ class Columns:
             return None
         text = _json({name: values.get(name) for name in self.kept})
         size = len(text.encode())
-        if size > MOST_KEPT_BYTES:
+        if size > MOST_EXTRA_BYTES:
             raise ValueError(
                 f"its kept columns have {size:,} bytes, more than the 64 kB that an image may have"
             )

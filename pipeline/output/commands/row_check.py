@@ -8,7 +8,9 @@ import numpy as np
 
 from pipeline.errors import Reason
 from pipeline.output.format.manifest import image_id
-from pipeline.output.format.schema import VECTORS
+from pipeline.output.format.schema import VECTORS, extra_of
+from pipeline.output.row_guard import CRS, GEO_NUMBERS
+from sam_core.masks.crops import MOST_PIXELS, MOST_SIDE
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts_runs
 
 _MASK_COLUMNS = (
@@ -26,6 +28,10 @@ def row_faults(row: Mapping[str, Any]) -> Iterator[str]:
     """The faults of one row, each as a clause; none for a sound row."""
     if row["image_id"] != image_id(row["source_id"] or row["uri"]):
         yield f"its image_id does not match its {'source_id' if row['source_id'] else 'uri'}"
+    try:
+        extra_of(row["extra"])
+    except ValueError as fault:
+        yield f"its {fault}"
     if row["status"] == "failed":
         yield from _failed_row_faults(row)
     elif row["status"] == "ok":
@@ -44,13 +50,19 @@ def _failed_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
 def _ok_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
     if row["error"] is not None:
         yield f"it is ok, but has the error {row['error']}"
-    if not (row["width"] or 0) > 0 or not (row["height"] or 0) > 0:
+    sides = row["width"] or 0, row["height"] or 0
+    if min(sides) < 1 or max(sides) > MOST_SIDE or math.prod(sides) > MOST_PIXELS:
         yield f"its size is {row['width']} x {row['height']}"
         return
     lengths = {column: -1 if row[column] is None else len(row[column]) for column in _MASK_COLUMNS}
     if set(lengths.values()) != {row["num_masks"]}:
         yield f"num_masks is {row['num_masks']}, but its lists have the lengths {lengths}"
         return
+    if row["crs"] is not None and not CRS.fullmatch(row["crs"]):
+        yield f"its crs is {row['crs']!r}, not EPSG: and a number"
+    transform = row["geo_transform"]
+    if transform is not None and (len(transform) != GEO_NUMBERS or None in transform):
+        yield f"its geo_transform is {transform}, not {GEO_NUMBERS} numbers"
     yield from _vector_faults(row)
     for index in range(row["num_masks"]):
         mask = {column: row[column][index] for column in _MASK_COLUMNS}

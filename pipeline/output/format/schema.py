@@ -75,6 +75,7 @@ SCHEMA_WITH_VECTORS: pa.Schema = pa.schema(
     ]
 )
 VECTORS = ("mask_embedding", "image_embedding")
+MOST_EXTRA_BYTES = 64 << 10  # of one image: 50,000 of them are sorted in memory at once
 NARROW = 0.1  # of the scale: 12-bit samples in 16 bits use 6 % of it
 
 
@@ -181,6 +182,21 @@ def vectors_of(cell: pa.Scalar) -> NDArray[np.float16] | None:
     is_nested = pa.types.is_fixed_size_list(values.type)
     flat: NDArray[np.float16] = (values.flatten() if is_nested else values).to_numpy(zero_copy_only=False)
     return flat.reshape(-1, VECTOR_SIZE) if is_nested else flat
+
+
+def extra_of(text: str | None) -> dict[str, Any]:
+    """The columns of a list in a cell of `extra`, by name. Raises: ValueError if the text is not theirs."""
+    if not text:
+        return {}
+    if len(text.encode()) > MOST_EXTRA_BYTES:
+        raise ValueError(f"extra has more than {MOST_EXTRA_BYTES:,} bytes")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as fault:
+        raise ValueError(f"extra is not JSON ({fault})") from fault
+    if not isinstance(value, dict):
+        raise ValueError("extra is not a JSON object")
+    return value
 
 
 def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:

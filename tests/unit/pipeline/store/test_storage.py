@@ -163,3 +163,12 @@ def test_a_folder_that_cannot_be_read_is_named_itself(tmp_path: Path) -> None:
     os.close(folder)
     with pytest.raises(StoreError, match=r"/d{250}: File name too long"):
         names(Store.at(str(tmp_path)))
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "..", "/x"])
+def test_a_name_that_leads_out_of_the_folder_is_not_written(tmp_path: Path, name: str) -> None:
+    disk = Disk(str(tmp_path / "root"))
+    for write in (disk.create, disk.publish, lambda name, data: disk.publish_chunks(name, [data])):
+        with pytest.raises(ValueError, match="leads out of"):
+            write(name, b"x")
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sam_core.masks.crops import image_crops, image_tiles, labelled_crops, layer_point_grids, point_grid
+from sam_core.masks.crops import (
+    MOST_SIDE,
+    image_crops,
+    image_tiles,
+    labelled_crops,
+    layer_point_grids,
+    point_grid,
+)
 from sam_core.options import MaskOptions
 
 
@@ -68,3 +75,9 @@ def test_a_grid_is_made_of_the_centres_of_cells() -> None:
 @pytest.mark.parametrize(("side", "sides"), [(32, [32, 16, 8]), (3, [3, 1, 1])])
 def test_grids_of_layers_are_thinned_to_a_point_at_least(side: int, sides: list[int]) -> None:
     assert [len(grid) for grid in layer_point_grids(side, 2, 2)] == [points**2 for points in sides]
+
+
+@pytest.mark.parametrize("size", [(MOST_SIDE + 1, 1), (1, MOST_SIDE + 1), (1 << 16, 1 << 16)])
+def test_an_image_that_is_too_large_for_masks_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="cut it into smaller images"):
+        labelled_crops(*size, MaskOptions(tile_size=1024))

@@ -1,15 +1,13 @@
 """Each promise of a dataset is broken in turn; the message names the exact row."""
 
-import io
-import json
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rewritten_rows import rewrite
 
 from pipeline.errors import DatasetInvalid, SamLabelError
 from pipeline.output.commands.gc import collect
@@ -41,20 +39,6 @@ def masked(rehearsal) -> Row:
     """A valid row with two masks or more."""
     rows = (rehearsal([]).row(manifest_row(f"file:///{number}", 1, "1")) for number in range(100))
     return next(row for row in rows if row.get("num_masks", 0) > 1)
-
-
-def rewrite(output: Path, change: Callable[[list[Row]], list[Row]]) -> str:
-    """Changes the rows of the first shard, and its commit to match."""
-    dataset = Dataset.at(str(output))
-    commit = dataset.commits[0]
-    old = pq.ParquetFile(io.BytesIO(dataset.store.read(commit.shard))).read()
-    table = table_of(change(old.to_pylist())).replace_schema_metadata(old.schema.metadata)
-    body = io.BytesIO()
-    pq.write_table(table, body)
-    dataset.store.publish(commit.shard, body.getvalue())
-    told = Commit.of(commit.name, table, len(body.getvalue()))
-    dataset.store.publish(commit_name(commit.name), json.dumps(asdict(told)).encode())
-    return commit.shard
 
 
 def test_a_sound_dataset_has_no_problem(output: Path) -> None:

@@ -1,0 +1,91 @@
+"""Refuses a shard with rows that no run writes, before anything is made of them.
+
+A dataset may come from a stranger. Its ids become names of files, GDAL opens what its `crs` names, and its
+lists are read by position. So all that read rows come past here, except `sam-label validate`, which names
+each faulty row. Nothing is checked mask by mask: whoever decodes masks does that.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.errors import DamagedFile
+from pipeline.output.format.schema import SCHEMA_WITH_VECTORS, VECTOR_SIZE
+from sam_core.masks.crops import MOST_PIXELS, MOST_SIDE
+
+REASON = re.compile(r"[A-Z_]{1,40}")  # also of a newer release
+CRS = re.compile(r"EPSG:[0-9]{1,5}")
+GEO_NUMBERS = 6  # of geo_transform
+_TEXTS = {
+    "image_id": (re.compile(r"[0-9a-f]{32}"), "32 hex digits"),
+    "status": (re.compile("ok|failed"), "ok or failed"),
+    "error": (REASON, "a reason"),
+    "crs": (CRS, "EPSG: and a number"),
+}
+_OF_MASKS = [name for name in SCHEMA_WITH_VECTORS.names if name.startswith("mask_")]
+_LENGTHS = {"geo_transform": GEO_NUMBERS, "image_embedding": VECTOR_SIZE}
+_NULL = -1  # as a length
+
+
+def refuse_damaged_rows(table: pa.Table, columns: Sequence[str], uri: str) -> None:
+    """Raises: DamagedFile, which calls the shard `uri`, if its rows are none of the schema.
+
+    `columns` are those that the table should have.
+    """
+    for why in _faults(table, columns):
+        raise DamagedFile(uri, f"{why}; sam-label validate names each such row")
+
+
+def _faults(table: pa.Table, columns: Sequence[str]) -> Iterator[str]:
+    for name in columns:
+        if name not in table.column_names or table[name].type != SCHEMA_WITH_VECTORS.field(name).type:
+            yield f"the column {name} is not there, or is of another type"
+            return  # nothing can be said of the others
+    for name, (pattern, meaning) in _TEXTS.items():
+        if name in columns:
+            fits = pc.match_substring_regex(table[name], f"^(?:{pattern.pattern})$")
+            may_be_null = SCHEMA_WITH_VECTORS.field(name).nullable
+            if not pc.all(pc.fill_null(fits, may_be_null), min_count=0).as_py():
+                yield f"the {name} of a row is not {meaning}"
+    for name in columns:
+        if pa.types.is_list(table[name].type) and any(map(_has_null, table[name].chunks)):
+            yield f"a list of {name} holds a null"
+        if name in _LENGTHS and not np.isin(_lengths(table, name), (_NULL, _LENGTHS[name])).all():
+            yield f"a {name} does not hold {_LENGTHS[name]} numbers"
+    yield from _size_faults(table)
+
+
+def _size_faults(table: pa.Table) -> Iterator[str]:
+    """What is wrong with the images' sizes, and with the lengths of the lists of masks."""
+    sizes = {name: _numbers(table[name]) for name in ("num_masks",) if name in table.column_names}
+    sizes |= {name: _lengths(table, name) for name in _OF_MASKS if name in table.column_names}
+    if any((length_N != next(iter(sizes.values()))).any() for length_N in sizes.values()):
+        yield "the lists of masks of a row do not have the same length"
+    if "status" not in table.column_names:
+        return
+    is_ok_N = pc.equal(table["status"], "ok").to_numpy()
+    if any((length_N[is_ok_N] < 0).any() for length_N in sizes.values()):
+        yield "a row is ok, but has no list of masks"
+    if {"width", "height"} <= set(table.column_names):
+        sides = np.stack([_numbers(table[name])[is_ok_N] for name in ("width", "height")])
+        if (sides < 1).any() or (sides > MOST_SIDE).any() or (sides.prod(axis=0) > MOST_PIXELS).any():
+            yield "the width and height of a row are no image's"
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    numbers: NDArray[np.int64] = pc.fill_null(column, _NULL).to_numpy().astype(np.int64)
+    return numbers
+
+
+def _lengths(table: pa.Table, name: str) -> NDArray[np.int64]:
+    return _numbers(pc.list_value_length(table[name]))
+
+
+def _has_null(lists: pa.Array) -> bool:
+    values = lists.flatten() if lists.values.null_count else lists.values  # flatten() skips null lists
+    is_nested = pa.types.is_fixed_size_list(values.type)
+    return bool(values.null_count or (is_nested and values.flatten().null_count))

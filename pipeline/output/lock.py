@@ -24,6 +24,7 @@ from pipeline.output.process_identity import ProcessIdentity, this_process
 from pipeline.shutdown import in_the_time_left
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
+from pipeline.store.uri import redacted
 
 BEAT_S = 3.0  # a run that finds the output held sees a beat and gives up well within 10 s
 RELEASE_S = 3.0  # of the 30 s that an interrupted run has; a lock that is not released expires
@@ -54,7 +55,10 @@ class Holder:
     @classmethod
     def from_json(cls, data: bytes) -> "Holder":
         fields = json.loads(data)
-        return cls(**fields | {"process": ProcessIdentity(**fields["process"])})
+        process = ProcessIdentity(**fields["process"])
+        # sentences name both, and somebody else may have written the lock
+        process = replace(process, host=redacted(process.host), pid=int(process.pid))
+        return cls(**fields | {"process": process})
 
 
 class Lock:

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,7 +70,6 @@ def test_no_command_prints_what_steers_a_terminal(
         ["preview", hostile, tmp_path / "page.html"],
         ["export", hostile, tmp_path / "coco", "--format", "coco"],
         ["config", "show", "--config", job],
-        ["config", "show", "--input", HOSTILE],
         ["config", "show", "--config", HOSTILE],
         ["run", "--config", job],
         ["plan", tmp_path / "photos"],
@@ -82,6 +82,12 @@ def test_no_command_prints_what_steers_a_terminal(
         for line in (out + err).split("\n"):
             assert line != FORGED, words
             assert not STEERING.search(line.replace("\t", "")), (words, line)
+
+
+def test_a_printed_job_file_says_what_was_given(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = ran(capsys, "config", "show", "--image-column", HOSTILE)
+    assert not STEERING.search(out)
+    assert tomllib.loads(out)["image_column"] == HOSTILE
 
 
 def test_the_holder_of_a_lock_is_named_on_one_line(hostile: Path) -> None:

@@ -68,16 +68,36 @@ def test_every_stranger_stays(tmp_path: Path, rehearsal, command: Callable[[Any,
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=["run", "refresh", "retry", "gc", "overwrite"])
-@pytest.mark.parametrize("folder", ["manifest", "data", "_commits"])
-def test_a_folder_that_is_a_link_to_another_dataset_costs_it_nothing(
+def test_no_file_of_a_folder_that_is_a_link_is_deleted(
+    tmp_path: Path, rehearsal, command: Callable[[Any, Store], None]
+) -> None:
+    photos, store = rehearsal(IMAGES), Store.at(str(tmp_path / "new"))
+    photos.run(store)
+    elsewhere = Store.at(str(tmp_path / "elsewhere"))
+    for run in ("r00000", "r00001"):
+        elsewhere.publish(f"{run}-00000.parquet", b"mine")
+    (tmp_path / "new" / "duplicates").symlink_to("../elsewhere")
+    command(photos, store)
+    assert own_names(elsewhere) == {"r00000-00000.parquet", "r00001-00000.parquet"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*COMMANDS[:3], lambda _, store: collect(store.url), COMMANDS[4]],
+    ids=["run", "refresh", "retry", "gc", "overwrite"],
+)
+@pytest.mark.parametrize("folder", ["data", "_runs", "_lock"])
+def test_a_folder_that_is_a_link_to_another_dataset_is_refused(
     tmp_path: Path, rehearsal, command: Callable[[Any, Store], None], folder: str
 ) -> None:
     photos, store, other = rehearsal(IMAGES), Store.at(str(tmp_path / "new")), Store.at(str(tmp_path / "old"))
     photos.run(other)
     before = {name: other.read(name) for name in own_names(other)}
     photos.run(store)
-    (tmp_path / "new" / "duplicates").symlink_to(f"../old/{folder}")
-    command(photos, store)
+    (tmp_path / "new" / folder).rename(tmp_path / "moved")
+    (tmp_path / "new" / folder).symlink_to(f"../old/{folder}")
+    with pytest.raises(UsageError, match=f"{folder} is a link to .*old/{folder}, a folder of a dataset"):
+        command(photos, Store.at(str(tmp_path / "new")))
     assert {name: other.read(name) for name in own_names(other)} == before
 
 

@@ -26,6 +26,7 @@ from jobs.models_command import models
 from jobs.options.short_help import ShortHelp, ShortHelpGroup
 from jobs.plan_command import plan
 from jobs.preview_command import preview
+from jobs.printed import printable_streams
 from jobs.rewrite_commands import compact, merge
 from jobs.run_command import run
 from jobs.schedule_command import schedule
@@ -37,6 +38,7 @@ from pipeline.errors import SamLabelError, UsageError
 from pipeline.program_log import for_stderr, is_stderr_json
 from pipeline.shutdown import exit_process
 from pipeline.signals import sigterm_interrupts
+from pipeline.store.uri import redacted
 from sam_core import __version__
 
 INTERRUPTED = 130  # what shells give a process that SIGINT ended
@@ -75,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the terminal cannot show
-    with sigterm_interrupts():
+    with printable_streams(), sigterm_interrupts():
         try:
             verbosity, others = verbosity_of(arguments)
         except UsageError as mistake:
@@ -170,7 +172,7 @@ def _fail(sentence: str, exit_code: int, debug: bool) -> int:
     if debug and not is_stderr_json():
         traceback.print_exc()
     others = {"exit_code": exit_code, **({"traceback": traceback.format_exc()} if debug else {})}
-    line = for_stderr(f"sam-label: {sentence}", "sam_label", logging.ERROR, **others)
+    line = for_stderr(f"sam-label: {redacted(sentence)}", "sam_label", logging.ERROR, **others)
     print(line, file=sys.stderr)
     return exit_code
 

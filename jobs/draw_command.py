@@ -8,6 +8,7 @@ import typer
 from jobs.arguments import Output
 from jobs.wording import counted
 from pipeline.errors import ImageError, SamLabelError, UsageError
+from pipeline.store.uri import redacted
 
 if TYPE_CHECKING:
     from pipeline.reading.record import Record
@@ -84,7 +85,7 @@ def draw(
         return 0
     file.write(picture_HW3, size)
     print(_masks(record, shown))
-    print(f"picture: {file.url.removeprefix('file://')}")
+    print(f"picture: {redacted(file.url.removeprefix('file://'))}")
     print(f"next: sam-label preview {output}", file=sys.stderr)
     return 0
 

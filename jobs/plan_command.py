@@ -95,4 +95,4 @@ def _print_name(uri: str, why: str, json_: bool) -> None:
     if json_:
         print(json.dumps({"uri": uri, **({"why": why} if why else {})}))
     else:
-        print(f"{why}\t{redacted(uri)}" if why else redacted(uri))
+        print(f"{redacted(why)}\t{redacted(uri)}" if why else redacted(uri))

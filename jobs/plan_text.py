@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from jobs.wording import counted, size, tallied
+from pipeline.store.uri import redacted
 
 if TYPE_CHECKING:
     from pipeline.inputs.inventory import Inspected, Inventory, Sizes
@@ -13,7 +14,9 @@ def inventory_text(found: "Inventory", dataset: "Dataset | None") -> str:
     """Counts, types, sizes, what is left out, and the results of --inspect and --duplicates."""
     sizes = [size(found.bytes)] if found.bytes or not found.unknown_sizes else []
     sizes += [f"{found.unknown_sizes:,} of unknown size"] if found.unknown_sizes else []
-    lines = [found.why_none or f"{counted(found.images, 'image')} would be taken, {', '.join(sizes)}"]
+    lines = [
+        redacted(found.why_none) or f"{counted(found.images, 'image')} would be taken, {', '.join(sizes)}"
+    ]
     if found.types:
         lines.append(f"types by name: {tallied(found.types)}")
     if found.sizes.largest is not None:

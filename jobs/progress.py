@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipeline.program_log import for_stderr, is_stderr_json
+from pipeline.store.uri import printable
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -105,7 +106,7 @@ def drawn_anew() -> Iterator[Callable[[str], None]]:
     from rich.text import Text
 
     with Live(console=Console(), auto_refresh=False, transient=True) as live:
-        yield lambda text: live.update(Text(text), refresh=True)
+        yield lambda text: live.update(Text(printable(text)), refresh=True)
 
 
 class _Speed:

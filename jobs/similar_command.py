@@ -11,6 +11,7 @@ import typer
 from jobs.arguments import Json, Output
 from jobs.progress import images_progress
 from jobs.wording import counted
+from pipeline.store.uri import redacted
 
 if TYPE_CHECKING:
     from pipeline.similarity.similar import Similar
@@ -39,7 +40,7 @@ def similar(output: Output, image: Image, mask: Mask = None, top: Top = 10, json
     print(json.dumps(asdict(found)) if json_ else _text(found))
     if found.nearest and not json_:
         first = found.nearest[0]
-        print(f"next: sam-label draw {shlex.quote(output)} {first.image_id}", file=sys.stderr)
+        print(f"next: sam-label draw {shlex.quote(output)} {redacted(first.image_id)}", file=sys.stderr)
     return 0
 
 
@@ -47,7 +48,9 @@ def _text(found: "Similar") -> str:
     """A line for each: similarity, mask, uri."""
     kind = "image" if found.mask is None else "mask"
     lines = [
-        f"{one.similarity:.4f}  " + (f"mask {one.mask:<4} " if one.mask is not None else "") + one.uri
+        f"{one.similarity:.4f}  "
+        + (f"mask {one.mask:<4} " if one.mask is not None else "")
+        + redacted(one.uri)
         for one in found.nearest
     ]
     return "\n".join([*lines, f"of {counted(found.compared, f'other {kind}')}"])

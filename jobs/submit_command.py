@@ -114,7 +114,7 @@ def list_jobs(address: Address, json_: JsonList = False) -> int:
         print(json.dumps([asdict(job) for job in known]))
         return 0
     for job in known:
-        print(f"{job.id}  {job.status:9}  {job.started_at or '':25}  {job.command}")
+        print(f"{job.id}  {job.status:9}  {job.started_at or '':25}  {redacted(job.command)}")
     if not known:
         print("no job yet; next: sam-label submit JOB --address URL", file=sys.stderr)
     return 0
@@ -129,7 +129,8 @@ def status(job_id: Id, address: Address, json_: Json = False) -> int:
         return 0
     for name, value in asdict(job).items():
         if value not in (None, ""):
-            print(f"{name.replace('_', ' ')}: {value}")
+            lines = str(value).replace("\n", "\n  ")  # indented, so that none of them passes as a field
+            print(f"{name.replace('_', ' ')}: {lines}")
     return 0
 
 

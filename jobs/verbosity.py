@@ -12,6 +12,7 @@ from typing import TextIO
 
 from pipeline.errors import UsageError
 from pipeline.program_log import as_json, logged_by, stderr_is_json
+from pipeline.store.uri import printable
 from pipeline.suggestion import suggestion
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -94,4 +95,4 @@ class _AsJson(logging.Formatter):
 class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.levelname = record.levelname.lower()
-        return " ".join(super().format(record).split())
+        return printable(" ".join(super().format(record).split()))  # a bar writes it past jobs/printed.py

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jobs.wording import counted, duration, tallied
+from pipeline.store.uri import redacted
 
 if TYPE_CHECKING:
     from pipeline.output.commands.watch import Look
@@ -38,7 +39,7 @@ def _run(look: "Look") -> str:
     if look.state == "ended":
         if look.outcome is None:
             return "no run writes here; the last run did not end cleanly"
-        why = f" ({look.sentence})" if look.sentence else ""
+        why = f" ({redacted(look.sentence)})" if look.sentence else ""
         return f"run {look.run} {_ENDS.get(look.outcome, 'failed')}{why}"
     who = f"run {look.run}, process {look.pid} on {look.host}"
     if look.state == "dead":

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from pipeline.store.uri import redacted
+
 
 def counted(number: int, noun: str) -> str:
     """`1 image`, `12,580 images`."""
@@ -25,4 +27,5 @@ def duration(seconds: float) -> str:
 
 def tallied(counts: Mapping[str, int]) -> str:
     """`3 .jpg, 1 .png`, the most frequent first."""
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
+    most_first = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count:,} {redacted(name)}" for name, count in most_first)

@@ -8,6 +8,7 @@ from typing import Any
 from jobs.options.fields import ConfigField, config_fields
 from jobs.options.topics import topic_of
 from pipeline.config import RunConfig
+from pipeline.store.uri import UNPRINTABLE
 
 INIT_HEAD = """\
 # A job file of sam-label: `sam-label run --config {name}`. Flags and SAM_LABEL_* variables win over it.
@@ -92,7 +93,8 @@ def job_file_schema() -> dict[str, Any]:
 def toml_value(value: object) -> str:
     """A text, number or switch as TOML writes it."""
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        written = json.dumps(value, ensure_ascii=False)
+        return UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
     return json.dumps(value)
 
 

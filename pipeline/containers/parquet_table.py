@@ -2,7 +2,8 @@
 
 Listing reads only the footer. To read an image, the column chunk of its row group is read. The last few small
 chunks are cached, since rows come in the order of their names, which jumps between groups (row=1, row=10).
-A large group is read page by page, so that memory holds one page; its writer decided how large a page is.
+A large group is read page by page, so that memory holds one page; its writer decided how large a page is. How
+large a group is shows only when it is read: a page may name one long value for each of many rows.
 """
 
 from bisect import bisect_right
@@ -31,7 +32,7 @@ from pipeline.store.storage import Store
 KEPT_FOOTERS = 8
 KEPT_BYTES = 256 << 20  # of cached groups, in each process
 SMALL_GROUP = 128 << 20  # pyarrow writes pages of up to 1,024 rows: 100 MB of photos, in memory anyway
-_ROWS_AT_ONCE = 16  # of a large group
+_ROWS_AT_ONCE = 1  # two would hold a long value twice; 3 µs a row
 _BUFFER = 1 << 20
 
 
@@ -113,15 +114,29 @@ def _opened(store: Store, file: Entry) -> ParquetTable:
 
 
 _footers: Kept[tuple[Store, Entry], ParquetTable] = Kept(KEPT_FOOTERS)
-_groups: Kept[tuple[Store, Entry, ImageColumn, int], pa.Array] = Kept(KEPT_BYTES, lambda array: array.nbytes)
+_groups: Kept[tuple[Store, Entry, ImageColumn, int], pa.Array | None] = Kept(
+    KEPT_BYTES, lambda array: 0 if array is None else array.nbytes
+)
 
 
 def _batches(table: ParquetTable, column: ImageColumn, group: int) -> Iterator[pa.Array]:
     """The column's values in a row group; a small group comes as one array, which is cached."""
-    if _size(table.metadata.row_group(group), column) > SMALL_GROUP:
-        return _read(table, column, group)
-    key = table.store, table.file, column, group
-    return iter([_groups.get(key, lambda: pa.concat_arrays(list(_read(table, column, group))))])
+    if _size(table.metadata.row_group(group), column) <= SMALL_GROUP:
+        key = table.store, table.file, column, group
+        if (whole := _groups.get(key, lambda: _whole(table, column, group))) is not None:
+            return iter([whole])
+    return _read(table, column, group)
+
+
+def _whole(table: ParquetTable, column: ImageColumn, group: int) -> pa.Array | None:
+    """The column's values in a row group as one array; None if they are large, whatever the footer says."""
+    batches, size = [], 0
+    for batch in _read(table, column, group):
+        batches.append(batch)
+        size += batch.nbytes
+        if size > SMALL_GROUP:
+            return None
+    return pa.concat_arrays(batches)
 
 
 def _read(table: ParquetTable, column: ImageColumn, group: int) -> Iterator[pa.Array]:

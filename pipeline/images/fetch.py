@@ -120,11 +120,15 @@ def _fetched_in_one_pass(
 def _bytes_of(whole: str, wanted: Mapping[str, str], settings: FetchSettings) -> dict[str, Got | ImageError]:
     store, name = Store.of_uri(whole, settings.access)
     if "" in wanted:
-        is_only_named = wanted[""] == ""
-        if is_only_named and (size := _size_now(store, name)) > settings.most_bytes:
-            return {"": _too_large(size, settings)}
-        return {"": _as_listed(store.get(name), wanted[""])}
+        return {"": _whole(store, name, wanted[""], settings)}
     return dict(parts_bytes(store, name, wanted, settings.most_bytes))
+
+
+def _whole(store: Store, name: str, etag: str, settings: FetchSettings) -> Got | ImageError:
+    """The object. On a disk its size is looked up, since a row of somebody else's may state another."""
+    if (etag == "" or store.is_local) and (size := _size_now(store, name)) > settings.most_bytes:
+        return _too_large(size, settings)
+    return _as_listed(store.get(name), etag)
 
 
 def _size_now(store: Store, name: str) -> int:
@@ -143,7 +147,7 @@ def _named_like_a_part(
     if fault.reason is Reason.SOURCE_MISSING and row["uri"] != whole:
         store, name = Store.of_uri(row["uri"], settings.access)
         try:
-            return _as_listed(store.get(name), row["etag"])
+            return _whole(store, name, row["etag"], settings)
         except StoreError as own:
             fault = fault if own.reason is Reason.SOURCE_MISSING else own
     return ImageError(fault.reason, str(fault))

@@ -9,6 +9,7 @@ generation also names the run.
 
 import json
 import logging
+import os
 import threading
 import time
 import uuid
@@ -16,14 +17,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pipeline.errors import OutputLocked, Reason, SamLabelError, StoreError, UsageError
 from pipeline.output.commits import now
 from pipeline.output.format.names import Kind, OwnFile, lock_name, own_file, probe_name, run_id
 from pipeline.output.process_identity import ProcessIdentity, this_process
+from pipeline.output.sweep import SWEPT_FOLDERS
 from pipeline.shutdown import in_the_time_left
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
+from pipeline.store.uri import redacted
 
 BEAT_S = 3.0  # a run that finds the output held sees a beat and gives up well within 10 s
 RELEASE_S = 3.0  # of the 30 s that an interrupted run has; a lock that is not released expires
@@ -54,7 +58,10 @@ class Holder:
     @classmethod
     def from_json(cls, data: bytes) -> "Holder":
         fields = json.loads(data)
-        return cls(**fields | {"process": ProcessIdentity(**fields["process"])})
+        process = ProcessIdentity(**fields["process"])
+        # sentences name both, and somebody else may have written the lock
+        process = replace(process, host=redacted(process.host), pid=int(process.pid))
+        return cls(**fields | {"process": process})
 
 
 class Lock:
@@ -115,6 +122,7 @@ def held_lock(
 
     Raises: OutputLocked while another run beats; UsageError for a store that cannot put if absent.
     """
+    _refuse_shared_folders(store)
     refuse_without_put_if_absent(store)
     lock = Lock(store, _taken(store, beat_s, expiry_s, wait, clock), beat_s)
     try:
@@ -241,6 +249,17 @@ def refuse_without_put_if_absent(store: Store) -> None:
             )
     finally:
         store.delete(name)
+
+
+def _refuse_shared_folders(store: Store) -> None:
+    """Raises UsageError if a folder of the output is a link to one of a dataset, which it would overwrite."""
+    for folder in filter(store.is_link, (*SWEPT_FOLDERS, "_lock")):
+        target = Path(os.path.realpath(Path(store.location.path, folder)))
+        if (target.parent / "dataset.json").exists():
+            raise UsageError(
+                f"{store.uri(folder)} is a link to {target}, a folder of a dataset, whose files would be "
+                "overwritten; put a copy in the link's place, then run again"
+            )
 
 
 def _locked(store: Store, holder: Holder) -> SamLabelError:

@@ -2,7 +2,8 @@
 
 A run sweeps only files named for runs before its own, and only those that its own record does not name. So
 even an overtaken run that wakes up cannot remove a file that a later run relies on. Files whose names are
-not those of a dataset (names.py) stay, wherever they are.
+not those of a dataset (names.py) stay, wherever they are. So do all files of a folder that is a link: they
+may be another dataset's.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,7 +48,7 @@ def orphans(
     for commit in live:
         named |= {commit_name(commit), shard_name(commit)}
     for folder in folders:
-        for page in store.list(folder):
+        for page in () if store.is_link(folder) else store.list(folder):
             for entry in page:
                 file = own_file(entry.name)
                 if file and entry.name not in named and _is_left_behind(file):

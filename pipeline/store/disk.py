@@ -12,7 +12,10 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
+from pipeline.errors import Reason
+from pipeline.store.faults import PermanentFault
 from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Wanted
 from pipeline.store.tree import Tree, entry_of
 
@@ -55,12 +58,13 @@ class Disk:
         return entry_of(name, status) if stat.S_ISREG(status.st_mode) else None
 
     def get(self, name: str) -> Got:
-        with (self.root / name).open("rb") as file:
+        with _opened(self.root / name) as file:
             status = os.fstat(file.fileno())
-            return Got(file.read(), entry_of(name, status).etag)
+            # no more, since some files of the system do not say their size, and may have no end
+            return Got(file.read(status.st_size), entry_of(name, status).etag)
 
     def get_range(self, name: str, start: int, end: int) -> Got:
-        with (self.root / name).open("rb") as file:
+        with _opened(self.root / name) as file:
             status = os.fstat(file.fileno())
             file.seek(start)
             return Got(file.read(max(0, end - start)), entry_of(name, status).etag)
@@ -97,6 +101,17 @@ class Disk:
         if ".." in name.split("/") or name.startswith("/"):
             raise ValueError(f"the name {name!r} leads out of {self.root}")
         return self.root / name
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file, for reading.
+
+    Raises: PermanentFault for a pipe, a socket or a device, which may block or have no end.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # to open a folder says itself what is wrong
+        raise PermanentFault(Reason.NOT_AN_IMAGE, "it is no regular file but a pipe, a socket or a device")
+    return path.open("rb")
 
 
 @contextmanager

@@ -1,16 +1,21 @@
 """Limits requests to a web host, for all processes of a machine: how many at a time, and how far apart.
 
 A turn is a lock on one of the host's slot files, which the system releases however the process ends. A file
-beside them holds the time of the next request. A cluster of N machines makes N times as many requests.
+beside them holds the time of the next request. A cluster of N machines makes N times as many requests. The
+folder of these files has a name that other users can guess, so it counts only if nobody else can write there.
 """
 
 import fcntl
+import logging
+import math
 import os
 import random
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,6 +24,8 @@ from pipeline.store.settings import HttpsSettings
 
 POLL_S = 0.02
 MOST_HELD_S = 120.0  # the longest wait that a host gets with Retry-After
+
+_log = logging.getLogger("sam_label.store")
 
 
 @contextmanager
@@ -61,9 +68,8 @@ def _reserved(folder: Path, delay_s: float, not_before_s: float = 0.0) -> float:
     file = _opened(folder / "next")
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        text = os.pread(file, 64, 0)
         # a clock that was set back must not cause a longer wait than anybody asked for
-        next_s = min(float(text or 0), time.time() + 3600 + MOST_HELD_S)
+        next_s = min(_time_in(os.pread(file, 64, 0)), time.time() + 3600 + MOST_HELD_S)
         start_s = max(time.time(), next_s, not_before_s)
         if delay_s or not_before_s:
             os.ftruncate(file, 0)
@@ -73,14 +79,45 @@ def _reserved(folder: Path, delay_s: float, not_before_s: float = 0.0) -> float:
         os.close(file)
 
 
+def _time_in(text: bytes) -> float:
+    """The time that the text states, 0 if it states none."""
+    try:
+        time_s = float(text)
+    except ValueError:
+        return 0.0
+    return time_s if math.isfinite(time_s) else 0.0
+
+
 def _opened(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _folder(host: str) -> Path:
-    folder = Path(tempfile.gettempdir(), f"sam-label-{os.getuid()}-hosts", quote(host, safe=""))
+    folder = (_shared(tempfile.gettempdir()) or Path(_own().name)) / quote(host, safe="")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def _shared(temporary: str) -> Path | None:
+    """The folder that all processes of this user share; None if another user could write there."""
+    folder = Path(temporary, f"sam-label-{os.getuid()}-hosts")
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    return folder if is_ours and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else None
+
+
+@cache
+def _own() -> tempfile.TemporaryDirectory[str]:
+    """A folder of this process alone."""
+    _log.warning(
+        "the folder sam-label-%d-hosts in %s is not this user's alone; remove it, or each process limits its "
+        "requests to web hosts by itself",
+        os.getuid(),
+        tempfile.gettempdir(),
+    )
+    return tempfile.TemporaryDirectory(prefix="sam-label-")
 
 
 def _refuse_at_the_end() -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TypeVar, cast
 
@@ -88,6 +89,10 @@ class Store:
             is_below = folder.startswith(f"{self.location.root}/")
             name = folder.removeprefix(f"{self.location.root}/") if is_below else prefix
             raise self._failure("list", name, fault) from fault
+
+    def is_link(self, folder: str) -> bool:
+        """Whether a folder of the store is a link on a disk; the store itself ("") may be one."""
+        return self.is_local and folder != "" and Path(self.location.path, folder).is_symlink()
 
     def read(self, name: str) -> bytes:
         """The whole object. Raises: StoreError, SOURCE_MISSING if there is none."""

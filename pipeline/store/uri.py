@@ -23,8 +23,9 @@ _ALIASES = {"abfs": "az"}
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 _NAMED = "file, s3, gs, az or https"
 _ENCODED = "//localhost/"  # between `file:` and a percent-encoded path
-# Control characters, and what stands for the bytes of a path that is not UTF-8.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+# Control characters, other line ends, what turns the direction of writing, and what stands for the bytes of a
+# path that is not UTF-8.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SECRETS = re.compile(
     r"""(?<=://)[^/@\s]*@
     |(?<=[?&])(?:X-(?:Amz|Goog)-[\w-]+|[\w-]*(?:key|token|secret|sig|passw|credential)[\w-]*)=[^&\s]*""",
@@ -134,7 +135,16 @@ def _is_utf_8(text: str) -> bool:
 
 def redacted(text: str) -> str:
     """The text on one line, without user names, passwords and signatures: what messages and logs may show."""
-    return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], _SECRETS.sub("***", text))
+    return UNPRINTABLE.sub(_escape, _SECRETS.sub("***", text))
+
+
+def printable(text: str) -> str:
+    """The text, of one or more lines, without characters that would steer a terminal."""
+    return UNPRINTABLE.sub(lambda match: match[0] if match[0] in "\n\t" else _escape(match), text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return repr(match[0])[1:-1]
 
 
 def has_secret(text: str) -> bool:

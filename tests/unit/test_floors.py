@@ -41,7 +41,7 @@ FLOORS = {
         {"run", "rates", "report", "similarity", "statistics"},
     ],
     "jobs": [
-        {"arguments", "wording", "kubernetes"},
+        {"arguments", "wording", "printed", "kubernetes"},
         {
             "options",
             "progress",

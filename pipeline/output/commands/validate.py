@@ -20,6 +20,7 @@ from pipeline.output.lock import Holder, current_writer
 from pipeline.output.shards import read_shard, shard_metadata
 from pipeline.output.sweep import orphans
 from pipeline.store.storage import Store
+from pipeline.store.uri import redacted
 
 MOST_LISTED = 1000  # enough to see that a dataset is wrong throughout
 
@@ -43,7 +44,7 @@ class Validation:
     def add(self, problem: str) -> None:
         self.problem_count += 1
         if len(self.problems) < MOST_LISTED:
-            self.problems.append(problem)
+            self.problems.append(redacted(problem))
 
 
 def validate(output: str) -> Validation:

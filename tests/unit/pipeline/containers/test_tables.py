@@ -36,6 +36,29 @@ def test_each_row(
     assert fetched({"uri": row.uri, "etag": "", "size": 0}, SETTINGS).data == IMAGES[17]
 
 
+def test_a_small_file_of_long_images_is_not_held_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dictionary names one long value for each of many rows, and the footer states its size once."""
+    monkeypatch.setattr(parquet_table, "SMALL_GROUP", 40 << 20)
+    image = IMAGES[0] + bytes(20 << 20)
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), pa.array([image]))
+    path = tmp_path / "y.parquet"
+    pq.write_table(
+        pa.table({"i": column}),
+        path,
+        compression="zstd",
+        dictionary_pagesize_limit=1 << 30,
+        store_schema=False,
+    )
+    assert path.stat().st_size < 1 << 20
+    pool = pa.default_memory_pool()
+    before = pool.max_memory()
+    got = fetched({"uri": f"file://{path}#row=99", "etag": "", "size": UNKNOWN_SIZE}, SETTINGS)
+    assert got.data == image
+    assert pool.max_memory() <= max(before, 1 << 30)
+
+
 def test_a_column_that_is_chosen_stands_in_the_uri(tmp_path: Path) -> None:
     columns = {"left": pa.array(IMAGES[:2]), "right & up": pa.array(IMAGES[2:4])}
     path = table_into(tmp_path / "y.parquet", columns)

@@ -57,6 +57,20 @@ def test_more_bytes_than_the_limit_can_need(photo: Path) -> None:
     assert reason_of(row_of(photo) | {"size": (256 << 20) + 1}, photo.parent) is Reason.TOO_LARGE
 
 
+def test_a_row_that_states_another_size_than_the_file(photo: Path) -> None:
+    os.truncate(photo, (256 << 20) + 1)
+    row = row_of(photo) | {"size": 0}
+    assert reason_of(row, photo.parent) is Reason.TOO_LARGE
+    assert reason_of(row | {"etag": ""}, photo.parent) is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize("etag", ["", "an etag"])
+def test_a_pipe_is_no_image(tmp_path: Path, etag: str) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    row = {"uri": f"file://{tmp_path}/pipe.png", "etag": etag, "size": -1}
+    assert reason_of(row, None) is Reason.NOT_AN_IMAGE
+
+
 def test_a_link_that_leaves_the_root(photo: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"not yours")

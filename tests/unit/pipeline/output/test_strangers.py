@@ -67,6 +67,50 @@ def test_every_stranger_stays(tmp_path: Path, rehearsal, command: Callable[[Any,
     assert sorted(rows, key=lambda row: row["uri"]) == photos.rows()
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=["run", "refresh", "retry", "gc", "overwrite"])
+def test_no_file_of_a_folder_that_is_a_link_is_deleted(
+    tmp_path: Path, rehearsal, command: Callable[[Any, Store], None]
+) -> None:
+    photos, store = rehearsal(IMAGES), Store.at(str(tmp_path / "new"))
+    photos.run(store)
+    elsewhere = Store.at(str(tmp_path / "elsewhere"))
+    for run in ("r00000", "r00001"):
+        elsewhere.publish(f"{run}-00000.parquet", b"mine")
+    (tmp_path / "new" / "duplicates").symlink_to("../elsewhere")
+    command(photos, store)
+    assert own_names(elsewhere) == {"r00000-00000.parquet", "r00001-00000.parquet"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*COMMANDS[:3], lambda _, store: collect(store.url), COMMANDS[4]],
+    ids=["run", "refresh", "retry", "gc", "overwrite"],
+)
+@pytest.mark.parametrize("folder", ["data", "_runs", "_lock"])
+def test_a_folder_that_is_a_link_to_another_dataset_is_refused(
+    tmp_path: Path, rehearsal, command: Callable[[Any, Store], None], folder: str
+) -> None:
+    photos, store, other = rehearsal(IMAGES), Store.at(str(tmp_path / "new")), Store.at(str(tmp_path / "old"))
+    photos.run(other)
+    before = {name: other.read(name) for name in own_names(other)}
+    photos.run(store)
+    (tmp_path / "new" / folder).rename(tmp_path / "moved")
+    (tmp_path / "new" / folder).symlink_to(f"../old/{folder}")
+    with pytest.raises(UsageError, match=f"{folder} is a link to .*old/{folder}, a folder of a dataset"):
+        command(photos, Store.at(str(tmp_path / "new")))
+    assert {name: other.read(name) for name in own_names(other)} == before
+
+
+def test_a_data_folder_on_another_disk_is_read_and_written(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(IMAGES), Store.at(str(tmp_path / "masks"))
+    photos.run(store, shards=2)
+    (tmp_path / "masks" / "data").rename(tmp_path / "large")
+    (tmp_path / "masks" / "data").symlink_to(tmp_path / "large")
+    photos.run(store)
+    assert validate(store.url).problems == []
+    assert status(store.url).left == 0
+
+
 def test_filtering_leaves_the_strangers_of_both_datasets(tmp_path: Path, rehearsal) -> None:
     photos = rehearsal(IMAGES)
     photos.identity = Identity("vit_t", "0" * 64, MaskOptions(box_nms_thresh=1, crop_nms_thresh=1))

@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import socket
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -172,3 +173,21 @@ def test_a_name_that_leads_out_of_the_folder_is_not_written(tmp_path: Path, name
         with pytest.raises(ValueError, match="leads out of"):
             write(name, b"x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_may_have_no_end_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        monkeypatch.chdir(tmp_path)  # the path of a socket is short
+        listener.bind("socket")
+        (tmp_path / "zero").symlink_to("/dev/zero")
+        for name in ("pipe", "socket", "zero"):
+            for read in (Store.get, lambda store, name: store.get_range(name, 0, 10)):
+                with pytest.raises(StoreError, match=rf"{name}: it is no regular file but a pipe") as caught:
+                    read(Store.at(str(tmp_path)), name)
+                assert caught.value.reason is Reason.NOT_AN_IMAGE
+    assert names(Store.at(str(tmp_path))) == []
+
+
+def test_a_file_that_states_no_size_is_empty() -> None:
+    assert Store.at("/proc").read("self/environ") == b""

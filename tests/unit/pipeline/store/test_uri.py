@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.store.uri import Location, location, redacted, split_uri
+from pipeline.store.uri import Location, location, printable, redacted, split_uri
 
 
 @pytest.mark.parametrize(
@@ -115,3 +115,10 @@ def test_messages_show_no_secret_and_stay_on_one_line() -> None:
 )
 def test_no_kind_of_signature_is_shown(signed: str) -> None:
     assert "abc" not in redacted(f"https://host/w.pth?{signed}")
+
+
+def test_no_shown_text_steers_a_terminal_or_turns_the_writing() -> None:
+    hostile = "a\x1b[31m\x9b2J\x7f\u202egpj.exe\u2066b\u2028c\r\n\td"
+    assert redacted(hostile) == (r"a\x1b[31m\x9b2J\x7f\u202egpj.exe\u2066b\u2028c\r\n\td"), "on one line"
+    assert printable(hostile) == "a\\x1b[31m\\x9b2J\\x7f\\u202egpj.exe\\u2066b\\u2028c\\r\n\td"
+    assert printable("Grüße 日本 \u200fעברית 🎉") == "Grüße 日本 \u200fעברית 🎉"

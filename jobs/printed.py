@@ -1,0 +1,35 @@
+"""The standard streams as a person may read them: nothing that is printed steers the terminal.
+
+Names and sentences come from files, datasets, locks and servers that somebody else has made. A name inside a
+sentence is redacted too (pipeline/store/uri.py), so that it cannot end the line.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO, cast
+
+from pipeline.store.uri import printable
+
+
+@contextmanager
+def printable_streams() -> Iterator[None]:
+    """Inside the block, control characters other than line ends and tabs are printed as escapes."""
+    stdout, stderr = (cast(TextIO, _Printed(stream)) for stream in (sys.stdout, sys.stderr))
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        yield
+
+
+class _Printed:
+    """A stream of text; its `buffer` takes bytes as they are."""
+
+    def __init__(self, stream: TextIO) -> None:
+        # by this name rich finds the stream for its bars and the colours of a help
+        self.rich_proxied_file = stream
+
+    def write(self, text: str) -> int:
+        self.rich_proxied_file.write(printable(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rich_proxied_file, name)

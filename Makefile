@@ -5,8 +5,8 @@ BUILD_INPUTS := pyproject.toml constraints.txt setup.py sam_core/built_library.p
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 # pip compiles on one core, this on all. Where PYTHONDONTWRITEBYTECODE is set, as in many container images, each Ray
 # process would otherwise compile all its imports again. Some packages contain templates that are not Python: -qq and
-# "|| true" ignore their errors.
-COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib sam_label sam_core pipeline jobs tests || true
+# "|| true" ignore their errors, -W the warnings that Python 3.14 has of them.
+COMPILE := $(BIN)/python -W ignore::SyntaxWarning -m compileall -qq -j 0 .venv/lib sam_label sam_core pipeline jobs tests || true
 SOURCES := sam_label sam_core pipeline jobs tests setup.py
 
 .PHONY: demo test chromium check fix bench bench-embeddings bench-reading chaos parity wheel clean
@@ -70,7 +70,7 @@ clean:
 	rm -rf .venv build dist demo-output *.egg-info sam_core/decoding/native/*.so sam_core/masks/*.so
 
 .venv/created:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sam-label needs Python 3.11 or newer; name one with: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || { echo "sam-label needs Python 3.11 to 3.14, as Ray does; name one with: make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "this Python cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@touch $@
 

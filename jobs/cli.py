@@ -10,6 +10,7 @@ import io
 import logging
 import sys
 import traceback
+import warnings
 from typing import Annotated
 
 import typer
@@ -77,6 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the terminal cannot show
+    warnings.filterwarnings("ignore", module="PIL")  # what matters in an image is an ImageError
     with printable_streams(), sigterm_interrupts():
         try:
             verbosity, others = verbosity_of(arguments)

@@ -3,10 +3,10 @@
 Pillow raises far more than OSError on hostile files (of 4,014 refusals 307 were ValueError, IndexError,
 SyntaxError, struct.error and others), so faults are told apart by the stage that failed, not by their type.
 Pillow's leniency for cut-off files stays off. `decode_pool` handles decoders that crash or hang.
+Pillow warns of broken metadata as in any other program: warnings cannot be hidden in one thread alone.
 """
 
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -99,7 +99,7 @@ def decoded_image(
 
 def _ended(data: bytes, max_pixels: int) -> bytes:
     """The JPEG with the end marker that it lacks. Raises: ImageError with TOO_LARGE or TRUNCATED."""
-    with _fault_of_file(data, "JPEG"):
+    with _fault_of_file(data, "JPEG"), pillow_limit(max_pixels):
         refuse_size(*opened(data, "JPEG").size, max_pixels)
         ended = ended_jpeg(data)
         if ended is None:
@@ -138,7 +138,7 @@ def _stored(data: bytes, name: str, asked: Asked) -> Stored:
     image = opened(data, name)
     refuse_size(*image.size, asked.max_pixels)
     if asked.frame:
-        return _later_frame(image, asked.frame)
+        return _later_frame(image, asked.frame, asked.max_pixels)
     if name == "JPEG2000":
         _refuse_without_room(image)
     samples, is_deep = None, False
@@ -160,12 +160,13 @@ def _refuse_without_room(image: Image.Image) -> None:
     np.empty(bytes_a_pixel * image.width * image.height, np.uint8)
 
 
-def _later_frame(image: ImageFile.ImageFile, frame: int) -> Stored:
+def _later_frame(image: ImageFile.ImageFile, frame: int, max_pixels: int) -> Stored:
     """A frame after the first, as viewers show it: drawn over what the earlier frames leave."""
     try:
         image.seek(frame)
     except EOFError:
         raise no_frame(frame, int(getattr(image, "n_frames", 1))) from None
+    refuse_size(*image.size, max_pixels)  # frames of a GIF grow
     image.load()
     pixels = rgb_image(image).copy()  # counting moves on to other frames
     return Stored(pixels, False, _exif_orientation(image), False, int(getattr(image, "n_frames", 1)))
@@ -190,6 +191,8 @@ def _exif_orientation(image: Image.Image) -> int:
     """1..8; 1 if there is none. Broken EXIF in a sound photo counts as none, as in every viewer."""
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    except Warning:  # where the program makes warnings errors: 1 might be wrong
+        raise
     except Exception:  # noqa: BLE001  # hostile EXIF raises anything, and the pixels do not depend on it
         return 1
     return orientation if orientation in UPRIGHT_BY_ORIENTATION else 1
@@ -199,9 +202,7 @@ def _exif_orientation(image: Image.Image) -> int:
 def _fault_of_file(data: bytes, name: str) -> Iterator[None]:
     """Turns whatever Pillow raises into the ImageError that says what is wrong with the file."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except ImageError:
         raise
     except UnreadLayoutError as layout:
@@ -209,7 +210,7 @@ def _fault_of_file(data: bytes, name: str) -> Iterator[None]:
         raise ImageError(Reason.UNSUPPORTED, message) from layout
     except UnknownModeError as fault:
         raise ImageError(Reason.UNSUPPORTED, f"{name}: {fault}") from fault
-    except Image.DecompressionBombError as fault:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as fault:
         raise ImageError(Reason.TOO_LARGE, f"{name}: {fault}") from fault
     except MemoryError:
         raise  # a limit of the process, not a fault of the file: the caller handles it

@@ -10,6 +10,7 @@ import resource
 import signal
 import struct
 import sys
+import warnings
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -33,6 +34,7 @@ Decode = Callable[[bytes, int, PixelReading, int | None], DecodedImage]
 
 def serve(requests: BinaryIO, answers: BinaryIO, decode: Decode = decoded_image) -> None:
     """Says that it is ready, then answers decode requests until there are no more."""
+    warnings.simplefilter("ignore")  # of metadata: a fault in the pixels is an ImageError
     Image.init()  # all of Pillow's plugins, which it would import at the first image
     answers.write(READY)
     answers.flush()

@@ -19,18 +19,16 @@ _usual: int | None = None
 
 @contextmanager
 def pillow_limit(pixels: int) -> Iterator[None]:
-    """Inside the block Pillow accepts images of at most this many pixels."""
+    """Inside the block Pillow warns of images of more pixels; it refuses those of over twice as many."""
     global _usual
-    # Pillow warns of more pixels than its limit, and refuses twice as many.
-    limit = pixels // 2 + 1
     with _lock:
         if not _limits:
             _usual = Image.MAX_IMAGE_PIXELS
-        _limits.append(limit)
+        _limits.append(pixels)
         Image.MAX_IMAGE_PIXELS = max(_limits)
     try:
         yield
     finally:
         with _lock:
-            _limits.remove(limit)
+            _limits.remove(pixels)
             Image.MAX_IMAGE_PIXELS = max(_limits) if _limits else _usual

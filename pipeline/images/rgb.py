@@ -23,6 +23,9 @@ def rgb_image(image: Image.Image) -> Image.Image:
     """
     if image.mode == "RGB":
         return image
+    if isinstance(image.info.get("transparency"), bytes):  # a palette's alpha: Pillow warns if it drops it
+        image = image.copy()
+        del image.info["transparency"]
     if image.mode == "PA":  # Pillow has no direct conversion
         return image.convert("RGBA").convert("RGB")
     if image.mode in ("La", "RGBa"):  # premultiplied alpha is undone first

@@ -15,7 +15,7 @@ from pipeline.reading.arguments import flag, whole
 from pipeline.reading.block import Block
 from pipeline.reading.order import EpochOrder
 from pipeline.reading.record import Record
-from pipeline.reading.rows import Rows
+from pipeline.reading.rows import Places, Rows
 from pipeline.reading.sampling import MaskSampling
 from pipeline.reading.shares import Shares, Span, Spans
 
@@ -147,7 +147,7 @@ class Feed:
         """The rows with these numbers; each shard is read once."""
         starts = self.rows.starts
         shards = np.searchsorted(starts, numbers, side="right") - 1
-        read: dict[int, tuple[Block, NDArray[np.int64]]] = {
+        read: dict[int, tuple[Block, Places]] = {
             shard: self.rows.block(shard) for shard in np.unique(shards).tolist()
         }
         return [

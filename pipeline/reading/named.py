@@ -1,7 +1,6 @@
 """Finds an image as people name it: by its id, its uri or path, or enough of the uri's end."""
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
 from os import PathLike, fspath
 
 import pyarrow as pa
@@ -15,7 +14,7 @@ from pipeline.store.uri import as_text, location, redacted
 from pipeline.suggestion import suggestion
 
 _SHOWN = 3  # of the images that a name fits
-_COMPARED = 5000  # file names that a misspelt one is compared with: a second at most
+_COMPARED = 5000  # the most images whose names a misspelt one is compared with: a second at most
 
 
 def record_named(dataset: Dataset, image: str | PathLike[str] | Record) -> Record:
@@ -108,8 +107,9 @@ def _hint(dataset: Dataset, name: str) -> str:
             break
     if holding:
         return f"; did you mean {' or '.join(map(redacted, holding[:_SHOWN]))}?"
-    names = islice((one for uris in _uris(dataset) for one in _file_names(uris)), _COMPARED)
-    near = suggestion(file, names)
+    near = ""
+    if len(dataset) <= _COMPARED:  # the nearest of some names would be no better than any
+        near = suggestion(file, (one for uris in _uris(dataset) for one in _file_names(uris)))
     rest = "" if dataset.is_complete else ", or it is not labelled yet"
     return near or f"; name it by its image_id, its uri, or the end of its uri{rest}"
 

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -161,6 +162,18 @@ def test_corrupt() -> None:
     assert reason_of(bytes(data)) is Reason.CORRUPT
 
 
+def test_the_programs_warnings_are_left_alone() -> None:
+    """A filter would be the whole process's: threads that decode at once left it behind."""
+    cut_off_tag = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + struct.pack("<HHII", EXIF_ORIENTATION, 3, 1, 6)
+    data = encoded("JPEG", exif=cut_off_tag)
+    with pytest.warns(UserWarning, match="EXIF"):
+        assert decoded_image(data, MOST_PIXELS).exif_orientation == 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert reason_of(data) is Reason.CORRUPT  # and not an image that is not turned
+
+
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("size", [(50_000, 50_000), (1001, 1000)])
 def test_size_limit_is_read_from_the_header(size: tuple[int, int]) -> None:
     """The files have no pixels at all, so only the header can have been read."""
@@ -184,6 +197,18 @@ def test_pillow_has_its_own_limit_again() -> None:
     assert usual == Image.MAX_IMAGE_PIXELS
 
 
+def test_size_limit_covers_later_frames() -> None:
+    frames = [Image.new("L", (8, 8), grey) for grey in (0, 255)]
+    data = bytearray(encoded("GIF", frames[0], save_all=True, append_images=frames[1:], optimize=False))
+    second = data.rindex(b",\0\0\0\0\x08\0\x08\0")
+    data[second + 1 : second + 3] = struct.pack("<H", 100)
+    assert decoded_image(bytes(data), 8 * 108, frame=1).image_HW3.shape == (8, 108, 3)
+    with pytest.raises(ImageError) as caught:
+        decoded_image(bytes(data), 8 * 107, frame=1)
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+@pytest.mark.filterwarnings("error")
 def test_size_limit_is_inclusive() -> None:
     data = encoded("PNG", Image.new("L", (1000, 1000)))
     assert decoded_image(data, MOST_PIXELS).image_HW3.shape == (1000, 1000, 3)

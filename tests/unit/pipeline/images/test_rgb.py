@@ -42,6 +42,7 @@ CASES = {
 }
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", CASES)
 def test_pixels_of_a_mode(name: str) -> None:
     image, expected = CASES[name]

@@ -89,6 +89,14 @@ def test_a_name_of_none_or_several_is_told(dataset: Dataset, name: str, sentence
         record_named(dataset, name)
 
 
+def test_no_name_is_guessed_if_not_all_can_be_compared(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.reading.named._COMPARED", len(NAMES) - 1)
+    with pytest.raises(UsageError, match=r"no image 'img_007.jpg'; name it by"):
+        record_named(dataset, "img_007.jpg")
+
+
 def test_an_image_that_is_not_labelled_yet_may_be_the_reason(tmp_path: Path, rehearsal: Callable) -> None:
     rehearsal([f"{number:02}.jpg" for number in range(9)]).run(Store.at(str(tmp_path)), shards=1)
     with pytest.raises(UsageError, match="or it is not labelled yet"):

@@ -2,8 +2,12 @@
 
 Names and sentences come from files, datasets, locks and servers that somebody else has made. A name inside a
 sentence is redacted too (pipeline/store/uri.py), so that it cannot end the line.
+
+Work goes on if nobody reads stderr any more, as after `2>&1 | tee log` whose tee was killed. Without a reader
+of stdout a command ends, as after `| head`.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -15,8 +19,8 @@ from pipeline.store.uri import printable
 @contextmanager
 def printable_streams() -> Iterator[None]:
     """Inside the block, control characters other than line ends and tabs are printed as escapes."""
-    stdout, stderr = (cast(TextIO, _Printed(stream)) for stream in (sys.stdout, sys.stderr))
-    with redirect_stdout(stdout), redirect_stderr(stderr):
+    stdout, stderr = _Printed(sys.stdout), _Outliving(sys.stderr)
+    with redirect_stdout(cast(TextIO, stdout)), redirect_stderr(cast(TextIO, stderr)):
         yield
 
 
@@ -33,3 +37,16 @@ class _Printed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.rich_proxied_file, name)
+
+
+class _Outliving(_Printed):
+    """A stream that goes to /dev/null once its reader has ended."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.rich_proxied_file.fileno())
+            os.close(nowhere)
+            return len(text)

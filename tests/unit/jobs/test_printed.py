@@ -1,6 +1,7 @@
 """Nothing that somebody else has written steers the terminal, or passes as a line of ours."""
 
 import json
+import os
 import re
 import sys
 import tomllib
@@ -26,19 +27,19 @@ STEERING = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
 
 @pytest.fixture
 def hostile(tmp_path: Path, rehearsal) -> Path:
-    """A dataset whose names, reasons, messages and lock steer terminals and forge lines."""
+    """A dataset whose names, messages and lock steer terminals and forge lines."""
     folder = tmp_path / "masks"
     store = Store.at(str(folder))
     rehearsal(NAMES).run(store)
     for shard in (folder / "data").iterdir():
         rows = pq.read_table(shard).to_pylist()
         for row in rows:
-            row |= {"error_message": HOSTILE} if row["status"] == "failed" else {"mask_counts": ["0"]}
+            counts = ["0"] * (row["num_masks"] or 0)
+            row |= {"error_message": HOSTILE} if row["status"] == "failed" else {"mask_counts": counts}
         table = pa.Table.from_pylist(rows, SCHEMA).replace_schema_metadata(pq.read_schema(shard).metadata)
         pq.write_table(table, shard, compression="zstd", write_page_checksum=True)
         commit = folder / "_commits" / f"{shard.stem}.json"
         said = json.loads(commit.read_text()) | {"bytes": shard.stat().st_size}
-        said["failed"] = {f"{reason}{HOSTILE}": count for reason, count in said["failed"].items()}
         commit.write_text(json.dumps(said))
     lock = next((folder / "_lock").iterdir())
     holder = json.loads(lock.read_text()) | {"released": False}
@@ -107,3 +108,13 @@ def test_rich_draws_its_bars_and_help_as_ever(
     written = capsys.readouterr().out
     assert "a\\x1b[31m\tb\n\n" in written
     assert "\x1b[31mc\x1b[0m" in written
+
+
+def test_work_goes_on_if_nobody_reads_its_messages_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", buffering=1) as unread:
+        monkeypatch.setattr(sys, "stderr", unread)
+        with printable_streams():
+            print("1 of 2 images", file=sys.stderr)
+            print("2 of 2 images", file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ only if it is absent. What an overtaken run commits later counts nowhere (infra/
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -127,16 +127,16 @@ class RunRecord:
         )
 
     def to_json(self) -> bytes:
-        fields = asdict(self) | {"identity": self.identity.described()}
-        return json.dumps(fields, indent=1).encode()
+        stated = asdict(self) | {"identity": self.identity.described()}
+        return json.dumps(stated, indent=1).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "RunRecord":
-        fields = json.loads(data)
-        fields["identity"] = Identity.from_described(fields["identity"])
-        fields["manifest"], fields["started_from"] = tuple(fields["manifest"]), tuple(fields["started_from"])
-        fields["duplicates"] = tuple(fields.get("duplicates", ()))
-        return cls(**fields)
+        stated = json.loads(data)
+        stated["identity"] = Identity.from_described(stated["identity"])
+        stated["manifest"], stated["started_from"] = tuple(stated["manifest"]), tuple(stated["started_from"])
+        stated["duplicates"] = tuple(stated.get("duplicates", ()))
+        return cls(**_known(cls, stated))
 
 
 def current_record(store: Store) -> RunRecord | None:
@@ -192,9 +192,14 @@ def _commit(store: Store, name: str) -> Commit:
     return _parsed(store, commit_name(name), lambda data: _commit_named(name, data))
 
 
+def _known(made: type, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that this version knows; one that another version adds does not change what these mean."""
+    return {each.name: stated[each.name] for each in fields(made) if each.name in stated}
+
+
 def _commit_named(name: str, data: bytes) -> Commit:
     """Raises: ValueError, TypeError. A stranger's text would stand in the README and on the terminal."""
-    commit = Commit(**json.loads(data))
+    commit = Commit(**_known(Commit, json.loads(data)))
     numbers = (commit.rows, commit.masks, commit.bytes, commit.deep, commit.narrow, *commit.failed.values())
     if commit.name != name or not all(map(REASON.fullmatch, commit.failed)):
         raise ValueError("it is of another shard, or has a reason that is none")

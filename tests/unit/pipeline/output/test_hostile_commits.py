@@ -67,3 +67,10 @@ def test_a_record_of_another_run_is_damaged(output: Path, run: str | None) -> No
     rewrite(record, {"run": run})
     with pytest.raises(DamagedFile, match=rf"{record.name} is damaged \(it is of another run"):
         Dataset.at(str(output))
+
+
+@pytest.mark.parametrize("folder", ["_commits", "_runs"])
+def test_a_field_of_another_release_is_passed_over(output: Path, folder: str) -> None:
+    for file in (output / folder).glob("*.json"):
+        rewrite(file, {"of_another_release": 1})
+    assert status(str(output)).images == 9

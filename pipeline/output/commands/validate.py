@@ -20,6 +20,7 @@ from pipeline.output.ids import packed_ids
 from pipeline.output.lock import Holder, current_writer
 from pipeline.output.shards import read_shard, shard_metadata
 from pipeline.output.sweep import orphans
+from pipeline.progress import Progress, silent
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
 
@@ -48,7 +49,7 @@ class Validation:
             self.problems.append(redacted(problem))
 
 
-def validate(output: str) -> Validation:
+def validate(output: str, progress: Progress = silent) -> Validation:
     """Every broken promise of the dataset. Raises: UsageError if there is no dataset, StoreError."""
     store = Store.at(output)
     dataset = Dataset.in_store(store, may_lack_commits=True)
@@ -57,8 +58,11 @@ def validate(output: str) -> Validation:
     _add_all(validation, _dataset_json_faults(dataset))
     with id_ranges(max(dataset.images, dataset.rows)) as ranges:
         ids = IdCheck(dataset, ranges)
+        checked = 0
         for commit in dataset.commits:
             _add_all(validation, _shard_faults(dataset, commit, ids))
+            checked += commit.rows
+            progress(checked, dataset.rows)
         _add_all(validation, ids.faults(writer))
     _add_all(validation, _leftovers(dataset))
     if not validation.is_valid:

@@ -187,6 +187,12 @@ def test_a_plan_counts_images_and_bytes() -> None:
     ]
 
 
+def test_a_plan_of_a_finished_dataset_says_so_as_a_run_does() -> None:
+    expected = Forecast(0.0, 0, "cpu", 2, None, 0)
+    finished = summary_text(RunSummary(0, 0, 6, 6, 0, skipped_links=2), "out")
+    assert plan_text(RunPlan(6, 0, 0, skipped_links=2), expected, "out") == finished
+
+
 def test_status_counts_and_names_the_next_command() -> None:
     dataset = Status("out", 10, 7, {"EMPTY": 2}, 1, 70, 5_000, 1, "r00001", "", "done", None, None)
     assert status_text(dataset, "out").splitlines() == [

@@ -23,6 +23,8 @@ def has_sound_masks(batch: pa.RecordBatch) -> bool:
     failed, ok = batch.filter(pc.invert(is_ok)), batch.filter(is_ok)
     if any(failed[name].null_count < len(failed) for name in names):
         return False
+    if not len(ok):
+        return True
     flat = {name: ok[name].flatten() for name in names}
     numbers = {name: one.flatten() if _is_nested(one) else one for name, one in flat.items()}
     sides = [ok["height"], ok["width"], ok["num_masks"]]

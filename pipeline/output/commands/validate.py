@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from pipeline.errors import DamagedFile, SamLabelError, StoreError
 from pipeline.output.commands.id_check import IdCheck
 from pipeline.output.commands.row_check import row_faults
@@ -24,6 +26,8 @@ from pipeline.progress import Progress, silent
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
 
+ROWS_AT_ONCE = 256  # so that calls of Arrow and numpy take less time than the rows
+ROWS_OF_MASKS = 64  # masks take much memory as Python values
 MOST_LISTED = 1000  # enough to see that a dataset is wrong throughout
 
 
@@ -110,10 +114,19 @@ def _shard_faults(dataset: Dataset, commit: Commit, ids: IdCheck) -> Iterator[st
     counted = Commit.of(commit.name, table, commit.bytes)
     if (counted.rows, counted.failed, counted.masks) != (commit.rows, commit.failed, commit.masks):
         yield f"{commit.shard} has {counted.rows} rows and {counted.masks} masks, unlike its commit"
-    for batch in table.to_batches(max_chunksize=64):  # as Python values the masks of a shard are large
-        for row in rows_of_batch(without_masks(batch) if has_sound_masks(batch) else batch):
+    for batch in _batches(table):
+        for row in rows_of_batch(batch):
             for clause in row_faults(row):
                 yield f"{row['uri']} in {commit.shard}: {clause}"
+
+
+def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    """The rows in batches, without their masks where these are sound."""
+    for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
+        if has_sound_masks(batch):
+            yield without_masks(batch)
+        else:
+            yield from (batch.slice(first, ROWS_OF_MASKS) for first in range(0, len(batch), ROWS_OF_MASKS))
 
 
 def _fingerprint(text: bytes) -> str | None:

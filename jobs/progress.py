@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipeline.program_log import for_stderr, is_stderr_json
@@ -157,8 +156,9 @@ class _Lines:
         if not is_due and not (is_new and ended == now.total):
             return
         self.last, self.last_s = now, time.monotonic()
+        counts = {"labelled": now.labelled, "failed": now.failed, "total": now.total}
         line = f"{ended} of {now.total} images, {now.failed} failed {self.speed.text(ended)}".rstrip()
-        print(for_stderr(line, "sam_label.progress", **asdict(now)), file=sys.stderr)
+        print(for_stderr(line, "sam_label.progress", **counts), file=sys.stderr)
 
 
 class _CountLines:

@@ -57,17 +57,17 @@ def _ok_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
     if min(sides) < 1 or max(sides) > MOST_SIDE or math.prod(sides) > MOST_PIXELS:
         yield f"its size is {row['width']} x {row['height']}"
         return
+    if row["crs"] is not None and not CRS.fullmatch(row["crs"]):
+        yield f"its crs is {row['crs']!r}, not EPSG: and a number"
+    transform = row["geo_transform"]
+    if transform is not None and (len(transform) != GEO_NUMBERS or None in transform):
+        yield f"its geo_transform is {transform}, not {GEO_NUMBERS} numbers"
     if "mask_counts" not in row:
         return
     lengths = {column: -1 if row[column] is None else len(row[column]) for column in MASK_COLUMNS}
     if set(lengths.values()) != {row["num_masks"]}:
         yield f"num_masks is {row['num_masks']}, but its lists have the lengths {lengths}"
         return
-    if row["crs"] is not None and not CRS.fullmatch(row["crs"]):
-        yield f"its crs is {row['crs']!r}, not EPSG: and a number"
-    transform = row["geo_transform"]
-    if transform is not None and (len(transform) != GEO_NUMBERS or None in transform):
-        yield f"its geo_transform is {transform}, not {GEO_NUMBERS} numbers"
     yield from _vector_faults(row)
     for index in range(row["num_masks"]):
         mask = {column: row[column][index] for column in MASK_COLUMNS}

@@ -242,3 +242,13 @@ def test_only_the_damaged_row_of_many_is_named(tmp_path: Path, rehearsal) -> Non
     shard = rewrite(tmp_path, moved)
     (problem,) = validate(str(tmp_path)).problems
     assert problem.startswith(f"{uris[0]} in {shard}: mask 0: its box is [")
+
+
+def test_a_fault_beside_sound_masks_is_named(output: Path) -> None:
+    def placed(rows: list[Row]) -> list[Row]:
+        row = next(row for row in rows if row["num_masks"])
+        return [one | {"crs": "4326"} if one is row else one for one in rows]
+
+    shard = rewrite(output, placed)
+    (problem,) = validate(str(output)).problems
+    assert problem.endswith(f" in {shard}: its crs is '4326', not EPSG: and a number")

@@ -32,7 +32,7 @@ FLAGS = [*sources.FLAGS, f"-DSAM_SOURCES={sources.digest()}"]
 SYSTEM, *_, MACHINE = sysconfig.get_platform().lower().split("-")
 MACHINE = MACHINE if SYSTEM == "linux" else platform.machine().lower()
 TARGET_CPUS = sources.INSTRUCTION_SETS.get(MACHINE, {})
-RLE_SOURCES = ["sam_core/masks/rle_kernel.c"]
+RLE_SOURCES = [f"sam_core/masks/{source.name}" for source in rle_library.SOURCES]
 RLE_FLAGS = rle_library.build_flags(MACHINE)
 GLIBC = (2, 17)  # the oldest version that zig can link for; the libraries call only memcpy and memset
 TARGET = ["-target", f"{MACHINE}-linux-gnu.{GLIBC[0]}.{GLIBC[1]}"] if SYSTEM == "linux" else []

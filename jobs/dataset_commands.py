@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.arguments import Json, Output
-from jobs.progress import drawn_anew
+from jobs.progress import counted_progress, drawn_anew
 from jobs.status_text import status_text
 from jobs.watch_text import watch_line, watch_lines
 from jobs.wording import counted, size
@@ -66,7 +66,8 @@ def validate(output: Output, json_: Json = False) -> int:
     """Check every row and every mask; exit code 4 if one is wrong."""
     from pipeline.output.commands.validate import validate as dataset_validation
 
-    validation = dataset_validation(output)
+    with counted_progress("images") as progress:
+        validation = dataset_validation(output, progress)
     if json_:
         print(json.dumps(asdict(validation)))
     for problem in () if json_ else validation.problems:
@@ -86,7 +87,8 @@ def retry(output: Output, error: Errors = None) -> int:
     reasons = [_reason(code) for code in error or ()]
     from pipeline.output.commands.retry import retry as queue_failed
 
-    queued = queue_failed(output, reasons)
+    with counted_progress("images") as progress:
+        queued = queue_failed(output, reasons, progress)
     print(f"{counted(queued, 'image')} queued again")
     if queued:
         print("next: the same sam-label run as before", file=sys.stderr)
@@ -100,7 +102,8 @@ def gc(output: Output) -> int:
     """
     from pipeline.output.commands.gc import collect
 
-    swept = collect(output)
+    with counted_progress("files removed") as progress:
+        swept = collect(output, progress)
     print(
         f"{counted(swept.files, 'file')} removed, {size(swept.bytes)}" if swept.files else "nothing to remove"
     )

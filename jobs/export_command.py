@@ -6,7 +6,7 @@ import sys
 from jobs.arguments import Json
 from jobs.export_text import export_text
 from jobs.options.command_options import configured_by
-from jobs.progress import images_progress
+from jobs.progress import counted_progress
 from pipeline.export_config import ExportConfig
 
 
@@ -18,7 +18,7 @@ def export(config: ExportConfig, json_: Json = False) -> int:
     """
     from pipeline.export.export import exported
 
-    with images_progress() as progress:
+    with counted_progress("images") as progress:
         result = exported(config, progress)
     if json_:
         print(json.dumps({**vars(result), "counts": result.counts.as_json()}))

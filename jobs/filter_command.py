@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from jobs.arguments import Json
 from jobs.options.command_options import configured_by
+from jobs.progress import counted_progress
 from jobs.wording import counted
 from pipeline.config import FilterConfig
 
@@ -19,7 +20,8 @@ def filter_masks(config: FilterConfig, json_: Json = False) -> int:
     """
     from pipeline.output.commands.filter import filtered_dataset
 
-    filtered = filtered_dataset(config)
+    with counted_progress("images") as progress:
+        filtered = filtered_dataset(config, progress)
     if json_:
         print(json.dumps(asdict(filtered)))
         return 0

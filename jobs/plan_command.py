@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -11,7 +12,9 @@ import typer
 from jobs.options.command_options import OF_THE_PLACES, given_options
 from jobs.options.given import Given
 from jobs.plan_text import inventory_json, inventory_text
+from jobs.progress import counted_progress
 from pipeline.config import RunConfig
+from pipeline.progress import silent
 
 if TYPE_CHECKING:
     from pipeline.output.dataset import Dataset
@@ -59,13 +62,15 @@ def plan(
     source = Source.of(config) if has_output else Source.at(config.input, SourceOptions.of(config))
     dataset = _dataset(source.refuse_overlap, config) if has_output else None
     source.sees_hidden = hidden
-    found = inventory(
-        source,
-        inspect,
-        duplicates,
-        take=lambda uri: _print_name(uri, "", json_) if names == "taken" else None,
-        leave=lambda uri, why: _print_name(uri, why, json_) if names == "left-out" else None,
-    )
+    # the names that are printed show how far it is
+    with nullcontext(silent) if names else counted_progress("images listed") as source.on_listed:
+        found = inventory(
+            source,
+            inspect,
+            duplicates,
+            take=lambda uri: _print_name(uri, "", json_) if names == "taken" else None,
+            leave=lambda uri, why: _print_name(uri, why, json_) if names == "left-out" else None,
+        )
     if json_ and not names:
         print(json.dumps(inventory_json(found, dataset)))
         return 0

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.arguments import Json, Output, Seed
-from jobs.progress import images_progress
+from jobs.progress import counted_progress
 from jobs.wording import counted, size
 from pipeline.errors import UsageError
 
@@ -57,7 +57,7 @@ def preview(
     path = Destination.of(output, file).path
     if open_ and path is None:
         raise UsageError("--open needs a page on this machine; name a local file with -o")
-    with images_progress() as progress:
+    with counted_progress("images") as progress:
         report = written_report(Preview(output, file, compare, images, seed), progress)
     if open_ and path is not None and not webbrowser.open(path.as_uri()):
         print("no browser was found on this machine; open the page in one of yours", file=sys.stderr)

@@ -8,10 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipeline.program_log import for_stderr, is_stderr_json
+from pipeline.progress import Progress
 from pipeline.store.uri import printable
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SAME_LINE_EVERY_S = 60.0  # so that the reader of a log can tell a slow run from one that hangs
 LINE_EVERY_S = 10.0  # often enough to show that the run goes on, and the log stays short
+BAR_AFTER_S = 2.0  # what ends sooner needs no bar
 
 
 @contextmanager
@@ -46,6 +47,9 @@ def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
         speed = _Speed()
 
         def show(now: "RunProgress") -> None:
+            if now.listed:
+                bar.update(task, description=f"{now.listed:,} images listed")
+                return
             ended = now.labelled + now.failed
             bar.update(
                 task,
@@ -60,26 +64,26 @@ def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
 
 
 @contextmanager
-def images_progress() -> Iterator[Callable[[int, int], None]]:
-    """A callback for work on a dataset's images: called with how many are done, and how many there are."""
+def counted_progress(what: str) -> Iterator[Progress]:
+    """A callback for work that is told with how many `what` are done; a few seconds of it show nothing."""
     if not _is_for_eyes():
-        yield _CountLines("images").show
+        yield _CountLines(what, LINE_EVERY_S).show
         return
     from rich.progress import MofNCompleteColumn
 
-    with _counting_bar("images", MofNCompleteColumn()) as show:
+    with _counting_bar(what, BAR_AFTER_S, MofNCompleteColumn()) as show:
         yield show
 
 
 @contextmanager
-def bytes_progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback for a download: called with the bytes that are here, and with all bytes, 0 if unknown."""
+def bytes_progress(name: str) -> Iterator[Progress]:
+    """A callback for a download, which is told with the bytes that are here."""
     if not _is_for_eyes():
-        yield _CountLines(f"bytes of {name}").show
+        yield _CountLines(f"bytes of {name}", 0.0).show
         return
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
-    with _counting_bar(name, DownloadColumn(), TransferSpeedColumn()) as show:
+    with _counting_bar(name, 0.0, DownloadColumn(), TransferSpeedColumn()) as show:
         yield show
 
 
@@ -88,14 +92,26 @@ def _is_for_eyes() -> bool:
 
 
 @contextmanager
-def _counting_bar(what: str, *figures: "ProgressColumn") -> Iterator[Callable[[int, int], None]]:
+def _counting_bar(what: str, after_s: float, *figures: "ProgressColumn") -> Iterator[Progress]:
+    """A callback that shows a bar from `after_s` seconds on."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), *figures, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, whole: bar.update(task, completed=done, total=whole or None)
+    bar = Bar(*columns, console=Console(stderr=True))
+    task, start_s = bar.add_task(what, total=None), time.monotonic() + after_s
+
+    def show(done: int, whole: int) -> None:
+        bar.update(task, completed=done, total=whole or None)
+        if time.monotonic() >= start_s:
+            bar.start()
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 @contextmanager
@@ -128,29 +144,37 @@ class _Lines:
         self.speed = _Speed()
         self.last: RunProgress | None = None
         self.last_s = -LINE_EVERY_S
+        self.listing = _CountLines("images listed", LINE_EVERY_S)
 
     def show(self, now: "RunProgress") -> None:
+        if now.listed:
+            self.listing.show(now.listed, 0)
+            return
         ended = now.labelled + now.failed
         is_new = now != self.last
         is_due = time.monotonic() - self.last_s >= (LINE_EVERY_S if is_new else SAME_LINE_EVERY_S)
         if not is_due and not (is_new and ended == now.total):
             return
         self.last, self.last_s = now, time.monotonic()
+        counts = {"labelled": now.labelled, "failed": now.failed, "total": now.total}
         line = f"{ended} of {now.total} images, {now.failed} failed {self.speed.text(ended)}".rstrip()
-        print(for_stderr(line, "sam_label.progress", **asdict(now)), file=sys.stderr)
+        print(for_stderr(line, "sam_label.progress", **counts), file=sys.stderr)
 
 
 class _CountLines:
-    """One line of text every few seconds while there is something new, and at the end."""
+    """One line of text after `after_s` seconds, then every few seconds while there is something new.
 
-    def __init__(self, what: str) -> None:
+    One more at the end if there was one before.
+    """
+
+    def __init__(self, what: str, after_s: float) -> None:
         self.what = what
-        self.last = (-1, -1)
-        self.last_s = time.monotonic()
+        self.last: tuple[int, int] | None = None
+        self.next_s = time.monotonic() + after_s
 
     def show(self, done: int, whole: int) -> None:
-        is_due = time.monotonic() - self.last_s >= LINE_EVERY_S or done == whole
+        is_due = time.monotonic() >= self.next_s or (self.last is not None and done == whole)
         if is_due and (done, whole) != self.last:
-            self.last, self.last_s = (done, whole), time.monotonic()
+            self.last, self.next_s = (done, whole), time.monotonic() + LINE_EVERY_S
             of_all = f" of {whole:,}" if whole else ""
             print(for_stderr(f"{done:,}{of_all} {self.what}", "sam_label.progress"), file=sys.stderr)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.arguments import Json, Output
+from jobs.progress import counted_progress
 from jobs.wording import counted, size
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Datasets: folders or URLs.")]
@@ -19,7 +20,8 @@ def compact(output: Output, json_: Json = False) -> int:
     """Rewrite small shards as a few large ones; the rows stay the same."""
     from pipeline.output.commands.compact import compact as put_together
 
-    result = put_together(output)
+    with counted_progress("images") as progress:
+        result = put_together(output, progress)
     if json_:
         print(json.dumps(asdict(result)))
         return 0
@@ -43,7 +45,8 @@ def merge(inputs: Inputs, output: Merged, overwrite: Overwrite = False, json_: J
     """
     from pipeline.output.commands.merge import merge as merged
 
-    result = merged(inputs, output, overwrite)
+    with counted_progress("images") as progress:
+        result = merged(inputs, output, overwrite, progress)
     if json_:
         print(json.dumps(asdict(result)))
         return 0

@@ -9,7 +9,7 @@ import typer
 
 from jobs.arguments import Json
 from jobs.options.command_options import configured_by
-from jobs.progress import run_progress
+from jobs.progress import counted_progress, run_progress
 from jobs.run_text import plan_figures, plan_text, summary_text
 from pipeline.config import RunConfig
 from pipeline.errors import Interrupted, TooManyFailures
@@ -38,7 +38,8 @@ def run(config: RunConfig, dry_run: DryRun = False, json_: Json = False) -> int:
         from pipeline.plan import plan
         from pipeline.rates.forecast import forecast
 
-        planned = plan(config)
+        with counted_progress("images listed") as progress:
+            planned = plan(config, progress)
         expected = forecast(config, planned)
         print(
             json.dumps(plan_figures(planned, expected))
@@ -61,7 +62,7 @@ def _label(config: RunConfig, json_: bool) -> None:
 
             def show(now: "RunProgress") -> None:
                 nonlocal has_begun
-                has_begun = True
+                has_begun = has_begun or not now.listed
                 progress(now)
 
             summary = labelled(config, progress=show)

@@ -19,20 +19,26 @@ def plan_text(plan: "RunPlan", expected: "Forecast", output: str) -> str:
         sentence = _empty_input(plan.empty_input)
         return f"{sentence}\n{_done_before(plan.images)}\ndataset: {output}" if plan.images else sentence
     others = plan.images - plan.pending
-    parts = [
-        counted(plan.images, "image"),
-        f"{plan.pending:,} to label ({_bytes(plan)})",
-        f"{others:,} not in this run" if others else "",
+    left_out = [
         f"{counted(plan.skipped_files, 'other file')} left out" if plan.skipped_files else "",
         _links_left_out(plan.skipped_links),
         _repeated(plan.repeated),
         _parts_left_out(plan.skipped_parts),
         _damages(plan.damages),
     ]
+    if not plan.pending:
+        done = ["nothing to do", _done_before(plan.images), *filter(None, left_out)]
+        return "\n".join([*done, f"dataset: {output}", f"next: sam-label validate {output}"])
+    parts = [
+        counted(plan.images, "image"),
+        f"{plan.pending:,} to label ({_bytes(plan)})",
+        f"{others:,} not in this run" if others else "",
+        *left_out,
+    ]
     return "\n".join(
         [
             ", ".join(filter(None, parts)),
-            *(_expected(expected) if plan.pending else []),
+            *_expected(expected),
             f"nothing was written to {output}",
             "next: the same command without --dry-run",
         ]

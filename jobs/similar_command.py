@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.arguments import Json, Output
-from jobs.progress import images_progress
+from jobs.progress import counted_progress
 from jobs.wording import counted
 from pipeline.store.uri import redacted
 
@@ -35,7 +35,7 @@ def similar(output: Output, image: Image, mask: Mask = None, top: Top = 10, json
     """
     from pipeline.similarity.similar import similar as most_similar
 
-    with images_progress() as progress:
+    with counted_progress("images") as progress:
         found = most_similar(output, image, mask, top, progress)
     print(json.dumps(asdict(found)) if json_ else _text(found))
     if found.nearest and not json_:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.arguments import Json, Output, Seed
-from jobs.progress import images_progress
+from jobs.progress import counted_progress
 from jobs.stats_text import Page, stats_next, stats_text
 from jobs.status_text import status_next
 
@@ -28,7 +28,7 @@ def stats(output: Output, sample: Sampled = 1000, seed: Seed = 0, json_: Json = 
     from pipeline.output.commands.status import status
     from pipeline.statistics.statistics import statistics
 
-    with images_progress() as progress:
+    with counted_progress("images") as progress:
         figures = statistics(output, sample, seed, progress)
     if json_:
         print(json.dumps(figures.as_json()))

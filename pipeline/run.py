@@ -60,6 +60,7 @@ class RunProgress:
     labelled: int
     failed: int
     total: int
+    listed: int = 0  # while the input is listed, before the total is known
 
 
 def run(
@@ -92,6 +93,7 @@ def _run(
     weights = weights_of(config)
     identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
     source, store = Source.of(config), Store.at(config.output, config.output_access)
+    source.on_listed = lambda listed, _: progress(RunProgress(0, 0, 0, listed))
     source.refuse_overlap(store.location)
     report.output = store.url
     dataset = dataset_to_go_on_with(config, store, identity, source.location)

@@ -4,7 +4,7 @@ The dataset is only read. An export shows it at one moment: once the dataset has
 export cannot go on.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
@@ -30,11 +30,10 @@ from pipeline.export_config import FILE_FORMATS, ON_EARTH, ExportConfig
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import SCHEMA
+from pipeline.progress import Progress, silent
 from pipeline.store.settings import recorded_access
 from pipeline.store.uri import Location, redacted, refuse_overlap
 from sam_core import __version__
-
-Progress = Callable[[int, int], None]  # rows that are done, and all rows
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Exported:
     is_new: bool
 
 
-def exported(config: ExportConfig, progress: Progress = lambda done, whole: None) -> Exported:
+def exported(config: ExportConfig, progress: Progress = silent) -> Exported:
     """The export, written to its end.
 
     Raises: UsageError for what cannot be exported so, StoreError, DamagedFile.

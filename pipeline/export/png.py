@@ -6,7 +6,7 @@ index in the dataset's row plus 1, so that it can be found there; 0 is no mask.
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -37,13 +37,17 @@ class Png(Form):
         table, has_images = io.StringIO(), False
         rows = csv.writer(table, lineterminator="\n")
         rows.writerow(COLUMNS)
-        for batch in images:
+
+        def label_maps(batch: list[ExportedImage]) -> Iterator[tuple[str, bytes]]:
             for image in batch:
-                has_images = True
                 name = f"masks/{_path(image.record)}.png"
                 labels_HW = _labels(image.record)
                 rows.writerows(_rows(image.record, name, labels_HW, part.counts))
-                part.publish([(name, _png(labels_HW))])
+                yield name, _png(labels_HW)
+
+        for batch in images:
+            has_images |= bool(batch)
+            part.publish(label_maps(batch))
         if has_images:
             part.publish([(f"tables/{part.number:05d}.csv", table.getvalue().encode())])
 

@@ -38,6 +38,7 @@ from pipeline.inputs.skipped import Skipped, Why
 from pipeline.inputs.verdict import starts_as_image, why_left_out
 from pipeline.output.format.duplicates import Duplicate
 from pipeline.output.format.manifest import ManifestRow, sorted_rows
+from pipeline.progress import Progress, silent, told
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
@@ -57,6 +58,7 @@ class Source:
     sees_hidden: bool = False  # to count hidden files, which are left out all the same
     image_list: ImageList | None = None  # if the input only names images
     left_out: LeftOut = field(default_factory=LeftOut)  # of archives and tables
+    on_listed: Progress = silent  # told how many images the listing has so far
 
     @classmethod
     def of(cls, config: RunConfig) -> "Source":
@@ -118,7 +120,7 @@ class Source:
     def rows(self) -> Iterator[ManifestRow]:
         """The images that are taken, in listing order. Raises: UsageError if there is none, StoreError."""
         is_empty = True
-        rows = self.selection.of_listing(self._named_rows(), self.skipped)
+        rows = self.selection.of_listing(told(self._named_rows(), self.on_listed), self.skipped)
         try:
             for row in self._each_content_once(rows) if self.options.deduplicate else rows:
                 is_empty = False

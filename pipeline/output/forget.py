@@ -15,24 +15,27 @@ from pipeline.output.dataset import Dataset
 from pipeline.output.format.names import kept
 from pipeline.output.format.schema import file_metadata
 from pipeline.output.shards import write_shards
+from pipeline.progress import Progress, silent
 
 
 def forget_rows(
-    dataset: Dataset, run: str, matches: Iterable[NDArray[np.bool_]]
+    dataset: Dataset, run: str, matches: Iterable[NDArray[np.bool_]], progress: Progress = silent
 ) -> tuple[tuple[str, ...], int]:
     """Takes out the matching rows; returns the names of the commits that are left, and how many rows it took.
 
     `matches` gives, for each shard in turn, which of its rows to take out.
     """
     standing: list[str] = []
-    forgotten = 0
+    forgotten = seen = 0
     metadata = file_metadata(dataset.identity.described(), run)
     for number, (commit, is_match) in enumerate(zip(dataset.commits, matches, strict=True)):
-        if not is_match.any():
+        if is_match.any():
+            forgotten += int(is_match.sum())
+            rest = dataset.rows_of(commit).filter(pa.array(~is_match))
+            written: list[Commit] = write_shards(dataset.store, kept(run, number), rest, metadata)
+            standing += [new.name for new in written]
+        else:
             standing.append(commit.name)
-            continue
-        forgotten += int(is_match.sum())
-        rest = dataset.rows_of(commit).filter(pa.array(~is_match))
-        written: list[Commit] = write_shards(dataset.store, kept(run, number), rest, metadata)
-        standing += [new.name for new in written]
+        seen += commit.rows
+        progress(seen, dataset.rows)
     return tuple(standing), forgotten

@@ -14,6 +14,7 @@ from pipeline.output.dataset import Dataset
 from pipeline.output.id_ranges import IdRanges, RangedIds, id_ranges
 from pipeline.output.ids import is_among, packed_ids
 from pipeline.output.marks import Marks
+from pipeline.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ def row_search(datasets: Sequence[Dataset]) -> Iterator[RowSearch]:
         yield RowSearch(datasets, ranges.of_kind("images", has_places=False), ranges)
 
 
-def rows_left(output: Dataset, datasets: Sequence[Dataset]) -> Iterator[tuple[int, pa.Table]]:
+def rows_left(
+    output: Dataset, datasets: Sequence[Dataset], progress: Progress = silent
+) -> Iterator[tuple[int, pa.Table]]:
     """The datasets' rows of images that have none in `output` yet, each table with the number of its shard.
 
     If several shards hold an image, the row of the first is used. Raises: as `Dataset.tables`.
@@ -61,7 +64,10 @@ def rows_left(output: Dataset, datasets: Sequence[Dataset]) -> Iterator[tuple[in
         for images in output.pending():
             search.images.add(packed_ids(images["image_id"]))
         is_left = search.found(once=True)
+    rows, seen = sum(dataset.rows for dataset in datasets), 0
     shards = ((dataset, commit) for dataset in datasets for commit in dataset.commits)
     for number, ((dataset, commit), chosen) in enumerate(zip(shards, is_left, strict=True)):
         if chosen.any():
             yield number, dataset.rows_of(commit).filter(pa.array(chosen))
+        seen += commit.rows
+        progress(seen, rows)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pipeline.output.commits import RunRecord
 from pipeline.output.format.names import Kind, OwnFile, commit_name, generation_of, own_file, shard_name
+from pipeline.progress import Progress, silent
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 
@@ -28,15 +29,18 @@ class Swept:
     bytes: int
 
 
-def sweep(store: Store, record: RunRecord, folders: Sequence[str] = SWEPT_FOLDERS) -> Swept:
+def sweep(
+    store: Store, record: RunRecord, folders: Sequence[str] = SWEPT_FOLDERS, progress: Progress = silent
+) -> Swept:
     """Removes the files of earlier runs that the record does not name."""
     own = generation_of(record.run)
     older = [
         entry for entry, file in orphans(store, record, record.started_from, folders) if file.generation < own
     ]
     # Commits first, so that a commit never stands without its shard.
-    for entry in sorted(older, key=lambda entry: entry.name):
+    for number, entry in enumerate(sorted(older, key=lambda entry: entry.name), 1):
         store.delete(entry.name)
+        progress(number, len(older))
     return Swept(len(older), sum(entry.size for entry in older))
 
 

@@ -3,7 +3,6 @@
 The dataset is only read. The page shows a sample of it (sample.py), so the dataset may have any size.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -12,6 +11,7 @@ from typing import Any
 from pipeline.errors import UsageError
 from pipeline.export.record import common_folder
 from pipeline.output.dataset import Dataset
+from pipeline.progress import Progress, silent
 from pipeline.report.destination import Destination
 from pipeline.report.lookup import places_of, records_at
 from pipeline.report.names import names_of
@@ -26,7 +26,6 @@ from pipeline.report.summary import summary
 MOST_BYTES = 14_000_000
 _MOST_BYTES_AN_IMAGE = 200_000  # more is not seen at 640 pixels
 _AT_ONCE = 4  # images in memory at their full size
-Progress = Callable[[int, int], None]  # images that are done, and all
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Report:
     unreadable: int  # images whose photo could not be fetched
 
 
-def written_report(asked: Preview, progress: Progress = lambda done, whole: None) -> Report:
+def written_report(asked: Preview, progress: Progress = silent) -> Report:
     """Writes the report.
 
     Raises: UsageError if there is no dataset, nothing to show, or another file in the way; StoreError,

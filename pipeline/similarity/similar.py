@@ -4,7 +4,6 @@ Every vector is compared, so the answer is exact. It goes shard by shard, so mem
 near results come in the order of the dataset.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 
@@ -14,13 +13,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
+from pipeline.progress import Progress
 from pipeline.reading.arguments import whole
 from pipeline.reading.dataset import Dataset
 from pipeline.reading.named import record_named
 from pipeline.reading.record import Record
 from pipeline.similarity.vectors import cosines, shard_vectors
-
-Progress = Callable[[int, int], None]  # images that were compared, and all
 
 
 @dataclass(frozen=True)

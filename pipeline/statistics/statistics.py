@@ -1,11 +1,11 @@
 """All figures of a dataset: what `sam-label stats` prints."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.output.dataset import Dataset
+from pipeline.progress import Progress, silent
 from pipeline.reading.ahead import ahead
 from pipeline.statistics.columns import COLUMNS, ColumnFigures
 from pipeline.statistics.neighbours import NearDuplicates, near_duplicates
@@ -14,8 +14,6 @@ from pipeline.statistics.repeats import Repeats
 from pipeline.statistics.run_times import RunTimes, run_times
 from pipeline.statistics.sample import sample_of
 from sam_core.masks.overlap import NESTED
-
-Progress = Callable[[int, int], None]  # rows that are done, and all
 
 
 @dataclass(frozen=True)
@@ -87,9 +85,7 @@ class Statistics:
         }
 
 
-def statistics(
-    output: str, sample: int, seed: int, progress: Progress = lambda done, whole: None
-) -> Statistics:
+def statistics(output: str, sample: int, seed: int, progress: Progress = silent) -> Statistics:
     """The figures of the dataset at a path or a URL; those of pixels come from at most `sample` images.
 
     Raises: UsageError if there is no dataset, or `sample` or `seed` is negative; DamagedFile.

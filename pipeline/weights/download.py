@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPMessage
 from pathlib import Path
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pipeline.errors import SamLabelError, UsageError
+from pipeline.progress import Progress
 from pipeline.store.hosts import is_this_machine, refuse_link_local
 from pipeline.store.range_file import RangeFile
 from pipeline.store.storage import Store
@@ -30,8 +31,6 @@ CHUNK_BYTES = 4 << 20  # large enough that hashing takes the time, not the calls
 SILENCE_S = 60  # a server that sends nothing for so long is gone
 RANGE_NOT_SATISFIABLE = 416  # the partial file was whole already
 PARTIAL_CONTENT = 206
-Progress = Callable[[int, int], None]
-"""Called with the bytes that are here and the bytes of the whole, 0 if that is unknown."""
 
 
 def download(url: str, target: Path, sha256: str | None, progress: Progress) -> None:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
-from pipeline.weights.download import Progress, download
+from pipeline.progress import Progress
+from pipeline.weights.download import download
 from sam_core.weights.error import CheckpointError
 from sam_core.weights.files import bundled_checkpoint
 from sam_core.weights.known import KNOWN_CHECKPOINTS, KnownCheckpoint

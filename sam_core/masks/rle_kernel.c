@@ -1,4 +1,4 @@
-/* Decodes COCO's compressed run lengths to pixels, row by row as in numpy and torch; encodes them from edges.
+/* Decodes COCO's compressed run lengths to pixels, row by row as in numpy and torch.
  *
  * Runs go down the columns, but pixels are stored along the rows. So a band of 64 columns gets a mark where a column
  * enters or leaves the mask, and one pass down the band turns the marks into pixels: the state of each column is the
@@ -72,6 +72,31 @@ int64_t rle_unsound(const uint8_t *counts, const int64_t *offsets, int64_t masks
         int sound = 1;
         while ((sound = next_piece(&runs, pixels, &line, &start, &stop)) == 1) {}
         if (sound < 0) return mask;
+    }
+    return -1;
+}
+
+/* Writes of each mask the pixels inside, and the first column and row and the last ones with a pixel inside, zeros for
+ * an empty mask, into measures [mask][5]. sizes: [mask][height, width]. Returns as rle_unsound, and stops there. */
+int64_t rle_measures(const uint8_t *counts, const int64_t *offsets, int64_t masks, const int64_t *sizes,
+                     int64_t *measures) {
+    for (int64_t mask = 0; mask < masks; mask++) {
+        const int64_t height = sizes[2 * mask], total = height * sizes[2 * mask + 1];
+        Counts runs = {counts + offsets[mask], counts + offsets[mask + 1], 0, 0, 0};
+        int64_t line = 0, start = 0, stop = 0, area = 0, first = -1, last = 0, top = height, bottom = 0;
+        int sound = 1;
+        while ((sound = next_piece(&runs, total, &line, &start, &stop)) == 1) {
+            const int64_t y = start % height, y_end = y + stop - start;
+            /* a piece that continues in the next column touches the last row and the first */
+            if (y_end > height || y < top) top = y_end > height ? 0 : y;
+            if (y_end > bottom) bottom = y_end > height ? height : y_end;
+            if (first < 0) first = start;
+            last = stop - 1;
+            area += stop - start;
+        }
+        if (sound < 0) return mask;
+        const int64_t measured[5] = {area, first / height, top, last / height, bottom - 1};
+        for (int place = 0; place < 5; place++) measures[5 * mask + place] = area ? measured[place] : 0;
     }
     return -1;
 }
@@ -264,36 +289,4 @@ int64_t rle_covered(const uint8_t *counts, const int64_t *offsets, int64_t masks
         if (sound < 0) return mask;
     }
     return -1;
-}
-
-/* Writes a number in groups of five bits, the lowest first, and returns where the next one goes. */
-static uint8_t *write_number(uint8_t *out, int64_t value) {
-    for (;;) {
-        const int64_t group = value & 31, rest = (value - group) / 32;
-        const int more = rest != (group & 16 ? -1 : 0);
-        *out++ = (uint8_t)(48 + group + (more ? 32 : 0));
-        if (!more) return out;
-        value = rest;
-    }
-}
-
-/* The reverse: compressed counts of masks from the places where their pixels change. The edges of a mask end at
- * ends[mask] and its counts at offsets[mask + 1]; both begin where the mask before ends. out: 8 bytes a run. */
-void rle_counts(const int32_t *edges, const int64_t *ends, int64_t masks, int64_t pixels, uint8_t *out,
-                int64_t *offsets) {
-    uint8_t *next = out;
-    int64_t first = 0;
-    offsets[0] = 0;
-    for (int64_t mask = 0; mask < masks; mask++) {
-        int64_t line = 0, one_before = 0, two_before = 0;
-        for (int64_t edge = first; edge <= ends[mask]; edge++) {
-            const int64_t place = edge < ends[mask] ? edges[edge] : pixels, run = place - line;
-            next = write_number(next, edge - first > 2 ? run - two_before : run);
-            two_before = one_before;
-            one_before = run;
-            line = place;
-        }
-        first = ends[mask];
-        offsets[mask + 1] = next - out;
-    }
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sam_core import built_library
 
-SOURCE = Path(__file__).with_name("rle_kernel.c")
+SOURCES = [Path(__file__).with_name(name) for name in ("rle_kernel.c", "rle_encoding.c")]
 FLAGS = ("-std=c11", "-O3", "-shared", "-fPIC")
 # the oldest CPU of each architecture: the work is limited by memory, so wider vectors gain nothing
 TARGET_CPUS = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "generic", "arm64": "generic"}
@@ -45,6 +45,7 @@ class Grid(ctypes.Structure):
 _COUNTS = (c_char_p, c_void_p)  # of all masks, and where each mask's begin
 FUNCTIONS = {
     "rle_unsound": (c_int64, *_COUNTS, c_int64, c_int64),
+    "rle_measures": (c_int64, *_COUNTS, c_int64, c_void_p, c_void_p),
     "rle_masks": (c_int64, *_COUNTS, c_int64, POINTER(Window), c_void_p, c_int64, c_int64, c_void_p),
     "rle_labels": (c_int64, *_COUNTS, c_void_p, c_int64, POINTER(Window), c_void_p, c_int64, c_void_p),
     "rle_reduced": (c_int64, *_COUNTS, c_int64, POINTER(Cells), c_void_p, c_int64, c_int64, c_void_p),
@@ -60,14 +61,14 @@ def build_flags(machine: str) -> list[str] | None:
 
 
 def digest() -> int:
-    """A number of 31 bits that changes with the source or the flags."""
-    return built_library.digest([SOURCE], (FLAGS, TARGET_CPUS))
+    """A number of 31 bits that changes with the sources or the flags."""
+    return built_library.digest(SOURCES, (FLAGS, TARGET_CPUS))
 
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The library; None if it was not built here, cannot be loaded, or was built from another source."""
-    loaded = built_library.opened(SOURCE, "rle_sources", digest())
+    """The library; None if it was not built here, cannot be loaded, or was built from other sources."""
+    loaded = built_library.opened(SOURCES[0], "rle_sources", digest())
     if loaded is None:
         return None
     for name, (result, *arguments) in FUNCTIONS.items():

@@ -17,6 +17,7 @@ from pipeline.output.format.schema import conformed, file_metadata
 from pipeline.output.lock import held_lock
 from pipeline.output.shards import SHARD_BYTES, write_shards
 from pipeline.output.writer import switched
+from pipeline.progress import Progress, silent
 from pipeline.store.storage import Store, side_by_side
 
 # In memory. Less than SHARD_BYTES, at which a shard is cut: footers state a little less than rows take.
@@ -36,7 +37,7 @@ class Compacted:
     bytes: int
 
 
-def compact(output: str) -> Compacted:
+def compact(output: str, progress: Progress = silent) -> Compacted:
     """Compacts the dataset at `output`; writes nothing if no two small shards fit together.
 
     Raises: UsageError if there is no dataset, OutputLocked.
@@ -48,10 +49,13 @@ def compact(output: str) -> Compacted:
         groups = [group for group in _groups(before) if len(group) > 1]
         metadata = file_metadata(before.identity.described(), lock.run)
         written: list[Commit] = []
+        rows, done = sum(commit.rows for group in groups for commit in group), 0
         for number, group in enumerate(groups):
             lock.check()
-            rows = pa.concat_tables(_tables(before, group))
-            written += write_shards(store, kept(lock.run, number), rows, metadata)
+            table = pa.concat_tables(_tables(before, group))
+            written += write_shards(store, kept(lock.run, number), table, metadata)
+            done += table.num_rows
+            progress(done, rows)
         replaced = {commit.name for group in groups for commit in group}
         standing = [commit for commit in before.commits if commit.name not in replaced]
         after = [*standing, *written]

@@ -22,6 +22,7 @@ from pipeline.output.row_masks import masks_of_row, refuse_damaged_masks
 from pipeline.output.row_search import rows_left
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import Listing, open_output
+from pipeline.progress import Progress, silent, told
 from pipeline.store.settings import access_options
 from pipeline.store.storage import Store
 from pipeline.store.uri import refuse_overlap
@@ -41,7 +42,7 @@ class Filtered:
     output: str
 
 
-def filtered_dataset(config: FilterConfig) -> Filtered:
+def filtered_dataset(config: FilterConfig, progress: Progress = silent) -> Filtered:
     """Writes the new dataset and returns its counts. Raises: UsageError, OutputLocked.
 
     UsageError: the options cannot be applied to masks that were made with the old ones.
@@ -60,14 +61,14 @@ def filtered_dataset(config: FilterConfig) -> Filtered:
     origin = f"{before.store.url} since {before.record.grown_since or 'its first run'}"
     listing = Listing(
         before.record.input,
-        lambda: rows_of(before.manifest()),
+        lambda: told(rows_of(before.manifest()), progress),
         lambda: duplicates_of(before.duplicates()),
         filtered_from=origin,
     )
     settings = access_options(before.record.settings)
     with open_output(store, identity, listing, overwrite=config.overwrite, settings=settings) as output:
         metadata = file_metadata(identity.described(), output.run)
-        for number, table in rows_left(output.dataset, [before]):
+        for number, table in rows_left(output.dataset, [before], progress):
             output.check()
             rows = list(_filtered_rows(before.store.url, table, made_with, options))
             write_shards(store, labelled(output.run, number), table_of(rows, identity.schema), metadata)

@@ -9,10 +9,11 @@ from pipeline.output.dataset import Dataset
 from pipeline.output.lock import held_lock
 from pipeline.output.sweep import WHOLE_OUTPUT, Swept, orphans, sweep
 from pipeline.output.writer import switched
+from pipeline.progress import Progress, silent
 from pipeline.store.storage import Store
 
 
-def collect(output: str) -> Swept:
+def collect(output: str, progress: Progress = silent) -> Swept:
     """Removes the files and counts them. If there are none, it writes only a card that is out of date.
 
     Raises: UsageError if there is no dataset, OutputLocked.
@@ -26,4 +27,4 @@ def collect(output: str) -> Swept:
             return Swept(0, 0)
         record = before.record.next(lock.run, "gc", before.commit_names)
         with switched(store, lock, record, before.commits):
-            return sweep(store, record, WHOLE_OUTPUT)
+            return sweep(store, record, WHOLE_OUTPUT, progress)

@@ -18,6 +18,7 @@ from pipeline.output.format.schema import file_metadata
 from pipeline.output.row_search import rows_left
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import Listing, open_output
+from pipeline.progress import Progress, silent, told
 from pipeline.store.settings import access_options
 from pipeline.store.storage import Store
 from pipeline.store.uri import refuse_overlap
@@ -34,7 +35,7 @@ class Merged:
     output: str
 
 
-def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged:
+def merge(inputs: Sequence[str], output: str, overwrite: bool = False, progress: Progress = silent) -> Merged:
     """Writes the new dataset and returns its counts.
 
     Raises: UsageError if the datasets cannot be merged, OutputLocked.
@@ -47,7 +48,7 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged
     origins = [f"{one.store.url} since {one.record.grown_since or 'its first run'}" for one in datasets]
     listing = Listing(
         " and ".join(sources),
-        lambda: chain.from_iterable(rows_of(dataset.manifest()) for dataset in datasets),
+        lambda: told(chain.from_iterable(rows_of(dataset.manifest()) for dataset in datasets), progress),
         lambda: chain.from_iterable(duplicates_of(dataset.duplicates()) for dataset in datasets),
         merged_options([dataset.record.listed_with for dataset in datasets]),
         filtered_from=" and ".join(origins),
@@ -55,7 +56,7 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False) -> Merged
     settings = access_options(*(dataset.record.settings for dataset in datasets))
     with open_output(store, identity, listing, overwrite=overwrite, settings=settings) as run:
         metadata = file_metadata(identity.described(), run.run)
-        for number, table in rows_left(run.dataset, datasets):
+        for number, table in rows_left(run.dataset, datasets, progress):
             run.check()
             write_shards(store, labelled(run.run, number), table, metadata)
     after = run.dataset.again()

@@ -14,10 +14,11 @@ from pipeline.output.forget import forget_rows
 from pipeline.output.lock import held_lock
 from pipeline.output.shards import read_shard
 from pipeline.output.writer import switched
+from pipeline.progress import Progress, silent
 from pipeline.store.storage import Store
 
 
-def retry(output: str, reasons: Collection[Reason] = ()) -> int:
+def retry(output: str, reasons: Collection[Reason] = (), progress: Progress = silent) -> int:
     """Queues failed images that have one of the reasons, or all if none is named; returns how many.
 
     Raises: UsageError if there is no dataset, or no run can label its images; OutputLocked.
@@ -32,7 +33,7 @@ def retry(output: str, reasons: Collection[Reason] = ()) -> int:
     with held_lock(store) as lock:
         before = Dataset.in_store(store)
         failed = (_failed_rows(store, commit, wanted) for commit in before.commits)
-        standing, forgotten = forget_rows(before, lock.run, failed)
+        standing, forgotten = forget_rows(before, lock.run, failed, progress)
         if not forgotten:
             return 0
         settings = {"errors": sorted(wanted)}

@@ -13,7 +13,7 @@ from pipeline.output.row_guard import CRS, GEO_NUMBERS
 from sam_core.masks.crops import MOST_PIXELS, MOST_SIDE
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts_runs
 
-_MASK_COLUMNS = (
+MASK_COLUMNS = (
     "mask_counts",
     "mask_area",
     "mask_bbox",
@@ -25,7 +25,10 @@ _MASK_COLUMNS = (
 
 
 def row_faults(row: Mapping[str, Any]) -> Iterator[str]:
-    """The faults of one row, each as a clause; none for a sound row."""
+    """The faults of one row, each as a clause; none for a sound row.
+
+    A row without the columns of masks and vectors passes for one whose masks are sound (sound_masks.py).
+    """
     if row["image_id"] != image_id(row["source_id"] or row["uri"]):
         yield f"its image_id does not match its {'source_id' if row['source_id'] else 'uri'}"
     try:
@@ -43,7 +46,7 @@ def row_faults(row: Mapping[str, Any]) -> Iterator[str]:
 def _failed_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
     if row["error"] not in set(Reason):
         yield f"its error {row['error']!r} is not a known reason"
-    if any(row.get(column) is not None for column in (*_MASK_COLUMNS, "num_masks", *VECTORS)):
+    if any(row.get(column) is not None for column in (*MASK_COLUMNS, "num_masks", *VECTORS)):
         yield "it failed, but has masks"
 
 
@@ -54,18 +57,20 @@ def _ok_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
     if min(sides) < 1 or max(sides) > MOST_SIDE or math.prod(sides) > MOST_PIXELS:
         yield f"its size is {row['width']} x {row['height']}"
         return
-    lengths = {column: -1 if row[column] is None else len(row[column]) for column in _MASK_COLUMNS}
-    if set(lengths.values()) != {row["num_masks"]}:
-        yield f"num_masks is {row['num_masks']}, but its lists have the lengths {lengths}"
-        return
     if row["crs"] is not None and not CRS.fullmatch(row["crs"]):
         yield f"its crs is {row['crs']!r}, not EPSG: and a number"
     transform = row["geo_transform"]
     if transform is not None and (len(transform) != GEO_NUMBERS or None in transform):
         yield f"its geo_transform is {transform}, not {GEO_NUMBERS} numbers"
+    if "mask_counts" not in row:
+        return
+    lengths = {column: -1 if row[column] is None else len(row[column]) for column in MASK_COLUMNS}
+    if set(lengths.values()) != {row["num_masks"]}:
+        yield f"num_masks is {row['num_masks']}, but its lists have the lengths {lengths}"
+        return
     yield from _vector_faults(row)
     for index in range(row["num_masks"]):
-        mask = {column: row[column][index] for column in _MASK_COLUMNS}
+        mask = {column: row[column][index] for column in MASK_COLUMNS}
         for fault in _mask_faults(mask, row["height"], row["width"]):
             yield f"mask {index}: {fault}"
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from jobs.progress import bytes_progress, run_progress
+from jobs.progress import bytes_progress, counted_progress, run_progress
 from jobs.run_text import plan_text, summary_text
 from jobs.status_text import status_text
 from jobs.wording import counted, duration, size, tallied
@@ -48,6 +48,60 @@ def test_a_line_without_news_comes_every_minute(
     assert [line[:13] for line in capsys.readouterr().err.splitlines()] == ["0 of 3 images"] * 5 + [
         "1 of 3 images"
     ]
+
+
+def test_work_that_is_counted_shows_a_line_every_ten_seconds_and_short_work_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("jobs.progress.time.monotonic", lambda: now_s)
+    with counted_progress("images") as progress:
+        for done in range(10):
+            progress(done + 1, 10)
+            now_s += 0.9
+    assert capsys.readouterr() == ("", "")
+    with counted_progress("images") as progress:
+        for done in range(2500):
+            progress(done + 1, 2500)
+            now_s += 0.009
+    assert capsys.readouterr() == (
+        "",
+        "1,113 of 2,500 images\n2,225 of 2,500 images\n2,500 of 2,500 images\n",
+    )
+
+
+def test_a_run_shows_its_listing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("jobs.progress.time.monotonic", lambda: now_s)
+    with run_progress() as progress:
+        for listed in range(1000, 24_000, 1000):
+            progress(RunProgress(0, 0, 0, listed))
+            now_s += 1.0
+        progress(RunProgress(0, 0, 23_500))
+    assert capsys.readouterr().err.splitlines() == [
+        "11,000 images listed",
+        "21,000 images listed",
+        "0 of 23500 images, 0 failed",
+    ]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with run_progress() as progress:
+        progress(RunProgress(0, 0, 0, 7000))
+    assert "7,000 images listed" in capsys.readouterr().err
+
+
+def test_on_a_terminal_a_bar_comes_after_two_seconds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("jobs.progress.time.monotonic", lambda: now_s)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for shown, whole in (("", 9), ("2/9", 9), ("2/?", 0)):
+        with counted_progress("images") as progress:
+            progress(1, whole)
+            now_s += 3.0 * bool(shown)
+            progress(2, whole)
+        err = capsys.readouterr().err
+        assert (shown in err) if shown else not err
 
 
 def test_on_a_terminal_progress_is_a_bar(
@@ -131,6 +185,12 @@ def test_a_plan_counts_images_and_bytes() -> None:
         "nothing was written to out",
         "next: the same command without --dry-run",
     ]
+
+
+def test_a_plan_of_a_finished_dataset_says_so_as_a_run_does() -> None:
+    expected = Forecast(0.0, 0, "cpu", 2, None, 0)
+    finished = summary_text(RunSummary(0, 0, 6, 6, 0, skipped_links=2), "out")
+    assert plan_text(RunPlan(6, 0, 0, skipped_links=2), expected, "out") == finished
 
 
 def test_status_counts_and_names_the_next_command() -> None:

@@ -225,3 +225,30 @@ def test_each_rule_of_a_row(masked: Row) -> None:
     assert "is outside the image" in broken(masked, mask_crop_box=[[1.0, 0, 8, 8]] * len(area))[0]
     assert "not a known reason" in broken(masked, status="failed", error="BAD LUCK")[0]
     assert "it failed, but has masks" in broken(masked, status="failed", error="EMPTY")[0]
+
+
+def test_only_the_damaged_row_of_many_is_named(tmp_path: Path, rehearsal) -> None:
+    photos = rehearsal([f"{number:03d}" for number in range(600)])
+    photos.shard_rows = 600
+    photos.run(Store.at(str(tmp_path)))
+    uris = []
+
+    def moved(rows: list[Row]) -> list[Row]:
+        row = [row for row in rows if row["num_masks"]][-1]
+        row["mask_bbox"][0][0] += 1
+        uris.append(row["uri"])
+        return rows
+
+    shard = rewrite(tmp_path, moved)
+    (problem,) = validate(str(tmp_path)).problems
+    assert problem.startswith(f"{uris[0]} in {shard}: mask 0: its box is [")
+
+
+def test_a_fault_beside_sound_masks_is_named(output: Path) -> None:
+    def placed(rows: list[Row]) -> list[Row]:
+        row = next(row for row in rows if row["num_masks"])
+        return [one | {"crs": "4326"} if one is row else one for one in rows]
+
+    shard = rewrite(output, placed)
+    (problem,) = validate(str(output)).problems
+    assert problem.endswith(f" in {shard}: its crs is '4326', not EPSG: and a number")

@@ -1,0 +1,28 @@
+"""Areas and boxes of many masks at once, straight from their compressed counts."""
+
+import numpy as np
+import numpy.typing as npt
+
+from sam_core.masks.rle_library import library
+
+_MOST_PIXELS = np.iinfo(np.uint32).max  # as rle.py has it: a run length has 32 bits
+
+
+def measured(
+    counts: bytes, offsets_N1: npt.NDArray[np.int64], sizes_N2: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64] | None:
+    """Of each mask the pixels inside, and the first column and row and the last ones with a pixel inside.
+
+    int64 [N, 5]; zeros for an empty mask, as `area_of_runs` and `box_of_runs` return them. offsets: where
+    each mask's counts begin in `counts`, and where the last ones end; sizes: heights and widths of images.
+    None if the counts of a mask do not describe its image's pixels, or the C library was not built.
+    """
+    kernel = library()
+    if kernel is None or (sizes_N2 < 1).any() or (sizes_N2[:, 0] > _MOST_PIXELS // sizes_N2[:, 1]).any():
+        return None
+    measures_N5 = np.empty((len(sizes_N2), 5), np.int64)
+    offsets_N1, sizes_N2 = (np.ascontiguousarray(one, np.int64) for one in (offsets_N1, sizes_N2))
+    unsound = kernel.rle_measures(
+        counts, offsets_N1.ctypes.data, len(sizes_N2), sizes_N2.ctypes.data, measures_N5.ctypes.data
+    )
+    return measures_N5 if unsound < 0 else None

@@ -135,20 +135,24 @@ INLINE void store_block(float *to, int rows, vf sums[][BLOCK]) {
     UNROLL EACH(r, rows) UNROLL EACH(v, BLOCK) store(to + r * TILE + v * LANES, sums[r][v]);
 }
 
-/* sums[r][v] += sum over the positions p of a tile of weights[r][p] * features[p][v], for `count` features (a
- * multiple of LANES). Here the features lie along the lanes. */
-INLINE void gather(float *sums, int stride, int count, const float *weights, const float *features, int width) {
-    for (int first = 0; first < count; first += CHUNK * LANES) {
-        const int vectors = (count - first) / LANES < CHUNK ? (count - first) / LANES : CHUNK;
-        vf total[ROWS][CHUNK];
-        UNROLL EACH(r, ROWS) UNROLL EACH(v, vectors) total[r][v] = load(sums + r * stride + first + v * LANES);
-        EACH(p, TILE) {
-            vf feature[CHUNK];
-            UNROLL EACH(v, vectors) feature[v] = load(features + p * width + first + v * LANES);
-            UNROLL EACH(r, ROWS) UNROLL EACH(v, vectors) total[r][v] += weights[r * TILE + p] * feature[v];
-        }
-        UNROLL EACH(r, ROWS) UNROLL EACH(v, vectors) store(sums + r * stride + first + v * LANES, total[r][v]);
+INLINE void gather_chunk(float *sums, int stride, const float *weights, const float *features, int width, int vectors) {
+    vf total[ROWS][CHUNK];
+    UNROLL EACH(r, ROWS) UNROLL EACH(v, vectors) total[r][v] = load(sums + r * stride + v * LANES);
+    EACH(p, TILE) {
+        vf feature[CHUNK];
+        UNROLL EACH(v, vectors) feature[v] = load(features + p * width + v * LANES);
+        UNROLL EACH(r, ROWS) UNROLL EACH(v, vectors) total[r][v] += weights[r * TILE + p] * feature[v];
     }
+    UNROLL EACH(r, ROWS) UNROLL EACH(v, vectors) store(sums + r * stride + v * LANES, total[r][v]);
+}
+
+/* sums[r][v] += sum over the positions p of a tile of weights[r][p] * features[p][v], for `count` features (a
+ * multiple of LANES). Here the features lie along the lanes. The last chunk may be smaller; it has a call of its own,
+ * so that each call's size is a constant and its sums stay in registers. */
+INLINE void gather(float *sums, int stride, int count, const float *weights, const float *features, int width) {
+    const int rest = count % (CHUNK * LANES), whole = count - rest;
+    for (int f = 0; f < whole; f += CHUNK * LANES) gather_chunk(sums + f, stride, weights, features + f, width, CHUNK);
+    if (rest) gather_chunk(sums + whole, stride, weights, features + whole, width, rest / LANES);
 }
 
 /* Exchanges lane j of row i with lane i of row j: with w of 1, 2, 4, ... each pair of rows w apart swaps the lanes

@@ -7,6 +7,7 @@ Work goes on if nobody reads stderr any more, as after `2>&1 | tee log` whose te
 of stdout a command ends, as after `| head`.
 """
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from pipeline.store.uri import printable
 @contextmanager
 def printable_streams() -> Iterator[None]:
     """Inside the block, control characters other than line ends and tabs are printed as escapes."""
-    stdout, stderr = _Printed(sys.stdout), _Outliving(sys.stderr)
+    nowhere = io.StringIO()  # for a stream that was closed before the start, which is None
+    stdout, stderr = _Printed(sys.stdout or nowhere), _Outliving(sys.stderr or nowhere)
     with redirect_stdout(cast(TextIO, stdout)), redirect_stderr(cast(TextIO, stderr)):
         yield
 

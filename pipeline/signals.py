@@ -20,7 +20,8 @@ from types import FrameType
 Handler = Callable[[int, FrameType | None], object]
 ONE_REQUEST_S = 2.0  # a script that passes a signal on does so at once, even on a busy machine
 
-_heard_s: dict[int, float] = {}  # when a signal that was not ignored last came
+_heard_s: dict[int, float] = {}  # when a signal that was not ignored last came, in the outermost block
+_within: list[Handler] = []  # of the blocks that are open
 
 
 @contextmanager
@@ -81,6 +82,8 @@ def _handled(numbers: list[signal.Signals], handler: Handler) -> Iterator[None]:
         handler(number, frame)
 
     before = {number: signal.getsignal(number) for number in numbers}
+    is_outermost = not _within
+    _within.append(handle)
     for number in numbers:
         signal.signal(number, handle)
     try:
@@ -88,3 +91,6 @@ def _handled(numbers: list[signal.Signals], handler: Handler) -> Iterator[None]:
     finally:
         for number, handler_before in before.items():
             signal.signal(number, handler_before)
+        _within.remove(handle)
+        if is_outermost:
+            _heard_s.clear()

@@ -4,6 +4,7 @@ No other module uses such names. `require_internals` looks all of them up before
 without one is reported at once, and not in the middle of a run.
 """
 
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -121,12 +122,15 @@ def own_process_groups() -> Iterator[None]:
     """A Ray that is started inside the block has its processes outside the group of this process.
 
     So a signal to the group (from a closed terminal, `timeout` or a scheduler) reaches the driver alone, and
-    it ends Ray in order. Only on Linux, which ends them if the driver dies; elsewhere Ray uses the group.
+    it ends Ray in order. Only on Linux, which ends them if the driver dies. Elsewhere Ray ends them by the
+    group, and they ignore the end of a terminal.
     """
     module, _, name = _POPEN.partition(":")
     services, before = import_module(module), _internal(_POPEN)
     if sys.platform == "linux":
         setattr(services, name, partial(before, process_group=0))
+    else:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # which they inherit from this thread
     try:
         yield
     finally:

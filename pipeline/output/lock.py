@@ -211,7 +211,7 @@ def _newest(store: Store) -> Holder | None:
             if fault.reason is not Reason.SOURCE_MISSING or generation == gone:
                 raise
             gone = generation  # a newer holder has deleted it since it was listed
-        except (ValueError, KeyError, TypeError) as fault:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as fault:
             raise UsageError(
                 f"{store.uri(name)} is not a lock of this version of sam-label ({fault!r:.200}); delete it "
                 "if no run is writing there"

@@ -25,6 +25,17 @@ with sigterm_interrupts():
         print("in order")
 """
 
+TWO_RUNS = """
+import signal
+from pipeline.signals import sigterm_interrupts
+for run in range(2):
+    try:
+        with sigterm_interrupts():
+            signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
 
 @pytest.mark.parametrize(
     ("name", "one_request_s", "ended"),
@@ -47,3 +58,8 @@ def test_a_second_signal_ends_at_once_unless_it_is_the_same_request(
 def test_the_same_request_does_not_interrupt_the_end() -> None:
     done = subprocess.run([sys.executable, "-c", WHILE_IT_ENDS], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "in order\n", "")
+
+
+def test_a_second_run_of_the_process_hears_its_own_request() -> None:
+    done = subprocess.run([sys.executable, "-c", TWO_RUNS], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n" * 2)

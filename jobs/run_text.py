@@ -63,7 +63,7 @@ def _expected(expected: "Forecast") -> list[str]:
     ]
 
 
-def summary_text(summary: "RunSummary", output: str) -> str:
+def summary_text(summary: "RunSummary", output: str, overwrites: bool = False) -> str:
     """What a run did, up to its end or until it was stopped."""
     if summary.empty_input and not summary.total:
         return _empty_input(summary.empty_input)
@@ -95,7 +95,7 @@ def summary_text(summary: "RunSummary", output: str) -> str:
         lines.append(_repeated(summary.repeated))
     lines += filter(None, [_parts_left_out(summary.skipped_parts), _damages(summary.damages)])
     lines.append(f"dataset: {output}")
-    lines.append(f"next: {_next(summary, output)}")
+    lines.append(f"next: {_next(summary, output, overwrites)}")
     return "\n".join(lines)
 
 
@@ -140,9 +140,9 @@ def _damages(damages: int) -> str:
     return f"images may be lost in {counted(damages, 'damaged place')} of archives and tables" * bool(damages)
 
 
-def _next(summary: "RunSummary", output: str) -> str:
+def _next(summary: "RunSummary", output: str, overwrites: bool) -> str:
     if _rest(summary):
-        return "the same command for the rest"
+        return f"the same command{' without --overwrite' * overwrites} for the rest"
     return f"sam-label {'status' if summary.failed else 'validate'} {output}"
 
 

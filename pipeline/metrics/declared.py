@@ -30,9 +30,7 @@ class Metric:
         return (*RUN_LABELS, *self.labels)
 
 
-IMAGES = Metric(
-    "sam_label_images", "counter", "images", "Images that have a row in the dataset.", ("status",)
-)
+IMAGES = Metric("sam_label_images", "counter", "images", "Images whose row the run has written.", ("status",))
 MASKS = Metric("sam_label_masks", "counter", "masks", "Masks of these images.")
 FAILURES = Metric("sam_label_failures", "counter", "images", "Failed images by reason.", ("reason",))
 LEFT = Metric("sam_label_images_left", "gauge", "images", "Images that the run still has to label.")

@@ -158,7 +158,9 @@ def test_a_finished_dataset_has_nothing_to_do_and_a_limited_one_goes_on() -> Non
         "dataset: out",
         "next: sam-label validate out",
     ]
-    assert summary_text(RunSummary(1, 0, 0, 6, 9), "out").endswith("next: the same command for the rest")
+    limited = RunSummary(1, 0, 0, 6, 9)
+    assert summary_text(limited, "out").endswith("next: the same command for the rest")
+    assert summary_text(limited, "out", overwrites=True).endswith("without --overwrite for the rest")
     assert summary_text(RunSummary(0, 0, 2, 6, 0), "out").startswith(
         "no image labelled\n2 images done before"
     )

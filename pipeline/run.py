@@ -5,6 +5,7 @@ was done, and the same command continues from there.
 """
 
 import logging
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -201,7 +202,9 @@ class _Labelling:
             self.images, mean_size(self.output.store, pending), are_frames=config.frames != "first"
         )
         parts = [asdict(part) for part in pending]
-        logged = partial(logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel())
+        logged = partial(
+            logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel(), socket.gethostname()
+        )
         (
             ray.data.from_items(parts, override_num_blocks=len(parts))
             .map_batches(

@@ -84,7 +84,7 @@ def labeler_pool(config: RunConfig, resources: Mapping[str, float], cores: int |
     Raises: UsageError if the labelers that were asked for do not fit.
     """
     cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-    on_gpus = _are_on_gpus(config, gpus)
+    on_gpus = _are_on_gpus(config, gpus, "here; use")
     usable = cpus - CPUS_FOR_TASKS if cores is None else cores
     threads = 1 if on_gpus else max(1, min(THREADS_A_LABELER, usable))
     most = min(gpus, cpus - CPUS_FOR_TASKS) if on_gpus else usable // threads
@@ -109,7 +109,8 @@ def cluster_pool(config: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Lab
     Raises: UsageError if there is room for none.
     """
     cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ("CPU", "GPU"))
-    on_gpus = _are_on_gpus(config, sum(gpus))
+    advice = "on the cluster; add a node, wait longer with --cluster-wait-s, or use"
+    on_gpus = _are_on_gpus(config, sum(gpus), advice)
     # Nodes may differ, and a labeler runs on one node: the largest node limits its threads.
     most_cpus = max(cpus, default=0) if len(nodes) > 1 else sum(cpus) - CPUS_FOR_TASKS
     threads = 1 if on_gpus else max(1, min(THREADS_A_LABELER, most_cpus))
@@ -132,9 +133,9 @@ def cluster_pool(config: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Lab
     return LabelerPool(workers, threads, int(on_gpus), on_gpus, config.workers, cpus_a_gpu)
 
 
-def _are_on_gpus(config: RunConfig, gpus: int) -> bool:
+def _are_on_gpus(config: RunConfig, gpus: int, without: str) -> bool:
     if config.device == "cuda" and gpus == 0:
-        raise UsageError("--device cuda is set, but Ray finds no GPU here; use --device cpu or auto")
+        raise UsageError(f"--device cuda is set, but Ray finds no GPU {without} --device cpu or auto")
     return config.device != "cpu" and gpus > 0
 
 

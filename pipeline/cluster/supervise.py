@@ -31,6 +31,7 @@ DRAIN_S, ABANDON_S = 10.0, 3.0  # of the 30 s that a run has to end in (pipeline
 LOOK_S = 0.5  # between two looks at Ray's processes; seconds after a raylet's death Ray ends this process
 ANSWER_S = 5.0  # for a ledger's answer that takes microseconds, unless Ray is gone
 NO_LABELER_S = 60.0  # a slow machine starts a labeler in half of that
+STILL_S = 600.0  # few images take that long; Ray takes a lost node for alive for a minute
 USER_CODE_ERROR = "ray.exceptions.UserCodeException: "
 INTERRUPTED = f"interrupted; {GO_ON}"
 
@@ -52,7 +53,7 @@ def supervised(
     """
     worker, head = Call(work, "sam-label pipeline"), Head(ray.get_runtime_context().gcs_address)
     tally, relay, executors_before = Tally(), LogRelay(), executors()
-    full = _FullCluster(time.monotonic() + NO_LABELER_S)
+    full, still = _FullCluster(time.monotonic() + NO_LABELER_S), _Standstill()
     with signals_noted() as interrupted:
         worker.start()
         try:
@@ -63,6 +64,7 @@ def supervised(
                     tally = _answered(ledger.tally.remote(relay.last), head)
                     relay.log(tally.log)
                     full.look(tally)
+                    still.look(tally)
                 on_tick(tally)
                 if tally.gave_up:
                     raise tally.gave_up
@@ -121,6 +123,33 @@ class _FullCluster:
             NO_LABELER_S,
             " and ".join(kinds),
         )
+
+
+@dataclass
+class _Standstill:
+    """Warns once each time that no image is finished for `still_s`, as when nodes cannot reach each other.
+
+    Ray waits then, and says nothing.
+    """
+
+    still_s: float = STILL_S
+    ended: int = -1  # images, when it last looked
+    due_s: float = math.inf
+
+    def look(self, tally: Tally) -> None:
+        ended, now_s = tally.labelled + tally.failed, time.monotonic()
+        if ended != self.ended and tally.has_labelers:
+            self.ended, self.due_s = ended, now_s + self.still_s
+        elif now_s >= self.due_s:
+            self.due_s = math.inf
+            nodes = ray.nodes()  # type: ignore[no-untyped-call]
+            _log.warning(
+                "no image was finished in the last %g min; %d of %d nodes of the cluster are alive; unless "
+                "images take so long, nodes may not reach each other or the store",
+                self.still_s / 60,
+                sum(node["Alive"] for node in nodes),
+                len(nodes),
+            )
 
 
 def _drain(worker: Call[None], ledger: LedgerHandle) -> None:

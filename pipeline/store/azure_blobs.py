@@ -4,7 +4,9 @@ Put-if-absent is `If-None-Match: *`. The account comes from storage.endpoint_url
 AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with a key, a SAS token or an identity.
 """
 
+import base64
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -133,6 +135,8 @@ def client(access: Access) -> Any:
     text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
     if text and not access.anonymous and not access.place.endpoint_url:
         try:
+            for key in re.findall(r"AccountKey=([^;]*)", text):
+                base64.b64decode(key, validate=True)  # else only the first request finds out
             return BlobServiceClient.from_connection_string(text, **how)
         except ValueError as wrong:
             raise UsageError(

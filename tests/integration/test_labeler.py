@@ -13,7 +13,7 @@ from labeler_parts import SETTINGS, Ahead, fetched, new_ledger
 from stand_in_generator import StandInGenerator, photo, stand_in
 
 from pipeline.cluster.attempts import Tally
-from pipeline.cluster.supervise import _FullCluster
+from pipeline.cluster.supervise import _FullCluster, _Standstill
 from pipeline.labelling.labeler import Labeler
 from pipeline.output.format.schema import SCHEMA_WITH_VECTORS
 from sam_core.masks.image_masks import ImageMasks
@@ -124,6 +124,21 @@ def test_a_run_that_finds_no_room_says_so_once(caplog: pytest.LogCaptureFixture)
         "the run waits for room",
         said,
     )
+
+
+def test_a_run_that_stands_still_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    still = _Standstill(still_s=0.0)
+    for _ in range(3):
+        still.look(Tally())
+    assert caplog.messages == [], "labelers are still loading the model"
+    for labelled in (0, 0, 0, 1):
+        still.look(Tally(labelled=labelled, has_labelers=True))
+    (said,) = caplog.messages
+    assert said.startswith(
+        "no image was finished in the last 0 min; 1 of 1 nodes of the cluster are alive; unless"
+    )
+    still.look(Tally(labelled=1, has_labelers=True))
+    assert len(caplog.messages) == 2, "after work has gone on, a second standstill is told too"
 
 
 def test_vectors_become_columns_if_the_run_asks_for_them(ledger: Any) -> None:

@@ -7,6 +7,8 @@ import pytest
 from commands import ran
 
 from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+from pipeline.store.azure_blobs import client as azure_client
 from pipeline.store.hosts import Address, addresses, is_public
 from pipeline.store.s3 import client
 from pipeline.store.settings import Access, PlaceSettings, recorded_access
@@ -135,3 +137,14 @@ def test_a_dataset_does_not_say_where_its_reader_sends_requests() -> None:
 def test_which_addresses_are_public(text: str, public: bool) -> None:
     known: list[Address] = addresses(text)
     assert [is_public(address) for address in known] == [public]
+
+
+@pytest.mark.parametrize(
+    "text", ["AccountName=a;AccountKey=not base64", "AccountKey=YQ==", "no string at all"]
+)
+def test_a_connection_string_of_azure_that_cannot_work_is_refused_before_any_request(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
+    with pytest.raises(UsageError, match="CONNECTION_STRING cannot be read; copy it again"):
+        azure_client(Access())

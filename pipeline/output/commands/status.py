@@ -1,7 +1,7 @@
 """The state of a dataset, from its commits alone, so that asking costs little while a run goes on."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
@@ -9,6 +9,7 @@ from pipeline.output.lock import Holder, current_holder
 from pipeline.store.storage import Store
 
 RATE_OVER = timedelta(minutes=10)  # most runs write some shards in this time
+LATE_AFTER = 3  # times the usual time from one shard to the next
 
 
 @dataclass(frozen=True)
@@ -73,16 +74,21 @@ def status(output: str) -> Status:
 
 
 def rate(dataset: Dataset) -> float | None:
-    """Images/s between two shards, or since the run's start, by recorded times, not this machine's clock."""
+    """Images/s between two shards, or since the run's start, by recorded times, not this machine's clock.
+
+    None if shards should have followed since: the run stands still, and its rate promises nothing.
+    """
     own = sorted(dataset.own_commits, key=_written)
     if not own:
         return None
     last = _written(own[-1])
     earlier = [commit for commit in own if _written(commit) <= last - RATE_OVER]
     since = _written(earlier[-1]) if earlier else datetime.fromisoformat(dataset.record.started_at)
-    elapsed_s = (last - since).total_seconds()
-    rows = sum(commit.rows for commit in own[len(earlier) :])
-    return rows / elapsed_s if elapsed_s > 0 else None
+    recent, elapsed = own[len(earlier) :], last - since
+    usual_wait = max(RATE_OVER, LATE_AFTER * elapsed / len(recent))
+    if elapsed <= timedelta() or datetime.now(UTC) - last > usual_wait:
+        return None
+    return sum(commit.rows for commit in recent) / elapsed.total_seconds()
 
 
 def _written(commit: Commit) -> datetime:

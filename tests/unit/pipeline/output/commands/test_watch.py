@@ -83,17 +83,18 @@ def test_a_lock_that_nobody_counts_up_belongs_to_a_dead_run(tmp_path: Path) -> N
     assert states == [State.PREPARING, State.DEAD]
 
 
+@pytest.mark.parametrize(("year", "images_per_s"), [(2099, 3 / 3600), (2019, None)], ids=["now", "long ago"])
 def test_a_status_and_a_watch_give_the_rate_of_the_last_minutes(
-    tmp_path: Path, rehearsal: Callable[..., Any]
+    tmp_path: Path, rehearsal: Callable[..., Any], year: int, images_per_s: float | None
 ) -> None:
     photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
     with open_output(store, photos.identity, Listing(photos.source, photos.listing)) as output:
         photos.label(output, shards=2)
     for number, path in enumerate(sorted((tmp_path / "_commits").iterdir())):
-        commit = json.loads(path.read_text()) | {"written_at": f"2099-01-01T0{number}:00:00.000+00:00"}
-        path.write_text(json.dumps(commit))
+        written_at = f"{year}-01-01T0{number}:00:00.000+00:00"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"written_at": written_at}))
     [look] = looks(tmp_path)
-    assert look.images_per_s == status(str(tmp_path)).images_per_s == 3 / 3600
+    assert look.images_per_s == status(str(tmp_path)).images_per_s == images_per_s
 
 
 def test_where_there_is_nothing_it_says_so(tmp_path: Path) -> None:

@@ -25,13 +25,14 @@ BAR_AFTER_S = 2.0  # what ends sooner needs no bar
 
 
 @contextmanager
-def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
-    """A callback that shows a run's progress, until the end of the block."""
+def run_progress() -> Iterator[tuple[Callable[["RunProgress"], None], Progress]]:
+    """Two callbacks that show a run's progress and that of its listing, until the end of the block."""
     if not _is_for_eyes():
-        yield _Lines().show
+        yield _Lines().show, _CountLines("images listed").show
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("{task.description}"),
@@ -42,14 +43,11 @@ def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
         TimeRemainingColumn(),
     )
     # The time left is judged by the last five minutes: an image may take many seconds.
-    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=300) as bar:
+    with Bar(*columns, console=Console(stderr=True), speed_estimate_period=300) as bar:
         task = bar.add_task("starting", total=None, failed=0, speed="")
         speed = _Speed()
 
         def show(now: "RunProgress") -> None:
-            if now.listed:
-                bar.update(task, description=f"{now.listed:,} images listed")
-                return
             ended = now.labelled + now.failed
             bar.update(
                 task,
@@ -60,14 +58,17 @@ def run_progress() -> Iterator[Callable[["RunProgress"], None]]:
                 speed=speed.text(ended),
             )
 
-        yield show
+        def show_listed(listed: int, _: int) -> None:
+            bar.update(task, description=f"{listed:,} images listed")
+
+        yield show, show_listed
 
 
 @contextmanager
 def counted_progress(what: str) -> Iterator[Progress]:
     """A callback for work that is told with how many `what` are done; a few seconds of it show nothing."""
     if not _is_for_eyes():
-        yield _CountLines(what, LINE_EVERY_S).show
+        yield _CountLines(what).show
         return
     from rich.progress import MofNCompleteColumn
 
@@ -144,12 +145,8 @@ class _Lines:
         self.speed = _Speed()
         self.last: RunProgress | None = None
         self.last_s = -LINE_EVERY_S
-        self.listing = _CountLines("images listed", LINE_EVERY_S)
 
     def show(self, now: "RunProgress") -> None:
-        if now.listed:
-            self.listing.show(now.listed, 0)
-            return
         ended = now.labelled + now.failed
         is_new = now != self.last
         is_due = time.monotonic() - self.last_s >= (LINE_EVERY_S if is_new else SAME_LINE_EVERY_S)
@@ -167,7 +164,7 @@ class _CountLines:
     One more at the end if there was one before.
     """
 
-    def __init__(self, what: str, after_s: float) -> None:
+    def __init__(self, what: str, after_s: float = LINE_EVERY_S) -> None:
         self.what = what
         self.last: tuple[int, int] | None = None
         self.next_s = time.monotonic() + after_s
@@ -177,4 +174,4 @@ class _CountLines:
         if is_due and (done, whole) != self.last:
             self.last, self.next_s = (done, whole), time.monotonic() + LINE_EVERY_S
             of_all = f" of {whole:,}" if whole else ""
-            print(for_stderr(f"{done:,}{of_all} {self.what}", "sam_label.progress"), file=sys.stderr)
+            print(for_stderr(f"{done:,}{of_all} {self.what}", "sam_label.counted"), file=sys.stderr)

@@ -63,14 +63,14 @@ def _label(config: RunConfig, json_: bool) -> None:
 
     started_s, has_begun = time.monotonic(), False
     try:
-        with run_progress() as progress:
+        with run_progress() as (progress, on_listed):
 
             def show(now: "RunProgress") -> None:
                 nonlocal has_begun
-                has_begun = has_begun or not now.listed
+                has_begun = True
                 progress(now)
 
-            summary = labelled(config, progress=show)
+            summary = labelled(config, progress=show, on_listed=on_listed)
     except (TooManyFailures, Interrupted):
         elapsed_s = time.monotonic() - started_s
         done = in_the_time_left(lambda: summary_so_far(config, has_begun, elapsed_s), SUMMARY_S)

@@ -38,6 +38,7 @@ from pipeline.output.pending import mean_size
 from pipeline.output.writer import Listing, OutputRun, open_output
 from pipeline.plan import dataset_to_go_on_with, finished_dataset
 from pipeline.program_log import logged_by
+from pipeline.progress import Progress, silent
 from pipeline.signals import sigterm_interrupts
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
@@ -61,22 +62,23 @@ class RunProgress:
     labelled: int
     failed: int
     total: int
-    listed: int = 0  # while the input is listed, before the total is known
 
 
 def run(
     config: RunConfig,
     progress: Callable[[RunProgress], None] | None = None,
     load: LoadGenerator = sam_generator,
+    on_listed: Progress = silent,
 ) -> RunSummary:
     """The summary of labelling what is left of the input; `load` makes each labeler's mask generator.
 
+    `on_listed` is told how many images are listed, `progress` how many are labelled.
     Raises: SamLabelError; every kind leaves the output whole and the rest for the next run.
     """
     report = RunReport(redacted(config.output))
     with announced(config.webhook, report), logged_by(report.log):
         try:
-            return _run(config, progress or (lambda _: None), load, report)
+            return _run(config, progress or (lambda _: None), load, on_listed, report)
         except NoImages as none:
             dataset = finished_dataset(config, none)
             _log.info("%s", none)
@@ -88,13 +90,17 @@ def run(
 
 
 def _run(
-    config: RunConfig, progress: Callable[[RunProgress], None], load: LoadGenerator, report: RunReport
+    config: RunConfig,
+    progress: Callable[[RunProgress], None],
+    load: LoadGenerator,
+    on_listed: Progress,
+    report: RunReport,
 ) -> RunSummary:
     started = time.monotonic()
     weights = weights_of(config)
     identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
     source, store = Source.of(config), Store.at(config.output, config.output_access)
-    source.on_listed = lambda listed, _: progress(RunProgress(0, 0, 0, listed))
+    source.on_listed = on_listed
     source.refuse_overlap(store.location)
     report.output = store.url
     dataset = dataset_to_go_on_with(config, store, identity, source.location)

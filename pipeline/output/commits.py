@@ -54,18 +54,18 @@ class Commit:
     @classmethod
     def of(cls, name: str, table: pa.Table, size: int) -> "Commit":
         """The commit of a shard with these rows, with the current time."""
-        errors = pc.value_counts(table["error"].drop_null()).to_pylist()
         deep, narrow = deep_and_narrow(table)
-        return cls(
-            name,
-            rows=table.num_rows,
-            failed={entry["values"]: entry["counts"] for entry in errors},
-            masks=pc.sum(table["num_masks"]).as_py() or 0,
-            bytes=size,
-            written_at=now(),
-            deep=deep,
-            narrow=narrow,
-        )
+        return cls(name, **counts_of(table), bytes=size, written_at=now(), deep=deep, narrow=narrow)
+
+
+def counts_of(table: pa.Table) -> dict[str, Any]:
+    """The fields `rows`, `failed` and `masks` of the commit of a shard with these rows."""
+    errors = pc.value_counts(table["error"].drop_null()).to_pylist()
+    return {
+        "rows": table.num_rows,
+        "failed": {entry["values"]: entry["counts"] for entry in errors},
+        "masks": pc.sum(table["num_masks"]).as_py() or 0,
+    }
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,24 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.errors import DamagedFile
-from pipeline.output.format.schema import SCHEMA_WITH_VECTORS, VECTOR_SIZE
-from sam_core.masks.crops import MOST_PIXELS, MOST_SIDE
+from pipeline.output.format.schema import MASK_COLUMNS, SCHEMA_WITH_VECTORS, VECTOR_SIZE, VECTORS
+from sam_core.masks.crops import is_image_size
 
 REASON = re.compile(r"[A-Z_]{1,40}")  # also of a newer release
-CRS = re.compile(r"EPSG:[0-9]{1,5}")
 GEO_NUMBERS = 6  # of geo_transform
+_NUMBER = r"-?[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]{1,3})?"
+_RANGE = re.compile(f"{_NUMBER}:{_NUMBER}"), "two numbers as LO:HI"
+FACTS = {
+    "crs": (re.compile(r"EPSG:[0-9]{1,5}"), "EPSG: and a number"),
+    "pixel_scale": _RANGE,
+    "pixel_range": _RANGE,
+}
 _TEXTS = {
     "image_id": (re.compile(r"[0-9a-f]{32}"), "32 hex digits"),
     "status": (re.compile("ok|failed"), "ok or failed"),
     "error": (REASON, "a reason"),
-    "crs": (CRS, "EPSG: and a number"),
+    **FACTS,
 }
-_OF_MASKS = [name for name in SCHEMA_WITH_VECTORS.names if name.startswith("mask_")]
 _LENGTHS = {"geo_transform": GEO_NUMBERS, "image_embedding": VECTOR_SIZE}
 _NULL = -1  # as a length
 
@@ -55,14 +60,15 @@ def _faults(table: pa.Table, columns: Sequence[str]) -> Iterator[str]:
         if pa.types.is_list(table[name].type) and any(map(_has_null, table[name].chunks)):
             yield f"a list of {name} holds a null"
         if name in _LENGTHS and not np.isin(_lengths(table, name), (_NULL, _LENGTHS[name])).all():
-            yield f"a {name} does not hold {_LENGTHS[name]} numbers"
+            yield f"the {name} of a row does not hold {_LENGTHS[name]} numbers"
     yield from _size_faults(table)
 
 
 def _size_faults(table: pa.Table) -> Iterator[str]:
     """What is wrong with the images' sizes, and with the lengths of the lists of masks."""
     sizes = {name: _numbers(table[name]) for name in ("num_masks",) if name in table.column_names}
-    sizes |= {name: _lengths(table, name) for name in _OF_MASKS if name in table.column_names}
+    lists = *MASK_COLUMNS, VECTORS[0]
+    sizes |= {name: _lengths(table, name) for name in lists if name in table.column_names}
     if any((length_N != next(iter(sizes.values()))).any() for length_N in sizes.values()):
         yield "the lists of masks of a row do not have the same length"
     if "status" not in table.column_names:
@@ -71,8 +77,8 @@ def _size_faults(table: pa.Table) -> Iterator[str]:
     if any((length_N[is_ok_N] < 0).any() for length_N in sizes.values()):
         yield "a row is ok, but has no list of masks"
     if {"width", "height"} <= set(table.column_names):
-        sides = np.stack([_numbers(table[name])[is_ok_N] for name in ("width", "height")])
-        if (sides < 1).any() or (sides > MOST_SIDE).any() or (sides.prod(axis=0) > MOST_PIXELS).any():
+        height_N, width_N = (_numbers(table[name])[is_ok_N] for name in ("height", "width"))
+        if not np.all(is_image_size(height_N, width_N)):
             yield "the width and height of a row are no image's"
 
 

@@ -26,14 +26,22 @@ class Crop:
     layer: int
 
 
+def is_image_size(
+    height: int | npt.NDArray[np.int64], width: int | npt.NDArray[np.int64]
+) -> bool | npt.NDArray[np.bool_]:
+    """Whether an image of this size can have masks; of arrays, each of the sizes."""
+    is_side = (height >= 1) & (height <= MOST_SIDE) & (width >= 1) & (width <= MOST_SIDE)
+    return is_side & (height * width <= MOST_PIXELS)
+
+
 def labelled_crops(height: int, width: int, options: MaskOptions) -> list[Crop]:
     """The parts of an image of this size to label, in order.
 
     Raises: ValueError for an image that is too large for masks.
     """
-    if max(height, width) > MOST_SIDE or height * width > MOST_PIXELS:
+    if not is_image_size(height, width):
         raise ValueError(
-            f"the image has {height * width} pixels ({height} x {width}), and a mask has less than 2^32 "
+            f"the image has {height * width} pixels ({height} x {width}), and a mask has 1 to 2^32 - 1 "
             f"pixels and no side of more than {MOST_SIDE}; cut it into smaller images"
         )
     if options.tile_size:

@@ -3,9 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from sam_core.masks.crops import is_image_size
 from sam_core.masks.rle_library import library
-
-_MOST_PIXELS = np.iinfo(np.uint32).max  # as rle.py has it: a run length has 32 bits
 
 
 def measured(
@@ -18,7 +17,7 @@ def measured(
     None if the counts of a mask do not describe its image's pixels, or the C library was not built.
     """
     kernel = library()
-    if kernel is None or (sizes_N2 < 1).any() or (sizes_N2[:, 0] > _MOST_PIXELS // sizes_N2[:, 1]).any():
+    if kernel is None or not np.all(is_image_size(sizes_N2[:, 0], sizes_N2[:, 1])):
         return None
     measures_N5 = np.empty((len(sizes_N2), 5), np.int64)
     offsets_N1, sizes_N2 = (np.ascontiguousarray(one, np.int64) for one in (offsets_N1, sizes_N2))

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.output.commits import Commit
+from pipeline.output.commits import Commit, counts_of
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.names import commit_name
 from pipeline.output.format.schema import table_of
@@ -21,9 +21,8 @@ def rewrite(output: Path, change: Callable[[list[Row]], list[Row]]) -> str:
     """Changes the rows of the first shard, and its commit to match; returns the shard's name."""
     commit = Dataset.at(str(output)).commits[0]
     old = pq.ParquetFile(output / commit.shard).read()
-    table = table_of(change(old.to_pylist())).replace_schema_metadata(old.schema.metadata)
-    told = Commit.of(commit.name, table, 0)
-    return _written(output, table, told)
+    table = table_of(change(old.to_pylist()), old.schema)
+    return _written(output, table, replace(commit, **counts_of(table)))
 
 
 def rewrite_columns(output: Path, change: Callable[[pa.Table], pa.Table]) -> None:

@@ -8,20 +8,10 @@ import numpy as np
 
 from pipeline.errors import Reason
 from pipeline.output.format.manifest import image_id
-from pipeline.output.format.schema import VECTORS, extra_of
-from pipeline.output.row_guard import CRS, GEO_NUMBERS
-from sam_core.masks.crops import MOST_PIXELS, MOST_SIDE
+from pipeline.output.format.schema import MASK_COLUMNS, VECTOR_SIZE, VECTORS, extra_of
+from pipeline.output.row_guard import FACTS, GEO_NUMBERS
+from sam_core.masks.crops import is_image_size
 from sam_core.masks.rle import area_of_runs, box_of_runs, compressed_counts_runs
-
-MASK_COLUMNS = (
-    "mask_counts",
-    "mask_area",
-    "mask_bbox",
-    "mask_predicted_iou",
-    "mask_stability_score",
-    "mask_point_coords",
-    "mask_crop_box",
-)
 
 
 def row_faults(row: Mapping[str, Any]) -> Iterator[str]:
@@ -35,6 +25,12 @@ def row_faults(row: Mapping[str, Any]) -> Iterator[str]:
         extra_of(row["extra"])
     except ValueError as fault:
         yield f"its {fault}"
+    for name, (pattern, meaning) in FACTS.items():
+        if row[name] is not None and not pattern.fullmatch(row[name]):
+            yield f"its {name} is {row[name]!r}, not {meaning}"
+    transform = row["geo_transform"]
+    if transform is not None and (len(transform) != GEO_NUMBERS or None in transform):
+        yield f"its geo_transform is {transform}, not {GEO_NUMBERS} numbers"
     if row["status"] == "failed":
         yield from _failed_row_faults(row)
     elif row["status"] == "ok":
@@ -53,15 +49,9 @@ def _failed_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
 def _ok_row_faults(row: Mapping[str, Any]) -> Iterator[str]:
     if row["error"] is not None:
         yield f"it is ok, but has the error {row['error']}"
-    sides = row["width"] or 0, row["height"] or 0
-    if min(sides) < 1 or max(sides) > MOST_SIDE or math.prod(sides) > MOST_PIXELS:
+    if not is_image_size(row["height"] or 0, row["width"] or 0):
         yield f"its size is {row['width']} x {row['height']}"
         return
-    if row["crs"] is not None and not CRS.fullmatch(row["crs"]):
-        yield f"its crs is {row['crs']!r}, not EPSG: and a number"
-    transform = row["geo_transform"]
-    if transform is not None and (len(transform) != GEO_NUMBERS or None in transform):
-        yield f"its geo_transform is {transform}, not {GEO_NUMBERS} numbers"
     if "mask_counts" not in row:
         return
     lengths = {column: -1 if row[column] is None else len(row[column]) for column in MASK_COLUMNS}
@@ -84,6 +74,8 @@ def _vector_faults(row: Mapping[str, Any]) -> Iterator[str]:
         vectors = "no vectors" if of_masks is None else f"{len(of_masks)} vectors"
         own = "none" if of_image is None else "one"
         yield f"it has {vectors} for {row['num_masks']} masks, and {own} for the image"
+    elif len(of_image) != VECTOR_SIZE:
+        yield f"its image_embedding has {len(of_image)} numbers, not {VECTOR_SIZE}"
     elif not (np.isfinite(of_masks).all() and np.isfinite(of_image).all()):
         yield "a vector holds a value that is not a number"
 

@@ -3,24 +3,40 @@
 It only says yes or no: row_check.py says what is wrong with which mask.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.output.commands.row_check import MASK_COLUMNS
-from pipeline.output.format.schema import VECTORS
+from pipeline.output.format.schema import MASK_COLUMNS, VECTOR_SIZE, VECTORS
 from sam_core.masks.measures import measured
+
+FEW_ROWS = 16  # halved further, batches with many unsound rows would take longer
+
+
+def without_sound_masks(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The rows in order, in batches; only those of FEW_ROWS at most with an unsound one keep their masks."""
+    half = len(batch) // 2
+    if has_sound_masks(batch):
+        yield without_masks(batch)
+    elif len(batch) <= FEW_ROWS:
+        yield batch
+    else:
+        yield from without_sound_masks(batch.slice(0, half))
+        yield from without_sound_masks(batch.slice(half))
 
 
 def has_sound_masks(batch: pa.RecordBatch) -> bool:
     """Whether `row_faults` has nothing to say about the masks and the vectors of the rows.
 
-    False also where only row_check.py can tell: without the C library, and for images of 2^32 pixels.
+    False also where only row_check.py can tell: without the C library, and for a size that no image has.
     """
     names = _names(batch)
     is_ok = pc.equal(batch["status"], "ok")
-    failed, ok = batch.filter(pc.invert(is_ok)), batch.filter(is_ok)
+    failed = batch.filter(pc.invert(is_ok))
+    ok = batch.filter(is_ok) if len(failed) else batch  # filter() copies all masks
     if any(failed[name].null_count < len(failed) for name in names):
         return False
     if not len(ok):
@@ -33,8 +49,8 @@ def has_sound_masks(batch: pa.RecordBatch) -> bool:
     ):
         return False
     height, width, masks = (side.to_numpy() for side in sides)
-    lists = [name for name in names if name != "image_embedding"]
-    if any((pc.list_value_length(ok[name]).to_numpy() != masks).any() for name in lists):
+    lengths = {name: VECTOR_SIZE if name == "image_embedding" else masks for name in names}
+    if any((pc.list_value_length(ok[name]).to_numpy() != length).any() for name, length in lengths.items()):
         return False
     sizes_N2 = np.repeat(np.stack([height, width], axis=1).astype(np.int64), masks, axis=0)
     measures_N5 = measured(*_packed(numbers["mask_counts"]), sizes_N2)

@@ -8,13 +8,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-
 from pipeline.errors import DamagedFile, SamLabelError, StoreError
 from pipeline.output.commands.id_check import IdCheck
 from pipeline.output.commands.row_check import row_faults
-from pipeline.output.commands.sound_masks import has_sound_masks, without_masks
-from pipeline.output.commits import Commit, current_record
+from pipeline.output.commands.sound_masks import without_sound_masks
+from pipeline.output.commits import Commit, counts_of, current_record
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import rows_of_batch
 from pipeline.output.id_ranges import id_ranges
@@ -27,7 +25,6 @@ from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
 
 ROWS_AT_ONCE = 256  # so that calls of Arrow and numpy take less time than the rows
-ROWS_OF_MASKS = 64  # masks take much memory as Python values
 MOST_LISTED = 1000  # enough to see that a dataset is wrong throughout
 
 
@@ -111,22 +108,14 @@ def _shard_faults(dataset: Dataset, commit: Commit, ids: IdCheck) -> Iterator[st
     theirs = _fingerprint(shard_metadata(dataset.store, commit).get(b"sam_label", b""))
     if theirs != dataset.identity.fingerprint:
         yield f"{commit.shard} has the fingerprint {theirs}, not the dataset's"
-    counted = Commit.of(commit.name, table, commit.bytes)
-    if (counted.rows, counted.failed, counted.masks) != (commit.rows, commit.failed, commit.masks):
-        yield f"{commit.shard} has {counted.rows} rows and {counted.masks} masks, unlike its commit"
-    for batch in _batches(table):
-        for row in rows_of_batch(batch):
-            for clause in row_faults(row):
-                yield f"{row['uri']} in {commit.shard}: {clause}"
-
-
-def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
-    """The rows in batches, without their masks where these are sound."""
-    for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
-        if has_sound_masks(batch):
-            yield without_masks(batch)
-        else:
-            yield from (batch.slice(first, ROWS_OF_MASKS) for first in range(0, len(batch), ROWS_OF_MASKS))
+    counted = counts_of(table)
+    if any(getattr(commit, name) != count for name, count in counted.items()):
+        yield f"{commit.shard} has {counted['rows']} rows and {counted['masks']} masks, unlike its commit"
+    for whole in table.to_batches(max_chunksize=ROWS_AT_ONCE):
+        for batch in without_sound_masks(whole):
+            for row in rows_of_batch(batch):
+                for clause in row_faults(row):
+                    yield f"{row['uri']} in {commit.shard}: {clause}"
 
 
 def _fingerprint(text: bytes) -> str | None:

@@ -75,6 +75,7 @@ SCHEMA_WITH_VECTORS: pa.Schema = pa.schema(
     ]
 )
 VECTORS = ("mask_embedding", "image_embedding")
+MASK_COLUMNS = tuple(name for name in SCHEMA.names if name.startswith("mask_"))  # lists of num_masks
 MOST_EXTRA_BYTES = 64 << 10  # of one image: 50,000 of them are sorted in memory at once
 NARROW = 0.1  # of the scale: 12-bit samples in 16 bits use 6 % of it
 

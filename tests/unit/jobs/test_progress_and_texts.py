@@ -18,7 +18,7 @@ from pipeline.summary import RunSummary
 
 
 def test_off_a_terminal_progress_is_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    with run_progress() as progress:
+    with run_progress() as (progress, _):
         for labelled in (0, 0, 1, 2):
             progress(RunProgress(labelled, 1, 3))
     shown = capsys.readouterr()
@@ -40,7 +40,7 @@ def test_a_line_without_news_comes_every_minute(
 ) -> None:
     now_s = 0.0
     monkeypatch.setattr("jobs.progress.time.monotonic", lambda: now_s)
-    with run_progress() as progress:
+    with run_progress() as (progress, _):
         for _ in range(1200):
             progress(RunProgress(0, 0, 3))
             now_s += 0.25
@@ -73,9 +73,9 @@ def test_work_that_is_counted_shows_a_line_every_ten_seconds_and_short_work_none
 def test_a_run_shows_its_listing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 0.0
     monkeypatch.setattr("jobs.progress.time.monotonic", lambda: now_s)
-    with run_progress() as progress:
+    with run_progress() as (progress, on_listed):
         for listed in range(1000, 24_000, 1000):
-            progress(RunProgress(0, 0, 0, listed))
+            on_listed(listed, 0)
             now_s += 1.0
         progress(RunProgress(0, 0, 23_500))
     assert capsys.readouterr().err.splitlines() == [
@@ -84,8 +84,8 @@ def test_a_run_shows_its_listing(capsys: pytest.CaptureFixture[str], monkeypatch
         "0 of 23500 images, 0 failed",
     ]
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with run_progress() as progress:
-        progress(RunProgress(0, 0, 0, 7000))
+    with run_progress() as (progress, on_listed):
+        on_listed(7000, 0)
     assert "7,000 images listed" in capsys.readouterr().err
 
 
@@ -109,7 +109,7 @@ def test_on_a_terminal_progress_is_a_bar(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("NO_COLOR", "1")
-    with run_progress() as progress:
+    with run_progress() as (progress, _):
         progress(RunProgress(2, 1, 3))
     with bytes_progress("vit_b") as progress_of_bytes:
         progress_of_bytes(5_000_000, 10_000_000)

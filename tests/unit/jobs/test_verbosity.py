@@ -66,7 +66,7 @@ def test_as_json_all_of_stderr_is_an_object_a_line(capsys: pytest.CaptureFixture
     [error] = map(json.loads, capsys.readouterr().err.splitlines())
     assert (error["level"], error["exit_code"], error["run"]) == ("error", 2, None)
     assert error["message"].startswith("sam-label: OUTPUT is missing")
-    with logged_to_stderr(logging.WARNING, json=True), run_progress() as progress, about_run("r00007"):
+    with logged_to_stderr(logging.WARNING, json=True), run_progress() as (progress, _), about_run("r00007"):
         progress(RunProgress(2, 1, 3))
         with about_image("ab", "file:///a.png"):
             logging.getLogger("sam_core.decoding").warning("slow:\n %s", "twice")

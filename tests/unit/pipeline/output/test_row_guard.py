@@ -17,6 +17,7 @@ from pipeline.export_config import ExportConfig
 from pipeline.output.commands.retry import retry
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
+from pipeline.output.format.schema import MASK_COLUMNS
 from pipeline.reading.dataset import Dataset as Reading
 from pipeline.report.report import Preview, written_report
 from sam_core.masks.crops import MOST_SIDE
@@ -30,6 +31,10 @@ def whole(height: int, width: int) -> str:
     return compressed_counts(np.array([0, height * width], np.uint32)).decode()
 
 
+FAILED: dict[str, Any] = dict.fromkeys((*MASK_COLUMNS, "num_masks")) | {
+    "status": "failed",
+    "error": "CORRUPT",
+}
 HOSTILE: list[dict[str, Any]] = [
     {"image_id": TRAVERSAL},
     {"image_id": "/../../../w2" + "0" * 20},
@@ -53,6 +58,15 @@ HOSTILE: list[dict[str, Any]] = [
     {"mask_counts": [None]},
     {"mask_bbox": [[0.0, 0.0, None, 1.0]]},
     dict.fromkeys(("num_masks", "mask_counts", "mask_area", "mask_bbox"), None),
+    {"pixel_scale": "x"},
+    {"pixel_scale": "0:65535", "pixel_range": "1:"},
+    {"pixel_range": "0:1\n"},
+    FAILED | {"crs": "ESRI:1"},
+    FAILED | {"geo_transform": [1.0]},
+    FAILED | {"geo_transform": [0.0, 1, 0, 0, 0, None]},
+    FAILED | {"pixel_scale": "x"},
+    FAILED | {"num_masks": 1},
+    FAILED | {"mask_area": []},
 ]
 
 
@@ -93,6 +107,38 @@ def test_a_row_that_no_run_writes_is_refused_and_named_by_validate(
     with pytest.raises(DamagedFile, match=f"{shard} is damaged .*; sam-label validate names each such row"):
         Dataset.at(str(output)).table()
     assert any(shard in problem for problem in validate(str(output)).problems)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"image_embedding": [0.0] * size} for size in (0, 1, 255, 257)),
+        {"image_embedding": [0.0] * 255 + [None]},
+        {"mask_embedding": [None]},
+        {"mask_embedding": [[0.0] * 255 + [None]]},
+        {"mask_embedding": None},
+        FAILED | {"mask_embedding": None, "image_embedding": [0.0]},
+    ],
+    ids=lambda values: " ".join(f"{name} {len(value or [])}" for name, value in values.items())[-60:],
+)
+def test_so_is_one_with_vectors_that_no_run_writes(tmp_path: Path, values: dict[str, Any]) -> None:
+    output = tmp_path / "masks"
+    labelled_photos(str(tmp_path / "photos"), str(output), has_vectors=True)
+
+    def change(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [rows[0] | values, *rows[1:]]
+
+    shard = rewrite(output, change)
+    with pytest.raises(DamagedFile, match=f"{shard} is damaged"):
+        Dataset.at(str(output)).table()
+    assert any(shard in problem for problem in validate(str(output)).problems)
+
+
+@pytest.mark.parametrize("scale", ["0:65535", "-5:1e+300", "0.0001234:5e-324", "5:5"])
+def test_the_ranges_that_runs_write_are_sound(output: Path, scale: str) -> None:
+    patched(output, {"pixel_scale": scale, "pixel_range": scale})
+    assert len(Dataset.at(str(output)).table()) == 8
+    assert validate(str(output)).problems == []
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 
 from pipeline.output.commands import sound_masks
-from pipeline.output.commands.row_check import MASK_COLUMNS, row_faults
-from pipeline.output.commands.sound_masks import has_sound_masks, without_masks
+from pipeline.output.commands.row_check import row_faults
+from pipeline.output.commands.sound_masks import FEW_ROWS, has_sound_masks, without_masks, without_sound_masks
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import manifest_row
-from pipeline.output.format.schema import VECTORS, rows_of_batch, table_of
+from pipeline.output.format.schema import MASK_COLUMNS, VECTORS, rows_of_batch, table_of
 from sam_core.options import MaskOptions
 
 Row = dict[str, Any]
@@ -88,6 +88,21 @@ def test_each_damage_is_seen_if_row_check_has_a_word_for_it(place: int, photos) 
     expected = fault_lists(batch)
     seen = fault_lists(without_masks(batch) if has_sound_masks(batch) else batch)
     assert seen == expected
+
+
+@pytest.mark.parametrize("places", [[], [0], [255], [100, 101], [7, 133, 200]])
+def test_only_a_few_rows_around_an_unsound_one_keep_their_masks(photos, places: list[int]) -> None:
+    rows = (photos.rows() * 7)[:256]
+    for place in places:
+        rows[place] = rows[place] | {"mask_area": [-1]}
+    batches = list(without_sound_masks(batch_of(photos, rows)))
+    assert [id_ for batch in batches for id_ in batch["image_id"].to_pylist()] == [
+        row["image_id"] for row in rows
+    ]
+    kept = [batch for batch in batches if "mask_counts" in batch.schema.names]
+    assert len(kept) <= len(places)
+    assert all(len(batch) <= FEW_ROWS for batch in kept)
+    assert sum(batch["mask_area"].to_pylist().count([-1]) for batch in kept) == len(places)
 
 
 def test_a_failed_row_with_masks_is_seen(photos) -> None:

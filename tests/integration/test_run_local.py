@@ -297,7 +297,7 @@ def test_a_common_cause_ends_it_early(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_scheduled_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Ray finds no GPU here"):
+    with pytest.raises(UsageError, match="Ray finds no GPU on the cluster; add a node"):
         labelled(photos(tmp_path / "in", 1), tmp_path / "out", device="cuda")
 
 

@@ -9,6 +9,7 @@ TWICE = """
 import signal, sys
 from pipeline import signals
 number, signals.ONE_REQUEST_S = getattr(signal, sys.argv[1]), float(sys.argv[2])
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
 with signals.sigterm_interrupts(), signals.signals_noted() as noted:
     signal.raise_signal(number)
     signal.raise_signal(number)

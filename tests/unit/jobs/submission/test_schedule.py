@@ -275,6 +275,7 @@ if os.getpgid(0) == os.getpid():  # else the task's group is signalled, as by Ai
     os.kill(os.getppid(), signal.SIGTERM)
     signal.sigwait([signal.SIGTERM])
     print("commits what is done")
+    raise SystemExit(130)
 """
 
 
@@ -286,7 +287,7 @@ def test_ending_airflows_task_ends_the_command_in_order_and_logs_all_it_says(
     seen = _stand_in_airflow(monkeypatch, is_new=True)
     exec(compile(ast.parse(text), "dag.py", "exec"), namespace := {})  # noqa: S102
     namespace["COMMAND"] = [sys.executable, "-ISc", ENDS_ITS_TASK]
-    with pytest.raises(Exception, match="the task was ended"):
+    with pytest.raises(Exception, match="exit code 130; the next try"):
         seen["task"]()
     assert capsys.readouterr().out == "labels\ncommits what is done\n"
 

@@ -66,7 +66,7 @@ def run_progress() -> Iterator[tuple[Callable[["RunProgress"], None], Progress]]
 
 @contextmanager
 def counted_progress(what: str) -> Iterator[Progress]:
-    """A callback for work that is told with how many `what` are done; a few seconds of it show nothing."""
+    """A callback that shows how many `what` are done; it shows nothing in the first seconds."""
     if not _is_for_eyes():
         yield _CountLines(what).show
         return
@@ -78,7 +78,7 @@ def counted_progress(what: str) -> Iterator[Progress]:
 
 @contextmanager
 def bytes_progress(name: str) -> Iterator[Progress]:
-    """A callback for a download, which is told with the bytes that are here."""
+    """A callback that shows how many bytes of a download have come."""
     if not _is_for_eyes():
         yield _CountLines(f"bytes of {name}", 0.0).show
         return

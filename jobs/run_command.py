@@ -12,7 +12,7 @@ from jobs.options.command_options import configured_by
 from jobs.progress import counted_progress, run_progress
 from jobs.run_text import plan_figures, plan_text, summary_text
 from pipeline.config import RunConfig
-from pipeline.errors import GO_ON, Interrupted, SamLabelError, TooManyFailures
+from pipeline.errors import Interrupted, TooManyFailures
 from pipeline.shutdown import in_the_time_left
 
 if TYPE_CHECKING:
@@ -47,12 +47,7 @@ def run(config: RunConfig, dry_run: DryRun = False, json_: Json = False) -> int:
             else plan_text(planned, expected, config.output)
         )
         return 0
-    try:
-        _label(config, json_)
-    except SamLabelError as error:
-        if config.overwrite:  # again, it would delete what is committed
-            error.args = (str(error).replace(GO_ON, GO_ON.replace("again", "again without --overwrite")),)
-        raise
+    _label(config, json_)
     return 0
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
-Progress = Callable[[int, int], None]  # how many are done, and how many there are, 0 if that is unknown
+Progress = Callable[[int, int], None]  # takes how many are done, and how many there are: 0 if that is unknown
 EVERY = 1000  # items, so that telling costs nothing beside the items themselves
 
 

@@ -7,7 +7,8 @@ was done, and the same command continues from there.
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.cluster.supervise import INTERRUPTED, supervised
 from pipeline.cluster.worker_log import logged_to
 from pipeline.config import RunConfig
-from pipeline.errors import Interrupted, SamLabelError
+from pipeline.errors import GO_ON, Interrupted, SamLabelError
 from pipeline.images.fetch import FetchSettings
 from pipeline.inputs.files import NoImages
 from pipeline.inputs.source import Source
@@ -76,7 +77,7 @@ def run(
     Raises: SamLabelError; every kind leaves the output whole and the rest for the next run.
     """
     report = RunReport(redacted(config.output))
-    with announced(config.webhook, report), logged_by(report.log):
+    with announced(config.webhook, report), logged_by(report.log), _advising(config.overwrite):
         try:
             return _run(config, progress or (lambda _: None), load, on_listed, report)
         except NoImages as none:
@@ -87,6 +88,17 @@ def run(
             else:
                 summary = summary_of(dataset, "", None, 0)
             return replace(summary, elapsed_s=report.elapsed_s, empty_input=redacted(config.input))
+
+
+@contextmanager
+def _advising(overwrites: bool) -> Iterator[None]:
+    """Errors inside the block do not advise to repeat --overwrite, which would delete what is committed."""
+    try:
+        yield
+    except SamLabelError as error:
+        if overwrites:
+            error.args = (str(error).replace(GO_ON, GO_ON.replace("again", "again without --overwrite")),)
+        raise
 
 
 def _run(
@@ -124,6 +136,7 @@ def _run(
                 settings=config.recorded(),
                 report=report,
             ) as output,
+            _advising(config.overwrite),
         ):
             if output.dataset.left:
                 with ray_session(config) as pool:

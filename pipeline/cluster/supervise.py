@@ -31,7 +31,7 @@ DRAIN_S, ABANDON_S = 10.0, 3.0  # of the 30 s that a run has to end in (pipeline
 LOOK_S = 0.5  # between two looks at Ray's processes; seconds after a raylet's death Ray ends this process
 ANSWER_S = 5.0  # for a ledger's answer that takes microseconds, unless Ray is gone
 NO_LABELER_S = 60.0  # a slow machine starts a labeler in half of that
-STILL_S = 600.0  # few images take that long; Ray takes a lost node for alive for a minute
+STILL_S = 600.0  # few images take that long, and Ray notices a lost node after a minute
 USER_CODE_ERROR = "ray.exceptions.UserCodeException: "
 INTERRUPTED = f"interrupted; {GO_ON}"
 
@@ -127,9 +127,9 @@ class _FullCluster:
 
 @dataclass
 class _Standstill:
-    """Warns once each time that no image is finished for `still_s`, as when nodes cannot reach each other.
+    """Warns once whenever no image was finished for `still_s`.
 
-    Ray waits then, and says nothing.
+    If nodes cannot reach each other, Ray waits and says nothing.
     """
 
     still_s: float = STILL_S

@@ -82,7 +82,7 @@ class LogRelay:
 
 
 @contextmanager
-def logged_to(ledger: Any, level: int, driver_host: str = "") -> Iterator[None]:
+def logged_to(ledger: Any, level: int, driver_host: str) -> Iterator[None]:
     """In a worker, inside the block, this program's records at `level` or above go to the ledger.
 
     A SamLabelError goes there too, and ends the run with its own message. A store's fault names the worker's
@@ -93,7 +93,7 @@ def logged_to(ledger: Any, level: int, driver_host: str = "") -> Iterator[None]:
             yield
         except SamLabelError as fault:
             host = socket.gethostname()
-            if isinstance(fault, StoreError) and driver_host not in ("", host):
+            if isinstance(fault, StoreError) and host != driver_host:
                 fault.args = (f"on {host}: {fault}",)
             ray.get(ledger.give_up.remote(fault))  # before the driver learns that the task failed
             raise

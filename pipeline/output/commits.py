@@ -202,9 +202,9 @@ def _commit_named(name: str, data: bytes) -> Commit:
     commit = Commit(**_known(Commit, json.loads(data)))
     numbers = (commit.rows, commit.masks, commit.bytes, commit.deep, commit.narrow, *commit.failed.values())
     if commit.name != name or not all(map(REASON.fullmatch, commit.failed)):
-        raise ValueError("it is of another shard, or has a reason that is none")
+        raise ValueError("it is of another shard, or names a reason of another form")
     if not all(type(number) is int and number >= 0 for number in numbers):
-        raise ValueError("one of its numbers is none")
+        raise ValueError("one of its numbers is not a count")
     datetime.fromisoformat(commit.written_at)
     return commit
 

@@ -1,8 +1,8 @@
 """Refuses a shard with rows that no run writes, before anything is made of them.
 
 A dataset may come from a stranger. Its ids become names of files, GDAL opens what its `crs` names, and its
-lists are read by position. So all that read rows come past here, except `sam-label validate`, which names
-each faulty row. Nothing is checked mask by mask: whoever decodes masks does that.
+lists are read by position. Everything that reads rows runs this check, except `sam-label validate`, which
+names each faulty row. Nothing is checked mask by mask: whoever decodes masks does that.
 """
 
 import re
@@ -37,9 +37,9 @@ _NULL = -1  # as a length
 
 
 def refuse_damaged_rows(table: pa.Table, columns: Sequence[str], uri: str) -> None:
-    """Raises: DamagedFile, which calls the shard `uri`, if its rows are none of the schema.
+    """Raises: DamagedFile if the table has a row that no run writes.
 
-    `columns` are those that the table should have.
+    `columns` are those that the table should have; `uri` names the shard in the error.
     """
     for why in _faults(table, columns):
         raise DamagedFile(uri, f"{why}; sam-label validate names each such row")

@@ -10,9 +10,9 @@ from sam_core.masks.rle_library import library
 def measured(
     counts: bytes, offsets_N1: npt.NDArray[np.int64], sizes_N2: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64] | None:
-    """Of each mask the pixels inside, and the first column and row and the last ones with a pixel inside.
+    """The area of each mask, and the first and last column and row in which it has pixels.
 
-    int64 [N, 5]; zeros for an empty mask, as `area_of_runs` and `box_of_runs` return them. offsets: where
+    int64 [N, 5]: area, x0, y0, x1, y1, as `area_of_runs` and `box_of_runs` return them. offsets: where
     each mask's counts begin in `counts`, and where the last ones end; sizes: heights and widths of images.
     None if the counts of a mask do not describe its image's pixels, or the C library was not built.
     """

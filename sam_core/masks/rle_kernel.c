@@ -76,8 +76,8 @@ int64_t rle_unsound(const uint8_t *counts, const int64_t *offsets, int64_t masks
     return -1;
 }
 
-/* Writes of each mask the pixels inside, and the first column and row and the last ones with a pixel inside, zeros for
- * an empty mask, into measures [mask][5]. sizes: [mask][height, width]. Returns as rle_unsound, and stops there. */
+/* Writes each mask's area, and the first column and row and the last ones in which it has pixels (all zeros if it is
+ * empty), into measures [mask][5]. sizes: [mask][height, width]. Returns as rle_unsound, and stops there. */
 int64_t rle_measures(const uint8_t *counts, const int64_t *offsets, int64_t masks, const int64_t *sizes,
                      int64_t *measures) {
     for (int64_t mask = 0; mask < masks; mask++) {

@@ -301,7 +301,12 @@ def test_what_cannot_be_scheduled_is_refused(tmp_path: Path) -> None:
         labelled(photos(tmp_path / "in", 1), tmp_path / "out", device="cuda")
 
 
-def test_an_interrupted_run_waits_for_no_long_image_and_says_what_it_did(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("overwrite", "advice"), [(False, "again to"), (True, "again without --overwrite to")]
+)
+def test_an_interrupted_run_waits_for_no_long_image_and_says_what_it_did(
+    tmp_path: Path, overwrite: bool, advice: str
+) -> None:
     folder, output, log = photos(tmp_path / "in", 4), tmp_path / "out", tmp_path / "log"
     (folder / "notes.jpg").write_text("no image")
 
@@ -312,10 +317,12 @@ def test_an_interrupted_run_waits_for_no_long_image_and_says_what_it_did(tmp_pat
 
     Thread(target=terminate_once_an_image_is_begun, daemon=True).start()
     with pytest.raises(Interrupted) as caught:
-        labelled(folder, output, workers=1, load=stand_in(delay_s=10_000, log=log))
+        labelled(folder, output, workers=1, overwrite=overwrite, load=stand_in(delay_s=10_000, log=log))
     assert caught.value.exit_code == 130
+    assert f"run the same command {advice} continue" in str(caught.value)
     config = RunConfig(input=str(folder), output=str(output))
     summary, dataset = summary_so_far(config, has_begun=True, elapsed_s=0), Dataset.at(str(output))
     assert (summary.labelled, summary.failed, summary.total) == (0, dataset.failed, 5)
     assert (summary.device, summary.workers) == ("cpu", 1)
     assert dataset.record.ended["outcome"] == "interrupted"
+    assert dataset.record.ended["sentence"] == str(caught.value)

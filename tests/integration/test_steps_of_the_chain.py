@@ -37,7 +37,7 @@ def test_what_a_step_raises_ends_the_run_as_what_it_is() -> None:
 
     with quiet_ray(), pytest.raises(Exception, match="damaged"):
         ray.data.range(1).map_batches(
-            step, fn_kwargs={"logged": partial(logged_to, ledger, 20)}
+            step, fn_kwargs={"logged": partial(logged_to, ledger, 20, socket.gethostname())}
         ).materialize()
     gave_up = ray.get(ledger.tally.remote()).gave_up
     assert isinstance(gave_up, DamagedFile)

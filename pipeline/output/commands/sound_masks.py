@@ -1,4 +1,4 @@
-"""Finds out of many rows at once whether their masks are sound, in a tenth of the time of row_check.py.
+"""Tells for many rows at once whether their masks are sound, in a tenth of the time of row_check.py.
 
 It only says yes or no: row_check.py says what is wrong with which mask.
 """

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
 from boxes import SETTINGS, hf_images, images_of, png, reason_of, table_into, together
+from long_values import write_one_long_value
 
 from pipeline.containers import parquet_table
 from pipeline.errors import Reason, UsageError
@@ -39,19 +40,10 @@ def test_each_row(
 def test_a_small_file_of_long_images_is_not_held_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A dictionary names one long value for each of many rows, and the footer states its size once."""
     monkeypatch.setattr(parquet_table, "SMALL_GROUP", 40 << 20)
     image = IMAGES[0] + bytes(20 << 20)
-    column = pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), pa.array([image]))
     path = tmp_path / "y.parquet"
-    pq.write_table(
-        pa.table({"i": column}),
-        path,
-        compression="zstd",
-        dictionary_pagesize_limit=1 << 30,
-        store_schema=False,
-    )
-    assert path.stat().st_size < 1 << 20
+    write_one_long_value(path, "i", image, rows=100)
     pool = pa.default_memory_pool()
     before = pool.max_memory()
     got = fetched({"uri": f"file://{path}#row=99", "etag": "", "size": UNKNOWN_SIZE}, SETTINGS)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from long_values import write_one_long_value
 from PIL import Image
 
 from pipeline.config import RunConfig
@@ -284,17 +285,8 @@ def test_a_table_that_is_replaced_while_it_is_read_is_refused(tmp_path: Path) ->
 
 
 def test_a_small_table_of_long_values_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
-    long = pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array(["/" + "a" * (20 << 20)]))
     path = tmp_path / "l.parquet"
-    # store_schema: else it would be read as a dictionary, as small as it is
-    pq.write_table(
-        pa.table({"uri": long}),
-        path,
-        compression="zstd",
-        dictionary_pagesize_limit=1 << 30,
-        store_schema=False,
-    )
-    assert path.stat().st_size < 1 << 20
+    write_one_long_value(path, "uri", "/" + "a" * (20 << 20), rows=300)
     pool = pa.default_memory_pool()
     before = pool.max_memory()
     with pytest.raises(UsageError, match=r"rows of \S+ from 0 on are longer than 16 MB"):

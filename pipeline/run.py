@@ -5,7 +5,6 @@ was done, and the same command continues from there.
 """
 
 import logging
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +14,9 @@ from typing import Any
 
 import ray
 import ray.data
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.cluster.attempts import AttemptLedger, LedgerHandle, Tally, add_work
+from pipeline.cluster.driver_node import DriverNode, lasting_here
 from pipeline.cluster.labeler_pool import LabelerPool
 from pipeline.cluster.session import ray_session, refuse_what_does_not_fit
 from pipeline.cluster.supervise import INTERRUPTED, supervised
@@ -180,7 +179,9 @@ class _Labelling:
 
     def label_the_rest(self, progress: Callable[[RunProgress], None]) -> None:
         """Labels the images under supervision, and checks that each has one row."""
-        ledger = _ledger(self.pool.workers)
+        # On the driver's machine, so that it ends with the run and not before. If only the ledger dies, Ray
+        # restarts it empty, and an image that kills labelers gets more attempts.
+        ledger = lasting_here(AttemptLedger)(self.pool.workers)
         self.report.images = self.images
         metrics = RunMetrics(self.report)
 
@@ -221,13 +222,12 @@ class _Labelling:
             self.images, mean_size(self.output.store, pending), are_frames=config.frames != "first"
         )
         parts = [asdict(part) for part in pending]
-        logged = partial(
-            logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel(), socket.gethostname()
-        )
+        driver_node = DriverNode.here(ledger)
+        logged = partial(logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel())
         (
             ray.data.from_items(parts, override_num_blocks=len(parts))
             .map_batches(
-                partial(pending_images, store=self.output.store, logged=logged),
+                partial(pending_images, store=self.output.store, driver_node=driver_node, logged=logged),
                 batch_size=1,
                 batch_format="pyarrow",
                 **LIGHT,
@@ -235,7 +235,9 @@ class _Labelling:
             .limit(self.images)
             .repartition(target_num_rows_per_block=images_in_block)
             .map_batches(
-                partial(fetched_block, settings=self._fetch_settings(), ledger=ledger, logged=logged),
+                partial(
+                    fetched_block, settings=self._fetch_settings(), driver_node=driver_node, logged=logged
+                ),
                 batch_size=None,
                 batch_format="pyarrow",
                 **LIGHT,
@@ -250,7 +252,12 @@ class _Labelling:
                 num_gpus=pool.gpus,
             )
             .write_datasink(
-                replace(self.output.sink(self.images), logged=logged, add_work=partial(add_work, ledger)),
+                replace(
+                    self.output.sink(self.images),
+                    logged=logged,
+                    done=driver_node.done_here_or_there,
+                    add_work=partial(add_work, ledger),
+                ),
                 ray_remote_args=LIGHT,
             )
         )
@@ -262,11 +269,3 @@ class _Labelling:
             self.config.max_image_pixels,
             in_tiles=bool(self.config.mask.tile_size),
         )
-
-
-def _ledger(labelers: int) -> LedgerHandle:
-    """The run's attempt ledger, on the driver's machine, so that it ends with the run and not before."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    # If only the ledger dies, Ray restarts it empty, and an image that kills labelers gets more attempts.
-    lasting = {"max_restarts": -1, "max_task_retries": -1}
-    return ray.remote(AttemptLedger).options(num_cpus=0, scheduling_strategy=here, **lasting).remote(labelers)

@@ -7,11 +7,13 @@ begins several images in one message, so that one ledger can serve many labelers
 progress and log lines to the driver, and the order to stop to the labelers.
 """
 
+import logging
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from pipeline.cluster.driver_node import CALLS_AT_ONCE, Worker, lasting_here
 from pipeline.cluster.loads import Loads
 from pipeline.cluster.worker_log import LogLine, RecentLines
 from pipeline.errors import Reason, SamLabelError
@@ -63,6 +65,24 @@ class AttemptLedger:
         self._is_stopping = False
         self._gave_up: SamLabelError | None = None
         self._recent = RecentLines()
+        self._worker: Any = None  # on this node, once another node has asked for it
+        self._warned_of: set[str] = set()  # hosts that do not reach a store
+
+    def worker_on_its_node(self) -> Any:
+        """The actor that does what a store refuses to other nodes (driver_node.py)."""
+        self._worker = self._worker or lasting_here(Worker, calls_at_once=CALLS_AT_ONCE)()
+        return self._worker
+
+    def warn_of_node(self, host: str, why: str) -> None:
+        """Tells the driver, once for each host, that this node did what a store refused to the host."""
+        if host not in self._warned_of:
+            self._warned_of.add(host)
+            self.log(
+                "sam_label.cluster",
+                logging.WARNING,
+                f"on {host}: {why.partition('; ')[0]}; the driver's machine does that work, which is slower; "
+                "see that the host reaches input and output as the others do",
+            )
 
     def begin_load(self, labeler: str, node: str) -> float:
         """Seconds that the labeler waits before it loads its model on the node."""

@@ -5,7 +5,6 @@ ledger stores the last records; the driver fetches them with the progress and lo
 """
 
 import logging
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +14,7 @@ from typing import Any, TypeAlias
 
 import ray
 
-from pipeline.errors import SamLabelError, StoreError
+from pipeline.errors import SamLabelError
 from pipeline.program_log import Origin, logged_by
 
 MOST_LINES = 500  # stored until the driver fetches them; a fault of every image must not fill the memory
@@ -82,19 +81,15 @@ class LogRelay:
 
 
 @contextmanager
-def logged_to(ledger: Any, level: int, driver_host: str) -> Iterator[None]:
+def logged_to(ledger: Any, level: int) -> Iterator[None]:
     """In a worker, inside the block, this program's records at `level` or above go to the ledger.
 
-    A SamLabelError goes there too, and ends the run with its own message. A store's fault names the worker's
-    host, unless the driver has the same: the store may answer all others.
+    A SamLabelError goes there too, and ends the run with its own message.
     """
     with logged_by(_ToLedger(ledger), level):
         try:
             yield
         except SamLabelError as fault:
-            host = socket.gethostname()
-            if isinstance(fault, StoreError) and host != driver_host:
-                fault.args = (f"on {host}: {fault}",)
             ray.get(ledger.give_up.remote(fault))  # before the driver learns that the task failed
             raise
 

@@ -166,9 +166,21 @@ def output_fault(fault: StoreError) -> SamLabelError:
 
 
 def refuse_if_overtaken(store: Store, generation: int) -> None:
-    """Raises OutputLocked if a later run has taken the output; for writers in other processes."""
-    if newest_generation(store) > generation:
+    """Raises OutputLocked if a later run has taken the output; for writers in other processes.
+
+    Raises: StoreError if the run's own lock is not there, as on a node without the mount of a shared folder.
+    """
+    newest = newest_generation(store)
+    if newest < generation:  # a listing in the moment of a take-over may show neither lock
+        newest = newest_generation(store)
+    if newest > generation:
         raise _overtaken(store, generation)
+    if newest < generation:
+        raise StoreError(
+            Reason.SOURCE_MISSING,
+            f"cannot write {redacted(store.url)}: the lock of run {run_id(generation)} is not there; mount "
+            "the same folder on each node, and delete nothing in it while a run writes",
+        )
 
 
 def _taken(

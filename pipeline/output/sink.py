@@ -7,6 +7,8 @@ holds at least MIN_ROWS, so that there are not many tiny files, and at most MAX_
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from operator import call
 from typing import Any
 
 import pyarrow as pa
@@ -39,6 +41,7 @@ class ShardSink(Datasink[list[Commit]]):
     schema: pa.Schema
     rows_a_shard: int
     logged: Callable[[], AbstractContextManager[None]] = nullcontext  # around each write
+    done: Callable[[Callable[[], Any]], Any] = call  # does the write, here or on another node
     add_work: Callable[[Work], object] | None = None  # called with the work of each write
 
     def write(self, blocks: Iterable[Block], ctx: Any) -> list[Commit]:
@@ -53,11 +56,14 @@ class ShardSink(Datasink[list[Commit]]):
         name = labelled(run_id(self.generation), ctx.task_idx)
         clock = WorkClock()
         with self.logged(), clock.timed(Stage.WRITE, rows.num_rows):
-            refuse_if_overtaken(self.store, self.generation)
-            commits = write_shards(self.store, name, rows, self.metadata)
+            commits: list[Commit] = self.done(partial(self._committed, name, rows))
         if self.add_work is not None:
             self.add_work(clock.read())
         return commits
+
+    def _committed(self, name: str, rows: pa.Table) -> list[Commit]:
+        refuse_if_overtaken(self.store, self.generation)
+        return write_shards(self.store, name, rows, self.metadata)
 
     @property
     def min_rows_per_write(self) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,6 +76,14 @@ def found_by() -> Callable[..., dict[str, Any]]:
         return figures
 
     return of
+
+
+@pytest.fixture(scope="session")
+def own_mounts() -> None:
+    """Skips the test on a machine that lets no ordinary process mount a disk of its own."""
+    mount = ["unshare", "--mount", "--map-root-user", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    if shutil.which(mount[0]) is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets no ordinary process mount a disk")
 
 
 @pytest.fixture

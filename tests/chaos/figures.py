@@ -73,6 +73,13 @@ PARTS = {
     ),
     "outages": Part("outages.py", 80, "--images", has_no_faults, _outages),
     "nodes": Part("nodes.py", 600, "--images", has_no_faults, _nodes),
+    "unreached": Part(
+        "unreached.py",
+        40,
+        "--images",
+        has_no_faults,
+        lambda figures: f"{figures['images']} images each: {', '.join(figures['scenes'])}",
+    ),
     "hostile": Part(
         "hostile.py",
         500,

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -233,9 +233,12 @@ class StartedRay:
             time.sleep(0.1)
         raise TimeoutError("the head of the cluster does not listen")
 
-    def start(self, name: str, gpus: int) -> None:
-        """Returns when the node is up: of two that start on one machine at once, one may time out."""
-        self._start(name, f"--address={self.address}", "--num-cpus=3", f"--num-gpus={gpus}")
+    def start(self, name: str, gpus: int = 0, before: Sequence[str] = ()) -> None:
+        """Returns when the node is up: of two that start on one machine at once, one may time out.
+
+        `before` are words of a command that runs another, `ray start` here.
+        """
+        self._start(name, f"--address={self.address}", "--num-cpus=3", f"--num-gpus={gpus}", before=before)
         said, process = self._said(name), self._processes[name]
         deadline = time.monotonic() + WAIT_S
         while UP not in said.read_text():
@@ -243,8 +246,9 @@ class StartedRay:
                 raise TimeoutError(f"node {name} does not start: {said.read_text()[-500:]}")
             time.sleep(0.1)
 
-    def _start(self, name: str, *words: str) -> None:
+    def _start(self, name: str, *words: str, before: Sequence[str] = ()) -> None:
         command = [
+            *before,
             sys.executable,
             "-m",
             "ray.scripts.scripts",

@@ -5,17 +5,12 @@ loses its head, because a run waits for these for up to a minute.
 """
 
 import os
-import shutil
-import subprocess
 
 import pytest
 
-MOUNT = ["unshare", "--mount", "--map-root-user", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
 
-
+@pytest.mark.usefixtures("own_mounts")
 def test_what_was_committed_stays_and_the_rest_is_done_later(found_by) -> None:
-    if not _can_mount():
-        pytest.skip("this machine lets no ordinary process mount a small disk to fill")
     assert found_by("outages.py", "--only", "disk", "--images", "40")["faults"] == []
 
 
@@ -23,9 +18,3 @@ def test_a_machine_that_mounts_nothing_breaks_the_full_disk_alone(found_by) -> N
     without_unshare = {**os.environ, "PATH": ""}
     (fault,) = found_by("outages.py", "--only", "disk", env=without_unshare)["faults"]
     assert fault.startswith("disk: nothing was filled"), "the other outages are still measured"
-
-
-def _can_mount() -> bool:
-    return shutil.which(MOUNT[0]) is not None and (
-        subprocess.run(MOUNT, capture_output=True, check=False).returncode == 0
-    )

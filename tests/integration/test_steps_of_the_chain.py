@@ -1,6 +1,5 @@
 """How Ray Data handles the results and the errors of a step of the chain."""
 
-import socket
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ from labeler_parts import new_ledger
 from pipeline.cluster.quiet import quiet_ray
 from pipeline.cluster.supervise import own_error
 from pipeline.cluster.worker_log import logged_to
-from pipeline.errors import DamagedFile, Reason, StoreError
+from pipeline.errors import DamagedFile
 
 pytestmark = pytest.mark.usefixtures("one_ray")
 
@@ -37,25 +36,11 @@ def test_what_a_step_raises_ends_the_run_as_what_it_is() -> None:
 
     with quiet_ray(), pytest.raises(Exception, match="damaged"):
         ray.data.range(1).map_batches(
-            step, fn_kwargs={"logged": partial(logged_to, ledger, 20, socket.gethostname())}
+            step, fn_kwargs={"logged": partial(logged_to, ledger, 20)}
         ).materialize()
     gave_up = ray.get(ledger.tally.remote()).gave_up
     assert isinstance(gave_up, DamagedFile)
     assert str(gave_up) == str(DamagedFile("file:///a.parquet", "no footer"))
-
-
-def test_a_stores_fault_names_the_node_unless_it_is_the_drivers_own() -> None:
-    def step(row: Any, logged: Any) -> Any:
-        with logged():
-            raise StoreError(Reason.SOURCE_UNAVAILABLE, "no answer")
-
-    here = socket.gethostname()
-    for driver_host, says in (("head", f"on {here}: no answer"), (here, "no answer")):
-        ledger = new_ledger()
-        logged = partial(logged_to, ledger, 20, driver_host)
-        with quiet_ray(), pytest.raises(Exception, match="no answer"):
-            ray.data.range(1).map_batches(step, fn_kwargs={"logged": logged}).materialize()
-        assert str(ray.get(ledger.tally.remote()).gave_up) == says
 
 
 def test_a_fault_of_another_kind_keeps_its_own_last_line() -> None:

@@ -243,6 +243,15 @@ def test_what_an_overtaken_run_commits_later_counts_nowhere(store: Store, tmp_pa
     assert newest_generation(store) == 4
 
 
+def test_a_writer_that_does_not_see_the_runs_lock_is_refused(store: Store, tmp_path: Path) -> None:
+    elsewhere = Store.at(str(tmp_path / "not-mounted"))
+    with held_lock(store) as lock:
+        refuse_if_overtaken(store, lock.generation)
+        with pytest.raises(StoreError, match="the lock of run r00001 is not there; mount"):
+            refuse_if_overtaken(elsewhere, lock.generation)
+    assert not (tmp_path / "not-mounted").exists()
+
+
 def test_a_holder_that_finds_itself_overtaken_stops(store: Store) -> None:
     with held_lock(store, beat_s=0.01) as lock:
         held_elsewhere(store, generation=2)

@@ -6,11 +6,9 @@ abandoned; the next run does it.
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -21,6 +19,7 @@ from pipeline.cluster.attempts import LedgerHandle, Tally
 from pipeline.cluster.failures import refuse_failures
 from pipeline.cluster.head import Head
 from pipeline.cluster.ray_internals import end_executor, executors
+from pipeline.cluster.watch import ClusterWatch
 from pipeline.cluster.worker_log import LogRelay
 from pipeline.errors import GO_ON, ClusterLost, Interrupted, SamLabelError
 from pipeline.shutdown import Call, in_the_time_left
@@ -30,8 +29,6 @@ TICK_S = 0.25  # between two calls of `on_tick`
 DRAIN_S, ABANDON_S = 10.0, 3.0  # of the 30 s that a run has to end in (pipeline/shutdown.py)
 LOOK_S = 0.5  # between two looks at Ray's processes; seconds after a raylet's death Ray ends this process
 ANSWER_S = 5.0  # for a ledger's answer that takes microseconds, unless Ray is gone
-NO_LABELER_S = 60.0  # a slow machine starts a labeler in half of that
-STILL_S = 600.0  # few images take that long, and Ray notices a lost node after a minute
 USER_CODE_ERROR = "ray.exceptions.UserCodeException: "
 INTERRUPTED = f"interrupted; {GO_ON}"
 
@@ -52,8 +49,7 @@ def supervised(
     `work` or `on_tick` raises.
     """
     worker, head = Call(work, "sam-label pipeline"), Head(ray.get_runtime_context().gcs_address)
-    tally, relay, executors_before = Tally(), LogRelay(), executors()
-    full, still = _FullCluster(time.monotonic() + NO_LABELER_S), _Standstill()
+    tally, relay, executors_before, watch = Tally(), LogRelay(), executors(), ClusterWatch()
     with signals_noted() as interrupted:
         worker.start()
         try:
@@ -63,8 +59,7 @@ def supervised(
                 with suppress(GetTimeoutError):  # while Ray restarts the ledger
                     tally = _answered(ledger.tally.remote(relay.last), head)
                     relay.log(tally.log)
-                    full.look(tally)
-                    still.look(tally)
+                    watch.look(tally)
                 on_tick(tally)
                 if tally.gave_up:
                     raise tally.gave_up
@@ -101,55 +96,6 @@ def _answered(tally: ObjectRef[Tally], head: Head) -> Tally:
         except GetTimeoutError:
             if time.monotonic() > deadline:
                 raise
-
-
-@dataclass
-class _FullCluster:
-    """Warns once if no labeler has started: other jobs may hold the CPUs and GPUs for hours."""
-
-    due_s: float
-
-    def look(self, tally: Tally) -> None:
-        if tally.has_labelers or time.monotonic() < self.due_s:
-            return
-        self.due_s = math.inf
-        free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
-        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        kinds = [
-            f"{free.get(kind, 0):g} of {there[kind]:g} {kind}s" for kind in ("CPU", "GPU") if kind in there
-        ]
-        _log.warning(
-            "no labeler has started in %g s: the cluster has only %s free; the run waits for room",
-            NO_LABELER_S,
-            " and ".join(kinds),
-        )
-
-
-@dataclass
-class _Standstill:
-    """Warns once whenever no image was finished for `still_s`.
-
-    If nodes cannot reach each other, Ray waits and says nothing.
-    """
-
-    still_s: float = STILL_S
-    ended: int = -1  # images, when it last looked
-    due_s: float = math.inf
-
-    def look(self, tally: Tally) -> None:
-        ended, now_s = tally.labelled + tally.failed, time.monotonic()
-        if ended != self.ended and tally.has_labelers:
-            self.ended, self.due_s = ended, now_s + self.still_s
-        elif now_s >= self.due_s:
-            self.due_s = math.inf
-            nodes = ray.nodes()  # type: ignore[no-untyped-call]
-            _log.warning(
-                "no image was finished in the last %g min; %d of %d nodes of the cluster are alive; unless "
-                "images take so long, nodes may not reach each other or the store",
-                self.still_s / 60,
-                sum(node["Alive"] for node in nodes),
-                len(nodes),
-            )
 
 
 def _drain(worker: Call[None], ledger: LedgerHandle) -> None:

@@ -43,6 +43,7 @@ from pipeline.labelling.labeler import LabelerSettings
 BROKEN = "SAM_LABEL_TEST_BROKEN_NODE"  # in the environment of a node's workers
 SLOW_S = 2.0  # an image, until a scene has seen what it waits for
 PATIENCE_S = 400.0
+LEFT = "has left the cluster"
 UP = "Ray runtime started"  # as `ray start` says it
 WAIT_S = 240.0  # a busy machine starts nodes slowly; Ray Data looks for new ones every 20 s
 ONE_GPU, TWO_GPUS = {"num_cpus": 1, "num_gpus": 1}, {"num_cpus": 3, "num_gpus": 2}
@@ -169,6 +170,7 @@ def changes(source: Path, folder: Path, images: int) -> Scene:
         seen.append(drive.wait_for(lambda: has_labelled(joined), "the node that joined gets images"))
         scene.joined_s = round(time.monotonic() - began, 1)
         nodes.leave(two)
+        seen.append(drive.wait_for(lambda: LEFT in drive.words(), "the killed node is named"))
         scene.faults += [fault for fault in seen if fault] + drive.end()
     names = {"two GPUs": two, "one CPU": few, "no GPU": without, "joined": joined, "broken": broken}
     scene.by_node = {name: drive.count("labelled")[node.node_id] for name, node in names.items()}

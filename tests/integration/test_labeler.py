@@ -13,7 +13,7 @@ from labeler_parts import SETTINGS, Ahead, fetched, new_ledger
 from stand_in_generator import StandInGenerator, photo, stand_in
 
 from pipeline.cluster.attempts import Tally
-from pipeline.cluster.supervise import _FullCluster, _Standstill
+from pipeline.cluster.watch import FullCluster, Standstill
 from pipeline.labelling.labeler import Labeler
 from pipeline.output.format.schema import SCHEMA_WITH_VECTORS
 from sam_core.masks.image_masks import ImageMasks
@@ -113,7 +113,7 @@ def test_nothing_begins_once_the_run_stops() -> None:
 
 
 def test_a_run_that_finds_no_room_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
-    full = _FullCluster(due_s=0.0)
+    full = FullCluster(due_s=0.0)
     full.look(Tally(has_labelers=True))
     assert caplog.messages == []
     for _ in range(2):
@@ -127,7 +127,7 @@ def test_a_run_that_finds_no_room_says_so_once(caplog: pytest.LogCaptureFixture)
 
 
 def test_a_run_that_stands_still_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
-    still = _Standstill(still_s=0.0)
+    still = Standstill(still_s=0.0)
     for _ in range(3):
         still.look(Tally())
     assert caplog.messages == [], "labelers are still loading the model"

@@ -1,0 +1,104 @@
+"""What a run says about its cluster: no labeler starts, no image is finished, a node has left."""
+
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+
+from pipeline.cluster.attempts import Tally
+
+NO_LABELER_S = 60.0  # a slow machine starts a labeler in half of that
+STILL_S = 600.0  # few images take that long, and Ray notices a lost node after a minute
+NODES_S = 5.0  # between two looks at the nodes
+IN_ORDER = {1, 4}  # reasons of Ray's for a node's end: it was stopped, or removed since it was idle
+
+_log = logging.getLogger("sam_label.cluster")
+
+
+class ClusterWatch:
+    """All that a run watches in its cluster."""
+
+    def __init__(self) -> None:
+        self._full, self._still, self._nodes = FullCluster(), Standstill(), Nodes()
+
+    def look(self, tally: Tally) -> None:
+        self._full.look(tally)
+        self._still.look(tally)
+        self._nodes.look()
+
+
+@dataclass
+class FullCluster:
+    """Warns once if no labeler has started: other jobs may hold the CPUs and GPUs for hours."""
+
+    due_s: float = field(default_factory=lambda: time.monotonic() + NO_LABELER_S)
+
+    def look(self, tally: Tally) -> None:
+        if tally.has_labelers or time.monotonic() < self.due_s:
+            return
+        self.due_s = math.inf
+        free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        kinds = [
+            f"{free.get(kind, 0):g} of {there[kind]:g} {kind}s" for kind in ("CPU", "GPU") if kind in there
+        ]
+        _log.warning(
+            "no labeler has started in %g s: the cluster has only %s free; the run waits for room",
+            NO_LABELER_S,
+            " and ".join(kinds),
+        )
+
+
+@dataclass
+class Standstill:
+    """Warns once whenever no image was finished for `still_s`.
+
+    If nodes cannot reach each other, Ray waits and says nothing.
+    """
+
+    still_s: float = STILL_S
+    ended: int = -1  # images, when it last looked
+    due_s: float = math.inf
+
+    def look(self, tally: Tally) -> None:
+        ended, now_s = tally.labelled + tally.failed, time.monotonic()
+        if ended != self.ended and tally.has_labelers:
+            self.ended, self.due_s = ended, now_s + self.still_s
+        elif now_s >= self.due_s:
+            self.due_s = math.inf
+            nodes = ray.nodes()  # type: ignore[no-untyped-call]
+            _log.warning(
+                "no image was finished in the last %g min; %d of %d nodes of the cluster are alive; unless "
+                "images take so long, nodes may not reach each other or the store",
+                self.still_s / 60,
+                sum(node["Alive"] for node in nodes),
+                len(nodes),
+            )
+
+
+@dataclass
+class Nodes:
+    """Names each node that leaves the cluster."""
+
+    alive: frozenset[str] = frozenset()  # ids, when it last looked
+    due_s: float = 0.0
+
+    def look(self) -> None:
+        if (now_s := time.monotonic()) < self.due_s:
+            return
+        self.due_s = now_s + NODES_S
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        before, self.alive = self.alive, frozenset(node["NodeID"] for node in nodes if node["Alive"])
+        for node in nodes:
+            if node["NodeID"] in before - self.alive:
+                _log.log(
+                    logging.INFO if node["DeathReason"] in IN_ORDER else logging.WARNING,
+                    "node %s (%s) has left the cluster: %s; %d of its nodes are up, and label what it had",
+                    node["NodeManagerHostname"],
+                    node["NodeManagerAddress"],
+                    node["DeathReasonMessage"] or "Ray gives no reason",
+                    len(self.alive),
+                )

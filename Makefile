@@ -50,9 +50,9 @@ chaos: .venv/installed-dev
 parity: .venv/installed-dev
 	EVERY_NTH_POINT=1 $(BIN)/python -m pytest tests/parity/test_golden.py
 
-# Builds an sdist and one wheel per Linux architecture, for every Python version; zig cross-compiles.
+# Builds an sdist and one wheel for each platform, for every Python version; zig cross-compiles.
 wheel: .venv/installed-dev
-	for platform in linux-x86_64 linux-aarch64; do \
+	for platform in linux-x86_64 linux-aarch64 macosx-11.0-arm64; do \
 		_PYTHON_HOST_PLATFORM=$$platform $(BIN)/python -m build --no-isolation --outdir dist . || exit 1; \
 	done
 	cp constraints.txt dist/

@@ -5,8 +5,8 @@ plain C without Python's API; `sam_core.decoding.native` and `sam_core.masks.rle
 library cannot be built, the installation continues without it, and plain torch and numpy give the same masks
 in more time.
 
-One wheel therefore works for every Python of a platform (infra/adr/0018). For another architecture:
-`_PYTHON_HOST_PLATFORM=linux-aarch64 python -m build --wheel`.
+One wheel therefore works for every Python of a platform (infra/adr/0018). For another platform:
+`_PYTHON_HOST_PLATFORM=linux-aarch64 python -m build --wheel`, or `macosx-11.0-arm64`.
 """
 
 import platform
@@ -28,14 +28,19 @@ from sam_core.masks import rle_library
 SOURCES = [f"sam_core/decoding/native/{name}" for name in sources.UNITS]
 COMPILER = [sys.executable, "-m", "ziglang", "cc"]
 FLAGS = [*sources.FLAGS, f"-DSAM_SOURCES={sources.digest()}"]
-# linux-x86_64, linux-aarch64, macosx-11.0-universal2, win-amd64
+# linux-x86_64, linux-aarch64, macosx-11.0-arm64, macosx-10.13-universal2, win-amd64
 SYSTEM, *_, MACHINE = sysconfig.get_platform().lower().split("-")
-MACHINE = MACHINE if SYSTEM == "linux" else platform.machine().lower()
+MACHINE = platform.machine().lower() if MACHINE == "universal2" else MACHINE
 TARGET_CPUS = sources.INSTRUCTION_SETS.get(MACHINE, {})
 RLE_SOURCES = [f"sam_core/masks/{source.name}" for source in rle_library.SOURCES]
 RLE_FLAGS = rle_library.build_flags(MACHINE)
-GLIBC = (2, 17)  # the oldest version that zig can link for; the libraries call only memcpy and memset
-TARGET = ["-target", f"{MACHINE}-linux-gnu.{GLIBC[0]}.{GLIBC[1]}"] if SYSTEM == "linux" else []
+# What zig links for, with libraries of its own, and how a wheel names that. glibc 2.17 is the oldest for
+# which zig links, macOS 11 the first on Apple silicon. The libraries call only memcpy and memset.
+TARGETS = {
+    "linux": (f"{MACHINE}-linux-gnu.2.17", f"manylinux_2_17_{MACHINE}"),
+    "macosx": (f"{MACHINE.replace('arm64', 'aarch64')}-macos.11.0", f"macosx_11_0_{MACHINE}"),
+}
+TARGET, WHEEL_PLATFORM = TARGETS.get(SYSTEM, (None, None))
 
 
 class BuildKernel(build_ext):
@@ -45,7 +50,11 @@ class BuildKernel(build_ext):
     def build_extension(self, ext: Extension) -> None:
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        command = [*COMPILER, *TARGET, *ext.extra_compile_args, "-o", str(target), *ext.sources]
+        command = [*COMPILER, *ext.extra_compile_args, "-o", str(target), *ext.sources]
+        if TARGET is not None:
+            command += ["-target", TARGET]
+        if SYSTEM == "macosx":
+            command += [f"-Wl,-install_name,@rpath/{target.name}"]  # its default is the path of this build
         if subprocess.run(command).returncode:  # noqa: S603 - fixed words
             raise CompileError(f"{target.name} was not built: is ziglang installed?")
 
@@ -53,9 +62,7 @@ class BuildKernel(build_ext):
 class AnyPythonsWheel(bdist_wheel):
     def get_tag(self) -> tuple[str, str, str]:
         # Elsewhere zig links for the system that it runs on, so setuptools must choose the tag.
-        if SYSTEM != "linux":
-            return super().get_tag()
-        return "py3", "none", f"manylinux_{GLIBC[0]}_{GLIBC[1]}_{MACHINE}"
+        return ("py3", "none", WHEEL_PLATFORM) if WHEEL_PLATFORM else super().get_tag()
 
 
 def _library(name: str, units: list[str], flags: list[str]) -> Extension:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -33,6 +34,7 @@ _GCS = "ray._raylet:GcsClient"
 _NODE = "ray._private.worker:_global_node"
 _POPEN = "ray._private.services:ConsolePopen"
 _METADATA = "ray._common.usage.usage_lib:get_cluster_metadata"
+_TEMPORARY = "ray._common.utils:get_default_system_temp_dir"
 _ON_THE_PATH = "ray.job_config:JobConfig._runtime_env_has_working_dir"
 # Loggers of the job server's client, which report each request and the sizes of files.
 CLIENT_LOGGERS = (
@@ -51,6 +53,7 @@ NAMES = (
     _METADATA,
     _NODE,
     _POPEN,
+    _TEMPORARY,
     _ON_THE_PATH,
 )
 
@@ -71,6 +74,11 @@ def require_internals() -> None:
 def gpus_here() -> int:
     """The GPUs that a Ray started on this machine would count."""
     return int(_internal(_GPUS)())
+
+
+def temporary_folder() -> Path:
+    """The folder in which a Ray started on this machine makes its own."""
+    return Path(_internal(_TEMPORARY)())
 
 
 def running_address() -> str:

@@ -5,12 +5,11 @@ import platform
 import resource
 import shutil
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 from pipeline.cluster.labeler_pool import THREADS_A_LABELER, cores
-from pipeline.cluster.ray_internals import TRIED_WITH, gpus_here, require_internals
+from pipeline.cluster.ray_internals import TRIED_WITH, gpus_here, require_internals, temporary_folder
 from pipeline.cluster.start import OBJECT_STORE_BYTES, SHARED_MEMORY, local_cpus
 from pipeline.cluster.thread_limit import threads_left, threads_needed
 from pipeline.doctor.finding import Finding, fault, ok, warning
@@ -23,9 +22,9 @@ LEAST_OPEN_FILES = 4096  # a local run opens some hundreds, the head of a cluste
 RAY_BYTES = 2 << 30  # memory of Ray and its object store, measured by tests/bench/bench_memory.py
 LEAST_ADDRESS_SPACE = 6_000_000_000  # 4 GB are too little to load torch's libraries
 LABELER_BYTES = 1 << 30  # memory of a labeler with the bundled model
-# A socket of Ray below its temporary folder, and the longest path that Linux allows for one.
+# A socket of Ray below its temporary folder, and the longest path that the system allows for one.
 SOCKET = "/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
-LONGEST_SOCKET = 107
+LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
 CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -116,7 +115,7 @@ def memory() -> Finding:
 
 
 def disk() -> Finding:
-    folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    folder = temporary_folder()
     usage = shutil.disk_usage(folder)
     says = f"{usage.free / 1e9:.1f} GB free in {folder}"
     fix = "free some space, or name another folder in RAY_TMPDIR"

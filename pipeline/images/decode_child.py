@@ -5,6 +5,7 @@ encoded bytes. An answer is `ANSWER` with the request's number, a JSON object, a
 The process ends when its input does.
 """
 
+import contextlib
 import json
 import resource
 import signal
@@ -74,7 +75,8 @@ def _how(encoded: bytes) -> tuple[PixelReading, int | None]:
 
 def give_up_powers(memory_bytes: int) -> None:
     """Limits this process for good: its memory, and neither written files nor core dumps."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    with contextlib.suppress(ValueError):  # macOS has no such limit, and elsewhere a lower one stays
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -5,14 +5,17 @@ such folders, so the project's own editable install is not visible.
 """
 
 import json
+import os
 import platform
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
 import venv
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,17 +53,21 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The sdist, and a wheel that is made from the unpacked sdist, so that both are shown to be complete.
-
-    The sdist is made from a copy: setuptools puts its own folders beside the sources.
-    """
-    folder, copy = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("sources") / "sam-label"
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree: setuptools puts its own folders beside the sources."""
+    copy = tmp_path_factory.mktemp("sources") / "sam-label"
     left_out = shutil.ignore_patterns(
         ".*", "build", "dist", "demo-output", "*.egg-info", "__pycache__", "tests"
     )
     shutil.copytree(ROOT, copy, symlinks=True, ignore=left_out)
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, copy]
+    return copy
+
+
+@pytest.fixture(scope="module")
+def built(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The sdist, and a wheel that is made from the unpacked sdist, so that both are shown to be complete."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, sources]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     [sdist], [wheel] = folder.glob("*.tar.gz"), folder.glob("*.whl")
@@ -108,6 +115,45 @@ def test_the_libraries_need_no_python_and_no_newer_glibc(built: Built) -> None:
         needed = {tuple(map(int, found)) for found in re.findall(rb"GLIBC_(\d+)\.(\d+)", library)}
         assert needed
         assert max(needed) <= (2, 17)
+
+
+def test_the_wheel_for_a_mac_is_signed_and_needs_only_the_system(sources: Path, tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, sources],
+        env={**os.environ, "_PYTHON_HOST_PLATFORM": "macosx-11.0-arm64"},
+        check=True,
+        capture_output=True,
+        timeout=250,
+    )
+    [file] = tmp_path.iterdir()
+    assert file.name == f"sam_label-{__version__}-py3-none-macosx_11_0_arm64.whl"
+    with zipfile.ZipFile(file) as wheel:
+        libraries = {name: wheel.read(name) for name in wheel.namelist() if name.endswith(".so")}
+    assert len(libraries) == 2
+    for name, library in libraries.items():
+        commands = dict(mach_o_commands(library))
+        assert struct.unpack_from("<II", commands["build version"]) == (1, 11 << 16), "macOS, from 11.0"
+        assert "signature" in commands, "a processor of Apple runs no library without one"
+        assert dylib_name(commands["needs"]) == "/usr/lib/libSystem.B.dylib"
+        assert dylib_name(commands["own name"]) == f"@rpath/{Path(name).name}"
+
+
+def mach_o_commands(library: bytes) -> Iterator[tuple[str, bytes]]:
+    """Some load commands of a Mach-O library for ARM, by what they say, without their headers."""
+    kinds = {0x32: "build version", 0x1D: "signature", 0x0C: "needs", 0x0D: "own name"}
+    magic, cpu, _, _, count, _, _, _ = struct.unpack_from("<8I", library)
+    assert (magic, cpu) == (0xFEEDFACF, 0x0100000C)
+    start = 32
+    for _ in range(count):
+        kind, size = struct.unpack_from("<II", library, start)
+        if kind in kinds:
+            yield kinds[kind], library[start + 8 : start + size]
+        start += size
+
+
+def dylib_name(command: bytes) -> str:
+    (start,) = struct.unpack_from("<I", command)
+    return command[start - 8 :].rstrip(b"\0").decode()
 
 
 def test_the_wheel_has_every_file_that_the_tree_has(built: Built) -> None:

@@ -1,6 +1,8 @@
 """The formats that need the most memory, in a decoder with little: an image, or a typed failure."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -48,3 +50,15 @@ def test_it_fits_or_says_what_to_do(name: str, monkeypatch: pytest.MonkeyPatch) 
     decoders.close()
     assert caught.value.reason is Reason.TOO_LARGE
     assert "raise max_image_pixels" in str(caught.value)
+
+
+def test_a_decoder_keeps_a_lower_limit_that_the_system_has_set() -> None:
+    limits = DecodeLimits(1 << 26, timeout_s=60)
+    limited = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_AS, ({limits.memory_bytes - 1}, {limits.memory_bytes - 1}))
+from pipeline.images.decode_pool import DecodeLimits, DecodePool
+print(DecodePool(1, DecodeLimits({limits.max_pixels}, 60)).decode({jpeg_2000("RGB")!r}).image_HW3.shape)
+"""
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=False)
+    assert done.stdout == f"({SIDE}, {SIDE}, 3)\n", done.stderr

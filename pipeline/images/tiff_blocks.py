@@ -6,11 +6,11 @@ without compression are cut into rows, however long the strips are.
 
 import struct
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from pipeline.images.tiff_page import with_tags
 from pipeline.images.tiff_tags import HEIGHT, STRIP_OFFSETS, TILE_OFFSETS, UNCOMPRESSED, WIDTH, TiffTags
+from sam_core.cached import cached_property
 
 _ROWS_A_STRIP, _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_BYTES = 278, 279, 322, 323, 325
 _TABLES, _NODATA = 347, 42113

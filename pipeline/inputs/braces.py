@@ -6,12 +6,12 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 from math import prod
 
 from pipeline.errors import UsageError
 from pipeline.store.uri import redacted
+from sam_core.cached import cached_property
 
 MOST_NAMES = 1_000_000  # a typo in a range is reported before anything is looked up
 _NUMBERS = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")

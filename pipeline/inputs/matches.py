@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 from pipeline.errors import UsageError
@@ -12,6 +11,7 @@ from pipeline.inputs.pattern import Glob
 from pipeline.store.objects import Entry, Wanted
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, redacted, refuse_overlap
+from sam_core.cached import cached_property
 
 MOST_LISTINGS = 10_000  # one for each pattern that braces stand for, if they differ before the first *
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cached_property
 from itertools import takewhile
 
 from pipeline.inputs.braces import expanded, has_braces
+from sam_core.cached import cached_property
 
 _GLOB = re.compile(r"[*?]|\[.+\]", re.DOTALL)
 _ANY_PARTS = "**"

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 
 from pipeline.config import RunConfig
 from pipeline.errors import Reason, StoreError, UsageError
@@ -42,6 +42,7 @@ from pipeline.progress import Progress, silent, told
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
+from sam_core.cached import cached_property
 
 PEEKS_AT_ONCE = 32  # they wait on the network, not for a core
 

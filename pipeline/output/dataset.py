@@ -9,7 +9,6 @@ A snapshot does not change while a run goes on; take a new one to see later comm
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -27,6 +26,7 @@ from pipeline.output.pending import PendingPart, pending_parts
 from pipeline.output.row_guard import refuse_damaged_rows
 from pipeline.output.shards import read_shard, shard_group_rows, shard_memory_bytes
 from pipeline.store.storage import Store, side_by_side
+from sam_core.cached import cached_property
 
 T = TypeVar("T")
 SHARDS_AT_ONCE = 128  # whose ids are read side by side: 4 MB of ids, and 30 MB as text

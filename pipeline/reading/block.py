@@ -1,7 +1,6 @@
 """Some rows of a dataset in memory: Arrow columns, and the numbers of a row as numpy without a copy."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.output.format.schema import VECTORS, vectors_of
 from pipeline.pixel_reading import PixelReading
 from pipeline.store.settings import Access
+from sam_core.cached import cached_property
 
 _NUMBERS: dict[str, type] = {
     "mask_area": np.int64,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from hashlib import blake2b
 from typing import Any, TypedDict
 
@@ -18,6 +17,7 @@ from pipeline.reading.record import Record
 from pipeline.reading.rows import Places, Rows
 from pipeline.reading.sampling import MaskSampling
 from pipeline.reading.shares import Shares, Span, Spans
+from sam_core.cached import cached_property
 
 Transform = Callable[[Record], Any]
 WINDOW_ROWS = 4096  # about 80 MB with 100 masks per image

@@ -6,10 +6,11 @@ So a reader holds a window in memory, reads each shard once, and two epochs have
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sam_core.cached import cached_property
 
 
 @dataclass(frozen=True)

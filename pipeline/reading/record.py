@@ -1,7 +1,6 @@
 """One image of a dataset: its row, its masks as pixels when they are asked for, and the image itself."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from pipeline.images.frame import frame_of
 from pipeline.output.format.schema import extra_of
 from pipeline.reading.block import Block, ImageSettings
 from sam_core.arguments import Positions, positions_of, whole_number
+from sam_core.cached import cached_property
 from sam_core.masks.decode import Box, decoded_masks, drawn_labels, reduced_masks
 from sam_core.masks.image_masks import ImageMasks
 

@@ -7,7 +7,6 @@ the shard is read.
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +21,7 @@ from pipeline.reading.columns import columns_of
 from pipeline.reading.record import Record
 from pipeline.store.settings import recorded_access
 from pipeline.store.storage import side_by_side
+from sam_core.cached import cached_property
 
 KEPT_BYTES = 256 << 20  # of row groups, for random access: a shard of 128 MB and what comes after it
 Numbers = NDArray[np.int64]

@@ -7,7 +7,6 @@ Objects are whole, and immutable unless `publish` replaces them.
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +18,7 @@ from pipeline.store.faults import IO_FAULTS, lacks_credentials, reason_of, tried
 from pipeline.store.objects import Entry, Got, NoPutIfAbsent, Objects, Wanted
 from pipeline.store.settings import DEFAULT_ACCESS, Access
 from pipeline.store.uri import WEB, Location, location, redacted, split_uri
+from sam_core.cached import cached_property
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -4,11 +4,11 @@ Logits become pixels of the crop by a few taps a side: taps.py.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from sam_core.cached import cached_property
 from sam_core.decoding.taps import Taps, resize_taps
 from sam_core.model.resize import fitted_size
 

@@ -10,13 +10,14 @@ This is plain torch, for any device. triton/kernel_decoder.py builds on it where
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from sam_core.cached import cached_property
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.image_side import ImageSide, crop_side
 from sam_core.decoding.low_res_mask import low_res_mask, mask_runs

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 # From the ground up; rooms of one floor do not import each other.
 FLOORS = {
     "sam_core": [
-        {"options", "arguments", "built_library"},
+        {"options", "arguments", "built_library", "cached"},
         {"masks", "model"},
         {
             "weights",

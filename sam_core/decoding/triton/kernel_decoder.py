@@ -7,12 +7,12 @@ them in bfloat16, for models of other sizes, and on cards that fused_decoder.CAP
 import logging
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from sam_core.cached import cached_property
 from sam_core.decoding.crop_frame import CropFrame
 from sam_core.decoding.gpu_decoder import GROUP_PROMPTS, DeviceDecoder
 from sam_core.decoding.precision import product_dtype

@@ -351,6 +351,12 @@ def test_images_are_let_go_of_once_their_samples_are_made(demo: str) -> None:
     assert [record() for record in records[:4]] == [None] * 4
 
 
+def test_workers_begin_while_the_images_of_another_pass_are_being_fetched(demo: str) -> None:
+    images = Dataset.open(demo).to_torch(images=True, transform=uri)
+    first = next(iter(images))
+    assert first in list(images.loader(batch_size=None, num_workers=2, timeout=60))
+
+
 def test_an_image_that_is_gone_ends_the_epoch_with_its_name(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()

@@ -40,7 +40,7 @@ def turn(host: str, settings: HttpsSettings) -> Iterator[None]:
             time.sleep(min(wait_s, 0.5))
         yield
     finally:
-        os.close(slot)
+        _release(slot)
 
 
 def hold(host: str, seconds: float) -> None:
@@ -76,7 +76,13 @@ def _reserved(folder: Path, delay_s: float, not_before_s: float = 0.0) -> float:
             os.pwrite(file, repr(start_s + delay_s).encode(), 0)
         return start_s
     finally:
-        os.close(file)
+        _release(file)
+
+
+def _release(file: int) -> None:
+    """Unlocks and closes a file; closing alone keeps it locked if a process was forked meanwhile."""
+    fcntl.flock(file, fcntl.LOCK_UN)
+    os.close(file)
 
 
 def _time_in(text: bytes) -> float:

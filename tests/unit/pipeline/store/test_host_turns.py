@@ -3,6 +3,8 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,22 @@ def test_a_folder_that_others_can_write_is_not_used(
         assert not list(shared.glob("*"))
         shared.rmdir() if shared.is_dir() and not shared.is_symlink() else shared.unlink()
     assert caplog.text.count("is not this user's alone; remove it") == 1
+
+
+def test_a_turn_ends_although_a_process_was_forked_meanwhile_and_lives_on() -> None:
+    settings, fork = HttpsSettings(connections=1), get_context("fork")
+    over = fork.Event()
+    with turn(HOST, settings):
+        forked = fork.Process(target=over.wait, args=(60,))
+        forked.start()
+
+    def next_turn() -> bool:
+        with turn(HOST, settings):
+            return forked.is_alive()
+
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            assert thread.submit(next_turn).result(30), "the forked process has ended"
+        finally:
+            over.set()
+            forked.join()

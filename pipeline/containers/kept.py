@@ -5,18 +5,23 @@ from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Generic, TypeVar
 
+from pipeline.fork_locks import WithLocks
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Kept(Generic[K, V]):
+class Kept(WithLocks, Generic[K, V]):
     """The last used values by key, up to a total weight of `most`; no two threads make the same one."""
 
     def __init__(self, most: int, weight: Callable[[V], int] = lambda _: 1) -> None:
         self._most, self._weight = most, weight
         self._values: OrderedDict[K, V] = OrderedDict()
-        self._making: dict[K, Lock] = {}
+        super().__init__()
+
+    def make_locks(self) -> None:
         self._lock = Lock()
+        self._making: dict[K, Lock] = {}
 
     def get(self, key: K, make: Callable[[], V]) -> V:
         """The cached value, or a new one from `make`."""

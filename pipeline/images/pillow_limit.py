@@ -4,6 +4,7 @@ The limit belongs to the whole process, whose threads may decode at once: the la
 and at the end the old limit is restored.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -32,3 +33,15 @@ def pillow_limit(pixels: int) -> Iterator[None]:
         with _lock:
             _limits.remove(pixels)
             Image.MAX_IMAGE_PIXELS = max(_limits) if _limits else _usual
+
+
+def _forget() -> None:
+    """A process that was forked decodes no image yet, whatever other threads decoded before the fork."""
+    global _lock
+    _lock = Lock()
+    if _limits:
+        _limits.clear()
+        Image.MAX_IMAGE_PIXELS = _usual
+
+
+os.register_at_fork(after_in_child=_forget)

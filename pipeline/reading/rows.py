@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.fork_locks import WithLocks
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset as Snapshot
 from pipeline.output.ids import packed_ids
@@ -128,14 +129,17 @@ class Rows:
         self.__dict__.update(state, _kept=_KeptBlocks())
 
 
-class _KeptBlocks:
+class _KeptBlocks(WithLocks):
     """A cache of the row groups that were read last, up to KEPT_BYTES; several threads may use it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._blocks: OrderedDict[tuple[str, int], Block] = OrderedDict()
         self._edges: dict[str, Numbers] = {}
         self._bytes = 0
+        super().__init__()
+
+    def make_locks(self) -> None:
+        self._lock = threading.Lock()
 
     def edges(self, snapshot: Snapshot, commit: Commit) -> Numbers:
         """The first row of each row group of a shard; the last entry is the number of its rows."""

@@ -30,7 +30,7 @@ FLOORS = {
         {"__init__"},
     ],
     "pipeline": [
-        {"errors", "program_log", "suggestion", "signals", "histogram", "progress"},
+        {"errors", "fork_locks", "program_log", "suggestion", "signals", "histogram", "progress"},
         {"shutdown", "kept_lines"},
         {"store"},
         {"containers", "pixel_reading"},

@@ -1,10 +1,12 @@
 """Cached values: made once, however many threads ask, and made again after a failure."""
 
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from forked import ends_well_when_forked
 
 from pipeline.containers.kept import Kept
 
@@ -38,3 +40,21 @@ def test_a_failure_is_not_kept_and_the_oldest_go_first() -> None:
         kept.get("a", lambda: 1 // 0)
     assert [kept.get("a", lambda: 3), kept.get("b", lambda: 2), kept.get("a", lambda: 0)] == [3, 2, 3]
     assert [kept.get("c", lambda: 2), kept.get("a", lambda: 0), kept.get("b", lambda: 1)] == [2, 3, 1]
+
+
+def test_a_forked_process_does_not_wait_for_a_thread_of_its_parent() -> None:
+    kept: Kept[str, int] = Kept(5)
+    begun, over = threading.Event(), threading.Event()
+
+    def make() -> int:
+        begun.set()
+        over.wait(60)
+        return 1
+
+    assert kept.get("b", lambda: 2) == 2
+    with ThreadPoolExecutor(1) as thread:
+        made = thread.submit(kept.get, "a", make)
+        begun.wait(60)
+        assert ends_well_when_forked(lambda: kept.get("a", lambda: 3) == 3 and kept.get("b", lambda: 4) == 2)
+        over.set()
+        assert made.result() == 1

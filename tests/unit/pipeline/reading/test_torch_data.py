@@ -14,6 +14,7 @@ import pytest
 import rank_of_a_group
 import torch
 from demo_dataset import PHOTOS, write_demo
+from forked import ends_well_when_forked
 from torch import distributed
 from torch.utils.data import DataLoader
 
@@ -355,6 +356,11 @@ def test_workers_begin_while_the_images_of_another_pass_are_being_fetched(demo: 
     images = Dataset.open(demo).to_torch(images=True, transform=uri)
     first = next(iter(images))
     assert first in list(images.loader(batch_size=None, num_workers=2, timeout=60))
+
+
+def test_a_forked_process_reads_by_position_while_a_thread_of_its_parent_does(small: Dataset) -> None:
+    with small._rows._kept._lock:  # as a thread has it that reads
+        assert ends_well_when_forked(lambda: small[0].uri == "file:///photos/00 é%.jpg")
 
 
 def test_an_image_that_is_gone_ends_the_epoch_with_its_name(tmp_path: Path) -> None:

@@ -74,7 +74,10 @@ def refuse_literal(host: str, allow_private: bool) -> None:
 
 @cache
 def session(loop: asyncio.AbstractEventLoop, allow_private: bool, ca_bundle: str | None) -> Any:
-    """The process's session with these settings, on the loop that runs its calls."""
+    """The process's session with these settings, on the loop that runs its calls.
+
+    A forked process has another loop, so it gets a session of its own.
+    """
     context = ssl.create_default_context()
     if ca_bundle is not None:
         context.load_verify_locations(ca_bundle)
@@ -96,6 +99,6 @@ def session(loop: asyncio.AbstractEventLoop, allow_private: bool, ca_bundle: str
     return asyncio.run_coroutine_threadsafe(opened(), loop).result()
 
 
-# a forked process has no such loop
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=session.cache_clear)
+# A forked process has another loop, so it uses no session of its parent. Nothing may free those sessions,
+# since aiohttp reports each one that was not closed: they stay in the cache, and this keeps it to the end.
+os.register_at_fork(after_in_child=session.cache_info)

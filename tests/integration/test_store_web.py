@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import stamina
+from forked import ends_well_when_forked
 from web_host import BODY, WebHost, web_host
 
 from pipeline.errors import ImageError, Reason, StoreError, UsageError
@@ -149,3 +150,12 @@ def test_http_is_read_where_that_is_allowed(host: WebHost) -> None:
     with pytest.raises(UsageError, match="contains credentials"):
         Store.of_uri("https://me:secret@host/a.jpg")
     assert not Store.at(host.url("x")).is_writable
+
+
+def test_a_forked_process_opens_a_session_of_its_own_and_says_nothing(
+    host: WebHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, name = Store.of_uri(host.url("image"), access(host))
+    assert store.read(name) == BODY
+    assert ends_well_when_forked(lambda: store.read(name) == BODY and not caplog.records)
+    assert store.read(name) == BODY

@@ -22,6 +22,8 @@ SWEPT = {
         "timed tile=32,warps=8,stages=2",
         "timed tile=64,warps=4,stages=2",
         "timed tile=64,warps=8,stages=2",
+        "timed tile=32,warps=8,stages=2,prompts=2",
+        "timed tile=32,warps=8,stages=3,prompts=2",
     ),
     "positions": (
         "timed tile=64,tiles=4,warps=4,stages_first=2,stages_second=1",

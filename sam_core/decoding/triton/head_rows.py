@@ -20,12 +20,14 @@ SCORE_SCALE = HEAD_DIM**-0.5 / math.log(2)
 
 
 @triton.jit
-def block_diagonal(tokens_BTD, b, first, WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Prompt b's rows in the columns from `first` on, [64, WIDTH]."""
-    r = tl.arange(0, 64)[:, None]
+def block_diagonal(  # type: ignore[no-untyped-def]
+    tokens_BTD, b, first, WIDTH: tl.constexpr, PROMPTS: tl.constexpr = 1
+):
+    """The rows of PROMPTS prompts from b on, in the columns from `first` on, [64 PROMPTS, WIDTH]."""
+    r = tl.arange(0, 64 * PROMPTS)[:, None]
     j = first + tl.arange(0, WIDTH)[None, :]
-    is_own = (j // 16 == r // 8) & (r % 8 < 7)
-    return tl.load(tokens_BTD + (b * 7 + r % 8) * 128 + j, mask=is_own, other=0.0)
+    is_own = (j // 16 == r % 64 // 8) & (r % 8 < 7)
+    return tl.load(tokens_BTD + ((b + r // 64) * 7 + r % 8) * 128 + j, mask=is_own, other=0.0)
 
 
 @triton.jit

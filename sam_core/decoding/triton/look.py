@@ -5,6 +5,11 @@ A score is s (q . x W) + A (q . U W) + q . c W, where x and c belong to the imag
 of 1. From them token_products.seen_values computes what a token sees.
 
 The positions are split among programs until they fill the device; the parts are combined afterwards.
+
+A program may have two prompts, to read the image's data once for both. Their rows are stacked, and their
+factors are side by side. Products of one's rows with the other's factors are computed too: they are 0 in the
+scores, as the mix is 0 there, and are not stored.
+
 Oracle: the sums of `image_tokens.projected_sum` with the weights of `projected_scores`.
 """
 
@@ -37,6 +42,7 @@ class LookTuning:
     tile: int
     warps: int
     stages: int
+    prompts: int = 1  # of a program, 1 or 2; 2 has not been measured yet
 
 
 # the first tuned on an H100, the others chosen for few spills, without a card
@@ -47,7 +53,7 @@ TUNING = {
 }
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["B"])
 def look_kernel(  # type: ignore[no-untyped-def]
     key_PD,
     key_constant_PD,
@@ -60,26 +66,35 @@ def look_kernel(  # type: ignore[no-untyped-def]
     total_BSR,  # out: likewise, the weights' sum
     mixed_BSRF,  # out: float32 [B, splits, 64, F], the sum of A
     shared_BSRd,  # out: float32 [B, splits, 64, 16], the sum of s (x W)
+    B,  # at least PROMPTS
     P: tl.constexpr,
     STEPS: tl.constexpr,  # tiles of a split
     F: tl.constexpr,
     TILE: tl.constexpr,
+    PROMPTS: tl.constexpr,
 ):
-    b = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(1).to(tl.int64) * PROMPTS
+    if PROMPTS == 2:
+        b = tl.minimum(b, B - 2)  # of an odd number, the last program repeats a prompt
     split = tl.program_id(0)
-    r = tl.arange(0, 64)
-    f = tl.arange(0, F)
+    r = tl.arange(0, 64 * PROMPTS)
+    f = tl.arange(0, F * PROMPTS)
     j = tl.arange(0, 128)
-    query = block_diagonal(query_BTD, b, 0, 128)
-    mix = tl.load(mix_BRF + b * (64 * F) + r[:, None] * F + f[None, :])
-    most = tl.full((64,), -1e30, tl.float32)
-    total = tl.zeros((64,), tl.float32)
-    mixed = tl.zeros((64, F), tl.float32)
-    shared = tl.zeros((64, 128), tl.float32)
+    columns = f // F * (P * F) + f % F  # of the first prompt's factors, then of the second's
+    is_own_factor = (f // F)[None, :] == (r // 64)[:, None]
+    query = block_diagonal(query_BTD, b, 0, 128, PROMPTS)
+    mix = mix_BRF + b * (64 * F) + r[:, None] * F + (f % F)[None, :]
+    mix = tl.load(mix, mask=is_own_factor, other=0.0)
+    most = tl.full((64 * PROMPTS,), -1e30, tl.float32)
+    total = tl.zeros((64 * PROMPTS,), tl.float32)
+    mixed = tl.zeros((64 * PROMPTS, F * PROMPTS), tl.float32)
+    shared = tl.zeros((64 * PROMPTS, 128), tl.float32)
     for step in range(STEPS):
         position = (split * STEPS + step) * TILE + tl.arange(0, TILE)
-        factors = tl.load(factors_BPF + (b * P + position[:, None]) * F + f[None, :])
+        factors = tl.load(factors_BPF + (b * P + position[:, None]) * F + columns[None, :])
         scale = tl.load(scale_BP + b * P + position)[None, :]
+        if PROMPTS == 2:
+            scale = tl.where(r[:, None] < 64, scale, tl.load(scale_BP + b * P + P + position)[None, :])
         scores = product(query, tl.trans(position_rows(key_PD, position))) * scale
         scores = product(mix, tl.trans(factors), scores)
         scores = product(query, tl.trans(position_rows(key_constant_PD, position)), scores)
@@ -91,12 +106,13 @@ def look_kernel(  # type: ignore[no-untyped-def]
         value = position_rows(value_PD, position)
         shared = product((weights * scale).to(value.dtype), value, shared * shrink[:, None])
         most = new_most
-    at = (b * tl.num_programs(0) + split) * 64 + r
-    tl.store(most_BSR + at, most)
-    tl.store(total_BSR + at, total)
-    tl.store(mixed_BSRF + at[:, None] * F + f[None, :], mixed)
-    is_own = (j // 16)[None, :] == (r // 8)[:, None]
-    tl.store(shared_BSRd + at[:, None] * 16 + (j % 16)[None, :], shared, mask=is_own)
+    first = (b * tl.num_programs(0) + split) * 64
+    at = r // 64 * (tl.num_programs(0) * 64) + r % 64
+    tl.store(most_BSR + first + at, most)
+    tl.store(total_BSR + first + at, total)
+    tl.store(mixed_BSRF + first * F + at[:, None] * F + (f % F)[None, :], mixed, mask=is_own_factor)
+    is_own = (j // 16)[None, :] == (r % 64 // 8)[:, None]
+    tl.store(shared_BSRd + first * 16 + at[:, None] * 16 + (j % 16)[None, :], shared, mask=is_own)
 
 
 def look(
@@ -119,10 +135,11 @@ def look(
     # scaled and rounded before the launch: data that a program only loads stays in shared memory for its
     # products, while data that it computes is read into registers again for each
     query_BTD = (query_BTD * SCORE_SCALE).to(factors_BPF.dtype)
-    look_kernel[(splits, B)](
+    prompts = min(tuning.prompts, B)
+    look_kernel[(splits, triton.cdiv(B, prompts))](
         side.key_PD, side.key_constant_PD, side.value_PD, query_BTD, mix_BRF, factors_BPF, scale_BP,
-        most_BSR, total_BSR, mixed_BSRF, shared_BSRd,
-        P=P, STEPS=P // tuning.tile // splits, F=F, TILE=tuning.tile,
+        most_BSR, total_BSR, mixed_BSRF, shared_BSRd, B,
+        P=P, STEPS=P // tuning.tile // splits, F=F, TILE=tuning.tile, PROMPTS=prompts,
         num_warps=tuning.warps, num_stages=tuning.stages,
     )  # fmt: skip
     if splits == 1:

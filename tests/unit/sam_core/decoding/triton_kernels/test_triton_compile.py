@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,6 +60,7 @@ def compiled(
 
 def filled_and_compiled(cache: str) -> dict[str, Any]:
     """Fills an empty cache, twice; returns what was left to compile, and the kernels' resources."""
+    from sam_core.decoding.triton import look
     from sam_core.decoding.triton.rehearsal import Rehearsal, rehearse
     from sam_core.decoding.triton.side_by_side import KernelSet, compile_side_by_side
 
@@ -66,7 +68,7 @@ def filled_and_compiled(cache: str) -> dict[str, Any]:
     has_filled = [compile_side_by_side(kernels, processes=1) for _ in range(2)]
     before, asked_for = sorted(map(str, Path(cache).iterdir())), list[str]()
     rehearse("vit_t", "bfloat16", 90, Rehearsal(lambda name, _: asked_for.append(name)))
-    return {
+    found = {
         "filled": has_filled,
         "before": before,
         "after": sorted(map(str, Path(cache).iterdir())),
@@ -76,6 +78,10 @@ def filled_and_compiled(cache: str) -> dict[str, Any]:
             86, [("vit_t", "float16")], all_variants=True, only="positions|look|gram|upscale|linear"
         ),
     }
+    for key, tuning in look.TUNING.items():
+        look.TUNING[key] = replace(tuning, warps=8, prompts=2)
+    found["pairs"] = compiled(90, [("vit_t", "float16")], all_variants=True, only="^look")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +137,14 @@ def test_looks_read_no_operand_into_registers(done: Any) -> None:
     )
     assert look["reads"] == 0
     assert look["registers"] < 200
+
+
+def test_looks_of_two_prompts_spill_nothing(done: Any) -> None:
+    """They need as many registers and as much shared memory as two programs of one prompt may have."""
+    assert len(done["pairs"]) > 1
+    for look in done["pairs"]:
+        assert (look["spills"], look["reads"]) == (0, 0), look
+        assert look["shared"] <= 2 * MOST_SHARED, look
 
 
 def test_a_cache_is_filled_once(done: Any) -> None:

@@ -3,7 +3,7 @@
 In float16, and in float32, where results may differ only by rounding.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ from sam_core.model.sam import Sam
 from sam_core.model.transformer import DecoderAttention
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-B, T, GRID = 2, 7, 16
+B, T, GRID = 3, 7, 16  # an odd number of prompts
 HALF, FULL = torch.float16, torch.float32
 in_both = pytest.mark.parametrize("dtype", [HALF, FULL], ids=["float16", "float32"])
 EXACT = 1e-5  # relative error of float32
@@ -44,7 +44,7 @@ EXACT = 1e-5  # relative error of float32
 
 @dataclass(frozen=True)
 class Scene:
-    """A model, an image, and tokens of two prompts that have attended in both blocks."""
+    """A model, an image, and tokens of three prompts that have attended in both blocks."""
 
     sam: Sam
     side: ImageSide
@@ -223,15 +223,19 @@ def test_positions_after_second(scene: Scene, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("blocks", [1, 2])
 @pytest.mark.parametrize("splits", [1, 2])
+@pytest.mark.parametrize("prompts", [1, 2])
 @in_both
 @torch.inference_mode()
 def test_looks(
     scene: Scene,
     blocks: int,
     splits: int,
+    prompts: int,
     dtype: torch.dtype,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for key, tuning in look_module.TUNING.items():
+        monkeypatch.setitem(look_module.TUNING, key, replace(tuning, prompts=prompts))
     monkeypatch.setattr(look_module, "LEAST_POSITIONS", GRID * GRID // splits)
     transformer, side, maps = scene.sam.mask_decoder.transformer, scene.side, scene.maps
     if blocks == 1:
@@ -252,6 +256,8 @@ def test_looks(
     seen_BTD = seen_values(sums, added, value_map, constant_D)
     weights = projected_scores(tokens, queries(attention, scene.tokens_BTC), key).softmax(-1)
     assert_near(seen_BTD, merged(projected_sum(tokens, weights, value)), error_of(dtype, 5e-3))
+    alone = look(look_side, query_BTD[:1], mixed[:1], factors[:1], tokens.scale_BP[:1])
+    assert_near(alone.shared_BRd, sums.shared_BRd[:1], error_of(dtype, 1e-3))
 
 
 @in_both

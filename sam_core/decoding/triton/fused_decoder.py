@@ -35,11 +35,12 @@ from sam_core.model.triton.device import INTERPRETED
 
 CHANNELS, MASKS = 2 * INNER_DIM, 3
 # In this order: A100; A10G, A40, RTX 3090; L4, L40S, RTX 4090; H100, H200; B200; B300; RTX 5090. They have
-# tensor cores for tf32, and enough shared memory for the largest program. float32 needs warp groups:
-# without them the looks would spill 15 KB a thread. bfloat16 has no kernels.
+# tensor cores for tf32, and enough shared memory for the largest program. float32 fits an H100 alone: on
+# cards without warp groups the looks would spill 15 KB a thread, and on a B200 they need more tensor memory
+# than there is. bfloat16 has no kernels.
 CAPABILITIES = {
     torch.float16: ((8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0)),
-    torch.float32: ((9, 0), (10, 0), (10, 3)),
+    torch.float32: ((9, 0),),
 }
 # positions of one program of the largest tiling
 POSITIONS_MULTIPLE = 256

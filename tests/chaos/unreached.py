@@ -31,6 +31,8 @@ from rows import faults_of
 from several_nodes import SeveralNodes
 from stand_in_generator import write_photos
 
+from pipeline.store import s3
+
 NO_ROUTE = "http://127.0.0.1:9"
 # In mounts of its own, where an empty folder covers the first argument, runs the others as a command.
 WITH_AN_EMPTY_FOLDER = [
@@ -69,6 +71,7 @@ def _in_a_store(folder: Path, environment: dict[str, str]) -> Iterator[tuple[str
     server = SeaweedFS(folder)
     try:
         os.environ |= login_at(server.endpoint)
+        s3.client.cache_clear()  # the store before had another endpoint
         bucket, objects = new_bucket(), boto3.client("s3")
         for file in (folder / "in").iterdir():
             objects.upload_file(str(file), bucket.removeprefix("s3://"), f"in/{file.name}")

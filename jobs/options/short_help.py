@@ -9,6 +9,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from jobs.options.given_once import GivenOnce
+
 
 def _shorten(command: TyperCommand | TyperGroup, context: typer.Context) -> None:
     """Changes the options for good: Typer makes them anew for each call."""
@@ -21,8 +23,8 @@ def _shorten(command: TyperCommand | TyperGroup, context: typer.Context) -> None
                 option.metavar = ""
 
 
-class ShortHelp(TyperCommand):
-    """A command whose help is shortened."""
+class ShortHelp(GivenOnce):
+    """A command whose help is shortened, with options that are given once."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Writes the help."""

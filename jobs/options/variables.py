@@ -32,7 +32,11 @@ class Variables:
     @classmethod
     def given(cls, assignments: Iterable[str], now: datetime | None = None) -> "Variables":
         """The variables of `NAME=VALUE` texts, at `now` or the current time. Raises: UsageError."""
-        values = dict(_assignment(text) for text in assignments)
+        values: dict[str, str] = {}
+        for name, value in map(_assignment, assignments):
+            if name in values:
+                raise UsageError(f"--var sets {name} several times; give it once")
+            values[name] = value
         moment = _moment(values["DATE"]) if "DATE" in values else now or datetime.now(UTC)
         return cls(moment, values)
 

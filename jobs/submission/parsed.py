@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from jobs.options.command_options import configured_by
 from jobs.options.given import filled_config
+from jobs.options.given_once import GivenOnce
 from jobs.options.job_file import job_values
 from jobs.options.variables import Variables
 
@@ -19,7 +20,7 @@ def config_of(model: type[Config], words: Sequence[str]) -> Config:
     """The configuration that the words, environment and job file give to `run`. Raises: as `run`."""
     app, seen = typer.Typer(add_completion=False), []
 
-    @app.command()
+    @app.command(cls=GivenOnce)
     @configured_by(model)
     def command(config: Config) -> int:
         seen.append(config)

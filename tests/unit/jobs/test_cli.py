@@ -73,6 +73,10 @@ def test_option_names_are_unique() -> None:
         (["run", "photos", "out", "--config", "nope.toml"], "no job file nope.toml"),
         (["run", "", "out"], "INPUT is '': string should have at least 1 character\n"),
         (["plan", "photos", "--names", "nope"], "'--names': 'nope' is not one of"),
+        (["run", "photos", "out", "--config", "quick", "--config=fine"], "--config is given 2 times; give"),
+        (["plan", "photos", "--shard", "1/3", "--shard", "2/3", "--shard", "3/3"], "--shard is given 3"),
+        (["draw", "out", "x", "-o", "a.png", "--out", "b.png"], "--out is given 2 times"),
+        (["plan", "photos", "--var", "DAY=1", "--var", "DAY=2"], "--var sets DAY several times"),
     ],
 )
 def test_a_usage_error_is_one_sentence_on_stderr_and_exit_code_2(
@@ -83,6 +87,13 @@ def test_a_usage_error_is_one_sentence_on_stderr_and_exit_code_2(
     assert sentence in err
     assert err.startswith("sam-label: ")
     assert err.count("\n") == 1
+
+
+def test_lists_and_switches_may_be_given_again(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("--include", "*.png", "--include", "*.jpg")
+    switches = ("--anonymous", "--no-anonymous", "--deduplicate", "--deduplicate")
+    code, _, err = ran(capsys, "plan", "nowhere", *names, *switches)
+    assert (code, "no file or folder" in err) == (2, True)
 
 
 def test_a_group_without_a_command_names_its_commands(capsys: pytest.CaptureFixture[str]) -> None:

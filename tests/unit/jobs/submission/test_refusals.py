@@ -65,8 +65,9 @@ def test_what_cannot_be_scheduled_is_one_sentence(
     capsys: pytest.CaptureFixture[str], job: Path, text: str, options: list[str], sentence: str
 ) -> None:
     job.write_text(text)
-    first = ["--cron", "0 2 * * *", "--target", "systemd", *WITH_REGION]
-    code, out, err = schedule(capsys, job, *first, *options)
+    always = {"--cron": "0 2 * * *", "--target": "systemd"}
+    others = [word for name, value in always.items() if name not in options for word in (name, value)]
+    code, out, err = schedule(capsys, job, *others, *WITH_REGION, *options)
     assert (code, out) == (2, "")
     assert sentence in err
     assert err.count("\n") == 1

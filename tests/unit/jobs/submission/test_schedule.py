@@ -33,9 +33,9 @@ def job(tmp_path: Path) -> Path:
 
 
 def text_for(capsys: pytest.CaptureFixture[str], job: Path, target: str, *options: str) -> str:
-    always = ("--cron", "30 2 * * mon-fri", "--name", "labels", "--var", f"REGION={REGION}")
-    always = (*always, "--target", target)
-    code, out, err = schedule(capsys, job, *always, *options)
+    always = ("--cron", "30 2 * * mon-fri", "--var", f"REGION={REGION}", "--target", target)
+    name = () if "--name" in options else ("--name", "labels")
+    code, out, err = schedule(capsys, job, *always, *name, *options)
     assert (code, err) == (0, "")
     assert out.startswith(("# Apply: ", "#!/usr/bin/env bash\n# Apply: "))
     return out

@@ -93,6 +93,7 @@ def test_a_wrong_job_is_refused_before_the_cluster_is_asked(
         (("--stop-on-term",), "--stop-on-term needs --follow"),
         (("--", "--workers", "0"), "--workers is '0'"),
         (("--var", "REGION=eu"), "--var sets REGION"),
+        (("--", "--config", "quick"), "--config is given 2 times"),
         (
             ("--image", "a", "--preinstalled", "--", "photos", "masks"),
             "a relative path, which does not work on a cluster",

@@ -82,20 +82,23 @@ def validate(output: Output, json_: Json = False) -> int:
     return 0
 
 
-def retry(output: Output, error: Errors = None) -> int:
+def retry(output: Output, error: Errors = None, json_: Json = False) -> int:
     """Queue failed images, so that the next run labels them again."""
     reasons = [_reason(code) for code in error or ()]
     from pipeline.output.commands.retry import retry as queue_failed
 
     with counted_progress("images") as progress:
         queued = queue_failed(output, reasons, progress)
+    if json_:
+        print(json.dumps({"queued": queued}))
+        return 0
     print(f"{counted(queued, 'image')} queued again")
     if queued:
         print("next: the same sam-label run as before", file=sys.stderr)
     return 0
 
 
-def gc(output: Output) -> int:
+def gc(output: Output, json_: Json = False) -> int:
     """Remove the files that killed runs have left behind.
 
     Rows, files that a run is writing, and files of your own stay.
@@ -104,6 +107,9 @@ def gc(output: Output) -> int:
 
     with counted_progress("files removed") as progress:
         swept = collect(output, progress)
+    if json_:
+        print(json.dumps(asdict(swept)))
+        return 0
     print(
         f"{counted(swept.files, 'file')} removed, {size(swept.bytes)}" if swept.files else "nothing to remove"
     )

@@ -1,11 +1,12 @@
 """`sam-label draw`: one image with its masks drawn over it."""
 
+import json
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.arguments import Output
+from jobs.arguments import Json, Output
 from jobs.wording import counted
 from pipeline.errors import ImageError, SamLabelError, UsageError
 from pipeline.store.uri import redacted
@@ -54,6 +55,7 @@ def draw(
     outline: Outline = None,
     size: Size = None,
     overwrite: Overwrite = False,
+    json_: Json = False,
 ) -> int:
     """Draw the masks of one image over it, each in its own colour with an outline.
 
@@ -63,6 +65,8 @@ def draw(
         raise UsageError(
             "a picture cannot be shown in a terminal; name a file with -o, or redirect it: -o - > FILE"
         )
+    if out == "-" and json_:
+        raise UsageError("--json and -o - would both write to standard output; name a file with -o")
     from pipeline.export.where import parsed_where
     from pipeline.reading.dataset import Dataset
     from pipeline.reading.named import record_named
@@ -84,8 +88,12 @@ def draw(
         sys.stdout.buffer.write(picture_bytes(picture_HW3, size=size))
         return 0
     file.write(picture_HW3, size)
+    picture = file.url.removeprefix("file://")
+    if json_:
+        print(json.dumps({"picture": picture, "masks": len(shown), "masks_of": len(record)}))
+        return 0
     print(_masks(record, shown))
-    print(f"picture: {redacted(file.url.removeprefix('file://'))}")
+    print(f"picture: {redacted(picture)}")
     print(f"next: sam-label preview {output}", file=sys.stderr)
     return 0
 

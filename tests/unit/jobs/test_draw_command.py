@@ -1,6 +1,7 @@
 """`sam-label draw` as a person uses it: which files it writes where, and what it refuses."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def test_the_picture_is_that_of_python_and_the_next_command_is_named(
     assert err == f"next: sam-label preview {demo}\n"
     record = next(record for record in Dataset.open(demo) if "coins" in record.uri)
     assert np.array_equal(np.asarray(Image.open("coins-masks.png")), draw(record))
+
+
+def test_json_has_the_same_facts(drawn: Callable[..., Answer], tmp_path: Path) -> None:
+    code, out, err = drawn("coins.jpg", "--json", "--where", "area_share < 0.1")
+    facts = {"picture": f"{tmp_path}/coins-masks.png", "masks": 34, "masks_of": 35}
+    assert (code, json.loads(out), err) == (0, facts, "")
 
 
 def test_options_choose_masks_and_how_they_look(drawn: Callable[..., Answer]) -> None:
@@ -96,6 +103,7 @@ def test_standard_output_takes_the_picture_but_a_terminal_does_not(
         ),
         (["coins.jpg", "--where", "iou > 1"], 2, "--where is 'iou > 1': at 'iou > 1' expected a column"),
         (["coins.jpg", "--alpha", "2"], 2, "--alpha"),
+        (["coins.jpg", "-o", "-", "--json"], 2, "would both write to standard output; name a file with -o"),
     ],
 )
 def test_a_mistake_is_one_sentence(

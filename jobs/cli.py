@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from jobs import OWN_PACKAGES
+from jobs import MISSING, OWN_PACKAGES
 from jobs.bench_command import bench
 from jobs.config_command import config
 from jobs.dataset_commands import gc, retry, status, validate
@@ -123,13 +123,7 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
     except ImportError as missing:
         if (missing.name or "").partition(".")[0] in OWN_PACKAGES:
             return _fail_unexpectedly(missing, debug)
-        # the package is missing, or two packages do not fit each other, as one of them then says
-        return _fail(
-            f"a package that sam-label needs cannot be imported ({_last_line(missing)}); install sam-label "
-            "again, preferably into a new virtual environment",
-            1,
-            debug,
-        )
+        return _fail(MISSING.format(why=_last_line(missing)), 1, debug)
     except Exception as unexpected:  # noqa: BLE001  # no caller is left that could make it a sentence
         return _fail_unexpectedly(unexpected, debug)
 

@@ -8,7 +8,7 @@ credentials. So this module imports only what every Python has imported already.
 import os
 import sys
 
-from jobs import OWN_PACKAGES
+from jobs import MISSING, OWN_PACKAGES
 
 WARNING = (
     "sam-label: warning: PYTHONPATH has an empty or relative entry, which makes Python import files from "
@@ -26,8 +26,13 @@ def main() -> None:
     _name_files_in_utf_8()
     _ignore_relative_entries()
     _refuse_other_packages()
-    from jobs.cli import main as command
-
+    try:
+        from jobs.cli import main as command
+    except ImportError as missing:
+        if (missing.name or "").partition(".")[0] in OWN_PACKAGES:
+            raise
+        print(f"sam-label: {MISSING.format(why=missing)}", file=sys.stderr)
+        sys.exit(1)
     command()
 
 

@@ -8,11 +8,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from ray.data import ActorPoolStrategy
+from typing import TYPE_CHECKING
 
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from ray.data import ActorPoolStrategy
 
 FEW, MANY = 8, 64  # images in a block; a task's few milliseconds do not matter beside 8 images on a CPU
 BLOCKS_A_LABELER = 16  # at least, where there are many images, so that labelers finish together
@@ -61,8 +63,10 @@ class LabelerPool:
         return 0 if self.gpus else self.threads
 
     @property
-    def strategy(self) -> ActorPoolStrategy:
+    def strategy(self) -> "ActorPoolStrategy":
         """The pool in Ray Data's terms."""
+        from ray.data import ActorPoolStrategy  # here: `doctor` counts labelers where it cannot be imported
+
         return ActorPoolStrategy(
             min_size=self.workers,
             max_size=self.most if self.is_elastic else self.workers,

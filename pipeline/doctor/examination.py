@@ -4,11 +4,12 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from pipeline.config import RunConfig
-from pipeline.doctor import machine, places
-from pipeline.doctor.finding import Finding, looked_at
+from pipeline.doctor import machine
+from pipeline.doctor.finding import Finding, looked_at, not_checked
 
 MACHINE: dict[str, Callable[[], Finding]] = {
     "Python": machine.python,
+    "packages": machine.packages,
     "torch": machine.torch,
     "C kernel": machine.kernel,
     "GPUs": machine.gpus,
@@ -24,10 +25,20 @@ MACHINE: dict[str, Callable[[], Finding]] = {
 
 def findings(config: RunConfig, named: Collection[str]) -> Iterator[Finding]:
     """One finding for each check: always of the machine, and of INPUT and OUTPUT if they are in `named`."""
-    urls = {"input": config.input, "output": config.output}
-    access = {"input": config.access, "output": config.output_access}
     for what, look in MACHINE.items():
         yield looked_at(what, look)
+    if named or config.address is not None:
+        yield from _of_places(config, named)
+
+
+def _of_places(config: RunConfig, named: Collection[str]) -> Iterator[Finding]:
+    try:
+        from pipeline.doctor import places  # here: the machine is examined also where these lack a package
+    except ImportError as missing:
+        yield not_checked(" and ".join(named) or "cluster", missing)
+        return
+    urls = {"input": config.input, "output": config.output}
+    access = {"input": config.access, "output": config.output_access}
     s3 = {
         access[name].place: name
         for name, url in urls.items()

@@ -11,7 +11,7 @@ class State(StrEnum):
     """What a finding means for a run."""
 
     OK = "ok"
-    WARNING = "warning"  # a run works, but slower or with less than it could
+    WARNING = "warning"  # a run works, but slower or with less than it could; or this was not checked
     FAULT = "fault"  # a run fails
 
 
@@ -37,11 +37,23 @@ def fault(what: str, says: str, fix: str) -> Finding:
     return Finding(what, State.FAULT, says, fix)
 
 
+def not_checked(what: str, missing: ImportError) -> Finding:
+    """What a check finds that needs a package which cannot be imported."""
+    return warning(what, f"not checked: {last_line(missing)}", "install the packages first")
+
+
+def last_line(error: Exception) -> str:
+    """The last line of the error's message: some packages put whole tracebacks into it."""
+    return str(error).strip().rpartition("\n")[2]
+
+
 def looked_at(what: str, look: Callable[[], Finding]) -> Finding:
     """What `look` finds; an error that it raises is a fault whose sentence says what to do."""
     try:
         return look()
     except SamLabelError as error:
         return fault(what, str(error), "")
+    except ImportError as missing:
+        return not_checked(what, missing)
     except OSError as error:
         return fault(what, f"{error.filename or what}: {error.strerror or error}", "check its permissions")

@@ -1,21 +1,29 @@
-"""What this machine has for a run: Python, torch, the kernel, GPUs, memory, disks, limits and weights."""
+"""What this machine has for a run: Python, packages, the kernel, GPUs, memory, disks, limits and weights.
+
+What needs Ray or torch is imported by the checks that use it, so that the others work without.
+"""
 
 import os
 import platform
 import resource
 import shutil
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 from pipeline.cluster.labeler_pool import THREADS_A_LABELER, cores
-from pipeline.cluster.ray_internals import TRIED_WITH, gpus_here, require_internals, temporary_folder
-from pipeline.cluster.start import OBJECT_STORE_BYTES, SHARED_MEMORY, local_cpus
 from pipeline.cluster.thread_limit import threads_left, threads_needed
-from pipeline.doctor.finding import Finding, fault, ok, warning
+from pipeline.doctor.finding import Finding, fault, last_line, ok, warning
 from pipeline.weights.models import cache_folder, known_models
 
 LEAST_PYTHON = (3, 11)
+# Those that sam-label requires; one that others import comes before them.
+PACKAGES = (
+    *("numpy", "pyarrow.parquet", "torch", "ray.data", "PIL.Image", "scipy", "safetensors.torch"),
+    *("fsspec", "s3fs", "aiohttp", "botocore.session", "stamina", "pydantic", "typer", "rich", "jinja2"),
+    *("markupsafe", "packaging", "yaml", "pycocotools.mask"),
+)
 LEAST_FREE_BYTES = 5 << 30  # on the disk of Ray's folder, for its logs and spilled objects
 FULLEST_DISK = 0.95  # Ray refuses to spill to a disk that is fuller
 LEAST_OPEN_FILES = 4096  # a local run opens some hundreds, the head of a cluster thousands
@@ -35,8 +43,24 @@ def python() -> Finding:
     return ok("Python", says)
 
 
+def packages() -> Finding:
+    broken: dict[str, Exception] = {}
+    for name in PACKAGES:
+        try:
+            import_module(name)
+        except Exception as error:  # noqa: BLE001  # packages that do not fit each other raise any
+            broken[name] = error
+    if broken:
+        first = next(iter(broken.values()))
+        says = f"cannot be imported: {', '.join(broken)} ({type(first).__name__}: {last_line(first)})"
+        return fault("packages", says, "install sam-label again, preferably into a new virtual environment")
+    return ok("packages", "all can be imported")
+
+
 def torch() -> Finding:
     import torch
+
+    from pipeline.cluster.ray_internals import gpus_here
 
     build = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "for CPUs"
     says = f"{torch.__version__}, built {build}"
@@ -51,6 +75,8 @@ def torch() -> Finding:
 
 def gpus() -> Finding:
     import torch
+
+    from pipeline.cluster.ray_internals import gpus_here
 
     if not torch.cuda.is_available():
         if count := gpus_here():
@@ -84,6 +110,9 @@ def kernel() -> Finding:
 
 
 def ray() -> Finding:
+    from pipeline.cluster.ray_internals import TRIED_WITH, require_internals
+
+    import_module("ray.data")  # or a package that it lacks would pass for one of Ray's names
     require_internals()
     if (installed := version("ray")) not in TRIED_WITH:
         return warning(
@@ -115,6 +144,8 @@ def memory() -> Finding:
 
 
 def disk() -> Finding:
+    from pipeline.cluster.ray_internals import temporary_folder
+
     folder = temporary_folder()
     usage = shutil.disk_usage(folder)
     says = f"{usage.free / 1e9:.1f} GB free in {folder}"
@@ -133,6 +164,9 @@ def disk() -> Finding:
 
 
 def shared_memory() -> Finding:
+    from pipeline.cluster.ray_internals import gpus_here
+    from pipeline.cluster.start import OBJECT_STORE_BYTES, SHARED_MEMORY
+
     if not SHARED_MEMORY.is_dir():
         if sys.platform == "linux":
             return fault("shared memory", f"there is no {SHARED_MEMORY}", f"mount a tmpfs at {SHARED_MEMORY}")
@@ -163,6 +197,8 @@ def open_files() -> Finding:
 
 
 def threads() -> Finding:
+    from pipeline.cluster.start import local_cpus
+
     left, needed = threads_left(), threads_needed(local_cpus())
     if left is not None and left < needed:
         fix = "raise `ulimit -u` or the container's limit of processes"

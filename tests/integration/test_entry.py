@@ -52,6 +52,15 @@ def test_another_package_of_our_names_is_refused(shell: Said, tmp_path: Path) ->
     assert "holds no dataset" in shell("$S status x", PYTHONPATH=str(tmp_path / "theirs")).stderr
 
 
+def test_a_package_that_the_command_itself_needs_may_be_broken(shell: Said, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "pydantic.py").write_text("raise ImportError('libz.so: cannot open')")
+    inherited = os.environ.get("PYTHONPATH", "")
+    done = shell("$S status x", PYTHONPATH=f"{tmp_path}/theirs{os.pathsep}{inherited}".rstrip(os.pathsep))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "cannot be imported (libz.so: cannot open); install sam-label again" in done.stderr
+
+
 def test_a_deleted_working_folder_matters_to_relative_paths_alone(shell: Said, demo: str) -> None:
     gone = "mkdir gone && cd gone && rmdir ../gone && "
     assert shell(f"{gone} $S status {demo}").returncode == 0

@@ -170,15 +170,15 @@ def test_an_interrupted_command_goes_on_if_it_can(name: str, goes_on: bool) -> N
 
 
 @pytest.mark.parametrize(
-    ("package", "sentence"),
+    ("command", "package", "sentence"),
     [
-        ("torch", "a package that sam-label needs cannot be imported ("),
-        ("pipeline.doctor", "a fault of sam-label"),
+        ("run", "ray", "a package that sam-label needs cannot be imported ("),
+        ("doctor", "pipeline.doctor", "a fault of sam-label"),
     ],
 )
-def test_a_package_that_is_missing_is_named(package: str, sentence: str) -> None:
-    """Also `doctor`, whose checks import the packages that they check."""
-    code = f"import sys; import jobs.cli; sys.modules[{package!r}] = None; jobs.cli.main(['doctor'])"
+def test_a_package_that_is_missing_is_named(command: str, package: str, sentence: str) -> None:
+    words = [command, "photos", "masks"]
+    code = f"import sys; import jobs.cli; sys.modules[{package!r}] = None; jobs.cli.main({words})"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert process.returncode == 1
     assert sentence in process.stderr

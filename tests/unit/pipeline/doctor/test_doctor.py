@@ -1,8 +1,13 @@
 """`sam-label doctor` on this machine, and on places that a run could not use."""
 
 import json
+import os
+import re
 import resource
 import socket
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,7 +18,8 @@ from pipeline.doctor import machine
 from pipeline.doctor.examination import MACHINE
 from pipeline.doctor.finding import State
 
-PHOTOS = Path(__file__).parents[4] / "jobs" / "demo" / "photos"
+ROOT = Path(__file__).parents[4]
+PHOTOS = ROOT / "jobs" / "demo" / "photos"
 
 
 def findings(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, dict[str, str]]]:
@@ -70,6 +76,40 @@ def test_a_profile_that_is_not_there_is_a_fault(tmp_path: Path, monkeypatch, cap
         "fix": "name a profile of ~/.aws in AWS_PROFILE or storage.profile",
     }
     assert seen["input"]["state"] == State.FAULT
+
+
+@pytest.mark.parametrize(
+    ("package", "unchecked"),
+    [
+        ("pyarrow", {"Ray", "shared memory", "threads", "input and output"}),
+        ("torch", {"torch", "C kernel", "GPUs"}),
+        ("fsspec", set()),
+    ],
+)
+def test_a_package_that_cannot_be_imported_is_one_fault_and_the_rest_is_checked(
+    package: str, unchecked: set[str], tmp_path: Path
+) -> None:
+    (tmp_path / f"{package}.py").write_text("raise ImportError('libx.so: cannot open')")
+    done = subprocess.run(
+        [sys.executable, "-c", "from jobs.cli import main; main()", "doctor", PHOTOS, tmp_path, "--json"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, "sam-label: a run would fail for 1 fault: packages\n")
+    seen = {one["what"]: one for one in json.loads(done.stdout)}
+    assert re.fullmatch(
+        rf"cannot be imported: .*{package}.* \(.*libx.so: cannot open\)", seen["packages"]["says"]
+    )
+    assert {what for what, one in seen.items() if one["says"].startswith("not checked: libx")} == unchecked
+
+
+def test_every_required_package_is_tried() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = {re.match(r"[a-z0-9]+", package)[0] for package in project["dependencies"]}
+    names = {"PIL": "pillow", "yaml": "pyyaml"}
+    tried = [package.partition(".")[0] for package in machine.PACKAGES]
+    assert {names.get(package, package) for package in tried} == required
 
 
 def test_few_open_files_are_a_warning_with_the_command_that_allows_more() -> None:

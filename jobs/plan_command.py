@@ -12,9 +12,9 @@ import typer
 from jobs.options.command_options import OF_THE_PLACES, given_options
 from jobs.options.given import Given
 from jobs.plan_text import inventory_json, inventory_text
-from jobs.progress import counted_progress
+from jobs.progress import counted_steps
 from pipeline.config import RunConfig
-from pipeline.progress import silent
+from pipeline.progress import silent_steps
 
 if TYPE_CHECKING:
     from pipeline.output.dataset import Dataset
@@ -63,7 +63,7 @@ def plan(
     dataset = _dataset(source.refuse_overlap, config) if has_output else None
     source.sees_hidden = hidden
     # the names that are printed show how far it is
-    with nullcontext(silent) if names else counted_progress("images listed") as source.on_listed:
+    with nullcontext(silent_steps) if names else counted_steps() as source.on_step:
         found = inventory(
             source,
             inspect,

@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.program_log import for_stderr, is_stderr_json
-from pipeline.progress import Progress
+from pipeline.progress import Progress, Steps
 from pipeline.store.uri import printable
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ BAR_AFTER_S = 2.0  # what ends sooner needs no bar
 
 
 @contextmanager
-def run_progress() -> Iterator[tuple[Callable[["RunProgress"], None], Progress]]:
-    """Two callbacks that show a run's progress and that of its listing, until the end of the block."""
+def run_progress() -> Iterator[tuple[Callable[["RunProgress"], None], Steps]]:
+    """Two callbacks that show a run's progress and that of the steps before, until the end of the block."""
     if not _is_for_eyes():
-        yield _Lines().show, _CountLines("images listed").show
+        yield _Lines().show, _CountLines().show
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -58,21 +59,28 @@ def run_progress() -> Iterator[tuple[Callable[["RunProgress"], None], Progress]]
                 speed=speed.text(ended),
             )
 
-        def show_listed(listed: int, _: int) -> None:
-            bar.update(task, description=f"{listed:,} images listed")
+        def show_step(what: str, done: int, whole: int) -> None:
+            bar.update(task, description=_count(what, done, whole))
 
-        yield show, show_listed
+        yield show, show_step
 
 
 @contextmanager
 def counted_progress(what: str) -> Iterator[Progress]:
     """A callback that shows how many `what` are done; it shows nothing in the first seconds."""
+    with counted_steps() as show:
+        yield partial(show, what)
+
+
+@contextmanager
+def counted_steps() -> Iterator[Steps]:
+    """A callback that shows how far the current step is; it shows nothing in the first seconds."""
     if not _is_for_eyes():
-        yield _CountLines(what).show
+        yield _CountLines().show
         return
     from rich.progress import MofNCompleteColumn
 
-    with _counting_bar(what, BAR_AFTER_S, MofNCompleteColumn()) as show:
+    with _counting_bar(BAR_AFTER_S, MofNCompleteColumn()) as show:
         yield show
 
 
@@ -80,12 +88,12 @@ def counted_progress(what: str) -> Iterator[Progress]:
 def bytes_progress(name: str) -> Iterator[Progress]:
     """A callback that shows how many bytes of a download have come."""
     if not _is_for_eyes():
-        yield _CountLines(f"bytes of {name}", 0.0).show
+        yield partial(_CountLines(0.0).show, f"bytes of {name}")
         return
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
-    with _counting_bar(name, 0.0, DownloadColumn(), TransferSpeedColumn()) as show:
-        yield show
+    with _counting_bar(0.0, DownloadColumn(), TransferSpeedColumn()) as show:
+        yield partial(show, name)
 
 
 def _is_for_eyes() -> bool:
@@ -93,7 +101,7 @@ def _is_for_eyes() -> bool:
 
 
 @contextmanager
-def _counting_bar(what: str, after_s: float, *figures: "ProgressColumn") -> Iterator[Progress]:
+def _counting_bar(after_s: float, *figures: "ProgressColumn") -> Iterator[Steps]:
     """A callback that shows a bar from `after_s` seconds on."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -101,10 +109,10 @@ def _counting_bar(what: str, after_s: float, *figures: "ProgressColumn") -> Iter
 
     columns = (TextColumn("{task.description}"), BarColumn(), *figures, TimeRemainingColumn())
     bar = Bar(*columns, console=Console(stderr=True))
-    task, start_s = bar.add_task(what, total=None), time.monotonic() + after_s
+    task, start_s = bar.add_task("", total=None), time.monotonic() + after_s
 
-    def show(done: int, whole: int) -> None:
-        bar.update(task, completed=done, total=whole or None)
+    def show(what: str, done: int, whole: int) -> None:
+        bar.update(task, description=what, completed=done, total=whole or None)
         if time.monotonic() >= start_s:
             bar.start()
 
@@ -164,14 +172,18 @@ class _CountLines:
     One more at the end if there was one before.
     """
 
-    def __init__(self, what: str, after_s: float = LINE_EVERY_S) -> None:
-        self.what = what
-        self.last: tuple[int, int] | None = None
+    def __init__(self, after_s: float = LINE_EVERY_S) -> None:
+        self.last = ""
         self.next_s = time.monotonic() + after_s
 
-    def show(self, done: int, whole: int) -> None:
-        is_due = time.monotonic() >= self.next_s or (self.last is not None and done == whole)
-        if is_due and (done, whole) != self.last:
-            self.last, self.next_s = (done, whole), time.monotonic() + LINE_EVERY_S
-            of_all = f" of {whole:,}" if whole else ""
-            print(for_stderr(f"{done:,}{of_all} {self.what}", "sam_label.counted"), file=sys.stderr)
+    def show(self, what: str, done: int, whole: int) -> None:
+        if time.monotonic() < self.next_s and not (self.last and done == whole):
+            return
+        if (line := _count(what, done, whole)) != self.last:
+            self.last, self.next_s = line, time.monotonic() + LINE_EVERY_S
+            print(for_stderr(line, "sam_label.counted"), file=sys.stderr)
+
+
+def _count(what: str, done: int, whole: int) -> str:
+    of_all = f" of {whole:,}" if whole else ""
+    return f"{done:,}{of_all} {what}"

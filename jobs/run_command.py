@@ -9,7 +9,7 @@ import typer
 
 from jobs.arguments import Json
 from jobs.options.command_options import configured_by
-from jobs.progress import counted_progress, run_progress
+from jobs.progress import counted_steps, run_progress
 from jobs.run_text import plan_figures, plan_text, summary_text
 from pipeline.config import RunConfig
 from pipeline.errors import Interrupted, TooManyFailures
@@ -38,8 +38,8 @@ def run(config: RunConfig, dry_run: DryRun = False, json_: Json = False) -> int:
         from pipeline.plan import plan
         from pipeline.rates.forecast import forecast
 
-        with counted_progress("images listed") as progress:
-            planned = plan(config, progress)
+        with counted_steps() as on_step:
+            planned = plan(config, on_step)
         expected = forecast(config, planned)
         print(
             json.dumps(plan_figures(planned, expected))
@@ -58,14 +58,14 @@ def _label(config: RunConfig, json_: bool) -> None:
 
     started_s, has_begun = time.monotonic(), False
     try:
-        with run_progress() as (progress, on_listed):
+        with run_progress() as (progress, on_step):
 
             def show(now: "RunProgress") -> None:
                 nonlocal has_begun
                 has_begun = True
                 progress(now)
 
-            summary = labelled(config, progress=show, on_listed=on_listed)
+            summary = labelled(config, progress=show, on_step=on_step)
     except (TooManyFailures, Interrupted):
         elapsed_s = time.monotonic() - started_s
         done = in_the_time_left(lambda: summary_so_far(config, has_begun, elapsed_s), SUMMARY_S)

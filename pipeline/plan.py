@@ -15,7 +15,7 @@ from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows
 from pipeline.output.refresh import Refreshed
 from pipeline.output.writer import dataset_to_resume
-from pipeline.progress import Progress, silent
+from pipeline.progress import Steps, silent_steps
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, redacted
 from pipeline.weights.models import weights_of
@@ -40,22 +40,22 @@ class RunPlan:
     sample: tuple[ManifestRow, ...] = ()  # of the pending ones
 
 
-def plan(config: RunConfig, progress: Progress = silent) -> RunPlan:
-    """The plan of a run; `progress` is told how many images are listed.
+def plan(config: RunConfig, on_step: Steps = silent_steps) -> RunPlan:
+    """The plan of a run; `on_step` is told how far the listing is.
 
     Raises: what `run` would raise before its first image.
     """
     try:
-        return _plan(config, progress)
+        return _plan(config, on_step)
     except NoImages as none:
         dataset = finished_dataset(config, none)
         return RunPlan(dataset.images if dataset else 0, 0, 0, empty_input=redacted(config.input))
 
 
-def _plan(config: RunConfig, progress: Progress) -> RunPlan:
+def _plan(config: RunConfig, on_step: Steps) -> RunPlan:
     weights = weights_of(config)
     source, store = Source.of(config), Store.at(config.output, config.output_access)
-    source.on_listed = progress
+    source.on_step = on_step
     source.refuse_overlap(store.location)
     identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
     dataset = dataset_to_go_on_with(config, store, identity, source.location)

@@ -38,7 +38,7 @@ from pipeline.output.pending import mean_size
 from pipeline.output.writer import Listing, OutputRun, open_output
 from pipeline.plan import dataset_to_go_on_with, finished_dataset
 from pipeline.program_log import logged_by
-from pipeline.progress import Progress, silent
+from pipeline.progress import Steps, silent_steps
 from pipeline.signals import sigterm_interrupts
 from pipeline.store.storage import Store
 from pipeline.store.uri import redacted
@@ -68,17 +68,17 @@ def run(
     config: RunConfig,
     progress: Callable[[RunProgress], None] | None = None,
     load: LoadGenerator = sam_generator,
-    on_listed: Progress = silent,
+    on_step: Steps = silent_steps,
 ) -> RunSummary:
     """The summary of labelling what is left of the input; `load` makes each labeler's mask generator.
 
-    `on_listed` is told how many images are listed, `progress` how many are labelled.
+    `on_step` is told how far each step before the labelling is, `progress` how many images are labelled.
     Raises: SamLabelError; every kind leaves the output whole and the rest for the next run.
     """
     report = RunReport(redacted(config.output))
     with announced(config.webhook, report), logged_by(report.log), _advising(config.overwrite):
         try:
-            return _run(config, progress or (lambda _: None), load, on_listed, report)
+            return _run(config, progress or (lambda _: None), load, on_step, report)
         except NoImages as none:
             dataset = finished_dataset(config, none)
             _log.info("%s", none)
@@ -104,14 +104,14 @@ def _run(
     config: RunConfig,
     progress: Callable[[RunProgress], None],
     load: LoadGenerator,
-    on_listed: Progress,
+    on_step: Steps,
     report: RunReport,
 ) -> RunSummary:
     started = time.monotonic()
     weights = weights_of(config)
     identity = Identity.of(weights.model_type, weights.sha256, config.mask, config.reading)
     source, store = Source.of(config), Store.at(config.output, config.output_access)
-    source.on_listed = on_listed
+    source.on_step = on_step
     source.refuse_overlap(store.location)
     report.output = store.url
     dataset = dataset_to_go_on_with(config, store, identity, source.location)
@@ -129,7 +129,13 @@ def _run(
             open_output(
                 store,
                 identity,
-                Listing(str(source.location), source.rows, source.duplicates, source.options.of_listing()),
+                Listing(
+                    str(source.location),
+                    source.rows,
+                    source.duplicates,
+                    source.options.of_listing(),
+                    on_step=on_step,
+                ),
                 refresh=config.refresh,
                 overwrite=config.overwrite,
                 settings=config.recorded(),

@@ -128,7 +128,8 @@ def inventory(
 
     rows: Iterable[ManifestRow] = counted()
     if duplicates:
-        contents = SameBytes(rows, source.root, source.options.access)
+        compared = partial(source.on_step, "images compared")
+        contents = SameBytes(rows, source.root, source.options.access, compared)
         found.repeats = contents.repeats()
         rows = contents.firsts()
     if inspect:

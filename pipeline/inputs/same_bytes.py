@@ -21,6 +21,7 @@ from pipeline.errors import ImageError, SamLabelError
 from pipeline.images.fetch import ANY_PIXELS, FetchSettings, fetched
 from pipeline.output.format.duplicates import Duplicate
 from pipeline.output.format.manifest import ManifestRow
+from pipeline.progress import Progress, silent
 from pipeline.store.settings import Access
 
 READERS = 16  # images in memory at once
@@ -39,13 +40,16 @@ class Repeats:
 class SameBytes:
     """The images of a listing by content, in a database on the local disk, deleted with this object."""
 
-    def __init__(self, rows: Iterable[ManifestRow], root: str | None, access: Access) -> None:
+    def __init__(
+        self, rows: Iterable[ManifestRow], root: str | None, access: Access, progress: Progress = silent
+    ) -> None:
         """Reads images whose MD5 is not listed. Raises: SamLabelError for a full disk; what `rows` raises."""
         self._database = sqlite3.connect("")  # a file of its own that sqlite removes
         settings = FetchSettings(root, access, ANY_PIXELS)  # images too large for a run are hashed too
         with _full_disk_reported():
             self._database.execute("create table image (content text, uri text, size int, fields text)")
-            self._database.executemany("insert into image values (?, ?, ?, ?)", _records(rows, settings))
+            records = _records(rows, settings, progress)
+            self._database.executemany("insert into image values (?, ?, ?, ?)", records)
             self._database.execute("create index by_content on image (content, uri)")
 
     def firsts(self) -> Iterator[ManifestRow]:
@@ -77,13 +81,17 @@ class SameBytes:
             yield from self._database.execute("select content, uri, fields from image order by content, uri")
 
 
-def _records(rows: Iterable[ManifestRow], settings: FetchSettings) -> Iterator[tuple[str, str, int, str]]:
-    rest = iter(rows)
+def _records(
+    rows: Iterable[ManifestRow], settings: FetchSettings, progress: Progress
+) -> Iterator[tuple[str, str, int, str]]:
+    rest, seen = iter(rows), 0
     with ThreadPoolExecutor(READERS) as threads:
         while chunk := list(islice(rest, READERS)):
             contents = threads.map(partial(_content, settings=settings), chunk)
             for row, (content, size) in zip(chunk, contents, strict=True):
                 yield content, row.uri, size, json.dumps(row)
+            seen += len(chunk)
+            progress(seen, 0)
 
 
 def _content(row: ManifestRow, settings: FetchSettings) -> tuple[str, int]:

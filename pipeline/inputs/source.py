@@ -38,7 +38,7 @@ from pipeline.inputs.skipped import Skipped, Why
 from pipeline.inputs.verdict import starts_as_image, why_left_out
 from pipeline.output.format.duplicates import Duplicate
 from pipeline.output.format.manifest import ManifestRow, sorted_rows
-from pipeline.progress import Progress, silent, told
+from pipeline.progress import Steps, silent_steps, told
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
@@ -59,7 +59,7 @@ class Source:
     sees_hidden: bool = False  # to count hidden files, which are left out all the same
     image_list: ImageList | None = None  # if the input only names images
     left_out: LeftOut = field(default_factory=LeftOut)  # of archives and tables
-    on_listed: Progress = silent  # told how many images the listing has so far
+    on_step: Steps = silent_steps  # told how many images are listed, chosen and compared so far
 
     @classmethod
     def of(cls, config: RunConfig) -> "Source":
@@ -121,7 +121,10 @@ class Source:
     def rows(self) -> Iterator[ManifestRow]:
         """The images that are taken, in listing order. Raises: UsageError if there is none, StoreError."""
         is_empty = True
-        rows = self.selection.of_listing(told(self._named_rows(), self.on_listed), self.skipped)
+        listed = told(self._named_rows(), partial(self.on_step, "images listed"))
+        rows = self.selection.of_listing(listed, self.skipped)
+        if self.options.sample is not None:
+            rows = told(rows, partial(self.on_step, "images of the sample"))
         try:
             for row in self._each_content_once(rows) if self.options.deduplicate else rows:
                 is_empty = False
@@ -158,7 +161,8 @@ class Source:
         return self.contents.duplicates() if self.contents else iter(())
 
     def _each_content_once(self, rows: Iterator[ManifestRow]) -> Iterator[ManifestRow]:
-        self.contents = SameBytes(rows, self.root, self.options.access)
+        compared = partial(self.on_step, "images compared")
+        self.contents = SameBytes(rows, self.root, self.options.access, compared)
         for duplicate in self.contents.duplicates():
             self.skipped.add(duplicate.uri, Why.DUPLICATE)
         yield from self.contents.firsts()
@@ -176,7 +180,9 @@ class Source:
     def _listed_rows(self, image_list: ImageList) -> Iterator[ManifestRow]:
         """The images that a list names; each once if a sample or a comparison of contents follows."""
         counts = self.options.sample is not None or self.options.deduplicate
-        return sorted_rows(image_list.rows()) if counts else image_list.rows()
+        if not counts:
+            return image_list.rows()
+        return sorted_rows(told(image_list.rows(), partial(self.on_step, "lines of the list read")))
 
     def _image_files(self) -> Iterator[Entry]:
         if isinstance(self.files, OneFile):

@@ -29,6 +29,7 @@ from pipeline.output.lock import Lock, held_lock, output_fault, refuse_if_overta
 from pipeline.output.made_with import made_with
 from pipeline.output.refresh import Refreshed
 from pipeline.output.row_search import row_search
+from pipeline.progress import Steps, silent_steps, told
 from pipeline.shutdown import in_the_time_left
 from pipeline.store.storage import Store
 
@@ -48,6 +49,7 @@ class Listing:
     duplicates: Callable[[], Iterable[Duplicate]] = tuple  # whose bytes another has; called after `rows`
     listed_with: Mapping[str, Any] = field(default_factory=dict)  # options of the input not at their defaults
     filtered_from: str | None = None  # which rows are filtered into the output; no others are mixed in
+    on_step: Steps = silent_steps  # told how far the work on the listed images is
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ def _listed(
     """The record of a run that lists the input: for a new dataset, or to update the one before."""
     rows = sorted_rows(listing.rows())
     if before is None:
-        parts, images = _written_manifest(store, run, rows)
+        parts, images = _written_manifest(store, run, rows, listing.on_step)
         record = RunRecord(
             run,
             purpose,
@@ -243,12 +245,14 @@ def _listed(
             grown_since=run,
         )
     else:
-        record = _refreshed(before, run, rows, settings)
+        record = _refreshed(before, run, rows, settings, listing.on_step)
     parts, images = write_duplicates(store, run, listing.duplicates())
     return replace(record, duplicates=parts, duplicate_images=images, listed_with=dict(listing.listed_with))
 
 
-def _written_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> tuple[tuple[str, ...], int]:
+def _written_manifest(
+    store: Store, run: str, rows: Iterable[ManifestRow], on_step: Steps
+) -> tuple[tuple[str, ...], int]:
     """Writes the new manifest; returns its parts, and how many images it names."""
     images = 0
 
@@ -258,20 +262,20 @@ def _written_manifest(store: Store, run: str, rows: Iterable[ManifestRow]) -> tu
             images += 1
             yield row
 
-    parts = write_manifest(store, run, counted())
+    parts = write_manifest(store, run, told(counted(), partial(on_step, "images noted in the output")))
     return tuple(parts), images
 
 
 def _refreshed(
-    before: Dataset, run: str, listed: Iterable[ManifestRow], settings: Mapping[str, Any]
+    before: Dataset, run: str, listed: Iterable[ManifestRow], settings: Mapping[str, Any], on_step: Steps
 ) -> RunRecord:
     """The record of a run whose manifest is updated from the input, without the rows of changed images."""
     with row_search([before]) as search:
         old, left = rows_of(before.manifest()), rows_of(before.pending())
         merged = Refreshed(old, listed, left, search.images.add_one)
-        parts, images = _written_manifest(before.store, run, merged.rows())
+        parts, images = _written_manifest(before.store, run, merged.rows(), on_step)
         changed = search.found()
-    standing, forgotten = forget_rows(before, run, changed)
+    standing, forgotten = forget_rows(before, run, changed, partial(on_step, "rows checked"))
     _log.info(
         "refreshed: %d new images, %d changed (%d rows to label again), %d gone from the input but kept",
         merged.added,

@@ -119,15 +119,15 @@ def test_progress_is_reported_and_a_webhook_told(whole: Whole) -> None:
 def test_the_listing_is_told_apart_from_the_progress(tmp_path: Path) -> None:
     places = tmp_path / "places.txt"
     places.write_text(f"{photos(tmp_path / 'in', 1)}/0000.png\n" * 1000)
-    listed: list[int] = []
+    listed: list[tuple[str, int]] = []
     shares: list[float] = []
     run(
         RunConfig(input=str(places), output=str(tmp_path / "out")),
         lambda now: shares.append((now.labelled + now.failed) / now.total),
         stand_in(),
-        on_listed=lambda images, _: listed.append(images),
+        on_step=lambda what, images, _: listed.append((what, images)),
     )
-    assert (listed, shares[-1]) == ([1000], 1.0)
+    assert (listed, shares[-1]) == ([("images listed", 1000)], 1.0)
 
 
 def test_a_finished_run_again_does_nothing(whole: Whole) -> None:

@@ -73,9 +73,9 @@ def test_work_that_is_counted_shows_a_line_every_ten_seconds_and_short_work_none
 def test_a_run_shows_its_listing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 0.0
     monkeypatch.setattr("jobs.progress.time.monotonic", lambda: now_s)
-    with run_progress() as (progress, on_listed):
+    with run_progress() as (progress, on_step):
         for listed in range(1000, 24_000, 1000):
-            on_listed(listed, 0)
+            on_step("images listed", listed, 0)
             now_s += 1.0
         progress(RunProgress(0, 0, 23_500))
     assert capsys.readouterr().err.splitlines() == [
@@ -84,9 +84,9 @@ def test_a_run_shows_its_listing(capsys: pytest.CaptureFixture[str], monkeypatch
         "0 of 23500 images, 0 failed",
     ]
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with run_progress() as (progress, on_listed):
-        on_listed(7000, 0)
-    assert "7,000 images listed" in capsys.readouterr().err
+    with run_progress() as (progress, on_step):
+        on_step("images compared", 7000, 0)
+    assert "7,000 images compared" in capsys.readouterr().err
 
 
 def test_on_a_terminal_a_bar_comes_after_two_seconds(

@@ -23,7 +23,7 @@ from pipeline.cluster.supervise import INTERRUPTED, supervised
 from pipeline.cluster.worker_log import logged_to
 from pipeline.config import RunConfig
 from pipeline.errors import GO_ON, Interrupted, SamLabelError
-from pipeline.images.fetch import FetchSettings
+from pipeline.images.fetch import FetchSettings, stated_size
 from pipeline.inputs.files import NoImages
 from pipeline.inputs.source import Source
 from pipeline.labelling.fetch import fetched_block
@@ -225,7 +225,9 @@ class _Labelling:
         published = Published(self.report.output, self.report.run)
         pending = self.output.dataset.pending_parts()
         images_in_block = config.images_per_block or pool.images_in_block(
-            self.images, mean_size(self.output.store, pending), are_frames=config.frames != "first"
+            self.images,
+            mean_size(self.output.store, pending, partial(stated_size, access=config.access)),
+            are_frames=config.frames != "first",
         )
         parts = [asdict(part) for part in pending]
         driver_node = DriverNode.here(ledger)

@@ -96,6 +96,16 @@ def is_read_by_window(row: Mapping[str, Any], settings: FetchSettings) -> bool:
         raise ImageError(fault.reason, str(fault)) from fault
 
 
+def stated_size(uri: str, access: Access) -> int:
+    """Bytes of an image's file as its store states them; 0 if it does not, and for a part of a file."""
+    store, name = Store.of_uri(without_frame(uri), access)
+    try:
+        entry = None if split_part(uri)[1] else store.info(name)
+    except StoreError:  # fetching the image says why
+        return 0
+    return max(entry.size, 0) if entry else 0
+
+
 def _fetched_in_one_pass(
     rows: Sequence[Mapping[str, Any]], settings: FetchSettings
 ) -> list[Got | ImageError]:

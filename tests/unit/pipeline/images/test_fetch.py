@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ImageError, Reason
-from pipeline.images.fetch import FetchSettings, fetched, fetched_together
+from pipeline.images.fetch import FetchSettings, fetched, fetched_together, stated_size
 from pipeline.images.frame import MOST_FRAMES, frame_uri
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
@@ -39,6 +39,13 @@ def photo(tmp_path: Path) -> Path:
 
 def test_the_bytes(photo: Path) -> None:
     assert fetched(row_of(photo), settings(photo.parent)).data == b"some bytes"
+
+
+def test_the_size_of_an_image_that_a_list_names(photo: Path, tmp_path: Path) -> None:
+    uri = row_of(photo)["uri"]
+    assert stated_size(uri, DEFAULT_ACCESS) == len(b"some bytes")
+    gone, part, refused = f"{uri}x", f"file://{tmp_path}/a.tar#1.jpg", "http://127.0.0.1:1/x.jpg"
+    assert [stated_size(uri, DEFAULT_ACCESS) for uri in (gone, part, refused)] == [0, 0, 0]
 
 
 def test_deleted_since(photo: Path) -> None:

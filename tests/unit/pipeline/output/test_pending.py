@@ -77,4 +77,21 @@ def test_the_mean_size_is_that_of_some_parts(
     store = Store.at(str(tmp_path))
     rows = (manifest_row(f"file:///{place:04d}", size, "e") for place, size in enumerate(sizes))
     parts = list(map(PendingPart, write_manifest(store, "r00001", rows)))
-    assert mean_size(store, parts) == pytest.approx(mean)
+    assert mean_size(store, parts, lambda uri: 0) == pytest.approx(mean)
+
+
+def test_of_a_list_a_few_images_all_over_it_are_asked_for_their_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "ROWS_A_PART", 50)
+    store, asked = Store.at(str(tmp_path)), []
+    rows = (manifest_row(f"file:///{place:04d}", UNKNOWN_SIZE, "") for place in range(150))
+    parts = list(map(PendingPart, write_manifest(store, "r00001", rows)))
+
+    def size_of(uri: str) -> int:
+        asked.append(uri)
+        return 0 if uri.endswith("0000") else 100 << 20
+
+    assert mean_size(store, parts, size_of) == 100 << 20
+    assert len(asked) == 48
+    assert {"file:///0000", "file:///0049", "file:///0050", "file:///0149"} <= set(asked)

@@ -26,6 +26,16 @@ def main() -> None:
     _name_files_in_utf_8()
     _ignore_relative_entries()
     _refuse_other_packages()
+    _run_command()
+
+
+def _run_command() -> None:
+    """Ctrl-C during the imports ends the process without a word, since nothing has begun."""
+    import signal  # not before the import path is safe
+
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:  # a shell may have had it ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from jobs.cli import main as command
     except ImportError as missing:
@@ -33,6 +43,7 @@ def main() -> None:
             raise
         print(f"sam-label: {MISSING.format(why=missing)}", file=sys.stderr)
         sys.exit(1)
+    signal.signal(signal.SIGINT, handler)
     command()
 
 

@@ -1,6 +1,7 @@
 """`sam-label filter`: tighter thresholds over a dataset labelled with loose ones, without the model."""
 
 import json
+import sys
 from dataclasses import asdict
 
 from jobs.arguments import Json
@@ -28,5 +29,5 @@ def filter_masks(config: FilterConfig, json_: Json = False) -> int:
     masks = f"{filtered.masks:,} of {counted(filtered.masks_before, 'mask')}"
     print(f"{counted(filtered.images, 'image')}, {masks} kept")
     print(f"dataset: {config.output}")
-    print(f"next: sam-label validate {config.output}")
+    print(f"next: sam-label validate {config.output}", file=sys.stderr)
     return 0

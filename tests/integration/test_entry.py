@@ -13,6 +13,18 @@ Said = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """A folder that comes before the packages of this Python."""
+    (tmp_path / "theirs").mkdir()
+    return tmp_path / "theirs"
+
+
+def before_ours(folder: Path) -> str:
+    inherited = os.environ.get("PYTHONPATH", "")
+    return f"{folder}{os.pathsep}{inherited}".rstrip(os.pathsep)
+
+
+@pytest.fixture
 def shell(tmp_path: Path) -> Said:
     """Runs a line of a shell, in which $S is the command, with some variables, in an empty folder."""
 
@@ -52,11 +64,15 @@ def test_another_package_of_our_names_is_refused(shell: Said, tmp_path: Path) ->
     assert "holds no dataset" in shell("$S status x", PYTHONPATH=str(tmp_path / "theirs")).stderr
 
 
-def test_a_package_that_the_command_itself_needs_may_be_broken(shell: Said, tmp_path: Path) -> None:
-    (tmp_path / "theirs").mkdir()
-    (tmp_path / "theirs" / "pydantic.py").write_text("raise ImportError('libz.so: cannot open')")
-    inherited = os.environ.get("PYTHONPATH", "")
-    done = shell("$S status x", PYTHONPATH=f"{tmp_path}/theirs{os.pathsep}{inherited}".rstrip(os.pathsep))
+def test_ctrl_c_before_the_command_has_begun_says_nothing(shell: Said, theirs: Path) -> None:
+    (theirs / "pydantic.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    done = shell("$S status x; echo $?", PYTHONPATH=before_ours(theirs))
+    assert (done.stdout, done.stderr) == ("130\n", "")
+
+
+def test_a_package_that_the_command_itself_needs_may_be_broken(shell: Said, theirs: Path) -> None:
+    (theirs / "pydantic.py").write_text("raise ImportError('libz.so: cannot open')")
+    done = shell("$S status x", PYTHONPATH=before_ours(theirs))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "cannot be imported (libz.so: cannot open); install sam-label again" in done.stderr
 

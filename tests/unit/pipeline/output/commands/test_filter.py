@@ -133,7 +133,9 @@ def test_rows_that_a_run_has_labelled_are_not_mixed_with_filtered_ones(loose: Lo
         loose.filter()
 
 
-def test_the_overwrite_that_the_refusal_advises_is_an_option(loose: Loose) -> None:
+def test_the_overwrite_that_the_refusal_advises_is_an_option(
+    loose: Loose, capsys: pytest.CaptureFixture[str]
+) -> None:
     loose.run()
     command = ["filter", loose.path, loose.filtered, "--pred-iou-thresh", "0.7"]
     for arguments, code in (
@@ -144,4 +146,6 @@ def test_the_overwrite_that_the_refusal_advises_is_an_option(loose: Loose) -> No
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == code
+        said = capsys.readouterr()
+        assert ("next: " in said.out, "next: " in said.err) == (False, code == 0)
     assert Dataset.at(loose.filtered).identity.mask_options.pred_iou_thresh == 0.8

@@ -15,7 +15,7 @@ from pipeline.pixel_reading import PixelReading, band_numbers, one_text_a_scale
 from pipeline.store.hosts import is_link_local_address, site_of
 from pipeline.store.settings import Access, StorageConfig
 from pipeline.store.uri import as_text, redacted
-from sam_core.options import MaskOptions
+from sam_core.options import LARGEST, MaskOptions
 
 Device = Literal["auto", "cpu", "cuda"]
 ModelType = Literal["vit_h", "vit_l", "vit_b", "vit_t"]
@@ -23,7 +23,7 @@ InputFormat = Literal["txt", "csv", "tsv", "jsonl", "parquet"]
 
 FRAMES = re.compile(r"first|all|every[ :](?P<step>[1-9]\d{0,8})")
 SHARD = re.compile(r"(?P<number>\d+)/(?P<of>\d+)")
-FAILURE_LIMIT = re.compile(r"(?P<images>\d+)|(?P<percent>\d+(\.\d+)?)%")
+FAILURE_LIMIT = re.compile(r"(?P<images>\d{1,15})|(?P<percent>\d+(\.\d+)?)%")
 
 
 class RunConfig(BaseModel):
@@ -99,9 +99,12 @@ class RunConfig(BaseModel):
     sample: int | None = Field(
         default=None,
         ge=1,
+        le=LARGEST,
         description="Label a random sample of this many images, the same on every machine for one --seed.",
     )
-    seed: int = Field(default=0, ge=0, description="Seed of --sample, and of the images that bench picks.")
+    seed: int = Field(
+        default=0, ge=0, le=LARGEST, description="Seed of --sample, and of the images that bench picks."
+    )
     shard: str | None = Field(
         default=None,
         description="Label one part of the images, such as 1/3, 2/3 or 3/3; merge joins the outputs.",
@@ -110,7 +113,9 @@ class RunConfig(BaseModel):
         default=False,
         description="Label identical files once. Reads each file whose MD5 is not in the listing.",
     )
-    limit: int | None = Field(default=None, ge=1, description="Label at most this many images in this run.")
+    limit: int | None = Field(
+        default=None, ge=1, le=LARGEST, description="Label at most this many images in this run."
+    )
     refresh: bool = Field(
         default=False, description="List INPUT again: label new images, relabel changed ones."
     )
@@ -127,6 +132,7 @@ class RunConfig(BaseModel):
     workers: int | None = Field(
         default=None,
         ge=1,
+        le=LARGEST,
         description="Number of labelers (on a cluster: at most). Without it: one per GPU, or what fits the "
         "CPUs.",
     )
@@ -140,6 +146,7 @@ class RunConfig(BaseModel):
     max_image_pixels: int = Field(
         default=178_956_970,  # Pillow itself refuses more; 512 MiB as RGB
         ge=1,
+        le=LARGEST,
         description="Larger images are not decoded; they fail with TOO_LARGE.",
     )
     scale: str = Field(
@@ -172,6 +179,7 @@ class RunConfig(BaseModel):
     cluster_wait_s: float = Field(
         default=60.0,
         ge=0,
+        le=604_800,  # a week
         description="Seconds to wait for a cluster to answer, and again for room for one labeler.",
     )
     allow_unauthenticated_cluster: bool = Field(

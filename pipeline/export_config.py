@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sam_core.options import LARGEST
+
 ExportFormat = Literal["coco", "sa1b", "yolo", "png", "webdataset", "lance", "geojson", "geopackage"]
 # Forms that are one file, by the ending of its name.
 FILE_FORMATS: dict[str, ExportFormat] = {".json": "coco", ".gpkg": "geopackage"}
@@ -38,7 +40,7 @@ class ExportConfig(BaseModel):
         default=None,
         description="Shares of train, val and test, drawn by image id: '0.9,0.1' or '0.8,0.1,0.1'.",
     )
-    seed: int = Field(default=0, ge=0, description="Seed of the split.")
+    seed: int = Field(default=0, ge=0, le=LARGEST, description="Seed of the split.")
 
     @field_validator("split")
     @classmethod

@@ -3,6 +3,7 @@
 It is part of a dataset's identity (output/format/identity.py), and is sent to the decoders.
 """
 
+import math
 import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -50,13 +51,15 @@ def one_text_a_scale(text: str) -> str:
         return text
     if match["low"] is None:
         # 2 and 98 as in map viewers
-        first, last = float(match["first"] or 2), float(match["last"] or 98)
+        first, last = float(match["first"] or 2) + 0.0, float(match["last"] or 98)
         if not 0 <= first < last <= 100:
             raise ValueError(f"{text!r} needs two numbers from 0 to 100, the first below the second")
         return f"percentile:{first:g}:{last:g}"
-    low, high = float(match["low"]), float(match["high"])
+    low, high = float(match["low"]) + 0.0, float(match["high"]) + 0.0  # -0 is 0
     if not low < high:
         raise ValueError(f"{text!r} has no range: its first number must be below its second")
+    if math.isinf(high - low):
+        raise ValueError("its numbers are too far apart; give two such as 0:4095")
     return f"{low!r}:{high!r}".replace(".0:", ":").removesuffix(".0")
 
 

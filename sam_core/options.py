@@ -20,6 +20,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+# All whole numbers up to this one are exact in C, and in every reader of JSON.
+LARGEST = 1 << 53
 # Pixels. A smaller tile would be magnified more than 16 times, and an image would have thousands of them.
 LEAST_TILE = 64
 # Fraction of a tile's side that its neighbour shares. Each pixel is labelled 16 times; at 0.99, 10,000 times.
@@ -36,13 +38,16 @@ class MaskOptions(BaseModel):
     Source: SamAutomaticMaskGenerator of segment-anything, commit dca509f.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     points_per_side: int = Field(
         32, ge=1, le=1024, description="Prompt points along each side of the grid; 32 gives 1024 prompts."
     )
     points_per_batch: int = Field(
-        64, ge=1, description="Prompts decoded at a time. Changes memory and speed, never the masks."
+        64,
+        ge=1,
+        le=LARGEST,
+        description="Prompts decoded at a time. Changes memory and speed, never the masks.",
     )
     pred_iou_thresh: float = Field(
         0.88,
@@ -75,11 +80,15 @@ class MaskOptions(BaseModel):
         "shorter side.",
     )
     crop_n_points_downscale_factor: int = Field(
-        1, ge=1, description="The grid of crop layer i has points_per_side / factor**i points a side."
+        1,
+        ge=1,
+        le=LARGEST,
+        description="The grid of crop layer i has points_per_side / factor**i points a side.",
     )
     min_mask_region_area: int = Field(
         0,
         ge=0,
+        le=LARGEST,
         description="Fill holes and remove islands of masks that have fewer pixels. 0 changes nothing.",
     )
     max_mask_area: float = Field(
@@ -94,6 +103,7 @@ class MaskOptions(BaseModel):
     tile_size: int = Field(
         0,
         ge=0,
+        le=LARGEST,
         description="Label square tiles of this side (at least 64) in place of the whole image. 0 is off.",
     )
     precision: Literal["float32", "float16", "bfloat16"] = Field(

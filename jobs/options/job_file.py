@@ -28,7 +28,7 @@ def job_values(name: str, model: type[BaseModel]) -> dict[str, object]:
         text = job_file(name).read_text(encoding="utf-8-sig")
         refuse_secrets(name, text)
         tree = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+    except ValueError as wrong:  # not TOML, not UTF-8, or a number with thousands of digits
         raise UsageError(f"{name} is not a TOML job file: {wrong}") from None
     given = dict(_leaves(tree, ()))
     for path, value in given.items():  # again: TOML can spell a value with escapes

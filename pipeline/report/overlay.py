@@ -204,7 +204,7 @@ def _rim(mask_HW: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
     The mask is eroded by four and by eight neighbours in turn, so that the reach is an octagon, not a circle.
     """
     core = np.pad(mask_HW, 1)
-    for step in range(width):
+    for step in range(min(width, *mask_HW.shape)):  # nothing is left to take away after that
         whole, middle = core.copy(), core[1:-1, 1:-1]
         rows = whole[:-2, 1:-1] & whole[2:, 1:-1]
         middle &= rows & whole[1:-1, :-2] & whole[1:-1, 2:]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.store.uri import has_secret
+from sam_core.options import LARGEST
 
 
 class PlaceSettings(BaseModel):
@@ -56,7 +57,10 @@ class HttpsSettings(BaseModel):
     )
     timeout_s: float = Field(default=60.0, gt=0, le=3600, description="Seconds that a request may take.")
     max_bytes: int = Field(
-        default=256 << 20, ge=1, description="Longer images are not read; they fail with TOO_LARGE."
+        default=256 << 20,
+        ge=1,
+        le=LARGEST,
+        description="Longer images are not read; they fail with TOO_LARGE.",
     )
     allow_http: bool = Field(
         default=False, description="Read http:// too, which anyone on the way can change."

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import ran
 
-from jobs.options.fields import config_fields
+from jobs.options.fields import ConfigField, config_fields
 from jobs.options.job_file import PRESETS, job_values
 from jobs.options.topics import TOPICS
 from pipeline.config import RunConfig
@@ -87,6 +87,28 @@ def test_a_usage_error_is_one_sentence_on_stderr_and_exit_code_2(
     assert sentence in err
     assert err.startswith("sam-label: ")
     assert err.count("\n") == 1
+
+
+NUMBERS = [field for field in config_fields(RunConfig) if field.placeholder in ("N", "X")]
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "9" * 5000, "nan", "inf", "1e400"])
+@pytest.mark.parametrize("field", NUMBERS, ids=[field.name for field in NUMBERS])
+def test_no_number_is_too_large_for_a_sentence(
+    capsys: pytest.CaptureFixture[str], field: ConfigField, number: str
+) -> None:
+    code, _, err = ran(capsys, "run", "nowhere", "out", f"{field.flag}={number}")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"sam-label: {field.flag} is ")
+
+
+def test_a_number_of_thousands_of_digits_in_a_job_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "job.toml").write_text(f"limit = {'9' * 5000}\n")
+    code, _, err = ran(capsys, "run", "photos", "out", "--config", tmp_path / "job.toml")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "job.toml is not a TOML job file: Exceeds the limit" in err
 
 
 def test_lists_and_switches_may_be_given_again(capsys: pytest.CaptureFixture[str]) -> None:

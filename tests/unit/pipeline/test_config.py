@@ -67,6 +67,8 @@ def test_what_the_output_keeps_holds_no_secret() -> None:
         (".5:1", "0.5:1"),
         ("percentile", "percentile:2:98"),
         ("percentile:1.0:99.50", "percentile:1:99.5"),
+        ("-0:1", "0:1"),
+        ("percentile:-0:99", "percentile:0:99"),
     ],
 )
 def test_equal_scales_are_one_text(text: str, kept: str) -> None:
@@ -88,10 +90,12 @@ def test_equal_scales_are_one_text(text: str, kept: str) -> None:
         "FULL",
         "percentile:98:2",
         "percentile:1:101",
+        f"0:{'9' * 400}",
+        f"-{'9' * 308}:{'9' * 308}",
     ],
 )
 def test_a_scale_that_means_nothing_is_refused(text: str) -> None:
-    with pytest.raises(ValidationError, match=r"neither full, auto, percentile|no range|from 0 to 100"):
+    with pytest.raises(ValidationError, match=r"neither full, auto, percentile|no range|0 to 100|too far"):
         config(scale=text)
 
 

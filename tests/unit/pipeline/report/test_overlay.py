@@ -48,6 +48,10 @@ def test_a_photo_is_drawn_as_the_slow_way_draws_it(coffee: Record, alpha: float,
     assert np.abs(drawn - expected).max() <= 1
 
 
+def test_an_outline_may_be_wider_than_the_photo(coffee: Record) -> None:
+    assert np.array_equal(draw(coffee, outline=2**62), draw(coffee, outline=max(coffee.image.shape)))
+
+
 def test_the_default_is_seen_and_leaves_the_photo_alone(coffee: Record) -> None:
     before = coffee.image.copy()
     assert np.array_equal(draw(coffee), draw(coffee, alpha=0.4, outline=2))

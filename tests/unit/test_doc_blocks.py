@@ -1,5 +1,6 @@
 """The checks of tests/integration/test_docs_run.py find mistakes in a page of the docs."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,20 @@ def test_a_sentence_may_leave_out_arguments_but_not_invent_options() -> None:
     for wrong in ("sam-label runs", "sam-label export --formats coco", "sam-label models push"):
         with pytest.raises(AssertionError):
             check_mention(wrong)
+
+
+def test_a_snippet_may_start_processes_that_are_not_forked(tmp_path: Path) -> None:
+    """As those of a loader are from Python 3.14 on."""
+    text = (
+        "from multiprocessing import get_context\n"
+        "def twice(number):\n    return 2 * number\n"
+        'if __name__ == "__main__":\n'
+        '    with get_context("forkserver").Pool(1) as pool:\n'
+        "        assert pool.map(twice, [3]) == [6]\n"
+    )
+    run_snippet(Block(tmp_path / "page.md", 1, "python", text))
+    with pytest.raises(subprocess.CalledProcessError):
+        run_snippet(Block(tmp_path / "page.md", 1, "python", text.replace("[6]", "[7]")))
 
 
 def test_a_snippet_that_fails_names_its_page_and_line(tmp_path: Path) -> None:

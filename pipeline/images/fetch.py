@@ -97,13 +97,17 @@ def is_read_by_window(row: Mapping[str, Any], settings: FetchSettings) -> bool:
 
 
 def stated_size(uri: str, access: Access) -> int:
-    """Bytes of an image's file as its store states them; 0 if it does not, and for a part of a file."""
+    """Bytes of an image's file as its store states them; 0 if it does not.
+
+    It is also 0 for a part of a file, and on the web, where hosts may be dead or allow few requests.
+    """
     store, name = Store.of_uri(without_frame(uri), access)
+    if split_part(uri)[1]:
+        return 0
     try:
-        entry = None if split_part(uri)[1] else store.info(name)
+        return max(_size_now(store, name), 0)
     except StoreError:  # fetching the image says why
         return 0
-    return max(entry.size, 0) if entry else 0
 
 
 def _fetched_in_one_pass(

@@ -20,16 +20,14 @@ from typing import Any
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
 
-import boto3
 import stand_in_run
-from object_stores import SeaweedFS, login_at, new_bucket
 from outage import Outage
 from rows import faults_of
 from several_nodes import SeveralNodes
 from stand_in_generator import write_photos
+from store_of_photos import store_of_photos
 
 from pipeline.output.dataset import Dataset
-from pipeline.store import s3
 from pipeline.store.storage import Store
 
 DELAY_S = 0.15  # for an image: 80 images are twelve seconds of labelling, in shards of eight
@@ -76,7 +74,7 @@ def full_disk(folder: Path) -> Iterator[Scene]:
 @contextmanager
 def hanging_store(folder: Path) -> Iterator[Scene]:
     """The store of input and output accepts requests and never answers; the run gets a SIGTERM."""
-    with _store(folder) as (server, bucket):
+    with store_of_photos(folder) as (server, bucket):
 
         def hang(driver: Driver) -> None:
             server.signal(signal.SIGSTOP)
@@ -94,7 +92,7 @@ def hanging_store(folder: Path) -> Iterator[Scene]:
 @contextmanager
 def dead_store(folder: Path) -> Iterator[Scene]:
     """The store of input and output is killed, and later starts again with the same data."""
-    with _store(folder) as (server, bucket):
+    with store_of_photos(folder) as (server, bucket):
 
         def restart() -> Mapping[str, Any]:
             server.start()
@@ -184,19 +182,3 @@ def _rows_once_committed(output: str, driver: Driver) -> int:
         if driver.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"nothing was committed to {output}; exit code {driver.poll()}")
         time.sleep(0.1)
-
-
-@contextmanager
-def _store(folder: Path) -> Iterator[tuple[SeaweedFS, str]]:
-    """Starts a store, and puts the folder's images into a bucket: s3://bucket."""
-    server = SeaweedFS(folder)
-    try:
-        os.environ |= login_at(server.endpoint)
-        s3.client.cache_clear()  # the store before had another endpoint
-        bucket, objects = new_bucket(), boto3.client("s3")
-        for file in (folder / "in").iterdir():
-            name = f"in/{file.name}"
-            objects.put_object(Bucket=bucket.removeprefix("s3://"), Key=name, Body=file.read_bytes())
-        yield server, bucket
-    finally:
-        server.kill()

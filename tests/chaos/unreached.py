@@ -23,15 +23,12 @@ from pathlib import Path
 os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(32)} | os.environ | {"RAY_AUTH_MODE": "token"}
 sys.path.append(str(Path(__file__).parents[1] / "stand_in"))
 
-import boto3
 import stand_in_run
 from nodes import StartedRay
-from object_stores import SeaweedFS, login_at, new_bucket
 from rows import faults_of
 from several_nodes import SeveralNodes
 from stand_in_generator import write_photos
-
-from pipeline.store import s3
+from store_of_photos import store_of_photos
 
 NO_ROUTE = "http://127.0.0.1:9"
 # In mounts of its own, where an empty folder covers the first argument, runs the others as a command.
@@ -68,18 +65,12 @@ def unmounted(folder: Path) -> Iterator[tuple[str, str]]:
 @contextmanager
 def _in_a_store(folder: Path, environment: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Input and output in a bucket, and a node besides the head's with the environment."""
-    server = SeaweedFS(folder)
-    try:
-        os.environ |= login_at(server.endpoint)
-        s3.client.cache_clear()  # the store before had another endpoint
-        bucket, objects = new_bucket(), boto3.client("s3")
-        for file in (folder / "in").iterdir():
-            objects.upload_file(str(file), bucket.removeprefix("s3://"), f"in/{file.name}")
-        with closing(SeveralNodes([{"num_cpus": 3, "env_vars": environment}])) as nodes:
-            os.environ["RAY_ADDRESS"] = nodes.address
-            yield f"{bucket}/in", f"{bucket}/out"
-    finally:
-        server.kill()
+    with (
+        store_of_photos(folder) as (_, bucket),
+        closing(SeveralNodes([{"num_cpus": 3, "env_vars": environment}])) as nodes,
+    ):
+        os.environ["RAY_ADDRESS"] = nodes.address
+        yield f"{bucket}/in", f"{bucket}/out"
 
 
 SCENES = {"refused": refused, "silent": silent, "unmounted": unmounted}

@@ -36,9 +36,10 @@ def depthwise_convolution_kernel(  # type: ignore[no-untyped-def]
     for dy in tl.static_range(3):
         source_y = y * STRIDE + dy - 1
         row = x_in + (batch * H + source_y) * W * C
+        places = tl.where((source_y >= 0) & (source_y < H), W, 0)  # none in a row outside of the map
         for dx in tl.static_range(3):
             source_x = x * STRIDE + dx - 1
-            inside = (source_x >= 0) & (source_x < W) & (source_y >= 0) & (source_y < H)
+            inside = (source_x >= 0) & (source_x < places)
             value = tl.load(
                 row + source_x[:, None] * C + c[None, :], mask=inside[:, None] & inside_c[None, :], other=0.0
             )

@@ -82,6 +82,8 @@ def supervised(
             if interrupted.is_set():  # the signal has reached Ray's processes too
                 raise Interrupted(INTERRUPTED) from lost
             raise SamLabelError(f"Ray was lost ({_last_line(lost)}); {GO_ON}") from lost
+        finally:
+            watch.end()
     if worker.fault is not None:
         raise own_error(worker.fault) from worker.fault
 

@@ -9,25 +9,42 @@ from typing import Any
 import ray
 
 from pipeline.cluster.attempts import Tally
+from pipeline.shutdown import Call
 
 NO_LABELER_S = 60.0  # a slow machine starts a labeler in half of that
 STILL_S = 600.0  # few images take that long, and Ray notices a lost node after a minute
-NODES_S = 5.0  # between two looks at the nodes
+LOOK_S = 2.0  # between two looks
 IN_ORDER = {1, 4}  # reasons of Ray's for a node's end: it was stopped, or removed since it was idle
 
 _log = logging.getLogger("sam_label.cluster")
 
 
 class ClusterWatch:
-    """All that a run watches in its cluster."""
+    """All that a run watches in its cluster, in a thread, since a head that hangs answers nothing."""
 
     def __init__(self) -> None:
-        self._full, self._still, self._nodes = FullCluster(), Standstill(), Nodes()
+        self._watched = (FullCluster(), Standstill(), Nodes())
+        self._looking: Call[None] | None = None
+        self._due_s = 0.0
 
     def look(self, tally: Tally) -> None:
-        self._full.look(tally)
-        self._still.look(tally)
-        self._nodes.look()
+        """Looks every LOOK_S, unless the last look has not ended; does not wait for it."""
+        if time.monotonic() < self._due_s or (self._looking is not None and self._looking.is_alive()):
+            return
+        self._due_s = time.monotonic() + LOOK_S
+        self._looking = Call(lambda: self._look(tally), "sam-label watch")
+        self._looking.start()
+
+    def end(self) -> None:
+        """Leaves a look behind that hangs."""
+        if self._looking is not None:
+            self._looking.wait(LOOK_S)
+            if self._looking.is_alive():
+                self._looking.leave_behind()
+
+    def _look(self, tally: Tally) -> None:
+        for watched in self._watched:
+            watched.look(tally)
 
 
 @dataclass
@@ -84,12 +101,8 @@ class Nodes:
     """Names each node that leaves the cluster."""
 
     alive: frozenset[str] = frozenset()  # ids, when it last looked
-    due_s: float = 0.0
 
-    def look(self) -> None:
-        if (now_s := time.monotonic()) < self.due_s:
-            return
-        self.due_s = now_s + NODES_S
+    def look(self, _: Tally) -> None:
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         before, self.alive = self.alive, frozenset(node["NodeID"] for node in nodes if node["Alive"])
         for node in nodes:

@@ -106,6 +106,19 @@ def dead_store(folder: Path) -> Iterator[Scene]:
 @contextmanager
 def dead_head(folder: Path) -> Iterator[Scene]:
     """The head node of the cluster is killed; the run is started again on another cluster."""
+    with _lost_cluster(folder, SeveralNodes.kill_head) as scene:
+        yield scene
+
+
+@contextmanager
+def dead_control(folder: Path) -> Iterator[Scene]:
+    """The cluster's control process is killed, while the head's other processes live."""
+    with _lost_cluster(folder, SeveralNodes.kill_control) as scene:
+        yield scene
+
+
+@contextmanager
+def _lost_cluster(folder: Path, kill: Callable[[SeveralNodes], None]) -> Iterator[Scene]:
     clusters = [SeveralNodes()]
 
     def another() -> Mapping[str, Any]:
@@ -117,7 +130,7 @@ def dead_head(folder: Path) -> Iterator[Scene]:
         yield Scene(
             str(folder / "in"),
             str(folder / "out"),
-            lambda _: clusters[0].kill_head(),
+            lambda _: kill(clusters[0]),
             another,
             (1, "Ray was lost"),
             {"address": clusters[0].address},
@@ -129,7 +142,13 @@ def dead_head(folder: Path) -> Iterator[Scene]:
 
 # Progress, and the warnings of calls that are tried again.
 BEFORE_THE_END = re.compile(r"\d+ of \d+ images, \d+ failed|(sam-label: warning: )?cannot .* \(try \d")
-LOSSES = {"disk": full_disk, "hang": hanging_store, "store": dead_store, "head": dead_head}
+LOSSES = {
+    "disk": full_disk,
+    "hang": hanging_store,
+    "store": dead_store,
+    "head": dead_head,
+    "control": dead_control,
+}
 
 
 def outage(name: str, images: int, folder: Path) -> Outage:

@@ -1,4 +1,5 @@
-"""Runs that lose what they depend on: the disk is full, the store hangs or dies, the cluster's head dies.
+"""Runs that lose what they depend on: a full disk, a store that hangs or dies, a cluster whose head dies, or
+only the head's control process.
 
 Each run must end by itself, with one sentence and its exit code, and lose nothing that was committed. After
 the outage the same command must finish it. Only a child process sees the mount of the full disk; on a machine
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from outage import Outage
 
-OUTAGES = ("disk", "hang", "store", "head")  # each a scene of losses.py
+OUTAGES = ("disk", "hang", "store", "head", "control")  # each a scene of losses.py
 OWN_MOUNTS = ["unshare", "--mount", "--map-root-user"]
 
 

@@ -83,6 +83,10 @@ class SeveralNodes:
         roots = _roots(self._cluster.head_node)
         kill([*roots, *descendants(roots)])
 
+    def kill_control(self) -> None:
+        """Kills the process that controls the cluster; the head node's others live."""
+        kill([info.process.pid for info in self._cluster.head_node.all_processes["gcs_server"]])
+
     def close(self) -> None:
         for node in [*self.nodes, self._cluster.head_node]:  # killed: nothing here needs an orderly shutdown
             self._lose(node)

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.containers.part import file_and_member, split_part
-from pipeline.errors import ImageError, Reason, StoreError
+from pipeline.errors import ImageError, Reason, SamLabelError, StoreError
 from pipeline.images.frame import MOST_FRAMES, frame_of, without_frame
 from pipeline.images.image_format import HEADER_BYTES, image_format
 from pipeline.images.parts import is_read_in_one_pass, parts_bytes
 from pipeline.program_log import about_image
+from pipeline.shutdown import answer
 from pipeline.store.objects import UNKNOWN_SIZE, Got
 from pipeline.store.settings import Access
-from pipeline.store.storage import Store
+from pipeline.store.storage import Store, side_by_side
 from pipeline.store.uri import redacted, split_uri
 
 # A file with more bytes is not fetched: an uncompressed 16-bit RGBA image within the pixel limit needs fewer.
@@ -29,6 +30,7 @@ MOST_BYTES_A_PIXEL = 8
 ALWAYS_FETCHED_BYTES = 256 << 20
 # A larger TIFF is not fetched whole if it is labelled in tiles: eight would fill the object store.
 FETCHED_SCENE_BYTES = 32 << 20
+SIZES_S = 10.0  # for the sizes of a few images, which only make a run take less memory
 ANY_PIXELS = 1 << 62  # no limit, for what a run has labelled or need not label
 
 
@@ -96,11 +98,18 @@ def is_read_by_window(row: Mapping[str, Any], settings: FetchSettings) -> bool:
         raise ImageError(fault.reason, str(fault)) from fault
 
 
-def stated_size(uri: str, access: Access) -> int:
-    """Bytes of an image's file as its store states them; 0 if it does not.
+def stated_sizes(uris: Sequence[str], access: Access) -> list[int]:
+    """Bytes of each image's file as its store states them, 0 if it does not; empty after SIZES_S.
 
-    It is also 0 for a part of a file, and on the web, where hosts may be dead or allow few requests.
+    They are also 0 for a part of a file, and on the web, where hosts may be dead or allow few requests.
     """
+    try:
+        return answer(lambda: side_by_side(partial(_stated_size, access=access), uris), SIZES_S, "the store")
+    except SamLabelError:  # the store is slow; fetching the images says so
+        return []
+
+
+def _stated_size(uri: str, access: Access) -> int:
     store, name = Store.of_uri(without_frame(uri), access)
     if split_part(uri)[1]:
         return 0

@@ -1,17 +1,19 @@
 """From manifest rows to bytes, or to the reason of failure, on a real disk."""
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.errors import ImageError, Reason
-from pipeline.images.fetch import FetchSettings, fetched, fetched_together, stated_size
+from pipeline.images import fetch
+from pipeline.images.fetch import FetchSettings, fetched, fetched_together, stated_sizes
 from pipeline.images.frame import MOST_FRAMES, frame_uri
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
-from pipeline.store.settings import DEFAULT_ACCESS
+from pipeline.store.settings import DEFAULT_ACCESS, Access, PlaceSettings
 
 
 def settings(root: Path | str | None) -> FetchSettings:
@@ -43,9 +45,16 @@ def test_the_bytes(photo: Path) -> None:
 
 def test_the_size_of_an_image_that_a_list_names(photo: Path, tmp_path: Path) -> None:
     uri = row_of(photo)["uri"]
-    assert stated_size(uri, DEFAULT_ACCESS) == len(b"some bytes")
     gone, part, refused = f"{uri}x", f"file://{tmp_path}/a.tar#1.jpg", "http://127.0.0.1:1/x.jpg"
-    assert [stated_size(uri, DEFAULT_ACCESS) for uri in (gone, part, refused)] == [0, 0, 0]
+    assert stated_sizes([uri, gone, part, refused], DEFAULT_ACCESS) == [len(b"some bytes"), 0, 0, 0]
+
+
+def test_a_store_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "SIZES_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        access = Access(anonymous=True, place=PlaceSettings(endpoint_url=endpoint))
+        assert stated_sizes(["s3://bucket/a.jpg"], access) == []
 
 
 def test_deleted_since(photo: Path) -> None:

@@ -1,5 +1,6 @@
 """The images left of a manifest, against a set in memory."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -77,7 +78,7 @@ def test_the_mean_size_is_that_of_some_parts(
     store = Store.at(str(tmp_path))
     rows = (manifest_row(f"file:///{place:04d}", size, "e") for place, size in enumerate(sizes))
     parts = list(map(PendingPart, write_manifest(store, "r00001", rows)))
-    assert mean_size(store, parts, lambda uri: 0) == pytest.approx(mean)
+    assert mean_size(store, parts, lambda uris: [0] * len(uris)) == pytest.approx(mean)
 
 
 def test_of_a_list_a_few_images_all_over_it_are_asked_for_their_sizes(
@@ -88,10 +89,11 @@ def test_of_a_list_a_few_images_all_over_it_are_asked_for_their_sizes(
     rows = (manifest_row(f"file:///{place:04d}", UNKNOWN_SIZE, "") for place in range(150))
     parts = list(map(PendingPart, write_manifest(store, "r00001", rows)))
 
-    def size_of(uri: str) -> int:
-        asked.append(uri)
-        return 0 if uri.endswith("0000") else 100 << 20
+    def sizes_of(uris: Sequence[str]) -> list[int]:
+        asked.extend(uris)
+        return [0 if uri.endswith("0000") else 100 << 20 for uri in uris]
 
-    assert mean_size(store, parts, size_of) == 100 << 20
-    assert len(asked) == 48
+    assert mean_size(store, parts, sizes_of) == 100 << 20
+    assert mean_size(store, parts, lambda _: []) == 0, "they were not known in time"
+    assert len(asked) == 15
     assert {"file:///0000", "file:///0049", "file:///0050", "file:///0149"} <= set(asked)

@@ -23,7 +23,7 @@ from pipeline.cluster.supervise import INTERRUPTED, supervised
 from pipeline.cluster.worker_log import logged_to
 from pipeline.config import RunConfig
 from pipeline.errors import GO_ON, Interrupted, SamLabelError
-from pipeline.images.fetch import FetchSettings, stated_size
+from pipeline.images.fetch import FetchSettings, stated_sizes
 from pipeline.inputs.files import NoImages
 from pipeline.inputs.source import Source
 from pipeline.labelling.fetch import fetched_block
@@ -226,12 +226,12 @@ class _Labelling:
         pending = self.output.dataset.pending_parts()
         images_in_block = config.images_per_block or pool.images_in_block(
             self.images,
-            mean_size(self.output.store, pending, partial(stated_size, access=config.access)),
+            mean_size(self.output.store, pending, partial(stated_sizes, access=config.access)),
             are_frames=config.frames != "first",
         )
         parts = [asdict(part) for part in pending]
-        driver_node = DriverNode.here(ledger)
-        logged = partial(logged_to, ledger, logging.getLogger("sam_label").getEffectiveLevel())
+        level = logging.getLogger("sam_label").getEffectiveLevel()
+        driver_node, logged = DriverNode.here(ledger, level), partial(logged_to, ledger, level)
         (
             ray.data.from_items(parts, override_num_blocks=len(parts))
             .map_batches(

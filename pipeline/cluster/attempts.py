@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from pipeline.cluster.driver_node import CALLS_AT_ONCE, Worker, lasting_here
+import ray
+
+from pipeline.cluster.driver_node import CALLS_AT_ONCE, REPEATS, Worker, lasting_here
 from pipeline.cluster.loads import Loads
 from pipeline.cluster.worker_log import LogLine, RecentLines
 from pipeline.errors import Reason, SamLabelError
@@ -68,9 +70,11 @@ class AttemptLedger:
         self._worker: Any = None  # on this node, once another node has asked for it
         self._warned_of: set[str] = set()  # hosts that do not reach a store
 
-    def worker_on_its_node(self) -> Any:
-        """The actor that does what a store refuses to other nodes (driver_node.py)."""
-        self._worker = self._worker or lasting_here(Worker, calls_at_once=CALLS_AT_ONCE)()
+    def worker_on_its_node(self, level: int) -> Any:
+        """The actor that does what a store refuses to other nodes (driver_node.py); it logs at `level`."""
+        if self._worker is None:
+            me = ray.get_runtime_context().current_actor
+            self._worker = lasting_here(Worker, calls_at_once=CALLS_AT_ONCE, repeats=REPEATS)(me, level)
         return self._worker
 
     def warn_of_node(self, host: str, why: str) -> None:

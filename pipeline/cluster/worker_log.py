@@ -86,7 +86,7 @@ def logged_to(ledger: Any, level: int) -> Iterator[None]:
 
     A SamLabelError goes there too, and ends the run with its own message.
     """
-    with logged_by(_ToLedger(ledger), level):
+    with logged_by(ToLedger(ledger), level):
         try:
             yield
         except SamLabelError as fault:
@@ -94,7 +94,9 @@ def logged_to(ledger: Any, level: int) -> Iterator[None]:
             raise
 
 
-class _ToLedger(logging.Handler):
+class ToLedger(logging.Handler):
+    """Sends a worker's records to the ledger."""
+
     def __init__(self, ledger: Any) -> None:
         super().__init__()
         self._ledger = ledger

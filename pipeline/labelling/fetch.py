@@ -50,27 +50,37 @@ def fetched_block(
 def _results_here_or_there(
     rows: list[dict[str, Any]], settings: FetchSettings, driver_node: DriverNode
 ) -> list[Got | ImageError | None]:
-    """As `_results`; if this node may not reach the store, as on the driver's node."""
-    here = _results(rows, settings)
-    if driver_node.is_this or not _is_nothing_reached(rows, here):
-        return here
-    there = driver_node.done(partial(_results, rows, settings))
-    if not _is_nothing_reached(rows, there):
-        driver_node.warn(str(here[0]))
-    return there
+    """As `_results`; if this node may not reach the store, images are asked for on the driver's node too."""
+    results = _results(rows, settings)
+    missed = _missed(rows, results)
+    if not missed or driver_node.is_this:
+        return results
+    there = driver_node.done(partial(_results, [rows[place] for place in missed], settings))
+    why = str(results[missed[0]])
+    for place, each in zip(missed, there, strict=True):
+        results[place] = each
+    if len(_missed([rows[place] for place in missed], there)) < len(missed):
+        driver_node.warn(why)
+    return results
 
 
-def _is_nothing_reached(rows: list[dict[str, Any]], results: list[Got | ImageError | None]) -> bool:
-    """Whether all images failed as they do on a node that does not reach their store.
+def _missed(rows: list[dict[str, Any]], results: list[Got | ImageError | None]) -> list[int]:
+    """The places of images that failed as on a node without their store; none if any image was reached.
 
-    Web hosts are no such store: in a list of URLs many may be dead for all nodes.
+    Web hosts are no such stores: in a list of URLs many may be dead for all nodes.
     """
-    return bool(rows) and all(
-        isinstance(each, ImageError)
-        and each.reason in REASONS_OF_A_NODE
-        and split_uri(row["uri"])[0].scheme not in WEB
-        for row, each in zip(rows, results, strict=True)
-    )
+    of_stores = {
+        place: each
+        for place, (row, each) in enumerate(zip(rows, results, strict=True))
+        if split_uri(row["uri"])[0].scheme not in WEB
+    }
+    if not all(isinstance(each, ImageError) for each in of_stores.values()):
+        return []
+    return [
+        place
+        for place, each in of_stores.items()
+        if isinstance(each, ImageError) and each.reason in REASONS_OF_A_NODE
+    ]
 
 
 def _results(rows: list[dict[str, Any]], settings: FetchSettings) -> list[Got | ImageError | None]:

@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,6 +77,10 @@ class Lock:
     @property
     def generation(self) -> int:
         return self._holder.generation
+
+    @property
+    def word(self) -> str:
+        return self._holder.word
 
     @property
     def run(self) -> str:
@@ -166,21 +170,23 @@ def output_fault(fault: StoreError) -> SamLabelError:
 
 
 def refuse_if_overtaken(store: Store, generation: int) -> None:
-    """Raises OutputLocked if a later run has taken the output; for writers in other processes.
-
-    Raises: StoreError if the run's own lock is not there, as on a node without the mount of a shared folder.
-    """
-    newest = newest_generation(store)
-    if newest < generation:  # a listing in the moment of a take-over may show neither lock
-        newest = newest_generation(store)
-    if newest > generation:
+    """Raises OutputLocked if a later run has taken the output."""
+    if newest_generation(store) > generation:
         raise _overtaken(store, generation)
-    if newest < generation:
-        raise StoreError(
-            Reason.SOURCE_MISSING,
-            f"cannot write {redacted(store.url)}: the lock of run {run_id(generation)} is not there; mount "
-            "the same folder on each node, and delete nothing in it while a run writes",
-        )
+
+
+def refuse_without_lock(store: Store, generation: int, word: str) -> None:
+    """As refuse_if_overtaken; raises StoreError if the lock with the word is not there: another folder is."""
+    refuse_if_overtaken(store, generation)
+    with suppress(StoreError, ValueError, KeyError, TypeError):
+        if Holder.from_json(store.read(lock_name(generation))).word == word:
+            return
+    refuse_if_overtaken(store, generation)  # it may have happened in between
+    raise StoreError(
+        Reason.SOURCE_MISSING,
+        f"cannot write {redacted(store.url)}: the lock of run {run_id(generation)} is not there; mount the "
+        "same folder on each node, and delete nothing in it while a run writes",
+    )
 
 
 def _taken(

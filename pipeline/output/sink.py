@@ -19,7 +19,7 @@ from pipeline.metrics.work import Stage, Work, WorkClock
 from pipeline.output.commits import Commit
 from pipeline.output.format.names import labelled, run_id
 from pipeline.output.format.schema import conformed
-from pipeline.output.lock import refuse_if_overtaken
+from pipeline.output.lock import refuse_without_lock
 from pipeline.output.shards import write_shards
 from pipeline.store.storage import Store
 
@@ -37,6 +37,7 @@ class ShardSink(Datasink[list[Commit]]):
 
     store: Store
     generation: int
+    word: str  # of the run's lock
     metadata: Mapping[bytes, bytes]
     schema: pa.Schema
     rows_a_shard: int
@@ -62,7 +63,7 @@ class ShardSink(Datasink[list[Commit]]):
         return commits
 
     def _committed(self, name: str, rows: pa.Table) -> list[Commit]:
-        refuse_if_overtaken(self.store, self.generation)
+        refuse_without_lock(self.store, self.generation, self.word)
         return write_shards(self.store, name, rows, self.metadata)
 
     @property

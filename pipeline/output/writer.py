@@ -79,7 +79,8 @@ class OutputRun:
         identity = self.dataset.identity
         metadata = file_metadata(identity.described(), self.run)
         left = self.dataset.left if images is None else images
-        return ShardSink(self.store, self.lock.generation, metadata, identity.schema, rows_a_shard(left))
+        rows = rows_a_shard(left)
+        return ShardSink(self.store, self.lock.generation, self.lock.word, metadata, identity.schema, rows)
 
 
 @contextmanager

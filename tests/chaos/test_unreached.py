@@ -1,6 +1,6 @@
 """Labelers on a node that does not reach input and output: the driver's machine reads and writes for it.
 
-`make chaos` also takes away the node's route to the store, which costs 45 s of tries for each task.
+`make chaos` also closes the store to the node, which costs 45 s of tries for each task.
 """
 
 import pytest

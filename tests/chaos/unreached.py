@@ -1,8 +1,8 @@
 """Runs on a cluster all of whose labelers are on a node that does not reach input and output.
 
-`refused`: the node has the wrong key of an S3 store. `silent`: it has no route there. `unmounted`: the folder
-of both is not mounted there, so that an empty one is in its place. The driver's node must do what the store
-refuses, and say so once.
+`refused`: the node has the wrong key of an S3 store. `closed`: nothing listens where it looks for the store.
+`unmounted`: the folder of both is not mounted there, so that an empty one is in its place. The driver's node
+must do what the store refuses, and say so once.
 
 Usage: unreached.py [--only SCENE ...] [--images N]. Prints JSON. It is a separate process because Ray reads
 its environment when it is imported.
@@ -30,7 +30,7 @@ from several_nodes import SeveralNodes
 from stand_in_generator import write_photos
 from store_of_photos import store_of_photos
 
-NO_ROUTE = "http://127.0.0.1:9"
+CLOSED = "http://127.0.0.1:9"
 # In mounts of its own, where an empty folder covers the first argument, runs the others as a command.
 WITH_AN_EMPTY_FOLDER = [
     *("unshare", "--mount", "--map-root-user"),
@@ -46,8 +46,8 @@ def refused(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def silent(folder: Path) -> Iterator[tuple[str, str]]:
-    with _in_a_store(folder, {"AWS_ENDPOINT_URL": NO_ROUTE}) as places:
+def closed(folder: Path) -> Iterator[tuple[str, str]]:
+    with _in_a_store(folder, {"AWS_ENDPOINT_URL": CLOSED}) as places:
         yield places
 
 
@@ -73,7 +73,7 @@ def _in_a_store(folder: Path, environment: dict[str, str]) -> Iterator[tuple[str
         yield f"{bucket}/in", f"{bucket}/out"
 
 
-SCENES = {"refused": refused, "silent": silent, "unmounted": unmounted}
+SCENES = {"refused": refused, "closed": closed, "unmounted": unmounted}
 
 
 def faults(scene: str, images: int) -> list[str]:

@@ -18,7 +18,7 @@ from pipeline.output.commands.gc import collect
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import table_of
-from pipeline.output.lock import Holder, current_holder, held_lock, newest_generation, refuse_if_overtaken
+from pipeline.output.lock import Holder, current_holder, held_lock, newest_generation, refuse_without_lock
 from pipeline.output.process_identity import ProcessIdentity, this_process
 from pipeline.output.shards import write_shards
 from pipeline.output.writer import Listing, open_output
@@ -234,7 +234,7 @@ def test_what_an_overtaken_run_commits_later_counts_nowhere(store: Store, tmp_pa
         photos.run(store)
         sink = asleep.sink()
         with pytest.raises(OutputLocked):
-            refuse_if_overtaken(store, sink.generation)
+            refuse_without_lock(store, sink.generation, sink.word)
         rows = table_of([photos.row(image) for image in photos.listing()])
         write_shards(store, f"{asleep.run}-000001", rows, sink.metadata)  # between its check and its write
     assert Dataset.in_store(store).table().num_rows == 10
@@ -244,11 +244,13 @@ def test_what_an_overtaken_run_commits_later_counts_nowhere(store: Store, tmp_pa
 
 
 def test_a_writer_that_does_not_see_the_runs_lock_is_refused(store: Store, tmp_path: Path) -> None:
-    elsewhere = Store.at(str(tmp_path / "not-mounted"))
-    with held_lock(store) as lock:
-        refuse_if_overtaken(store, lock.generation)
-        with pytest.raises(StoreError, match="the lock of run r00001 is not there; mount"):
-            refuse_if_overtaken(elsewhere, lock.generation)
+    not_mounted, another = Store.at(str(tmp_path / "not-mounted")), Store.at(str(tmp_path / "another"))
+    with held_lock(store) as lock, held_lock(another) as anothers:
+        refuse_without_lock(store, lock.generation, lock.word)
+        assert anothers.generation == lock.generation
+        for elsewhere in (not_mounted, another):
+            with pytest.raises(StoreError, match="the lock of run r00001 is not there; mount"):
+                refuse_without_lock(elsewhere, lock.generation, lock.word)
     assert not (tmp_path / "not-mounted").exists()
 
 

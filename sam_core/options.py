@@ -38,16 +38,13 @@ class MaskOptions(BaseModel):
     Source: SamAutomaticMaskGenerator of segment-anything, commit dca509f.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     points_per_side: int = Field(
         32, ge=1, le=1024, description="Prompt points along each side of the grid; 32 gives 1024 prompts."
     )
     points_per_batch: int = Field(
-        64,
-        ge=1,
-        le=LARGEST,
-        description="Prompts decoded at a time. Changes memory and speed, never the masks.",
+        64, ge=1, description="Prompts decoded at a time. Changes memory and speed, never the masks."
     )
     pred_iou_thresh: float = Field(
         0.88,
@@ -80,15 +77,11 @@ class MaskOptions(BaseModel):
         "shorter side.",
     )
     crop_n_points_downscale_factor: int = Field(
-        1,
-        ge=1,
-        le=LARGEST,
-        description="The grid of crop layer i has points_per_side / factor**i points a side.",
+        1, ge=1, description="The grid of crop layer i has points_per_side / factor**i points a side."
     )
     min_mask_region_area: int = Field(
         0,
         ge=0,
-        le=LARGEST,
         description="Fill holes and remove islands of masks that have fewer pixels. 0 changes nothing.",
     )
     max_mask_area: float = Field(
@@ -103,7 +96,6 @@ class MaskOptions(BaseModel):
     tile_size: int = Field(
         0,
         ge=0,
-        le=LARGEST,
         description="Label square tiles of this side (at least 64) in place of the whole image. 0 is off.",
     )
     precision: Literal["float32", "float16", "bfloat16"] = Field(
@@ -136,6 +128,14 @@ class MaskOptions(BaseModel):
         """
         known = {name: value for name, value in recorded.items() if name not in _NO_LONGER_KNOWN}
         return cls.model_validate(known, context=_RECORDED)
+
+    @field_validator("*")
+    @classmethod
+    def _is_not_too_large(cls, value: Any, info: ValidationInfo) -> Any:
+        is_number = isinstance(value, int | float)
+        if is_number and not value <= LARGEST and info.context != _RECORDED:
+            raise ValueError(f"it should be at most {LARGEST}")
+        return value
 
     @field_validator("tile_size")
     @classmethod

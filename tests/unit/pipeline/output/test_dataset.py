@@ -264,11 +264,19 @@ def test_the_ids_of_many_shards_are_read_side_by_side(
     assert sorted(done.tolist()) == sorted(ids.tolist())
 
 
-def test_a_dataset_made_with_options_that_are_refused_by_now_is_read(tmp_path: Path, rehearsal) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tile_size": 32, "crop_n_layers": 1},
+        {"stability_score_offset": float("inf")},
+        {"min_mask_region_area": 10**20},
+    ],
+)
+def test_a_dataset_made_with_options_that_are_refused_by_now_is_read(
+    tmp_path: Path, rehearsal, options: dict[str, float]
+) -> None:
     photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
-    photos.identity = Identity(
-        "vit_t", "0" * 64, MaskOptions.of_record({"tile_size": 32, "crop_n_layers": 1})
-    )
+    photos.identity = Identity("vit_t", "0" * 64, MaskOptions.of_record(options))
     photos.run(store)
     assert Dataset.in_store(store).identity == photos.identity
     assert validate(str(tmp_path)).is_valid

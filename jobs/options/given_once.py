@@ -12,9 +12,18 @@ class GivenOnce(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The arguments that are left. Raises: UsageError."""
-        *_, given = self.make_parser(ctx).parse_args(args=list(args))  # it takes words out of its list
+        words = list(args)  # the parser takes words out of its list
+        left = super().parse_args(ctx, args)  # --help ends the command here
+        if ctx.resilient_parsing:  # the shell asks how the line can go on
+            return left
+        *_, given = self.make_parser(ctx).parse_args(args=words)
         for option in given:
-            has_one_value = isinstance(option, TyperOption) and not option.multiple and not option.is_flag
-            if has_one_value and given.count(option) > 1:
-                raise UsageError(f"{option.opts[0]} is given {given.count(option)} times; give it once")
-        return super().parse_args(ctx, args)
+            if isinstance(option, TyperOption) and not option.multiple and not option.is_flag:
+                refuse_repeated(option.opts[0], given.count(option))
+        return left
+
+
+def refuse_repeated(option: str, times: int) -> None:
+    """Raises UsageError if an option that has one value is given more than once."""
+    if times > 1:
+        raise UsageError(f"{option} is given {times} times; give it once")

@@ -118,6 +118,24 @@ def test_lists_and_switches_may_be_given_again(capsys: pytest.CaptureFixture[str
     assert (code, "no file or folder" in err) == (2, True)
 
 
+def test_help_answers_whatever_else_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    twice = ("--limit", "1", "--limit", "2")
+    for words in ((*twice, "--help"), ("-h", *twice)):
+        code, out, err = ran(capsys, "run", "photos", "masks", *words)
+        assert (code, err) == (0, "")
+        assert "Usage: sam-label run" in out
+
+
+def test_the_shell_completes_a_line_with_a_mistake(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "sam-label run --config quick --config fine --lim"
+    monkeypatch.setenv("_SAM_LABEL_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    assert ran(capsys) == (0, "--limit\n", "")
+
+
 def test_a_group_without_a_command_names_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = ran(capsys, "models")
     assert code == 2

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
+from jobs.options.given_once import refuse_repeated
 from pipeline.errors import UsageError
 from pipeline.program_log import as_json, logged_by, stderr_is_json
 from pipeline.store.uri import printable
@@ -30,9 +31,9 @@ class Verbosity:
 def verbosity_of(arguments: Sequence[str]) -> tuple[Verbosity, list[str]]:
     """What the flags among the arguments ask for, and the other arguments.
 
-    Raises: UsageError for an unknown level.
+    Raises: UsageError for an unknown level, and for several.
     """
-    level, debug, json, others = logging.WARNING, False, False, []
+    level, levels, debug, json, others = logging.WARNING, 0, False, False, []
     words = iter(arguments)
     for word in words:
         name, _, value = word.partition("=")
@@ -46,8 +47,10 @@ def verbosity_of(arguments: Sequence[str]) -> tuple[Verbosity, list[str]]:
             level = min(level, logging.INFO)
         elif name == "--log-level":
             level = _level(value if word != name else next(words, ""))
+            levels += 1
         else:
             others.append(word)
+    refuse_repeated("--log-level", levels)
     return Verbosity(logging.DEBUG if debug else level, debug, json), others
 
 

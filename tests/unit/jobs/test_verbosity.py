@@ -26,6 +26,8 @@ from pipeline.run import RunProgress
         ("run --log-level=DEBUG in out", Verbosity(logging.DEBUG), "run in out"),
         ("run in out --debug", Verbosity(logging.DEBUG, debug=True), "run in out"),
         ("run in --log-json out", Verbosity(logging.WARNING, json=True), "run in out"),
+        ("-v -v run --log-level error --debug --debug", Verbosity(logging.DEBUG, debug=True), "run"),
+        ("run --log-level info -- --log-level debug", Verbosity(logging.INFO), "run -- --log-level debug"),
         ("run -- -v --debug", Verbosity(logging.WARNING), "run -- -v --debug"),
     ],
 )
@@ -37,6 +39,15 @@ def test_the_flags_may_stand_anywhere(arguments: str, verbosity: Verbosity, othe
 def test_another_level_is_refused(arguments: list[str]) -> None:
     with pytest.raises(UsageError, match="give one of debug, info, warning, error"):
         verbosity_of(arguments)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["--log-level info run --log-level=debug", "run --log-level=info --log-level info"],
+)
+def test_two_levels_are_refused(line: str) -> None:
+    with pytest.raises(UsageError, match=r"^--log-level is given 2 times; give it once$"):
+        verbosity_of(line.split())
 
 
 def test_a_record_is_a_line_and_the_loggers_are_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ from jobs.similar_command import similar
 from jobs.stats_command import stats
 from jobs.submit_command import submit, submitted
 from jobs.verbosity import logged_to_stderr, verbosity_of
-from pipeline.errors import SamLabelError, UsageError
+from pipeline.errors import SamLabelError, UsageError, last_line
 from pipeline.program_log import for_stderr, is_stderr_json
 from pipeline.shutdown import exit_process
 from pipeline.signals import sigterm_interrupts
@@ -123,7 +123,7 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
     except ImportError as missing:
         if (missing.name or "").partition(".")[0] in OWN_PACKAGES:
             return _fail_unexpectedly(missing, debug)
-        return _fail(MISSING.format(why=_last_line(missing)), 1, debug)
+        return _fail(MISSING.format(why=last_line(str(missing))), 1, debug)
     except Exception as unexpected:  # noqa: BLE001  # no caller is left that could make it a sentence
         return _fail_unexpectedly(unexpected, debug)
 
@@ -152,16 +152,11 @@ def _is_of_environment(command: typer.Context, option: str) -> bool:
 
 def _fail_unexpectedly(unexpected: Exception, debug: bool) -> int:
     return _fail(
-        f"{type(unexpected).__name__}: {_last_line(unexpected)} (this is a fault of sam-label: please report "
-        "it with what the same command prints under --debug)",
+        f"{type(unexpected).__name__}: {last_line(str(unexpected))} (this is a fault of sam-label: please "
+        "report it with what the same command prints under --debug)",
         1,
         debug,
     )
-
-
-def _last_line(error: Exception) -> str:
-    """The last line of the error's message, since Ray puts whole tracebacks into it."""
-    return str(error).strip().rpartition("\n")[2]
 
 
 def _fail(sentence: str, exit_code: int, debug: bool) -> int:

@@ -41,7 +41,9 @@ def _run_command() -> None:
     except ImportError as missing:
         if (missing.name or "").partition(".")[0] in OWN_PACKAGES:
             raise
-        print(f"sam-label: {MISSING.format(why=missing)}", file=sys.stderr)
+        from pipeline.errors import last_line  # it needs no other package
+
+        print(f"sam-label: {MISSING.format(why=last_line(str(missing)))}", file=sys.stderr)
         sys.exit(1)
     signal.signal(signal.SIGINT, handler)
     command()

@@ -106,3 +106,8 @@ class ImageError(Exception):
 
     def __reduce__(self) -> tuple[type["ImageError"], tuple[Reason, str]]:
         return type(self), (self.reason, str(self))
+
+
+def last_line(text: str) -> str:
+    """The last line of an error's message: Ray and some packages put whole tracebacks or pages before it."""
+    return text.strip().rpartition("\n")[2]

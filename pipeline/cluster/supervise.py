@@ -21,7 +21,7 @@ from pipeline.cluster.head import Head
 from pipeline.cluster.ray_internals import end_executor, executors
 from pipeline.cluster.watch import ClusterWatch
 from pipeline.cluster.worker_log import LogRelay
-from pipeline.errors import GO_ON, ClusterLost, Interrupted, SamLabelError
+from pipeline.errors import GO_ON, ClusterLost, Interrupted, SamLabelError, last_line
 from pipeline.shutdown import Call, in_the_time_left
 from pipeline.signals import signals_noted
 
@@ -81,7 +81,7 @@ def supervised(
             _abandon(worker, executors_before)
             if interrupted.is_set():  # the signal has reached Ray's processes too
                 raise Interrupted(INTERRUPTED) from lost
-            raise SamLabelError(f"Ray was lost ({_last_line(lost)}); {GO_ON}") from lost
+            raise SamLabelError(f"Ray was lost ({_why(lost)}); {GO_ON}") from lost
         finally:
             watch.end()
     if worker.fault is not None:
@@ -131,14 +131,14 @@ def own_error(fault: BaseException) -> SamLabelError:
             cause.args = (str(cause).partition("\nFailed to ")[0],)  # Ray Data appends advice after that
             return cause
         cause = inner
-    return SamLabelError(f"labelling stopped: {_last_line(fault)}; {GO_ON}")
+    return SamLabelError(f"labelling stopped: {_why(fault)}; {GO_ON}")
 
 
-def _last_line(fault: BaseException) -> str:
+def _why(fault: BaseException) -> str:
     text = str(fault)
     if USER_CODE_ERROR in text:  # of Ray Data, which appends advice for Ray's users to what was raised
         text = text.rpartition("\n\nThe above exception")[0]
-    return text.strip().rpartition("\n")[2] or type(fault).__name__
+    return last_line(text) or type(fault).__name__
 
 
 def _is_over(worker: Call[None]) -> bool:

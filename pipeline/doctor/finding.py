@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.errors import SamLabelError
+from pipeline.errors import SamLabelError, last_line
 
 
 class State(StrEnum):
@@ -39,12 +39,7 @@ def fault(what: str, says: str, fix: str) -> Finding:
 
 def not_checked(what: str, missing: ImportError) -> Finding:
     """What a check finds that needs a package which cannot be imported."""
-    return warning(what, f"not checked: {last_line(missing)}", "install the packages first")
-
-
-def last_line(error: Exception) -> str:
-    """The last line of the error's message: some packages put whole tracebacks into it."""
-    return str(error).strip().rpartition("\n")[2]
+    return warning(what, f"not checked: {last_line(str(missing))}", "install the packages first")
 
 
 def looked_at(what: str, look: Callable[[], Finding]) -> Finding:

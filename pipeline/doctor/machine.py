@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pipeline.cluster.labeler_pool import THREADS_A_LABELER, cores
 from pipeline.cluster.thread_limit import threads_left, threads_needed
-from pipeline.doctor.finding import Finding, fault, last_line, ok, warning
+from pipeline.doctor.finding import Finding, fault, ok, warning
+from pipeline.errors import last_line
 from pipeline.weights.models import cache_folder, known_models
 
 LEAST_PYTHON = (3, 11)
@@ -52,7 +53,7 @@ def packages() -> Finding:
             broken[name] = error
     if broken:
         first = next(iter(broken.values()))
-        says = f"cannot be imported: {', '.join(broken)} ({type(first).__name__}: {last_line(first)})"
+        says = f"cannot be imported: {', '.join(broken)} ({type(first).__name__}: {last_line(str(first))})"
         return fault("packages", says, "install sam-label again, preferably into a new virtual environment")
     return ok("packages", "all can be imported")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipeline.errors import Interrupted, SamLabelError
+from pipeline.errors import Interrupted, SamLabelError, last_line
 from pipeline.kept_lines import KeptLines
 from pipeline.metrics.work import Stage, Work
 
@@ -29,8 +29,8 @@ class Ending:
             return cls("interrupted", Interrupted.exit_code, str(fault) or "interrupted")
         if isinstance(fault, SamLabelError):
             return cls("failed", fault.exit_code, str(fault))
-        last_line = str(fault).strip().rpartition("\n")[2]
-        return cls("failed", SamLabelError.exit_code, f"{type(fault).__name__}: {last_line}")
+        sentence = f"{type(fault).__name__}: {last_line(str(fault))}"
+        return cls("failed", SamLabelError.exit_code, sentence)
 
 
 @dataclass

@@ -70,8 +70,13 @@ def test_ctrl_c_before_the_command_has_begun_says_nothing(shell: Said, theirs: P
     assert (done.stdout, done.stderr) == ("130\n", "")
 
 
-def test_a_package_that_the_command_itself_needs_may_be_broken(shell: Said, theirs: Path) -> None:
-    (theirs / "pydantic.py").write_text("raise ImportError('libz.so: cannot open')")
+@pytest.mark.parametrize(
+    "message", ["libz.so: cannot open", "\n\nIMPORTANT: READ THIS\n\nlibz.so: cannot open\n"]
+)
+def test_a_package_that_the_command_itself_needs_may_be_broken(
+    shell: Said, theirs: Path, message: str
+) -> None:
+    (theirs / "pydantic.py").write_text(f"raise ImportError({message!r})")
     done = shell("$S status x", PYTHONPATH=before_ours(theirs))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "cannot be imported (libz.so: cannot open); install sam-label again" in done.stderr

@@ -14,6 +14,7 @@ from pipeline.shutdown import Call
 NO_LABELER_S = 60.0  # a slow machine starts a labeler in half of that
 STILL_S = 600.0  # few images take that long, and Ray notices a lost node after a minute
 LOOK_S = 2.0  # between two looks
+END_S = 0.5  # for a look to end, which takes milliseconds
 IN_ORDER = {1, 4}  # reasons of Ray's for a node's end: it was stopped, or removed since it was idle
 
 _log = logging.getLogger("sam_label.cluster")
@@ -38,7 +39,7 @@ class ClusterWatch:
     def end(self) -> None:
         """Leaves a look behind that hangs."""
         if self._looking is not None:
-            self._looking.wait(LOOK_S)
+            self._looking.wait(END_S)
             if self._looking.is_alive():
                 self._looking.leave_behind()
 

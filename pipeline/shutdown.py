@@ -1,11 +1,11 @@
 """The end of a run: waits that a signal can end, and what a failed run still does.
 
 Schedulers leave 30 s between SIGTERM and SIGKILL. Even if the store and Ray hang, a run ends in that time,
-which is shared out: images in progress (DRAIN_S and ABANDON_S, cluster/supervise.py), Ray (FAILED_END_S,
-cluster/start.py), output (CLOSE_S and RELEASE_S, output/), webhook (INTERRUPTED_S, metrics/webhook.py) and
-summary (SUMMARY_S, jobs/run_command.py). While a run ends no call is retried, and a call that hangs is left
-behind: the process exits without waiting for it. In a process that goes on, such as a program that uses the
-library, calls are retried again once no such wait is left.
+which is shared out: images in progress (DRAIN_S and ABANDON_S, cluster/supervise.py), the look at the cluster
+(END_S, cluster/watch.py), Ray (FAILED_END_S, cluster/start.py), output (CLOSE_S and RELEASE_S, output/),
+webhook (INTERRUPTED_S, metrics/webhook.py) and summary (SUMMARY_S, jobs/run_command.py). While a run ends no
+call is retried, and a call that hangs is left behind: the process exits without waiting for it. In a process
+that goes on, such as a program that uses the library, calls are retried again once no such wait is left.
 """
 
 import logging

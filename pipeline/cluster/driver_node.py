@@ -33,6 +33,9 @@ REASONS_OF_A_NODE = {
 }
 
 
+ANOTHER_FOLDER = "the folder in the output's place is another run's"
+
+
 def lasting_here(actor: type, *, calls_at_once: int = 1, repeats: int = -1) -> Callable[..., Any]:
     """What starts the actor on this node, where it reserves no CPU.
 
@@ -114,7 +117,7 @@ class DriverNode:
             if self.is_this or not is_of_the_node:
                 raise
             result = self.done(work)
-            self.warn(str(fault))
+            self.warn(ANOTHER_FOLDER if isinstance(fault, OutputLocked) else str(fault))
             return result
 
 

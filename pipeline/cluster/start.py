@@ -214,9 +214,10 @@ def _end_ray(limit_s: float) -> bool:
     """Whether Ray ended in time."""
 
     def end() -> bool:
-        # Ray prints the repeated notices that it has held back.
-        with no_new_ray(), redirect_stdout(io.StringIO()):
+        with no_new_ray():
             ray.shutdown()
         return True
 
-    return in_the_time_left(end, limit_s) or False
+    # Ray prints the repeated notices that it has held back.
+    with redirect_stdout(io.StringIO()):
+        return in_the_time_left(end, limit_s) or False

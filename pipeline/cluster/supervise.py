@@ -26,7 +26,7 @@ from pipeline.shutdown import Call, in_the_time_left
 from pipeline.signals import signals_noted
 
 TICK_S = 0.25  # between two calls of `on_tick`
-DRAIN_S, ABANDON_S = 10.0, 3.0  # of the 30 s that a run has to end in (pipeline/shutdown.py)
+DRAIN_S, ABANDON_S = 10.0, 2.5  # of the 30 s that a run has to end in (pipeline/shutdown.py)
 LOOK_S = 0.5  # between two looks at Ray's processes; seconds after a raylet's death Ray ends this process
 ANSWER_S = 5.0  # for a ledger's answer that takes microseconds, unless Ray is gone
 USER_CODE_ERROR = "ray.exceptions.UserCodeException: "

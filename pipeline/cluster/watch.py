@@ -9,6 +9,8 @@ from typing import Any
 import ray
 
 from pipeline.cluster.attempts import Tally
+from pipeline.cluster.head import GONE_AFTER_S
+from pipeline.errors import GO_ON, ClusterLost
 from pipeline.shutdown import Call
 
 NO_LABELER_S = 60.0  # a slow machine starts a labeler in half of that
@@ -26,13 +28,23 @@ class ClusterWatch:
     def __init__(self) -> None:
         self._watched = (FullCluster(), Standstill(), Nodes())
         self._looking: Call[None] | None = None
-        self._due_s = 0.0
+        self._began_s = -LOOK_S
 
     def look(self, tally: Tally) -> None:
-        """Looks every LOOK_S, unless the last look has not ended; does not wait for it."""
-        if time.monotonic() < self._due_s or (self._looking is not None and self._looking.is_alive()):
+        """Looks every LOOK_S, and does not wait for the answers.
+
+        Raises: ClusterLost if the last look has not ended for GONE_AFTER_S.
+        """
+        now_s = time.monotonic()
+        if self._looking is not None and self._looking.is_alive():
+            if now_s - self._began_s > GONE_AFTER_S:
+                raise ClusterLost(f"Ray was lost: the head of the cluster hangs; {GO_ON}")
             return
-        self._due_s = time.monotonic() + LOOK_S
+        if now_s - self._began_s < LOOK_S:
+            return
+        if self._looking is not None and self._looking.fault is not None:
+            _log.debug("a look at the cluster failed: %s", self._looking.fault)
+        self._began_s = now_s
         self._looking = Call(lambda: self._look(tally), "sam-label watch")
         self._looking.start()
 
@@ -57,9 +69,9 @@ class FullCluster:
     def look(self, tally: Tally) -> None:
         if tally.has_labelers or time.monotonic() < self.due_s:
             return
-        self.due_s = math.inf
         free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
         there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        self.due_s = math.inf
         kinds = [
             f"{free.get(kind, 0):g} of {there[kind]:g} {kind}s" for kind in ("CPU", "GPU") if kind in there
         ]
@@ -86,8 +98,8 @@ class Standstill:
         if ended != self.ended and tally.has_labelers:
             self.ended, self.due_s = ended, now_s + self.still_s
         elif now_s >= self.due_s:
-            self.due_s = math.inf
             nodes = ray.nodes()  # type: ignore[no-untyped-call]
+            self.due_s = math.inf
             _log.warning(
                 "no image was finished in the last %g min; %d of %d nodes of the cluster are alive; unless "
                 "images take so long, nodes may not reach each other or the store",

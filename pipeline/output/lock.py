@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -177,16 +177,15 @@ def refuse_if_overtaken(store: Store, generation: int) -> None:
 
 def refuse_without_lock(store: Store, generation: int, word: str) -> None:
     """As refuse_if_overtaken; raises StoreError if the lock with the word is not there: another folder is."""
-    refuse_if_overtaken(store, generation)
-    with suppress(StoreError, ValueError, KeyError, TypeError):
-        if Holder.from_json(store.read(lock_name(generation))).word == word:
-            return
-    refuse_if_overtaken(store, generation)  # it may have happened in between
-    raise StoreError(
-        Reason.SOURCE_MISSING,
-        f"cannot write {redacted(store.url)}: the lock of run {run_id(generation)} is not there; mount the "
-        "same folder on each node, and delete nothing in it while a run writes",
-    )
+    newest = _newest(store) or _newest(store)  # in the moment of a take-over a listing may show no lock
+    if newest and newest.generation > generation:
+        raise _overtaken(store, generation)
+    if newest is None or newest.word != word:
+        raise StoreError(
+            Reason.SOURCE_MISSING,
+            f"cannot write {redacted(store.url)}: the lock of run {run_id(generation)} is not there; mount "
+            "the same folder on each node, and delete nothing in it while a run writes",
+        )
 
 
 def _taken(

@@ -118,6 +118,13 @@ def dead_control(folder: Path) -> Iterator[Scene]:
 
 
 @contextmanager
+def hanging_control(folder: Path) -> Iterator[Scene]:
+    """The cluster's control process accepts connections and answers nothing."""
+    with _lost_cluster(folder, SeveralNodes.stop_control) as scene:
+        yield scene
+
+
+@contextmanager
 def _lost_cluster(folder: Path, kill: Callable[[SeveralNodes], None]) -> Iterator[Scene]:
     clusters = [SeveralNodes()]
 
@@ -148,6 +155,7 @@ LOSSES = {
     "store": dead_store,
     "head": dead_head,
     "control": dead_control,
+    "hanging-control": hanging_control,
 }
 
 

@@ -1,5 +1,5 @@
 """Runs that lose what they depend on: a full disk, a store that hangs or dies, a cluster whose head dies, or
-only the head's control process.
+only the head's control process, or where that process hangs.
 
 Each run must end by itself, with one sentence and its exit code, and lose nothing that was committed. After
 the outage the same command must finish it. Only a child process sees the mount of the full disk; on a machine
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from outage import Outage
 
-OUTAGES = ("disk", "hang", "store", "head", "control")  # each a scene of losses.py
+OUTAGES = ("disk", "hang", "store", "head", "control", "hanging-control")  # each a scene of losses.py
 OWN_MOUNTS = ["unshare", "--mount", "--map-root-user"]
 
 

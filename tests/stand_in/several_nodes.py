@@ -5,6 +5,7 @@ two each, as many as a labeler needs. GPUs need not exist: Ray counts what it is
 """
 
 import json
+import signal
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
@@ -85,7 +86,15 @@ class SeveralNodes:
 
     def kill_control(self) -> None:
         """Kills the process that controls the cluster; the head node's others live."""
-        kill([info.process.pid for info in self._cluster.head_node.all_processes["gcs_server"]])
+        self._control().kill()
+
+    def stop_control(self) -> None:
+        """Stops that process: it accepts connections and answers nothing."""
+        self._control().send_signal(signal.SIGSTOP)
+
+    def _control(self) -> Any:
+        (control,) = self._cluster.head_node.all_processes["gcs_server"]
+        return control.process
 
     def close(self) -> None:
         for node in [*self.nodes, self._cluster.head_node]:  # killed: nothing here needs an orderly shutdown

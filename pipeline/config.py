@@ -23,6 +23,7 @@ InputFormat = Literal["txt", "csv", "tsv", "jsonl", "parquet"]
 
 FRAMES = re.compile(r"first|all|every[ :](?P<step>[1-9]\d{0,8})")
 SHARD = re.compile(r"(?P<number>\d+)/(?P<of>\d+)")
+# With 15 digits a number is below LARGEST.
 FAILURE_LIMIT = re.compile(r"(?P<images>\d{1,15})|(?P<percent>\d+(\.\d+)?)%")
 
 

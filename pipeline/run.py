@@ -129,13 +129,7 @@ def _run(
             open_output(
                 store,
                 identity,
-                Listing(
-                    str(source.location),
-                    source.rows,
-                    source.duplicates,
-                    source.options.of_listing(),
-                    on_step=on_step,
-                ),
+                _listing(source),
                 refresh=config.refresh,
                 overwrite=config.overwrite,
                 settings=config.recorded(),
@@ -145,10 +139,8 @@ def _run(
         ):
             if output.dataset.left:
                 with ray_session(config) as pool:
-                    if pool.device == "cpu" and config.mask.precision == "float32" and built.is_missing():
-                        _log.warning(built.NOT_BUILT)
-                    if pool.device == "cpu" and config.mask.precision != "float32":
-                        _log.warning(FOR_GPUS, config.mask.precision)
+                    if pool.device == "cpu":
+                        _warn_of_slow_labelling(config.mask.precision)
                     report.device, report.labelers = pool.device, pool.workers
                     labelling = _Labelling(config, output, source.root, weights, pool, load, report)
                     labelling.label_the_rest(progress)
@@ -163,6 +155,20 @@ def _run(
         skipped_parts=source.left_out.others,
         damages=source.left_out.damages,
     )
+
+
+def _listing(source: Source) -> Listing:
+    """The images of the source, as a dataset lists them."""
+    options = source.options.of_listing()
+    return Listing(str(source.location), source.rows, source.duplicates, options, on_step=source.on_step)
+
+
+def _warn_of_slow_labelling(precision: str) -> None:
+    """Says why a CPU takes longer than it could."""
+    if precision != "float32":
+        _log.warning(FOR_GPUS, precision)
+    elif built.is_missing():
+        _log.warning(built.NOT_BUILT)
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,7 @@ REASONS_OF_A_NODE = {
     Reason.FORBIDDEN,
     Reason.SOURCE_MISSING,  # of a folder that is not mounted
 }
-
-
-ANOTHER_FOLDER = "the folder in the output's place is another run's"
+ANOTHER_FOLDER = "the folder in the output's place is another run's"  # why a node takes it for overtaken
 
 
 def lasting_here(actor: type, *, calls_at_once: int = 1, repeats: int = -1) -> Callable[..., Any]:
@@ -96,7 +94,7 @@ class DriverNode:
                 raise outcome
             return outcome
         raise SamLabelError(
-            f"a worker on the driver's machine died again and again while it read or wrote for "
+            "a worker on the driver's machine died again and again while it read or wrote for "
             f"{socket.gethostname()}, perhaps for lack of memory; {GO_ON}"
         )
 

@@ -17,7 +17,7 @@ NO_LABELER_S = 60.0  # a slow machine starts a labeler in half of that
 STILL_S = 600.0  # few images take that long, and Ray notices a lost node after a minute
 LOOK_S = 2.0  # between two looks
 END_S = 0.5  # for a look to end, which takes milliseconds
-IN_ORDER = {1, 4}  # reasons of Ray's for a node's end: it was stopped, or removed since it was idle
+IN_ORDER = {1, 4}  # Ray's EXPECTED_TERMINATION and AUTOSCALER_DRAIN_IDLE: why a node has ended
 
 _log = logging.getLogger("sam_label.cluster")
 

@@ -176,7 +176,7 @@ def refuse_if_overtaken(store: Store, generation: int) -> None:
 
 
 def refuse_without_lock(store: Store, generation: int, word: str) -> None:
-    """As refuse_if_overtaken; raises StoreError if the lock with the word is not there: another folder is."""
+    """As refuse_if_overtaken; also raises StoreError where the run's lock, known by its word, is not."""
     newest = _newest(store) or _newest(store)  # in the moment of a take-over a listing may show no lock
     if newest and newest.generation > generation:
         raise _overtaken(store, generation)

@@ -28,7 +28,7 @@ AZURITE = ["azurite"] if shutil.which("azurite-blob") else []
 
 @pytest.fixture(scope="module")
 def one_ray() -> Iterator[None]:
-    """A local Ray in this process, for all runs of a test file. Other files are tested without one, and before."""
+    """A local Ray in this process, for all runs of a test file. Other files come before, and have none."""
     ray.init(
         address="local",
         # for a labeler and other work; each further CPU would be a worker that imports Ray Data

@@ -23,7 +23,24 @@ def printable_streams() -> Iterator[None]:
     nowhere = io.StringIO()  # for a stream that was closed before the start, which is None
     stdout, stderr = _Printed(sys.stdout or nowhere), _Outliving(sys.stderr or nowhere)
     with redirect_stdout(cast(TextIO, stdout)), redirect_stderr(cast(TextIO, stderr)):
-        yield
+        try:
+            yield
+        finally:
+            _finish(stdout)
+
+
+def _finish(stdout: "_Printed") -> None:
+    """Writes what the stream still holds. If that fails, it is dropped: Python would try again at its end."""
+    try:
+        stdout.flush()
+    except OSError:
+        _to_nowhere(stdout.fileno())
+
+
+def _to_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 class _Printed:
@@ -48,7 +65,5 @@ class _Outliving(_Printed):
         try:
             return super().write(text)
         except BrokenPipeError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.rich_proxied_file.fileno())
-            os.close(nowhere)
+            _to_nowhere(self.rich_proxied_file.fileno())
             return len(text)

@@ -27,6 +27,7 @@ def printable_streams() -> Iterator[None]:
             yield
         finally:
             _finish(stdout)
+            stdout.is_in_use = stderr.is_in_use = False
 
 
 def _finish(stdout: "_Printed") -> None:
@@ -49,9 +50,11 @@ class _Printed:
     def __init__(self, stream: TextIO) -> None:
         # by this name rich finds the stream for its bars and the colours of a help
         self.rich_proxied_file = stream
+        # After the block, Ray's colorama writes to the stream that it has kept: it resets the colours.
+        self.is_in_use = True
 
     def write(self, text: str) -> int:
-        self.rich_proxied_file.write(printable(text))
+        self.rich_proxied_file.write(printable(text) if self.is_in_use else text)
         return len(text)
 
     def __getattr__(self, name: str) -> Any:

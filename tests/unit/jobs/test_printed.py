@@ -151,6 +151,14 @@ def test_rich_draws_its_bars_as_ever(show: Callable[[], None], monkeypatch: pyte
     assert "\\x1b" not in terminal.getvalue()
 
 
+def test_a_library_may_reset_the_colours_after_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with printable_streams():
+        kept = (sys.stdout, sys.stderr)
+    for stream in kept:
+        stream.write("\x1b[0m")
+    assert capsys.readouterr() == ("\x1b[0m", "\x1b[0m")
+
+
 def test_work_goes_on_if_nobody_reads_its_messages_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -95,6 +95,7 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
         code = int(app(arguments or ["--help"], prog_name="sam-label", standalone_mode=False) or 0)
         if code == INTERRUPTED:  # Typer's answer to a KeyboardInterrupt, which it does not report
             raise KeyboardInterrupt
+        sys.stdout.flush()  # here a full disk gets its sentence
         return code
     except KeyboardInterrupt:
         goes_on = not READ_ONLY.intersection(arguments[:1])
@@ -105,7 +106,6 @@ def _exit_code(arguments: list[str], debug: bool) -> int:
     except typer.TyperException as mistake:
         return _fail(_sentence(mistake), mistake.exit_code, debug)
     except BrokenPipeError:  # the reader of stdout has ended, as `| head` does
-        sys.stderr.close()
         return 1
     except OSError as fault:
         if fault.errno == errno.ENOENT and fault.filename is None and "temporary directory" in str(fault):

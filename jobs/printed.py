@@ -23,7 +23,25 @@ def printable_streams() -> Iterator[None]:
     nowhere = io.StringIO()  # for a stream that was closed before the start, which is None
     stdout, stderr = _Printed(sys.stdout or nowhere), _Outliving(sys.stderr or nowhere)
     with redirect_stdout(cast(TextIO, stdout)), redirect_stderr(cast(TextIO, stderr)):
-        yield
+        try:
+            yield
+        finally:
+            _finish(stdout)
+            stdout.is_in_use = stderr.is_in_use = False
+
+
+def _finish(stdout: "_Printed") -> None:
+    """Writes what the stream still holds. If that fails, it is dropped: Python would try again at its end."""
+    try:
+        stdout.flush()
+    except OSError:
+        _to_nowhere(stdout.fileno())
+
+
+def _to_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 class _Printed:
@@ -32,9 +50,11 @@ class _Printed:
     def __init__(self, stream: TextIO) -> None:
         # by this name rich finds the stream for its bars and the colours of a help
         self.rich_proxied_file = stream
+        # After the block, Ray's colorama writes to the stream that it has kept: it resets the colours.
+        self.is_in_use = True
 
     def write(self, text: str) -> int:
-        self.rich_proxied_file.write(printable(text))
+        self.rich_proxied_file.write(printable(text) if self.is_in_use else text)
         return len(text)
 
     def __getattr__(self, name: str) -> Any:
@@ -48,7 +68,5 @@ class _Outliving(_Printed):
         try:
             return super().write(text)
         except BrokenPipeError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.rich_proxied_file.fileno())
-            os.close(nowhere)
+            _to_nowhere(self.rich_proxied_file.fileno())
             return len(text)

@@ -2,6 +2,9 @@
 
 rich honours NO_COLOR. The images/s are of this run alone, so that a resumed run shows its own speed. Log
 lines appear above the bar.
+
+A console is given the stream that it writes to. By itself it takes the current one, which is a proxy of rich
+once a bar is shown, and behind the proxy jobs/printed.py makes text of the characters that move the cursor.
 """
 
 import sys
@@ -44,7 +47,7 @@ def run_progress() -> Iterator[tuple[Callable[["RunProgress"], None], Steps]]:
         TimeRemainingColumn(),
     )
     # The time left is judged by the last five minutes: an image may take many seconds.
-    with Bar(*columns, console=Console(stderr=True), speed_estimate_period=300) as bar:
+    with Bar(*columns, console=Console(file=sys.stderr), speed_estimate_period=300) as bar:
         task = bar.add_task("starting", total=None, failed=0, speed="")
         speed = _Speed()
 
@@ -108,7 +111,7 @@ def _counting_bar(after_s: float, *figures: "ProgressColumn") -> Iterator[Steps]
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), *figures, TimeRemainingColumn())
-    bar = Bar(*columns, console=Console(stderr=True))
+    bar = Bar(*columns, console=Console(file=sys.stderr))
     task, start_s = bar.add_task("", total=None), time.monotonic() + after_s
 
     def show(what: str, done: int, whole: int) -> None:
@@ -130,7 +133,7 @@ def drawn_anew() -> Iterator[Callable[[str], None]]:
     from rich.live import Live
     from rich.text import Text
 
-    with Live(console=Console(), auto_refresh=False, transient=True) as live:
+    with Live(console=Console(file=sys.stdout), auto_refresh=False, transient=True) as live:
         yield lambda text: live.update(Text(printable(text)), refresh=True)
 
 

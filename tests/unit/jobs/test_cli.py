@@ -1,10 +1,12 @@
 """The command as a person or a scheduler uses it: exit codes, one-sentence errors, data on stdout."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from commands import ran
@@ -185,17 +187,36 @@ def test_help_loads_neither_torch_nor_ray() -> None:
         assert done.stderr == "set()\n", arguments
 
 
-def test_a_full_standard_output_is_no_fault_of_ours() -> None:
-    code = "import jobs.cli; jobs.cli.main(['models', 'list'])"
-    with Path("/dev/full").open("w") as full:
-        process = subprocess.run(
-            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert process.returncode == 1
-    assert process.stderr == (
+def listed_models(stdout: TextIO, unbuffered: str) -> tuple[int, str]:
+    """Exit code and stderr of a command that writes to this stdout."""
+    code = "import jobs.cli; jobs.cli.main(['models', 'list', '--json'])"
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    return process.returncode, process.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_is_no_fault_of_ours(unbuffered: str) -> None:
+    sentence = (
         "sam-label: No space left on device: make room where standard output goes, or in the folder for "
         "temporary files\n"
     )
+    with Path("/dev/full").open("w") as full:
+        assert listed_models(full, unbuffered) == (1, sentence)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_of_standard_output_may_end(unbuffered: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as unread:
+        assert listed_models(unread, unbuffered) == (1, "")
 
 
 @pytest.mark.parametrize(("name", "goes_on"), [("stats", False), ("export", True)])

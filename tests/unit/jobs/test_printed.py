@@ -1,10 +1,13 @@
 """Nothing that somebody else has written steers the terminal, or passes as a line of ours."""
 
+import io
 import json
+import logging
 import os
 import re
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,9 +17,12 @@ from commands import ran
 from rich.console import Console
 
 from jobs.printed import printable_streams
+from jobs.progress import counted_progress, drawn_anew, run_progress
+from jobs.verbosity import logged_to_stderr
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import SCHEMA
 from pipeline.output.lock import current_holder
+from pipeline.run import RunProgress
 from pipeline.store.storage import Store
 
 FORGED = "valid: 9 images with 9 masks, 0 failed"
@@ -98,9 +104,7 @@ def test_the_holder_of_a_lock_is_named_on_one_line(hostile: Path) -> None:
     assert len(holder.process.host.splitlines()) == 1
 
 
-def test_rich_draws_its_bars_and_help_as_ever(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rich_draws_its_help_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
     with printable_streams():
         print("a\x1b[31m\tb\n")
         sys.stdout.buffer.write(b"\x1b")
@@ -108,6 +112,51 @@ def test_rich_draws_its_bars_and_help_as_ever(
     written = capsys.readouterr().out
     assert "a\\x1b[31m\tb\n\n" in written
     assert "\x1b[31mc\x1b[0m" in written
+
+
+def shown_by_a_run() -> None:
+    with run_progress() as (progress, _):
+        progress(RunProgress(1, 0, 3))
+        with logged_to_stderr(logging.WARNING):
+            logging.getLogger("jobs").warning("slow")
+
+
+def shown_by_a_count() -> None:
+    with counted_progress("images") as progress:
+        progress(1, 3)
+
+
+def shown_by_a_watch() -> None:
+    with drawn_anew() as draw:
+        draw("0 of 3")
+        draw("1/3")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("show", [shown_by_a_run, shown_by_a_count, shown_by_a_watch])
+def test_rich_draws_its_bars_as_ever(show: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.progress.BAR_AFTER_S", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with printable_streams():
+        show()
+    assert "1/3" in terminal.getvalue()
+    assert "\x1b[" in terminal.getvalue()  # moves the cursor
+    assert "\\x1b" not in terminal.getvalue()
+
+
+def test_a_library_may_reset_the_colours_after_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with printable_streams():
+        kept = (sys.stdout, sys.stderr)
+    for stream in kept:
+        stream.write("\x1b[0m")
+    assert capsys.readouterr() == ("\x1b[0m", "\x1b[0m")
 
 
 def test_work_goes_on_if_nobody_reads_its_messages_any_more(monkeypatch: pytest.MonkeyPatch) -> None:

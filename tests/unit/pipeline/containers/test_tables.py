@@ -21,9 +21,16 @@ IMAGES = [png(number) for number in range(60)]
 PARTS = {f"row={number}": data for number, data in enumerate(IMAGES)}
 
 
+PATH_FIRST = pa.StructArray.from_arrays(
+    [pa.array([f"{number}.png" for number in range(60)]), pa.array(IMAGES)], ["path", "bytes"]
+)
+
+
 @pytest.mark.parametrize("small_group", [1 << 20, 0], ids=["kept groups", "page by page"])
 @pytest.mark.parametrize(
-    "column", [hf_images(IMAGES), pa.array(IMAGES, pa.large_binary())], ids=["hf", "bytes"]
+    "column",
+    [hf_images(IMAGES), PATH_FIRST, pa.array(IMAGES, pa.large_binary())],
+    ids=["hf", "path first", "bytes"],
 )
 def test_each_row(
     tmp_path: Path, column: pa.Array, small_group: int, monkeypatch: pytest.MonkeyPatch

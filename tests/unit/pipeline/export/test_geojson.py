@@ -39,6 +39,7 @@ def record_of(masks_NHW: np.ndarray, transform: tuple[float, ...], crs: str) -> 
     return Record(
         1,
         "a.tif",
+        "a.tif",
         "",
         "file:///a.tif",
         "",

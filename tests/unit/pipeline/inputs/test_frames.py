@@ -162,7 +162,8 @@ def test_a_frame_is_exported_alone(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(FILES["a.gif"])
     row = rows(tmp_path, "all")[2]
     unneeded: Any = None
-    record = Record(1, "a.gif#frame=2", row.image_id, row.uri, row.etag, 1, unneeded, unneeded, 0, "")
+    name = "a.gif#frame=2"
+    record = Record(1, name, name, row.image_id, row.uri, row.etag, 1, unneeded, unneeded, 0, "")
     data, suffix = upright_file(record, fetched(row._asdict(), SETTINGS), PixelReading())
     assert suffix == ".png"
     assert Image.open(io.BytesIO(data)).getpixel((0, 0)) == (0, 0, 255)

@@ -6,12 +6,13 @@ import json
 import re
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import lance
 import numpy as np
 import pytest
 import webdataset
-from labelled_photos import FAILED, NAMES, labelled_listing, labelled_photos
+from labelled_photos import FAILED, NAMES, labelled_listing, labelled_photos, photo
 from PIL import Image, ImageDraw, ImageOps
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
@@ -172,6 +173,27 @@ def test_labels_lead_to_images_that_stay_where_they_are(tmp_path: Path) -> None:
     assert all((photos / name).exists() for name in found)
     of_images = [json.loads(path.read_text())["image"] for path in (tmp_path / "sa1b").glob("*.json")]
     assert sorted(image["file_name"] for image in of_images) == sorted(found)
+
+
+@pytest.mark.parametrize("images", ["copy", "link"])
+def test_yolo_finds_the_labels_of_each_image(tmp_path: Path, images: Any) -> None:
+    """Ultralytics loads files of known suffixes, and puts `labels` for the last folder `images`."""
+    photos = tmp_path / "photos"
+    for name in ("images/images/a.jpg", "images/no suffix", "b.jpg"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        (photos / name).write_bytes(photo(1, "a.jpg"))
+    labelled_photos(str(photos), str(tmp_path / "masks"))
+    config = ExportConfig(
+        output=str(tmp_path / "masks"), dest=str(tmp_path / "yolo"), format="yolo", images=images
+    )
+    count = exported(config).counts.images
+    labels = set()
+    for path in (tmp_path / "yolo/images").rglob("*.*"):
+        assert path.suffix in (".jpg", ".png", ".webp")
+        before, after = str(path.with_suffix(".txt")).rsplit("/images/", 1)
+        labels.add(Path(f"{before}/labels/{after}"))
+    assert labels == set((tmp_path / "yolo/labels").rglob("*.txt"))
+    assert len(labels) == count == len(NAMES) + 3
 
 
 def test_png_label_maps(labelled) -> None:

@@ -164,8 +164,8 @@ def _below(uri: str, source: str) -> str:
 
 def _folder_of(source: str) -> str:
     """The folder of an input that is an image, a list or a pattern."""
-    has_lists = has_braces(source)  # one may have a slash in it
-    parts = takewhile(lambda part: not (has_glob(part) or (has_lists and "{" in part)), source.split("/")[:-1])
+    end = "{" if has_braces(source) else "\0"  # a list in braces may have a slash in it
+    parts = takewhile(lambda part: not has_glob(part) and end not in part, source.split("/")[:-1])
     folder = "/".join(parts)
     return folder if "://" in folder else source
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pipeline.config import RunConfig
+from pipeline.containers.part import CONTAINER
 from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.images.names import instead_of, says_other
 from pipeline.inputs.files import Files, NoImages
@@ -169,13 +170,25 @@ class Source:
 
     def _named_rows(self) -> Iterator[ManifestRow]:
         """The images that pass the name filters."""
+        one = self.files.file.name.rpartition("/")[2] if isinstance(self.files, OneFile) else None
         for file in self._image_files():
             rows = (
                 self._listed_rows(self.image_list)
                 if self.image_list
                 else rows_of_file(self.store, file, self.options, self.left_out)
             )
-            yield from self.selection.of_names(rows, file.name, self.store.url, self.skipped)
+            name = "" if self.image_list else one or file.name
+            yield from self.selection.of_names(rows, name, self._folder_of_names, self.skipped)
+
+    @property
+    def _folder_of_names(self) -> str:
+        """What the names in --include and --exclude are relative to: a folder, an archive or a table."""
+        if self.image_list:
+            return str(self.image_list.place.folder)
+        if not isinstance(self.files, OneFile):
+            return self.store.url
+        uri = self.store.uri(self.files.file.name)
+        return uri if CONTAINER.search(uri) else uri.rpartition("/")[0]
 
     def _listed_rows(self, image_list: ImageList) -> Iterator[ManifestRow]:
         """The images that a list names; each once if a sample or a comparison of contents follows."""

@@ -58,6 +58,14 @@ def test_a_small_file_of_long_images_is_not_held_whole(
     assert pool.max_memory() <= max(before, 1 << 30)
 
 
+def test_a_row_has_one_name(tmp_path: Path) -> None:
+    path = table_into(tmp_path / "y.parquet", {"image": pa.array(IMAGES)})
+    rows = [{"uri": f"file://{path}#row={row}", "etag": "", "size": 0} for row in ("0", "7", "07")]
+    first, found, refused = fetched_together(rows, SETTINGS, threads=1)
+    assert (first.data, found.data) == (IMAGES[0], IMAGES[7])
+    assert "'row=07' is not a row; write row=17" in str(refused)
+
+
 def test_a_column_that_is_chosen_stands_in_the_uri(tmp_path: Path) -> None:
     columns = {"left": pa.array(IMAGES[:2]), "right & up": pa.array(IMAGES[2:4])}
     path = table_into(tmp_path / "y.parquet", columns)

@@ -42,6 +42,11 @@ def is_container(name: str) -> bool:
     return IS_TAR.search(name) is not None or name.lower().endswith(".parquet")
 
 
+def is_table(name: str) -> bool:
+    """Whether a file of this name is a table that holds images, if it is no list."""
+    return name.lower().endswith((".parquet", LANCE))
+
+
 def refuse_unknown_size(store: Store, file: Entry) -> None:
     """Raises UsageError for a file that a web host serves without its length, and that is read in parts."""
     if file.size == UNKNOWN_SIZE:

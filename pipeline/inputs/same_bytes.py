@@ -2,7 +2,8 @@
 
 Images are compared by length and MD5; a frame only with frames of the same number, since it is a part of its
 file. An S3 listing has the MD5 of objects that were uploaded in one part
-without a KMS key, so these are not read; all others are read once. An image that is empty or cannot be read
+without a KMS key, so these are not read; all others are read once. An object with a KMS key has an etag that
+looks like an MD5 and is none: no two such objects count as equal. An image that is empty or cannot be read
 has no duplicates: its row will say what is wrong with it.
 """
 

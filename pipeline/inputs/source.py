@@ -20,7 +20,7 @@ from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.images.names import instead_of, says_other
 from pipeline.inputs.files import Files, NoImages
 from pipeline.inputs.files_at import files_at
-from pipeline.inputs.kinds import LeftOut, is_container, rows_of_file
+from pipeline.inputs.kinds import LeftOut, is_container, is_table, rows_of_file
 from pipeline.inputs.lists.given import (
     STANDARD_INPUT,
     STANDARD_INPUT_PLACE,
@@ -199,11 +199,23 @@ class Source:
 
     def _image_files(self) -> Iterator[Entry]:
         if isinstance(self.files, OneFile):
+            if self.image_list or not is_table(self.files.file.name):
+                self._refuse_image_column()
             yield self.files.file
             return
         with closing(self._taken(Skipped(), with_containers=False)) as images:
             has_images = next(images, None) is not None
+        if has_images:
+            self._refuse_image_column()
         yield from self._taken(self.skipped, with_containers=not has_images)
+
+    def _refuse_image_column(self) -> None:
+        """Raises UsageError if a column of tables is named, since no table is opened."""
+        if self.options.image_column is not None:
+            raise UsageError(
+                f"--image-column is only for tables, and no table of {redacted(self.url)} is read; leave it "
+                "out, or name the tables"
+            )
 
     def _taken(self, skipped: Skipped, with_containers: bool) -> Generator[Entry, None, None]:
         """The files that are images, or archives and tables of them if these are to be opened."""

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
-from boxes import SETTINGS, hf_images, images_of, png, reason_of, table_into, together
+from boxes import SETTINGS, hf_images, images_of, png, reason_of, table_into, tar_into, together
 from long_values import write_one_long_value
 
 from pipeline.containers import parquet_table
@@ -96,6 +96,17 @@ def test_a_wrong_column(tmp_path: Path, column: str, sentence: str) -> None:
     path = table_into(tmp_path / "y.parquet", {"image": hf_images(IMAGES[:1]), "label": pa.array([1])})
     with pytest.raises(UsageError, match=sentence):
         Source.at(str(path), SourceOptions(image_column=column)).require_images()
+
+
+@pytest.mark.parametrize("name", ["photos", "photos/a.png", "list.txt", "x.tar"])
+def test_a_column_of_what_is_no_table_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").write_bytes(IMAGES[0])
+    table_into(tmp_path / "photos/y.parquet", {"image": hf_images(IMAGES[:1])})
+    (tmp_path / "list.txt").write_text("photos/a.png")
+    tar_into(tmp_path / "x.tar", [("a.png", IMAGES[0])])
+    with pytest.raises(UsageError, match="--image-column is only for tables"):
+        Source.at(str(tmp_path / name), SourceOptions(image_column="image")).require_images()
 
 
 def test_rows_without_an_image(tmp_path: Path) -> None:

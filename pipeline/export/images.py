@@ -41,6 +41,7 @@ SUFFIXES = {
     "HEIC": ".heic",
 }
 _KNOWN_SUFFIXES = {*SUFFIXES.values(), ".jpeg", ".tiff", ".pgm", ".pbm", ".pnm", ".heif", ".hif"}
+PIXELS_AT_ONCE = 256 << 20  # of images that are copied together: 2 GB of 64 bits each; 16 photos have fewer
 _GONE = (Reason.SOURCE_MISSING, Reason.SOURCE_CHANGED)
 _turning = threading.Lock()  # one at a time, since a turned image needs its pixels in memory
 
@@ -62,7 +63,7 @@ def placed(
     """
     settings = FetchSettings(None, access, ANY_PIXELS)  # they were small enough for the run
     place = _placing(part, form, images_as, reading, settings)
-    for records in batches:
+    for records in _together(batches):
         images = []
         bodies = _bodies(records, settings) if images_as == "copy" else [None] * len(records)
         for result in side_by_side(lambda each: place(*each), zip(records, bodies, strict=True)):
@@ -75,7 +76,23 @@ def placed(
                 part.counts.turned += result.record.exif_orientation != 1
                 part.counts.files += result.path is not None
                 part.counts.bytes += result.size
+        del bodies  # before the next ones come
         yield images
+
+
+def _together(batches: Iterable[list[Record]]) -> Iterator[list[Record]]:
+    """The batches, cut where their images would take much memory: scenes have gigabytes."""
+    for batch in batches:
+        some: list[Record] = []
+        pixels = 0
+        for record in batch:
+            size = record.masks.height * record.masks.width
+            if some and pixels + size > PIXELS_AT_ONCE:
+                yield some
+                some, pixels = [], 0
+            some.append(record)
+            pixels += size
+        yield some
 
 
 def refuse_impossible(

@@ -59,6 +59,8 @@ def _lost(counts: "Counts") -> Iterator[str]:
         yield f"{lost} with holes: filled, {share('pixels of filled holes')} added"
     if lost := masks("masks without a pixel"):
         yield f"{lost} without a pixel left out"
+    if lost := masks("masks without a place in degrees"):
+        yield f"{lost} left out: their corners lie outside of the area of the image's coordinate system"
     if placeless := counts.lost[PLACELESS]:
         yield f"{counted(placeless, 'image')} left out: no transform or EPSG code, as GeoTIFFs have"
     if lost := masks("masks that smaller ones hide"):

@@ -26,8 +26,8 @@ class ImageColumn:
         """The images' bytes, and their paths if there are any."""
         if not self.is_struct:
             return column, None
-        bytes_, path = column.flatten()  # null where the struct is null
-        return bytes_, path
+        fields = column.flatten()  # null where the struct is null
+        return fields[column.type.get_field_index("bytes")], fields[column.type.get_field_index("path")]
 
 
 class UnfitTable(UsageError):

@@ -1,12 +1,13 @@
 """How a row of a table is named: `row=17`, or `row=17&column=photo` if the column had to be chosen.
 
-So the uri alone identifies the image, whatever the run's options were.
+So the uri alone identifies the image, whatever the run's options were. A number has no zeros before it, so
+that a row has one name.
 """
 
 import re
 from typing import NamedTuple
 
-_ROW = re.compile(r"^row=(?P<row>\d{1,18})(&column=(?P<column>.+))?$", re.DOTALL)
+_ROW = re.compile(r"^row=(?P<row>0|[1-9]\d{0,17})(&column=(?P<column>.+))?$", re.DOTALL)
 
 
 class RowPart(NamedTuple):

@@ -72,7 +72,7 @@ class Coco(Form):
         return f"{stem}-images" if stem else "images"
 
     def _file_name(self, image: ExportedImage) -> str:
-        return image.path.removeprefix(f"{self._images}/") if image.path else image.record.name
+        return image.path.removeprefix(f"{self._images}/") if image.path else image.record.place
 
     def _chunks(self, split: str, kept: Pieces) -> Iterator[bytes]:
         head = {"info": self.info, "categories": [CATEGORY]}

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pipeline.errors import UsageError
+from pipeline.export.counts import Counts
 from pipeline.export.form import ExportedImage, Form, Part
 from pipeline.export.map_shapes import INSTALL, Projection, map_shapes, records_of
 from pipeline.export.record import Record
@@ -36,22 +37,28 @@ class GeoJson(Form):
     def write(self, part: Part, images: Iterable[list[ExportedImage]]) -> None:
         for record in records_of(part, images):
             folder = f"{record.split}/" if record.split else ""
-            part.publish_chunks(f"{folder}{record.name}.geojson", _chunks(record))
+            part.publish_chunks(f"{folder}{record.name}.geojson", _chunks(record, part.counts))
 
 
-def _chunks(record: Record) -> Iterator[bytes]:
+def _chunks(record: Record, counts: Counts) -> Iterator[bytes]:
     head = {"type": "FeatureCollection", "name": record.name, "uri": record.uri}
     yield json.dumps(head)[:-1].encode() + b', "features": ['
     separator = b"\n"
-    for feature in features(record):
+    for feature in features(record, counts):
         yield separator + json.dumps(feature, separators=(",", ":")).encode()
         separator = b",\n"
     yield b"\n]}\n"
 
 
-def features(record: Record) -> Iterator[dict[str, Any]]:
-    """GeoJSON's features of an image with a place on earth: its masks that have a pixel."""
+def features(record: Record, counts: Counts) -> Iterator[dict[str, Any]]:
+    """GeoJSON's features of an image with a place on earth: its masks that have a pixel.
+
+    Masks outside of the area of their coordinate system have no degrees, and are counted as lost.
+    """
     for shape in map_shapes(record, degrees_of(record.crs or WGS84)):
+        if not shape.parts:
+            counts.lost["masks without a place in degrees"] += 1
+            continue
         polygons = [[np.round(ring_N2, DIGITS).tolist() for ring_N2 in part] for part in shape.parts]
         is_one = len(polygons) == 1
         yield {

@@ -26,6 +26,7 @@ from pipeline.pixel_reading import PixelReading
 from pipeline.store.objects import Got
 from pipeline.store.settings import Access
 from pipeline.store.storage import READERS, Store, side_by_side
+from pipeline.store.uri import redacted
 
 SUFFIXES = {
     "JPEG": ".jpg",
@@ -40,6 +41,7 @@ SUFFIXES = {
     "HEIC": ".heic",
 }
 _KNOWN_SUFFIXES = {*SUFFIXES.values(), ".jpeg", ".tiff", ".pgm", ".pbm", ".pnm", ".heif", ".hif"}
+PIXELS_AT_ONCE = 256 << 20  # of images that are copied together: 2 GB of 64 bits each; 16 photos have fewer
 _GONE = (Reason.SOURCE_MISSING, Reason.SOURCE_CHANGED)
 _turning = threading.Lock()  # one at a time, since a turned image needs its pixels in memory
 
@@ -61,7 +63,7 @@ def placed(
     """
     settings = FetchSettings(None, access, ANY_PIXELS)  # they were small enough for the run
     place = _placing(part, form, images_as, reading, settings)
-    for records in batches:
+    for records in _together(batches):
         images = []
         bodies = _bodies(records, settings) if images_as == "copy" else [None] * len(records)
         for result in side_by_side(lambda each: place(*each), zip(records, bodies, strict=True)):
@@ -74,7 +76,23 @@ def placed(
                 part.counts.turned += result.record.exif_orientation != 1
                 part.counts.files += result.path is not None
                 part.counts.bytes += result.size
+        del bodies  # before the next ones come
         yield images
+
+
+def _together(batches: Iterable[list[Record]]) -> Iterator[list[Record]]:
+    """The batches, cut where their images would take much memory: scenes have gigabytes."""
+    for batch in batches:
+        some: list[Record] = []
+        pixels = 0
+        for record in batch:
+            size = record.masks.height * record.masks.width
+            if some and pixels + size > PIXELS_AT_ONCE:
+                yield some
+                some, pixels = [], 0
+            some.append(record)
+            pixels += size
+        yield some
 
 
 def refuse_impossible(
@@ -115,13 +133,17 @@ def _placing(
                 f"{record.uri} is part of a file, and a link needs a whole file; give --images copy"
             )
         store, name = Store.of_uri(whole, settings.access)
+        if not store.is_local:  # a list on a disk may name it
+            raise UsageError(
+                f"{redacted(record.uri)} is not on a disk, and a link needs a file; give --images copy"
+            )
         try:
-            _format_of(store.read_range(name, 0, HEADER_BYTES))
+            format_name = _format_of(store.read_range(name, 0, HEADER_BYTES))
         except (ImageError, StoreError) as fault:
             if fault.reason is not Reason.NOT_AN_IMAGE and fault.reason not in _GONE:
                 raise
             return fault.reason
-        path = form.image_path(record, "")
+        path = form.image_path(record, _missing_suffix(record, format_name))
         _link(Path(store.location.path, name), Path(part.store.location.path, path))
         return ExportedImage(record, path)
 
@@ -150,9 +172,13 @@ def upright_file(record: Record, got: Got, reading: PixelReading) -> tuple[bytes
     if record.exif_orientation != 1 or frame is not None:
         with _turning:
             return _png(decoded_image(got.data, ANY_PIXELS, reading, frame).image_HW3), ".png"
-    format_name = _format_of(got.data[:HEADER_BYTES])
+    return got.data, _missing_suffix(record, _format_of(got.data[:HEADER_BYTES]))
+
+
+def _missing_suffix(record: Record, format_name: str) -> str:
+    """The suffix of a format; "" if the image's name has that of an image."""
     is_named = PurePosixPath(record.name).suffix.lower() in _KNOWN_SUFFIXES
-    return got.data, "" if is_named else SUFFIXES.get(format_name, "")
+    return "" if is_named else SUFFIXES.get(format_name, "")
 
 
 def _format_of(header: bytes) -> str:

@@ -20,7 +20,8 @@ INSTALL = "pip install 'sam-label[geo]'"
 class MapShape:
     """A mask that has a pixel.
 
-    Each part is an outer ring, counterclockwise, and the rings of its holes, clockwise.
+    Each part is an outer ring, counterclockwise, and the rings of its holes, clockwise. There are no parts if
+    a corner lies where the projection is not defined.
     """
 
     number: int  # 1 for the dataset's first mask
@@ -59,12 +60,14 @@ def map_shapes(record: Record, projection: Projection = lambda points_N2: points
         window = (x0, y0, x1 + 1, y1 + 1)
         mask_HW = decoded_masks([masks.counts[index]], masks.height, masks.width, window)[0]
         corner_2 = np.array([x0, y0])
-        parts = [
-            [
-                _ring(projection(_on_the_map(ring_N2 + corner_2, transform)), is_outer=place == 0)
-                for place, ring_N2 in enumerate(part)
-            ]
+        corners = [
+            [projection(_on_the_map(ring_N2 + corner_2, transform)) for ring_N2 in part]
             for part in rings(mask_HW)
+        ]
+        is_defined = all(np.isfinite(ring_N2).all() for part in corners for ring_N2 in part)
+        parts = [
+            [_ring(ring_N2, is_outer=place == 0) for place, ring_N2 in enumerate(part)]
+            for part in (corners if is_defined else ())
         ]
         on_map = round(area * pixel_on_map, 6)
         yield MapShape(number, area, on_map, predicted_iou, stability_score, (x0, y0, x1, y1), parts)

@@ -15,9 +15,11 @@ import pyarrow as pa
 from pipeline.containers.part import as_path
 from pipeline.export.counts import PLACELESS, Counts
 from pipeline.export.where import Where
-from pipeline.inputs.pattern import is_pattern
+from pipeline.inputs.braces import has_braces
+from pipeline.inputs.pattern import has_glob
 from pipeline.output.format.schema import rows_of_batch
 from pipeline.output.row_masks import masks_of_row, refuse_damaged_masks
+from pipeline.store.uri import UNPRINTABLE
 from sam_core.masks.image_masks import ImageMasks
 
 # Rows that are handled at once: as Python values they take much memory. Their images are fetched together.
@@ -32,6 +34,7 @@ class Record:
 
     number: int  # 1 for the dataset's first row: an id that no filter and no split changes
     name: str  # its path below the dataset's input, fit to be a file's name
+    place: str  # its path below the dataset's input, else its whole path or URL: for who looks there
     image_id: str
     uri: str
     etag: str
@@ -98,6 +101,7 @@ class Selection:
         return Record(
             number=number,
             name=file_name(row["uri"], self.source, row["image_id"]),
+            place=place_of(row["uri"], self.source),
             image_id=row["image_id"],
             uri=row["uri"],
             etag=row["etag"],
@@ -142,21 +146,33 @@ def file_name(uri: str, source: str, image_id: str) -> str:
     A key of an object store may lead out of the destination (`../`), or be longer than a file's name can be.
     An archive or a table counts as a folder of its members.
     """
+    below = _below(uri, source)
+    return below if all(map(_is_fit, below.split("/"))) else f"{image_id}{_suffix(uri)}"
+
+
+def place_of(uri: str, source: str) -> str:
+    """Where a reader of the export finds the image: its path below `source`, else its whole path or URL."""
+    return _below(uri, source) or (uri.removeprefix("file://") if uri.startswith("file:///") else uri)
+
+
+def _below(uri: str, source: str) -> str:
+    """The image's path below `source`; "" if it is elsewhere."""
     path = as_path(uri)
     folder = source if path.startswith(f"{source}/") else _folder_of(source)
-    below = path.removeprefix(f"{folder}/")
-    is_fit = path.startswith(f"{folder}/") and all(map(_is_fit, below.split("/")))
-    return below if is_fit else f"{image_id}{_suffix(uri)}"
+    return path.removeprefix(f"{folder}/") if path.startswith(f"{folder}/") else ""
 
 
 def _folder_of(source: str) -> str:
     """The folder of an input that is an image, a list or a pattern."""
-    folder = "/".join(takewhile(lambda part: not is_pattern(part), source.split("/")[:-1]))
+    end = "{" if has_braces(source) else "\0"  # a list in braces may have a slash in it
+    parts = takewhile(lambda part: not has_glob(part) and end not in part, source.split("/")[:-1])
+    folder = "/".join(parts)
     return folder if "://" in folder else source
 
 
 def _is_fit(part: str) -> bool:
-    return part not in ("", ".", "..") and len(part.encode()) <= _LONGEST_NAME and part.isprintable()
+    is_short = 0 < len(part.encode()) <= _LONGEST_NAME
+    return is_short and part not in (".", "..") and UNPRINTABLE.search(part) is None
 
 
 def _suffix(uri: str) -> str:

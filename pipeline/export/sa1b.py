@@ -64,7 +64,7 @@ def sa1b_json(record: Record, file_name: str) -> dict[str, Any]:
 
 
 def _json(image: ExportedImage) -> bytes:
-    file_name = PurePosixPath(image.path).name if image.path else image.record.name
+    file_name = PurePosixPath(image.path).name if image.path else image.record.place
     return json.dumps(sa1b_json(image.record, file_name)).encode()
 
 

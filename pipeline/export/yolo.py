@@ -45,8 +45,13 @@ class Yolo(Form):
 
 
 def _stem(record: Record) -> str:
-    path = PurePosixPath(record.name)
-    return f"{record.split or DEFAULT_SPLIT}/{path.with_suffix('')}-{record.image_id[:ID_CHARACTERS]}"
+    """The path of an image and of its labels below their folders, without a suffix.
+
+    Ultralytics puts `labels` for the last folder `images` in the path, so no other folder may have that name.
+    """
+    *folders, name = PurePosixPath(record.name).with_suffix("").parts
+    below = [f"{folder}_" if folder == "images" else folder for folder in folders]
+    return "/".join([record.split or DEFAULT_SPLIT, *below, f"{name}-{record.image_id[:ID_CHARACTERS]}"])
 
 
 def _text(record: Record, counts: Counts) -> bytes:

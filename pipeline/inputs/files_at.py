@@ -42,7 +42,7 @@ def files_at(url: str, access: Access) -> Files:
 
 def _matches(whole: Store, pattern: str) -> Files:
     if not has_glob(pattern):
-        return NamedFiles(whole, pattern)
+        return NamedFiles.of(whole, pattern)
     matches = Matches.of(whole, pattern)
     folder = matches.store.location.path
     if whole.is_local and not Path(folder).is_dir():

@@ -12,7 +12,7 @@ import io
 import re
 import struct
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 from typing import BinaryIO, cast
 
 from pipeline.config import FRAMES
@@ -64,7 +64,7 @@ def _frames(store: Store, file: Entry) -> Iterator[int]:
                 images = ((number, page) for number, page in enumerate(pages(opened)) if page.is_image)
                 yield from (number for number, _ in images)
             case "GIF":
-                yield from range(_gif_frames(cast(BinaryIO, io.BufferedReader(whole, _GIF_READ_BYTES))))
+                yield from _gif_frames(cast(BinaryIO, io.BufferedReader(whole, _GIF_READ_BYTES)))
             case "PNG":
                 yield from range(_png_frames(opened))
             case "WEBP":
@@ -77,14 +77,14 @@ def _frames(store: Store, file: Entry) -> Iterator[int]:
         return  # its row will say why it cannot be read, or which of its frames cannot
 
 
-def _gif_frames(file: BinaryIO) -> int:
+def _gif_frames(file: BinaryIO) -> Iterator[int]:
     file.seek(0)
     head = file.read(13)
     file.read(_colours(head[10]))
-    frames = 0
-    while frames <= MOST_FRAMES and (kind := file.read(1)):
+    numbers = count()
+    while kind := file.read(1):
         if kind == b",":
-            frames += 1
+            yield next(numbers)
             file.read(_colours(file.read(9)[8]) + 1)
         elif kind == b"!":
             file.read(1)
@@ -92,7 +92,6 @@ def _gif_frames(file: BinaryIO) -> int:
             break
         while size := file.read(1)[0]:
             file.read(size)
-    return frames
 
 
 def _colours(flags: int) -> int:

@@ -9,6 +9,7 @@ from pipeline.containers.lance_table import lance_table
 from pipeline.containers.parquet_table import DamagedTable, parquet_table
 from pipeline.containers.part import LANCE, part_uri
 from pipeline.containers.tar import IS_TAR, is_compressed, listed_tar
+from pipeline.errors import UsageError
 from pipeline.images.parts import is_image
 from pipeline.inputs.frames import frame_rows
 from pipeline.inputs.options import DEFAULT, SourceOptions
@@ -41,6 +42,18 @@ def is_container(name: str) -> bool:
     return IS_TAR.search(name) is not None or name.lower().endswith(".parquet")
 
 
+def is_table(name: str) -> bool:
+    """Whether a file of this name is a table that holds images, if it is no list."""
+    return name.lower().endswith((".parquet", LANCE))
+
+
+def refuse_unknown_size(store: Store, file: Entry) -> None:
+    """Raises UsageError for a file that a web host serves without its length, and that is read in parts."""
+    if file.size == UNKNOWN_SIZE:
+        place = redacted(store.uri(file.name))
+        raise UsageError(f"{place} is served without a length; download it and name the local file")
+
+
 def lance_folder(store: Store, name: str) -> Entry | None:
     """The Lance dataset of this name, as one file whose etag is its newest version; None if there is none.
 
@@ -59,6 +72,8 @@ def rows_of_file(
     A damaged container gives what can be read, and a warning. Raises: StoreError, UsageError.
     """
     left_out = left_out or LeftOut()
+    if is_container(file.name):
+        refuse_unknown_size(store, file)
     if IS_TAR.search(file.name):
         yield from _members(store, file, left_out)
     elif is_container(file.name) or file.name.lower().endswith(LANCE):

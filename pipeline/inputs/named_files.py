@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from pipeline.errors import UsageError
@@ -17,11 +17,21 @@ LOOK_UPS_AT_ONCE = 32  # they wait on the network, not for a core
 
 @dataclass(frozen=True)
 class NamedFiles:
-    """The files of a whole store that a text with braces stands for."""
+    """The files that a text with braces stands for, by names relative to the folder before the braces."""
 
     store: Store
     text: str
     is_named: bool = True
+
+    @classmethod
+    def of(cls, whole: Store, text: str) -> "NamedFiles":
+        """The files of a whole store."""
+        folder = text.partition("{")[0].rpartition("/")[0]
+        if not folder or not whole.is_listable:  # a web host is always whole
+            return cls(whole, text)
+        place = whole.location
+        store = replace(whole, location=Location(place.scheme, f"{place.root}/{folder}"))
+        return cls(store, text.removeprefix(f"{folder}/"))
 
     def pages(self, follow_links: bool, hidden: bool = False) -> Iterator[list[Entry]]:
         names = expanded(self.text)

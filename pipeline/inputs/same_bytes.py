@@ -1,7 +1,9 @@
 """Which images have the same bytes: the first by uri is labelled, the others are its duplicates.
 
-Images are compared by length and MD5. An S3 listing has the MD5 of objects that were uploaded in one part
-without a KMS key, so these are not read; all others are read once. An image that is empty or cannot be read
+Images are compared by length and MD5; a frame only with frames of the same number, since it is a part of its
+file. An S3 listing has the MD5 of objects that were uploaded in one part
+without a KMS key, so these are not read; all others are read once. An object with a KMS key has an etag that
+looks like an MD5 and is none: no two such objects count as equal. An image that is empty or cannot be read
 has no duplicates: its row will say what is wrong with it.
 """
 
@@ -16,9 +18,10 @@ from functools import partial
 from hashlib import md5
 from itertools import islice
 
-from pipeline.containers.part import split_part
+from pipeline.containers.part import file_and_member
 from pipeline.errors import ImageError, SamLabelError
 from pipeline.images.fetch import ANY_PIXELS, FetchSettings, fetched
+from pipeline.images.frame import frame_of
 from pipeline.output.format.duplicates import Duplicate
 from pipeline.output.format.manifest import ManifestRow
 from pipeline.progress import Progress, silent
@@ -99,14 +102,17 @@ def _content(row: ManifestRow, settings: FetchSettings) -> tuple[str, int]:
     own = f"of {row.image_id} alone"
     if row.size == 0:
         return own, 0
-    is_part = split_part(row.uri)[1] != ""
-    if row.uri.startswith("s3://") and row.size > 0 and _MD5.fullmatch(row.etag) and not is_part:
-        return f"{row.size} {row.etag}", row.size
+    is_member = file_and_member(row.uri)[1] != ""
+    frame = frame_of(row.uri)
+    of_frame = "" if frame is None else f" frame {frame}"
+    if row.uri.startswith("s3://") and row.size > 0 and _MD5.fullmatch(row.etag) and not is_member:
+        return f"{row.size} {row.etag}{of_frame}", row.size
     try:
         data = fetched(row._asdict(), settings).data
     except ImageError:
         return own, 0
-    return f"{len(data)} {md5(data, usedforsecurity=False).hexdigest()}" if data else own, len(data)
+    digest = md5(data, usedforsecurity=False).hexdigest()
+    return f"{len(data)} {digest}{of_frame}" if data else own, len(data)
 
 
 @contextmanager

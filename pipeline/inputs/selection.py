@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from pipeline.config import SHARD
+from pipeline.containers.part import as_path
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.pattern import NameFilter
 from pipeline.inputs.sampled import sampled
@@ -45,13 +46,20 @@ class Selection:
     def of_names(
         self, rows: Iterable[ManifestRow], file: str, folder: str, skipped: Skipped
     ) -> Iterator[ManifestRow]:
-        """The images of a file that pass the filters, by the file's name or, as parts of it, by their own."""
+        """The images of a file that pass the filters, by the file's name or, as parts of it, by their own.
+
+        Names are relative to `folder`, a URL; an archive or a table counts as a folder of its members.
+        """
+        if not self.include and not self.exclude:
+            yield from rows
+            return
         is_included = not self.include or any(glob.matches(file) for glob in self.include)
+        is_excluded = self.excludes_file(file)
+        beginning = folder if folder.endswith("/") else f"{folder}/"
         for row in rows:
-            name = row.uri.removeprefix(f"{folder.rstrip('/')}/")
-            if (is_included or any(glob.matches(name) for glob in self.include)) and not self.excludes_file(
-                name
-            ):
+            name = as_path(row.uri).removeprefix(beginning)
+            is_named = is_included or any(glob.matches(name) for glob in self.include)
+            if is_named and not is_excluded and not self.excludes_file(name):
                 yield row
             else:
                 skipped.add(row.uri, Why.EXCLUDED)

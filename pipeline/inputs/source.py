@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pipeline.config import RunConfig
+from pipeline.containers.part import CONTAINER
 from pipeline.errors import Reason, StoreError, UsageError
 from pipeline.images.names import instead_of, says_other
 from pipeline.inputs.files import Files, NoImages
 from pipeline.inputs.files_at import files_at
-from pipeline.inputs.kinds import LeftOut, is_container, rows_of_file
+from pipeline.inputs.kinds import LeftOut, is_container, is_table, rows_of_file
 from pipeline.inputs.lists.given import (
     STANDARD_INPUT,
     STANDARD_INPUT_PLACE,
@@ -169,13 +170,25 @@ class Source:
 
     def _named_rows(self) -> Iterator[ManifestRow]:
         """The images that pass the name filters."""
+        one = self.files.file.name.rpartition("/")[2] if isinstance(self.files, OneFile) else None
         for file in self._image_files():
             rows = (
                 self._listed_rows(self.image_list)
                 if self.image_list
                 else rows_of_file(self.store, file, self.options, self.left_out)
             )
-            yield from self.selection.of_names(rows, file.name, self.store.url, self.skipped)
+            name = "" if self.image_list else one or file.name
+            yield from self.selection.of_names(rows, name, self._folder_of_names, self.skipped)
+
+    @property
+    def _folder_of_names(self) -> str:
+        """What the names in --include and --exclude are relative to: a folder, an archive or a table."""
+        if self.image_list:
+            return str(self.image_list.place.folder)
+        if not isinstance(self.files, OneFile):
+            return self.store.url
+        uri = self.store.uri(self.files.file.name)
+        return uri if CONTAINER.search(uri) else uri.rpartition("/")[0]
 
     def _listed_rows(self, image_list: ImageList) -> Iterator[ManifestRow]:
         """The images that a list names; each once if a sample or a comparison of contents follows."""
@@ -186,11 +199,23 @@ class Source:
 
     def _image_files(self) -> Iterator[Entry]:
         if isinstance(self.files, OneFile):
+            if self.image_list or not is_table(self.files.file.name):
+                self._refuse_image_column()
             yield self.files.file
             return
         with closing(self._taken(Skipped(), with_containers=False)) as images:
             has_images = next(images, None) is not None
+        if has_images:
+            self._refuse_image_column()
         yield from self._taken(self.skipped, with_containers=not has_images)
+
+    def _refuse_image_column(self) -> None:
+        """Raises UsageError if a column of tables is named, since no table is opened."""
+        if self.options.image_column is not None:
+            raise UsageError(
+                f"--image-column is only for tables, and no table of {redacted(self.url)} is read; leave it "
+                "out, or name the tables"
+            )
 
     def _taken(self, skipped: Skipped, with_containers: bool) -> Generator[Entry, None, None]:
         """The files that are images, or archives and tables of them if these are to be opened."""

@@ -3,6 +3,7 @@
 import gzip
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +13,8 @@ from object_stores import new_bucket
 
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
+from pipeline.export.export import exported
+from pipeline.export_config import ExportConfig
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
 from pipeline.output.commands.validate import validate
@@ -61,6 +64,17 @@ def test_a_list_leads_to_images_in_another_bucket(
         UsageError, match=r"(line 3|row 1) names no image .'file:///etc/passwd': it names a file on"
     ):
         list(Source.of(config).rows())
+
+
+def test_nothing_links_to_images_in_a_bucket(object_store: str, tmp_path: Path) -> None:
+    """A list on a disk may name images in a bucket."""
+    photos = f"{object_store}/photos"
+    (tmp_path / "list.txt").write_text("\n".join(f"{photos}/{name}" for name in NAMES))
+    labelled_listing(Source.at(str(tmp_path / "list.txt")), photos, str(tmp_path / "masks"))
+    config = ExportConfig(output=str(tmp_path / "masks"), dest=str(tmp_path / "out"), images="link")
+    with pytest.raises(UsageError, match=f"{photos}/.* is not on a disk, and a link needs a file; give"):
+        exported(config)
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_symlink()]
 
 
 def test_a_list_that_is_replaced_while_it_is_read_is_refused(object_store: str) -> None:

@@ -72,6 +72,12 @@ def test_what_stands_for_the_content_is_the_hosts_word_or_a_hash(host: WebHost) 
     assert store.info("404") is None
 
 
+@pytest.mark.parametrize("name", ["unending.tar", "unending.tar.gz", "unending.parquet", "unending.txt"])
+def test_what_is_read_in_parts_needs_a_length(host: WebHost, name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} is served without a length; download it"):
+        list(Source.at(host.url(name), SourceOptions(access=access(host))).rows())
+
+
 def test_one_url_is_an_input(host: WebHost) -> None:
     source = Source.at(host.url("image.jpg"), SourceOptions(access=access(host)))
     (row,) = source.rows()

@@ -102,7 +102,7 @@ class Misbehaving(BaseHTTPRequestHandler):
             self.send(200, BODY, {"Content-Length": "500"})
         elif word == "announced":
             self.send(200, b"", {"Content-Length": str(1 << 40)})
-        elif word == "unending":
+        elif word.startswith("unending"):
             self.send(200, None, {"Connection": "close"})
             while not host.over.is_set():
                 self.wfile.write(bytes(1 << 16))

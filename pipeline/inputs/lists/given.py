@@ -7,13 +7,14 @@ from typing import IO
 
 from pipeline.containers.parquet_table import DamagedTable, parquet_table
 from pipeline.errors import SamLabelError, UsageError
+from pipeline.inputs.kinds import refuse_unknown_size
 from pipeline.inputs.lists.formats import format_of_name
 from pipeline.inputs.lists.image_list import ImageList
 from pipeline.inputs.lists.places import ListPlace
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.table_schema import is_list
 from pipeline.store.local_disk import local_disk
-from pipeline.store.objects import UNKNOWN_SIZE, Entry
+from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
 from pipeline.store.uri import Location, location, redacted
 
@@ -36,10 +37,7 @@ def list_of_file(
     place = location(store.uri(file.name))
     if options.frames != "first":
         raise UsageError("--frames has no effect on images that a list names; leave it out")
-    if file.size == UNKNOWN_SIZE:
-        raise UsageError(
-            f"{redacted(str(place))} is served without a length; download it and name the local file"
-        )
+    refuse_unknown_size(store, file)
     folder = Location(place.scheme, place.root.rpartition("/")[0])
     return ImageList(redacted(str(place)), store, file, format_, options, ListPlace(folder, output))
 

@@ -100,6 +100,7 @@ def _objects(lines: Iterable[Line]) -> Rows:
 
 def _delimited(lines: Iterable[Line], separator: str, place: str) -> Table:
     """The table of a CSV or a TSV; the fields of either may be quoted."""
+    csv.field_size_limit(LONGEST_LINE)  # of this process; the default is 128 kB
     reader = csv.reader((f"{line.text}\n" for line in lines), delimiter=separator, strict=True)
 
     def records() -> Iterator[list[str]]:

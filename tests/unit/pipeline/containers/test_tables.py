@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
-from boxes import SETTINGS, hf_images, images_of, png, reason_of, table_into, together
+from boxes import SETTINGS, hf_images, images_of, png, reason_of, table_into, tar_into, together
 from long_values import write_one_long_value
 
 from pipeline.containers import parquet_table
@@ -21,9 +21,16 @@ IMAGES = [png(number) for number in range(60)]
 PARTS = {f"row={number}": data for number, data in enumerate(IMAGES)}
 
 
+PATH_FIRST = pa.StructArray.from_arrays(
+    [pa.array([f"{number}.png" for number in range(60)]), pa.array(IMAGES)], ["path", "bytes"]
+)
+
+
 @pytest.mark.parametrize("small_group", [1 << 20, 0], ids=["kept groups", "page by page"])
 @pytest.mark.parametrize(
-    "column", [hf_images(IMAGES), pa.array(IMAGES, pa.large_binary())], ids=["hf", "bytes"]
+    "column",
+    [hf_images(IMAGES), PATH_FIRST, pa.array(IMAGES, pa.large_binary())],
+    ids=["hf", "path first", "bytes"],
 )
 def test_each_row(
     tmp_path: Path, column: pa.Array, small_group: int, monkeypatch: pytest.MonkeyPatch
@@ -49,6 +56,14 @@ def test_a_small_file_of_long_images_is_not_held_whole(
     got = fetched({"uri": f"file://{path}#row=99", "etag": "", "size": UNKNOWN_SIZE}, SETTINGS)
     assert got.data == image
     assert pool.max_memory() <= max(before, 1 << 30)
+
+
+def test_a_row_has_one_name(tmp_path: Path) -> None:
+    path = table_into(tmp_path / "y.parquet", {"image": pa.array(IMAGES)})
+    rows = [{"uri": f"file://{path}#row={row}", "etag": "", "size": 0} for row in ("0", "7", "07")]
+    first, found, refused = fetched_together(rows, SETTINGS, threads=1)
+    assert (first.data, found.data) == (IMAGES[0], IMAGES[7])
+    assert "'row=07' is not a row; write row=17" in str(refused)
 
 
 def test_a_column_that_is_chosen_stands_in_the_uri(tmp_path: Path) -> None:
@@ -81,6 +96,17 @@ def test_a_wrong_column(tmp_path: Path, column: str, sentence: str) -> None:
     path = table_into(tmp_path / "y.parquet", {"image": hf_images(IMAGES[:1]), "label": pa.array([1])})
     with pytest.raises(UsageError, match=sentence):
         Source.at(str(path), SourceOptions(image_column=column)).require_images()
+
+
+@pytest.mark.parametrize("name", ["photos", "photos/a.png", "list.txt", "x.tar"])
+def test_a_column_of_what_is_no_table_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").write_bytes(IMAGES[0])
+    table_into(tmp_path / "photos/y.parquet", {"image": hf_images(IMAGES[:1])})
+    (tmp_path / "list.txt").write_text("photos/a.png")
+    tar_into(tmp_path / "x.tar", [("a.png", IMAGES[0])])
+    with pytest.raises(UsageError, match="--image-column is only for tables"):
+        Source.at(str(tmp_path / name), SourceOptions(image_column="image")).require_images()
 
 
 def test_rows_without_an_image(tmp_path: Path) -> None:

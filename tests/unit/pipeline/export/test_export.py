@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import lance
 import pytest
@@ -11,12 +12,13 @@ from labelled_photos import NAMES, labelled_listing
 from jobs.cli import main
 from jobs.export_text import export_text
 from pipeline.errors import UsageError
-from pipeline.export import coco, webdataset
+from pipeline.export import coco, images, webdataset
 from pipeline.export.counts import Counts
 from pipeline.export.destination import Destination, Mark
 from pipeline.export.export import Exported, exported
 from pipeline.export.record import Selection
 from pipeline.export_config import ExportConfig
+from pipeline.images.fetch import fetched_together
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
 from pipeline.output.commands.compact import compact
@@ -159,6 +161,24 @@ def test_an_unfinished_export_is_of_one_state_of_the_dataset(labelled_anew, monk
 
 def interrupted(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("form", ["coco", "webdataset"])
+def test_large_images_are_copied_one_by_one(labelled, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    together: list[int] = []
+
+    def spy(rows: list[dict], *how: Any) -> Any:
+        together.append(len(rows))
+        return fetched_together(rows, *how)
+
+    monkeypatch.setattr(images, "fetched_together", spy)
+    labelled.export("whole", format=form, images="copy")
+    assert max(together) == 3
+    monkeypatch.setattr(images, "PIXELS_AT_ONCE", 1)
+    together.clear()
+    labelled.export("alone", format=form, images="copy")
+    assert max(together) == 1
+    assert labelled.files("alone") == labelled.files("whole")
 
 
 def test_images_that_are_gone_or_have_changed_are_left_out_and_said(labelled_anew, capsys) -> None:

@@ -6,17 +6,21 @@ import json
 import re
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import lance
 import numpy as np
 import pytest
 import webdataset
-from labelled_photos import FAILED, NAMES
+from labelled_photos import FAILED, NAMES, labelled_listing, labelled_photos, photo
 from PIL import Image, ImageDraw, ImageOps
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from scipy import ndimage
 
+from pipeline.export.export import exported
+from pipeline.export_config import ExportConfig
+from pipeline.inputs.source import Source
 from pipeline.output.row_masks import masks_of_row
 from sam_core.label_map import label_map
 
@@ -150,6 +154,46 @@ def test_yolo_draws_the_largest_parts_and_counts_the_rest(labelled) -> None:
     )
     assert lost > 0 < filled
     assert files["data.yaml"].decode().startswith("train: images/train\nval: images/train\nnames:\n")
+
+
+def test_labels_lead_to_images_that_stay_where_they_are(tmp_path: Path) -> None:
+    """The names are a macOS screenshot's and a long one; a list names one image in another folder."""
+    photos, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
+    labelled_photos(str(elsewhere), str(tmp_path / "unused"))
+    names = ["Screenshot at 3.04\u202fPM.jpg", "\u6f22" * 80 + ".jpg", "a.jpg"]
+    photos.mkdir()
+    for name in names:
+        (photos / name).write_bytes((elsewhere / "a.jpg").read_bytes())
+    (photos / "list.txt").write_text("\n".join([*names, "../elsewhere/a.jpg"]))
+    labelled_listing(Source.at(str(photos / "list.txt")), str(elsewhere), str(tmp_path / "masks"))
+    for form, dest in (("coco", "coco.json"), ("sa1b", "sa1b")):
+        exported(ExportConfig(output=str(tmp_path / "masks"), dest=str(tmp_path / dest), format=form))
+    found = [image["file_name"] for image in COCO(tmp_path / "coco.json").imgs.values()]
+    assert sorted(found) == sorted([*names, str(elsewhere / "a.jpg")])
+    assert all((photos / name).exists() for name in found)
+    of_images = [json.loads(path.read_text())["image"] for path in (tmp_path / "sa1b").glob("*.json")]
+    assert sorted(image["file_name"] for image in of_images) == sorted(found)
+
+
+@pytest.mark.parametrize("images", ["copy", "link"])
+def test_yolo_finds_the_labels_of_each_image(tmp_path: Path, images: Any) -> None:
+    """Ultralytics loads files of known suffixes, and puts `labels` for the last folder `images`."""
+    photos = tmp_path / "photos"
+    for name in ("images/images/a.jpg", "images/no suffix", "b.jpg"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        (photos / name).write_bytes(photo(1, "a.jpg"))
+    labelled_photos(str(photos), str(tmp_path / "masks"))
+    config = ExportConfig(
+        output=str(tmp_path / "masks"), dest=str(tmp_path / "yolo"), format="yolo", images=images
+    )
+    count = exported(config).counts.images
+    labels = set()
+    for path in (tmp_path / "yolo/images").rglob("*.*"):
+        assert path.suffix in (".jpg", ".png", ".webp")
+        before, after = str(path.with_suffix(".txt")).rsplit("/images/", 1)
+        labels.add(Path(f"{before}/labels/{after}"))
+    assert labels == set((tmp_path / "yolo/labels").rglob("*.txt"))
+    assert len(labels) == count == len(NAMES) + 3
 
 
 def test_png_label_maps(labelled) -> None:

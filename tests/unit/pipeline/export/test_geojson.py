@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from jobs.cli import main
+from pipeline.export.counts import Counts
 from pipeline.export.geojson import degrees_of, features
 from pipeline.export.record import Record
 from sam_core.masks.image_masks import ImageMasks
@@ -38,6 +39,7 @@ def record_of(masks_NHW: np.ndarray, transform: tuple[float, ...], crs: str) -> 
     )
     return Record(
         1,
+        "a.tif",
         "a.tif",
         "",
         "file:///a.tif",
@@ -78,7 +80,7 @@ def test_rings_enclose_the_masks_pixels_with_holes_and_parts() -> None:
     masks_NHW[0, 9:11, 11:13] = True
     masks_NHW[1] = np.kron(rng.random((15, 20)) < 0.6, np.ones((2, 2))) > 0
     masks_NHW[3, 29, 39] = True
-    found = list(features(record_of(masks_NHW, DEGREES, "EPSG:4326")))
+    found = list(features(record_of(masks_NHW, DEGREES, "EPSG:4326"), Counts()))
     assert [feature["id"] for feature in found] == [5, 6, 8], "a mask without a pixel has no feature"
     for feature, mask_HW in zip(found, masks_NHW[[0, 1, 3]], strict=True):
         np.testing.assert_array_equal(drawn(feature["geometry"], 30, 40), mask_HW)
@@ -90,7 +92,7 @@ def test_rings_enclose_the_masks_pixels_with_holes_and_parts() -> None:
 
 
 def test_map_coordinates_become_degrees() -> None:
-    (feature,) = features(record_of(np.ones((1, 3, 2), bool), UTM_33, "EPSG:32633"))
+    (feature,) = features(record_of(np.ones((1, 3, 2), bool), UTM_33, "EPSG:32633"), Counts())
     corners = {tuple(point) for point in feature["geometry"]["coordinates"][0]}
     # UTM's central meridian is x = 500,000: 15 degrees east; 4,600,000 m north is 41.5529 degrees.
     west_north = min(corners, key=lambda point: (point[0], -point[1]))
@@ -125,3 +127,16 @@ def test_a_file_is_a_feature_collection(tmp_path: Path) -> None:
     read = json.loads((tmp_path / "val" / "a.tif.geojson").read_text())
     assert (read["type"], len(read["features"])) == ("FeatureCollection", 2)
     assert part.counts.files == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_masks_that_lie_nowhere_on_earth_are_counted() -> None:
+    """UTM ends far before a billion metres: pyproj makes that infinity, which JSON does not have."""
+    masks_NHW = np.zeros((2, 3, 9), bool)
+    masks_NHW[0, :, :4] = masks_NHW[1, :, 6:] = True
+    transform = (500_000.0, 1e8, 0.0, 4_600_000.0, 0.0, -10.0)
+    counts = Counts()
+    found = list(features(record_of(masks_NHW[:, :, :1], UTM_33, "EPSG:32633"), counts))
+    assert (len(found), counts.lost) == (1, {})
+    assert list(features(record_of(masks_NHW, transform, "EPSG:32633"), counts)) == []
+    assert counts.lost == {"masks without a place in degrees": 2}

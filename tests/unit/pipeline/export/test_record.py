@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 import pytest
 
-from pipeline.export.record import common_folder, file_name, split_of
+from pipeline.export.record import common_folder, file_name, place_of, split_of
 
 ID = "0123456789abcdef" * 2
 
@@ -22,7 +22,11 @@ ID = "0123456789abcdef" * 2
         ("s3://bucket/x/a\n.jpg", "s3://bucket/x", f"{ID}.jpg"),
         ("s3://bucket/x/" + "a" * 300, "s3://bucket/x", ID),
         ("s3://bucket/x/" + "a" * 300 + ".tar/../b", "s3://bucket/x", ID),
+        ("file:///photos/at 3.04\u202fPM.png", "file:///photos", "at 3.04\u202fPM.png"),
+        ("file:///photos/\u5199\u3000\u200c.png", "file:///photos", "\u5199\u3000\u200c.png"),
+        ("file:///photos/a\u202eb.png", "file:///photos", f"{ID}.png"),
         ("s3://bucket/2026-01/x/a.jpg", "s3://bucket/2026-*/**/*.jpg", "2026-01/x/a.jpg"),
+        ("s3://bucket/p/x/1/a.jpg", "s3://bucket/p/{x/1,y/2}/*.jpg", "x/1/a.jpg"),
         ("file:///photos/a.jpg", "file:///photos/list.csv", "a.jpg"),
         ("file:///elsewhere/a.jpg", "file:///photos/list.csv", f"{ID}.jpg"),
         ("s3://other/a.jpg", "s3://bucket", f"{ID}.jpg"),
@@ -31,6 +35,21 @@ ID = "0123456789abcdef" * 2
 )
 def test_a_name_is_below_the_input_or_the_id(uri: str, source: str, name: str) -> None:
     assert file_name(uri, source, ID) == name
+
+
+@pytest.mark.parametrize(
+    ("uri", "source", "place"),
+    [
+        ("file:///photos/sub/a.jpg", "file:///photos", "sub/a.jpg"),
+        ("s3://bucket/x/" + "a" * 300, "s3://bucket/x", "a" * 300),
+        ("s3://bucket/x//a\n.jpg", "s3://bucket/x", "/a\n.jpg"),
+        ("file:///elsewhere/a.jpg", "file:///photos/list.csv", "/elsewhere/a.jpg"),
+        ("https://host/a.jpg?b", "file:///photos/list.csv", "https://host/a.jpg?b"),
+        ("file://localhost/caf%E9.jpg", "file:///photos", "file://localhost/caf%E9.jpg"),
+    ],
+)
+def test_a_place_leads_to_the_image(uri: str, source: str, place: str) -> None:
+    assert place_of(uri, source) == place
 
 
 @pytest.mark.parametrize(

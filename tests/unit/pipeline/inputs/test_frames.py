@@ -123,6 +123,30 @@ def test_a_file_that_ends_early_is_listed(tmp_path: Path, name: str) -> None:
         assert 1 <= len(rows(tmp_path, "all")) <= 5
 
 
+def test_what_a_gif_that_ends_early_still_holds_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "a.gif").write_bytes(FILES["a.gif"][:-4])
+    listed = rows(tmp_path, "all")
+    assert [frame_of(row.uri) for row in listed] == [0, 1, 2, 3, 4]
+    data = fetched(listed[0]._asdict(), SETTINGS).data
+    assert decoded_image(data, 256, frame=3).image_HW3[0, 0].tolist() == [255, 255, 255]
+    with pytest.raises(ImageError):
+        decoded_image(data, 256, frame=4)
+
+
+def test_frames_of_one_file_are_no_duplicates_of_each_other(tmp_path: Path) -> None:
+    for name in ("a.gif", "b.gif"):
+        (tmp_path / name).write_bytes(FILES["a.gif"])
+    (tmp_path / "c.gif").write_bytes(FILES["a.gif"] + b" ")
+    config = RunConfig(input=str(tmp_path), output=str(tmp_path / "out"), frames="all", deduplicate=True)
+    source = Source.of(config)
+    taken = [row.uri.rpartition("/")[2] for row in source.rows()]
+    assert sorted(taken) == [f"{name}#frame={n}" for name in ("a.gif", "c.gif") for n in range(5)]
+    firsts = {row.image_id: row.uri for row in rows(tmp_path, "all")}
+    pairs = {(duplicate.uri, firsts[duplicate.image_id]) for duplicate in source.duplicates()}
+    of_file = f"file://{tmp_path}/"
+    assert pairs == {(f"{of_file}b.gif#frame={n}", f"{of_file}a.gif#frame={n}") for n in range(5)}
+
+
 def test_a_million_frames_become_one_failed_row_more(tmp_path: Path) -> None:
     header = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0)
     frame = b"," + bytes(4) + struct.pack("<HHB", 1, 1, 0) + b"\x02\x02D\x01\0"
@@ -138,7 +162,8 @@ def test_a_frame_is_exported_alone(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(FILES["a.gif"])
     row = rows(tmp_path, "all")[2]
     unneeded: Any = None
-    record = Record(1, "a.gif#frame=2", row.image_id, row.uri, row.etag, 1, unneeded, unneeded, 0, "")
+    name = "a.gif#frame=2"
+    record = Record(1, name, name, row.image_id, row.uri, row.etag, 1, unneeded, unneeded, 0, "")
     data, suffix = upright_file(record, fetched(row._asdict(), SETTINGS), PixelReading())
     assert suffix == ".png"
     assert Image.open(io.BytesIO(data)).getpixel((0, 0)) == (0, 0, 255)

@@ -57,6 +57,13 @@ def refusal(path: str, **options: str) -> str:
     return str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["l.csv", "l.tsv"])
+def test_a_long_field_is_no_obstacle(written: Written, name: str) -> None:
+    separator = "," if name == "l.csv" else "\t"
+    path = written(name, f"uri{separator}vector\na.png{separator}{'0.5 ' * 100_000}\n")
+    assert len(uris_of(path)) == 1
+
+
 FORMATS = {
     "l.txt": "a.jpg\n\ns3://b/x y#1.jpg\n",
     "windows.txt": b"\xef\xbb\xbfa.jpg\r\ns3://b/x y#1.jpg\r\n",

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+from boxes import tar_into
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +103,46 @@ def test_names_are_included_and_excluded(photos: Path) -> None:
     other = f"{3 - shard_of(row.image_id, 2)}/2"
     with pytest.raises(UsageError, match=f"its images are in other shards than {other}"):
         Source.at(only, SourceOptions(shard=other)).require_images()
+
+
+MEMBERS = ["1.png", "2026/4.png", "IMG_3.png", "a/thumbs/2.png", "thumbs/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"exclude": ("thumbs/",)}, ["1.png", "2026/4.png", "IMG_3.png"]),
+        ({"exclude": ("1.png",)}, ["2026/4.png", "IMG_3.png", "a/thumbs/2.png"]),
+        ({"exclude": ("2026/**", "a/*/*")}, ["1.png", "IMG_3.png", "thumbs/1.png"]),
+        ({"include": ("IMG_*",)}, ["IMG_3.png"]),
+        ({"include": ("2026/**", "thumbs/*")}, ["2026/4.png", "thumbs/1.png"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["folder", "tar", "list", "braces", "folder of a tar"])
+def test_names_are_relative_to_any_input(
+    tmp_path: Path, kind: str, options: dict[str, tuple[str, ...]], names: list[str]
+) -> None:
+    for name in MEMBERS:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"x")
+    (tmp_path / "list.txt").write_text("\n".join(f"in/{name}" for name in MEMBERS))
+    tar_into(tmp_path / "p.tar", [(name, b"x") for name in MEMBERS])
+    (tmp_path / "tars").mkdir()
+    tar_into(tmp_path / "tars/in", [(name, b"x") for name in MEMBERS]).rename(tmp_path / "tars/in.tar")
+    input_, beside = {
+        "folder": ("in", ""),
+        "tar": ("p.tar", ""),
+        "list": ("list.txt", "in/"),
+        "braces": ("in/{" + ",".join(MEMBERS) + "}", ""),
+        "folder of a tar": ("tars", "in.tar/"),
+    }[kind]
+    asked = {
+        option: tuple(f"{beside}{text}" if "*" in text and "/" in text else text for text in texts)
+        for option, texts in options.items()
+    }
+    source = Source.at(f"{tmp_path}/{input_}", SourceOptions(**asked))  # type: ignore[arg-type]
+    found = [row.uri.rpartition("/in/")[2].rpartition("#")[2] for row in source.rows()]
+    assert sorted(found) == names
 
 
 def test_each_content_is_taken_once(photos: Path) -> None:

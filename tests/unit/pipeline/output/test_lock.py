@@ -204,6 +204,26 @@ def test_a_pid_that_was_given_to_another_process_is_a_dead_holder() -> None:
     assert not ELSEWHERE.is_dead_here
 
 
+def test_a_live_process_of_another_user_is_no_dead_holder_though_proc_hides_it() -> None:
+    """As with hidepid=2, in a mount namespace of its own; needs root."""
+    code = (
+        "import os, sys\n"
+        "from pipeline.output.process_identity import _started, this_process\n"
+        "holder = this_process()\n"
+        "if child := os.fork(): sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
+        "assert _started(holder.pid) == ''\n"
+        "assert not holder.is_dead_here\n"
+        "os._exit(9)"
+    )
+    hide = 'mount -o remount,hidepid=2 /proc 2> /dev/null || exit 77; exec "$0" -c "$1"'
+    command = ["unshare", "-m", "sh", "-c", hide, sys.executable, code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode in (1, 77) and "Traceback" not in done.stderr:
+        pytest.skip("this user may not mount")
+    assert done.returncode == 9, done.stderr
+
+
 def test_where_the_system_does_not_tell_a_pid_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_identity, "_pid_space", lambda: "")
     assert not replace(this_process(), started="0").is_dead_here

@@ -213,6 +213,16 @@ def test_a_reader_whose_shard_was_replaced_is_told(tmp_path: Path, rehearsal) ->
         before.table()
 
 
+def test_so_is_one_whose_manifest_was_replaced(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(NAMES), Store.at(str(tmp_path))
+    photos.run(store)
+    before = Dataset.in_store(store)
+    photos.run(store, refresh=True)
+    for read in (before.manifest, before.pending):
+        with pytest.raises(SamLabelError, match=r"run r00002 has replaced .*manifest/r00001-00000\.parquet"):
+            list(read())
+
+
 def test_a_reader_that_meets_a_retry_gets_the_dataset_after_it(
     tmp_path: Path, rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

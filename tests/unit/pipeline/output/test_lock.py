@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import OutputLocked, Reason, StoreError, UsageError
-from pipeline.output import lock, process_identity
+from pipeline.output import lock, process_identity, writer
 from pipeline.output.commands.gc import collect
 from pipeline.output.commands.validate import validate
+from pipeline.output.commits import RunRecord
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import table_of
 from pipeline.output.lock import Holder, current_holder, held_lock, newest_generation, refuse_without_lock
@@ -261,6 +262,29 @@ def test_what_an_overtaken_run_commits_later_counts_nowhere(store: Store, tmp_pa
     assert collect(str(tmp_path)).files == 2
     assert validate(str(tmp_path)).problems == []
     assert newest_generation(store) == 4
+
+
+def test_what_it_writes_counts_nowhere_though_it_slept_since_its_record(
+    store: Store, tmp_path: Path, rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = rehearsal([f"{number:02d}" for number in range(10)])
+    publish, held = writer._publish_dataset_json, Path(tmp_path, "_lock/00001.json")
+
+    def overtaken(of: Store, record: RunRecord) -> None:
+        monkeypatch.undo()
+        publish(of, record)
+        silent = replace(Holder.from_json(held.read_bytes()), released=True)  # as good as 30 s of silence
+        held.write_bytes(silent.to_json())
+        photos.run(of, shards=1)
+
+    monkeypatch.setattr(writer, "_publish_dataset_json", overtaken)
+    late = pytest.raises(OutputLocked, match="did not renew its lock for so long")
+    with late, open_output(store, photos.identity, Listing("file:///photos", photos.listing)) as asleep:
+        assert asleep.dataset.record.run == "r00002"
+        photos.label(asleep)  # as filter and merge do, whose lock has not found itself overtaken yet
+    assert Dataset.in_store(store).rows == 3
+    photos.run(store)
+    assert validate(str(tmp_path)).problems == []
 
 
 def test_a_writer_that_does_not_see_the_runs_lock_is_refused(store: Store, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import OutputLocked, StoreError, UsageError
 from pipeline.metrics.report import RunReport
 from pipeline.output.closing import close_run
-from pipeline.output.commits import Commit, RunRecord
+from pipeline.output.commits import Commit, RunRecord, moment_of
 from pipeline.output.dataset import Dataset
 from pipeline.output.forget import forget_rows
 from pipeline.output.format.duplicates import Duplicate, write_duplicates
@@ -185,7 +185,7 @@ def _resumable(
         rows = f"filtered from {theirs}" if theirs else "of a run"
         fault = (
             f"holds rows {rows}, not rows filtered from {filtered_from} (a refresh, retry or overwrite of "
-            "the input begins another set of rows); name"
+            "the input, or a new dataset in its place, begins another set of rows); name"
         )
     else:
         return dataset
@@ -216,7 +216,7 @@ def _listed(
             images,
             settings=dict(settings),
             made_with=made_with(),
-            grown_since=lock.run,
+            grown_since=moment_of(lock.run),
         )
     else:
         record = _refreshed(before, lock, rows, settings, listing.on_step)

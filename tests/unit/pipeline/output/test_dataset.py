@@ -304,7 +304,7 @@ def test_the_next_record_says_what_is_new_of_its_run(tmp_path: Path, rehearsal) 
     assert grown.started_at >= before.started_at
     assert grown.ended is None
     assert (grown.manifest, grown.images, grown.input) == (before.manifest, before.images, before.input)
-    assert (grown.grown_since, shrunk.grown_since) == (before.grown_since, "r00009")
+    assert (grown.grown_since, shrunk.grown_since[:10]) == (before.grown_since, "r00009 at ")
 
 
 def test_readers_need_neither_ray_nor_torch() -> None:

@@ -1,6 +1,7 @@
 """An output that is deleted or copied in part: no run counts or destroys the rows of another."""
 
 import shutil
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 from dataset_rows import globbed
 
+from pipeline.config import FilterConfig
 from pipeline.errors import StoreError, UsageError
+from pipeline.output.commands.filter import filtered_dataset
+from pipeline.output.commands.merge import merge
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
@@ -77,6 +81,30 @@ def test_a_dataset_json_of_another_program_is_left_alone(tmp_path: Path, rehears
     with pytest.raises(UsageError, match=r"holds dataset\.json but lacks _runs/"):
         rehearsal(NAMES).run(Store.at(str(tmp_path)))
     assert (tmp_path / "dataset.json").read_text() == "{}"
+
+
+def filtered(first: Path, second: Path, output: Path) -> None:
+    config = {"input": str(first), "output": str(output), "mask": {"pred_iou_thresh": 0.89}}
+    filtered_dataset(FilterConfig.model_validate(config))
+
+
+def merged(first: Path, second: Path, output: Path) -> None:
+    merge([str(first), str(second)], str(output))
+
+
+@pytest.mark.parametrize("command", [filtered, merged])
+def test_a_dataset_made_anew_in_the_place_of_a_deleted_one_is_another_input(
+    tmp_path: Path, rehearsal, command: Callable[[Path, Path, Path], None]
+) -> None:
+    first, second, output = (tmp_path / name for name in ("first", "second", "output"))
+    rehearsal(NAMES).run(Store.at(str(first)))
+    rehearsal(["a", "b"]).run(Store.at(str(second)))
+    command(first, second, output)
+    command(first, second, output)
+    shutil.rmtree(first)
+    rehearsal([*NAMES, "new"]).run(Store.at(str(first)))
+    with pytest.raises(UsageError, match=r"or a new dataset in its place, begins another set of rows"):
+        command(first, second, output)
 
 
 def test_a_run_whose_output_was_deleted_ends_and_leaves_nothing_there(tmp_path: Path) -> None:

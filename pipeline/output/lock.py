@@ -55,8 +55,11 @@ class Holder:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> "Holder":
+    def from_json(cls, data: bytes, generation: int) -> "Holder":
+        """The content of the lock of this number. Raises: ValueError and others if it is no such lock."""
         fields = json.loads(data)
+        if fields["generation"] != generation:
+            raise ValueError(f"it is the lock number {fields['generation']!r:.20}")
         process = ProcessIdentity(**fields["process"])
         # sentences name both, and somebody else may have written the lock
         process = replace(process, host=redacted(process.host), pid=int(process.pid))
@@ -223,7 +226,7 @@ def _newest(store: Store) -> Holder | None:
     while generation := newest_generation(store):
         name = lock_name(generation)
         try:
-            return Holder.from_json(store.read(name))
+            return Holder.from_json(store.read(name), generation)
         except StoreError as fault:
             if fault.reason is not Reason.SOURCE_MISSING or generation == gone:
                 raise

@@ -11,8 +11,8 @@ from pipeline.output.format.names import Kind, own_file, probe_name, whole_file
 from pipeline.output.sweep import SWEPT_FOLDERS
 from pipeline.store.storage import Store
 
-# All that a first run leaves if it is killed before its record exists.
-_BEFORE_A_RECORD = {Kind.LOCK, Kind.PROBE, Kind.PART, Kind.DUPLICATES, Kind.CARD}
+# What a first run leaves if it is killed before its record exists, and its log if the output is deleted then.
+_BEFORE_A_RECORD = {Kind.LOCK, Kind.PROBE, Kind.PART, Kind.DUPLICATES, Kind.CARD, Kind.LOG}
 _log = logging.getLogger("sam_label.output")
 
 

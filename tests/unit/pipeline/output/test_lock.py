@@ -247,7 +247,7 @@ def test_what_an_overtaken_run_commits_later_counts_nowhere(store: Store, tmp_pa
         photos.label(asleep, shards=1)
         asleep.lock._over.set()  # it no longer beats, as if suspended,
         asleep.lock._beating.join()
-        silent = replace(Holder.from_json(store.read("_lock/00001.json")), process=ELSEWHERE)
+        silent = replace(Holder.from_json(store.read("_lock/00001.json"), 1), process=ELSEWHERE)
         store.publish("_lock/00001.json", silent.to_json())  # on a machine whose processes are invisible here
         watch = Watch()
         with held_lock(store, wait=watch.wait, clock=watch.clock):
@@ -273,7 +273,7 @@ def test_what_it_writes_counts_nowhere_though_it_slept_since_its_record(
     def overtaken(of: Store, record: RunRecord) -> None:
         monkeypatch.undo()
         publish(of, record)
-        silent = replace(Holder.from_json(held.read_bytes()), released=True)  # as good as 30 s of silence
+        silent = replace(Holder.from_json(held.read_bytes(), 1), released=True)  # as good as 30 s of silence
         held.write_bytes(silent.to_json())
         photos.run(of, shards=1)
 

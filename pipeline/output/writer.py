@@ -133,7 +133,7 @@ def switched(
     lock.refuse_if_lost()
     if not store.create(record_name(record.run), record.to_json()):
         raise OutputLocked(f"run {record.run} exists already in {store.url}; run again")
-    _publish_dataset_json(store, record)
+    publish_dataset_json(store, record)
     report = report or RunReport(store.url)
     report.run = record.run
     with kept_log(store, record.run, report.log) as log:
@@ -265,7 +265,7 @@ def _refreshed(
     return replace(record, manifest=parts, images=images)
 
 
-def _publish_dataset_json(store: Store, record: RunRecord) -> None:
+def publish_dataset_json(store: Store, record: RunRecord) -> None:
     """Writes a copy of the identity for people and other tools; the run record is what counts."""
     description = {"format": "sam-label", "input": record.input, **record.identity.described()}
     data = json.dumps(description, indent=1).encode()

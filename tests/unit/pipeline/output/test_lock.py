@@ -268,7 +268,7 @@ def test_what_it_writes_counts_nowhere_though_it_slept_since_its_record(
     store: Store, tmp_path: Path, rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos = rehearsal([f"{number:02d}" for number in range(10)])
-    publish, held = writer._publish_dataset_json, Path(tmp_path, "_lock/00001.json")
+    publish, held = writer.publish_dataset_json, Path(tmp_path, "_lock/00001.json")
 
     def overtaken(of: Store, record: RunRecord) -> None:
         monkeypatch.undo()
@@ -277,7 +277,7 @@ def test_what_it_writes_counts_nowhere_though_it_slept_since_its_record(
         held.write_bytes(silent.to_json())
         photos.run(of, shards=1)
 
-    monkeypatch.setattr(writer, "_publish_dataset_json", overtaken)
+    monkeypatch.setattr(writer, "publish_dataset_json", overtaken)
     late = pytest.raises(OutputLocked, match="did not renew its lock for so long")
     with late, open_output(store, photos.identity, Listing("file:///photos", photos.listing)) as asleep:
         assert asleep.dataset.record.run == "r00002"

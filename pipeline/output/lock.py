@@ -48,8 +48,8 @@ class Holder:
 
     @property
     def age_s(self) -> float:
-        """Seconds since it took the output, by this machine's clock."""
-        return (datetime.now(UTC) - datetime.fromisoformat(self.taken_at)).total_seconds()
+        """Seconds since it took the output, by this machine's clock; 0 if the holder's clock is ahead."""
+        return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(self.taken_at)).total_seconds())
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -60,6 +60,8 @@ class Holder:
         fields = json.loads(data)
         if fields["generation"] != generation:
             raise ValueError(f"it is the lock number {fields['generation']!r:.20}")
+        if datetime.fromisoformat(fields["taken_at"]).tzinfo is None:
+            raise ValueError("taken_at has no time zone")
         process = ProcessIdentity(**fields["process"])
         # sentences name both, and somebody else may have written the lock
         process = replace(process, host=redacted(process.host), pid=int(process.pid))

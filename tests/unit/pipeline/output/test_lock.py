@@ -225,6 +225,10 @@ def test_a_live_process_of_another_user_is_no_dead_holder_though_proc_hides_it()
     assert done.returncode == 9, done.stderr
 
 
+def test_a_holder_whose_clock_is_ahead_has_no_negative_age() -> None:
+    assert Holder(1, ELSEWHERE, "word", "2999-01-01T00:00:00.000+00:00").age_s == 0
+
+
 def test_where_the_system_does_not_tell_a_pid_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_identity, "_pid_space", lambda: "")
     assert not replace(this_process(), started="0").is_dead_here

@@ -190,7 +190,8 @@ def test_a_folder_in_the_place_of_a_lock_is_told(tmp_path: Path) -> None:
 def test_a_lock_that_is_no_lock_is_told(tmp_path: Path) -> None:
     (tmp_path / "_lock").mkdir()
     of_another_number = Holder(3, this_process(), "word", now(), released=True).to_json().decode()
-    for content in ("", "{", "[]", '{"a newer version": 1}', of_another_number):
+    of_no_moment = Holder(1, this_process(), "word", "2026-11-29T12:00:00").to_json().decode()
+    for content in ("", "{", "[]", '{"a newer version": 1}', of_another_number, of_no_moment):
         (tmp_path / "_lock" / "00001.json").write_text(content)
         with (
             pytest.raises(UsageError, match=r"_lock/00001\.json is not a lock of this version"),

@@ -13,7 +13,7 @@ from pipeline.errors import ImageError, StoreError
 from pipeline.images.fetch import ANY_PIXELS, FetchSettings, fetched
 from pipeline.inputs.options import SourceOptions
 from pipeline.inputs.source import Source
-from pipeline.output.lock import refuse_without_put_if_absent
+from pipeline.output.usable import refuse_without_put_if_absent
 from pipeline.shutdown import answer
 from pipeline.store.settings import PlaceSettings
 from pipeline.store.storage import Store

@@ -10,7 +10,7 @@ from pipeline.output.commits import Commit, RunRecord, failed_by_reason, now
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.names import record_name
 from pipeline.output.kept_log import KeptLog
-from pipeline.output.lock import refuse_if_overtaken
+from pipeline.output.lock import Lock
 from pipeline.output.sweep import sweep
 from pipeline.store.storage import Store
 
@@ -19,18 +19,18 @@ _log = logging.getLogger("sam_label.output")
 
 def close_run(
     store: Store,
-    generation: int,
+    lock: Lock,
     record: RunRecord,
     known: Sequence[Commit],
     report: RunReport,
     log: KeptLog,
     fault: BaseException | None,
 ) -> None:
-    """Closes the run that took the lock `generation`; `fault` is what ended it, None if it finished.
+    """Closes the run that holds the lock; `fault` is what ended it, None if it finished.
 
     Raises: OutputLocked, StoreError, DamagedFile.
     """
-    refuse_if_overtaken(store, generation)
+    lock.refuse_if_lost()
     swept = sweep(store, record)
     _log.debug("removed %d files that killed runs left behind, %d bytes", swept.files, swept.bytes)
     end = Dataset.in_store(store, known)

@@ -34,6 +34,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def moment_of(run: str) -> str:
+    """What `RunRecord.grown_since` says of a run that begins now."""
+    return f"{run} at {now()}"
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """One shard that counts."""
@@ -84,7 +89,9 @@ class RunRecord:
     settings: dict[str, Any] = field(default_factory=dict)
     software_version: str = __version__
     made_with: dict[str, str] = field(default_factory=dict)  # versions, git revision; {} in older records
-    grown_since: str = ""  # the last run that listed the input or took rows out; later rows were only added
+    # The last run that began the dataset, listed its input or took rows out, and when: later rows were only
+    # added. Earlier releases wrote no time, and a dataset that was deleted and made again had the same value.
+    grown_since: str = ""
     duplicates: tuple[str, ...] = ()  # parts that list images whose bytes another image has
     duplicate_images: int = 0  # how many images they name
     filtered_from: str | None = None  # for filtered rows: their dataset, and its grown_since
@@ -122,7 +129,7 @@ class RunRecord:
             settings={**access_options(self.settings), **(settings or {})},
             software_version=__version__,
             made_with=made_with(),
-            grown_since=self.grown_since if only_grows else run,
+            grown_since=self.grown_since if only_grows else moment_of(run),
             ended=None,
         )
 

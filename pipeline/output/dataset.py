@@ -7,9 +7,9 @@ A snapshot does not change while a run goes on; take a new one to see later comm
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,6 @@ from pipeline.output.shards import read_shard, shard_group_rows, shard_memory_by
 from pipeline.store.storage import Store, side_by_side
 from sam_core.cached import cached_property
 
-T = TypeVar("T")
 SHARDS_AT_ONCE = 128  # whose ids are read side by side: 4 MB of ids, and 30 MB as text
 
 
@@ -170,12 +169,20 @@ class Dataset:
         )
 
     def manifest(self) -> Iterator[pa.Table]:
-        """The images that have or will have a row, sorted by `ManifestRow.name`, a part at a time."""
-        return read_manifest(self.store, self.record.manifest)
+        """The images that have or will have a row, sorted by `ManifestRow.name`, a part at a time.
+
+        Raises: as `tables`.
+        """
+        with self._told_if_replaced():
+            yield from read_manifest(self.store, self.record.manifest)
 
     def duplicates(self) -> Iterator[pa.Table]:
-        """Images whose bytes another image has (uri, image_id of that one), a part at a time."""
-        return read_duplicates(self.store, self.record.duplicates)
+        """Images whose bytes another image has (uri, image_id of that one), a part at a time.
+
+        Raises: as `tables`.
+        """
+        with self._told_if_replaced():
+            yield from read_duplicates(self.store, self.record.duplicates)
 
     def done_ids(self) -> Iterator[Ids]:
         """The ids of the images that have a row, those of SHARDS_AT_ONCE shards at a time."""
@@ -190,15 +197,17 @@ class Dataset:
         return pending_parts(self.store, self.record.manifest, self.images, self.done_ids())
 
     def pending(self) -> Iterator[pa.Table]:
-        """The rows of the manifest that are still to be labelled, a part at a time."""
-        for part in self.pending_parts():
-            yield from part.tables(self.store)
+        """The rows of the manifest that are still to be labelled, a part at a time. Raises: as `tables`."""
+        with self._told_if_replaced():
+            for part in self.pending_parts():
+                yield from part.tables(self.store)
 
     def rows_of(
         self, commit: Commit, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None
     ) -> pa.Table:
         """The rows of a shard, or of some row groups of it. Raises: as `tables`."""
-        table = self._unless_replaced(commit, lambda: read_shard(self.store, commit, columns, groups))
+        with self._told_if_replaced():
+            table = read_shard(self.store, commit, columns, groups)
         if groups is None and table.num_rows != commit.rows:
             why = f"it has {table.num_rows} rows, but its commit says {commit.rows}"
             raise DamagedFile(self.store.uri(commit.shard), why)
@@ -208,11 +217,13 @@ class Dataset:
 
     def group_rows_of(self, commit: Commit) -> list[int]:
         """How many rows each row group of a shard has. Raises: as `tables`."""
-        return self._unless_replaced(commit, lambda: shard_group_rows(self.store, commit))
+        with self._told_if_replaced():
+            return shard_group_rows(self.store, commit)
 
     def memory_bytes_of(self, commit: Commit) -> int:
         """The bytes that a shard's rows take in memory, from its footer alone. Raises: as `tables`."""
-        return self._unless_replaced(commit, lambda: shard_memory_bytes(self.store, commit))
+        with self._told_if_replaced():
+            return shard_memory_bytes(self.store, commit)
 
     def _refuse_lost_commits(self) -> None:
         """Raises: DamagedFile if fewer rows count than when the run ended, as in a copy without `_commits/`.
@@ -227,14 +238,15 @@ class Dataset:
                 f"there count {self.rows:,}",
             )
 
-    def _unless_replaced(self, commit: Commit, read: Callable[[], T]) -> T:
+    @contextmanager
+    def _told_if_replaced(self) -> Iterator[None]:
+        """Says which run has removed a file that the block does not find."""
         try:
-            return read()
+            yield
         except StoreError as fault:
             later = _later_record(self.store, self.record, fault)
             raise SamLabelError(
-                f"{self.store.uri(commit.shard)} was replaced by run {later.run} while it was read; open "
-                "the dataset again"
+                f"run {later.run} has replaced a file that was to be read ({fault}); open the dataset again"
             ) from fault
 
 

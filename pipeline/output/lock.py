@@ -9,21 +9,20 @@ generation also names the run.
 
 import json
 import logging
-import os
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pipeline.errors import OutputLocked, Reason, SamLabelError, StoreError, UsageError
 from pipeline.output.commits import now
-from pipeline.output.format.names import Kind, OwnFile, lock_name, own_file, probe_name, run_id
+from pipeline.output.format.names import Kind, OwnFile, lock_name, own_file, run_id
 from pipeline.output.process_identity import ProcessIdentity, this_process
-from pipeline.output.sweep import SWEPT_FOLDERS
+from pipeline.output.sweep import SWEPT_FOLDERS, last_generation
+from pipeline.output.usable import refuse_shared_folders, refuse_without_put_if_absent
 from pipeline.shutdown import in_the_time_left
 from pipeline.store.objects import Entry
 from pipeline.store.storage import Store
@@ -49,15 +48,20 @@ class Holder:
 
     @property
     def age_s(self) -> float:
-        """Seconds since it took the output, by this machine's clock."""
-        return (datetime.now(UTC) - datetime.fromisoformat(self.taken_at)).total_seconds()
+        """Seconds since it took the output, by this machine's clock; 0 if the holder's clock is ahead."""
+        return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(self.taken_at)).total_seconds())
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> "Holder":
+    def from_json(cls, data: bytes, generation: int) -> "Holder":
+        """The content of the lock of this number. Raises: ValueError and others if it is no such lock."""
         fields = json.loads(data)
+        if fields["generation"] != generation:
+            raise ValueError(f"it is the lock number {fields['generation']!r:.20}")
+        if datetime.fromisoformat(fields["taken_at"]).tzinfo is None:
+            raise ValueError("taken_at has no time zone")
         process = ProcessIdentity(**fields["process"])
         # sentences name both, and somebody else may have written the lock
         process = replace(process, host=redacted(process.host), pid=int(process.pid))
@@ -65,12 +69,12 @@ class Holder:
 
 
 class Lock:
-    """A held output. `check` raises OutputLocked once another run has taken over."""
+    """A held output, until another run takes it over or somebody deletes the lock."""
 
     def __init__(self, store: Store, holder: Holder, beat_s: float) -> None:
         self._store, self._holder, self._beat_s = store, holder, beat_s
         self._over = threading.Event()
-        self._overtaken = False
+        self._lost: SamLabelError | None = None
         self._beating = threading.Thread(target=self._beat, name="sam-label lock", daemon=True)
         self._beating.start()
 
@@ -88,28 +92,35 @@ class Lock:
         return run_id(self.generation)
 
     def check(self) -> None:
-        """Raises OutputLocked if a beat has found the lock lost; cheap, since it asks no store."""
-        if self._overtaken:
-            raise _overtaken(self._store, self.generation)
+        """Raises what a beat found if the lock is lost; cheap, since it asks no store."""
+        if self._lost is not None:
+            raise self._lost
+
+    def refuse_if_lost(self) -> None:
+        """As `check`, but asks the store now. Raises: as `refuse_without_lock`."""
+        refuse_without_lock(self._store, self.generation, self.word)
 
     def release(self) -> None:
         """Ends the beat and lets the next run in at once; if the beat hangs, the lock is left to expire."""
         self._over.set()
         self._beating.join(RELEASE_S)
-        if not self._overtaken and not self._beating.is_alive():
-            self._publish(replace(self._holder, released=True))
+        if self._lost is None and not self._beating.is_alive():
+            with suppress(OutputLocked):
+                self._publish(replace(self._holder, released=True))
 
     def _beat(self) -> None:
         while not self._over.wait(self._beat_s):
             try:
-                if newest_generation(self._store) > self.generation:
-                    self._overtaken = True
-                    return
                 self._publish(replace(self._holder, beat=self._holder.beat + 1))
-            except StoreError:
-                continue  # the next beat may reach the store; the run's own writes report the fault
+            except SamLabelError as fault:
+                if isinstance(fault, StoreError) and fault.reason is not Reason.SOURCE_MISSING:
+                    continue  # the next beat may reach the store; the run's own writes report the fault
+                self._lost = fault
+                return
 
     def _publish(self, holder: Holder) -> None:
+        """Replaces this lock, and no other. Raises: as `refuse_if_lost`."""
+        self.refuse_if_lost()
         self._holder = holder
         self._store.publish(lock_name(holder.generation), holder.to_json())
 
@@ -126,7 +137,7 @@ def held_lock(
 
     Raises: OutputLocked while another run beats; UsageError for a store that cannot put if absent.
     """
-    _refuse_shared_folders(store)
+    refuse_shared_folders(store)
     refuse_without_put_if_absent(store)
     lock = Lock(store, _taken(store, beat_s, expiry_s, wait, clock), beat_s)
     try:
@@ -162,21 +173,11 @@ def newest_generation(store: Store) -> int:
     return max((file.generation for _, file in _lock_files(store) if file.is_whole), default=0)
 
 
-def output_fault(fault: StoreError) -> SamLabelError:
-    """The error for a failed first access to an output: its name is more often wrong than its store."""
-    if fault.reason is Reason.SOURCE_UNAVAILABLE:
-        return fault
-    return UsageError(f"the output cannot be used: {fault}; name a place that can be written")
-
-
-def refuse_if_overtaken(store: Store, generation: int) -> None:
-    """Raises OutputLocked if a later run has taken the output."""
-    if newest_generation(store) > generation:
-        raise _overtaken(store, generation)
-
-
 def refuse_without_lock(store: Store, generation: int, word: str) -> None:
-    """As refuse_if_overtaken; also raises StoreError where the run's lock, known by its word, is not."""
+    """Raises OutputLocked if a later run has taken the output; StoreError if the run's lock is not there.
+
+    The word tells it from a lock of the same number: another run takes that number if the output was deleted.
+    """
     newest = _newest(store) or _newest(store)  # in the moment of a take-over a listing may show no lock
     if newest and newest.generation > generation:
         raise _overtaken(store, generation)
@@ -192,6 +193,9 @@ def _taken(
     store: Store, beat_s: float, expiry_s: float, wait: Callable[[float], None], clock: Callable[[], float]
 ) -> Holder:
     """Creates this process's lock, once the lock before it is released or its holder has died."""
+    # A copy may lack the locks, or have older ones: no number of a run that has left a file is taken again.
+    # Asked before the first look at a lock, so that it is no number of a run that begins meanwhile.
+    last = last_generation(store, ["_runs"] if newest_generation(store) else SWEPT_FOLDERS)
     seen, seen_at = None, clock()
     while True:
         newest = _newest(store)
@@ -203,7 +207,8 @@ def _taken(
             if clock() - seen_at < expiry_s:
                 wait(beat_s / 6)
                 continue
-        mine = Holder((newest.generation if newest else 0) + 1, this_process(), uuid.uuid4().hex, now())
+        last = max(last, newest.generation if newest else 0)
+        mine = Holder(last + 1, this_process(), uuid.uuid4().hex, now())
         if store.create(lock_name(mine.generation), mine.to_json()):
             if newest_generation(store) <= mine.generation:
                 _delete_older(store, mine.generation)
@@ -223,7 +228,7 @@ def _newest(store: Store) -> Holder | None:
     while generation := newest_generation(store):
         name = lock_name(generation)
         try:
-            return Holder.from_json(store.read(name))
+            return Holder.from_json(store.read(name), generation)
         except StoreError as fault:
             if fault.reason is not Reason.SOURCE_MISSING or generation == gone:
                 raise
@@ -249,34 +254,6 @@ def _lock_files(store: Store) -> Iterator[tuple[Entry, OwnFile]]:
             file = own_file(entry.name)
             if file and file.kind is Kind.LOCK:
                 yield entry, file
-
-
-def refuse_without_put_if_absent(store: Store) -> None:
-    """Tests the store, and raises UsageError if it fails: some accept If-None-Match and overwrite anyway."""
-    name = probe_name(uuid.uuid4().hex)
-    try:
-        created = store.create(name, b"first")
-    except StoreError as fault:
-        raise output_fault(fault) from fault
-    try:
-        if not created or store.create(name, b"second") or store.read(name) != b"first":
-            raise UsageError(
-                f"{store.url} overwrites a file that it was asked to create only if absent, so two runs "
-                "could destroy each other's work; choose another disk or object store for the output"
-            )
-    finally:
-        store.delete(name)
-
-
-def _refuse_shared_folders(store: Store) -> None:
-    """Raises UsageError if a folder of the output is a link to one of a dataset, which it would overwrite."""
-    for folder in filter(store.is_link, (*SWEPT_FOLDERS, "_lock")):
-        target = Path(os.path.realpath(Path(store.location.path, folder)))
-        if (target.parent / "dataset.json").exists():
-            raise UsageError(
-                f"{store.uri(folder)} is a link to {target}, a folder of a dataset, whose files would be "
-                "overwritten; put a copy in the link's place, then run again"
-            )
 
 
 def _locked(store: Store, holder: Holder) -> SamLabelError:

@@ -22,7 +22,10 @@ class ProcessIdentity:
     @property
     def is_dead_here(self) -> bool:
         """Whether this process can see that the other is gone; False if it cannot know."""
-        return bool(self.pid_space) and self.pid_space == _pid_space() and self.started != _started(self.pid)
+        if not self.pid_space or self.pid_space != _pid_space():
+            return False
+        started = _started(self.pid)
+        return started != self.started and (started != "" or not _is_of_another_user(self.pid))
 
 
 def this_process() -> ProcessIdentity:
@@ -45,3 +48,14 @@ def _started(pid: int) -> str:
         return ""
     state, *fields = stat.rpartition(")")[2].split()  # the name before ")" may hold anything
     return "" if state in "ZX" else fields[18]  # a zombie has ended and only its parent does not know yet
+
+
+def _is_of_another_user(pid: int) -> bool:
+    """Whether another user's process has the pid; /proc may hide it (hidepid, as on shared login nodes)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        pass
+    return False

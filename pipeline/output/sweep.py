@@ -59,6 +59,13 @@ def orphans(
                     yield entry, file
 
 
+def last_generation(store: Store, folders: Sequence[str] = SWEPT_FOLDERS) -> int:
+    """The highest number of a run that a whole file in the folders is named for, 0 if there is none."""
+    names = (entry.name for folder in folders for page in store.list(folder) for entry in page)
+    files = filter(None, map(own_file, names))
+    return max((file.generation for file in files if file.is_whole), default=0)
+
+
 def _is_left_behind(file: OwnFile) -> bool:
     """Whether a file that no record names can go; whoever takes the next lock removes the older ones."""
     if file.kind in (Kind.LOCK, Kind.PROBE):

@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import OutputLocked, StoreError, UsageError
 from pipeline.metrics.report import RunReport
 from pipeline.output.closing import close_run
-from pipeline.output.commits import Commit, RunRecord
+from pipeline.output.commits import Commit, RunRecord, moment_of
 from pipeline.output.dataset import Dataset
 from pipeline.output.forget import forget_rows
 from pipeline.output.format.duplicates import Duplicate, write_duplicates
 from pipeline.output.format.identity import Identity
 from pipeline.output.format.manifest import ManifestRow, rows_of, sorted_rows, write_manifest
-from pipeline.output.format.names import DATASET, Kind, own_file, record_name, whole_file
+from pipeline.output.format.names import DATASET, record_name
 from pipeline.output.format.schema import file_metadata
 from pipeline.output.kept_log import kept_log
-from pipeline.output.lock import Lock, held_lock, output_fault, refuse_if_overtaken
+from pipeline.output.lock import Lock, held_lock
 from pipeline.output.made_with import made_with
 from pipeline.output.refresh import Refreshed
 from pipeline.output.row_search import row_search
+from pipeline.output.usable import log_strangers, output_fault, refuse_strangers
 from pipeline.progress import Steps, silent_steps, told
 from pipeline.shutdown import in_the_time_left
 from pipeline.store.storage import Store
@@ -65,10 +66,11 @@ class OutputRun:
 
     @property
     def run(self) -> str:
-        return self.dataset.record.run
+        """The name of this run; another one may be current by now, whose name no file of ours may have."""
+        return self.lock.run
 
     def check(self) -> None:
-        """Raises OutputLocked if another run has taken the output over."""
+        """Raises as `Lock.check` if another run has taken the output over."""
         self.lock.check()
 
     def sink(self, images: int | None = None) -> "ShardSink":
@@ -106,11 +108,11 @@ def open_output(
         # Another run may have changed the dataset before the lock was taken.
         before = None if overwrite else _resumable(store, identity, source, filtered_from, known)
         if overwrite:
-            _log_strangers(store)
+            log_strangers(store)
         if before is not None and not refresh:
             record = before.record.next(lock.run, purpose, before.commit_names, settings)
         else:
-            record = _listed(store, lock.run, before, identity, listing, purpose, settings or {})
+            record = _listed(store, lock, before, identity, listing, purpose, settings or {})
         record = replace(record, identity=identity, filtered_from=filtered_from)
         with switched(store, lock, record, before.commits if before else (), report) as output:
             yield output
@@ -128,14 +130,14 @@ def switched(
 
     `known` are commits that need not be read again. `report` gets the run's name, and goes into the record.
     """
-    refuse_if_overtaken(store, lock.generation)
+    lock.refuse_if_lost()
     if not store.create(record_name(record.run), record.to_json()):
         raise OutputLocked(f"run {record.run} exists already in {store.url}; run again")
-    _publish_dataset_json(store, record)
+    publish_dataset_json(store, record)
     report = report or RunReport(store.url)
     report.run = record.run
     with kept_log(store, record.run, report.log) as log:
-        close = partial(close_run, store, lock.generation, record, known, report, log)
+        close = partial(close_run, store, lock, record, known, report, log)
         try:
             yield OutputRun(Dataset.in_store(store, known), lock)
         except BaseException as fault:
@@ -155,40 +157,11 @@ def dataset_to_resume(
         raise UsageError(f"{store.url} can only be read; name a folder or an s3:// prefix for the output")
     try:
         dataset = None if overwrite else _resumable(store, identity, source, filtered_from)
-        stranger = None if dataset or _has_record(store) else _stranger(store)
+        if dataset is None:
+            refuse_strangers(store)
     except StoreError as fault:
         raise output_fault(fault) from fault
-    if stranger is not None:
-        raise UsageError(
-            f"{store.url} holds other files ({stranger}); name a new or an empty place for the output"
-        )
     return dataset
-
-
-def _has_record(store: Store) -> bool:
-    """Whether any run has become current here, even if its record is damaged by now."""
-    names = (entry.name for page in store.list("_runs") for entry in page)
-    return any(whole_file(name, Kind.RECORD) for name in names)
-
-
-def _stranger(store: Store) -> str | None:
-    """The first file that does not belong to a dataset, if there is one."""
-    names = (entry.name for page in store.list() for entry in page)
-    return next((name for name in names if own_file(name) is None), None)
-
-
-def _log_strangers(store: Store) -> None:
-    """Warns that an overwritten output keeps the files that do not belong to a dataset."""
-    try:
-        stranger = _stranger(store)
-    except StoreError:
-        return  # a folder that cannot be read is not ours
-    if stranger is not None:
-        _log.warning(
-            "%s holds files that are not part of a dataset, such as %s; they are not deleted",
-            store.url,
-            stranger,
-        )
 
 
 def _resumable(
@@ -212,7 +185,7 @@ def _resumable(
         rows = f"filtered from {theirs}" if theirs else "of a run"
         fault = (
             f"holds rows {rows}, not rows filtered from {filtered_from} (a refresh, retry or overwrite of "
-            "the input begins another set of rows); name"
+            "the input, or a new dataset in its place, begins another set of rows); name"
         )
     else:
         return dataset
@@ -223,7 +196,7 @@ def _resumable(
 
 def _listed(
     store: Store,
-    run: str,
+    lock: Lock,
     before: Dataset | None,
     identity: Identity,
     listing: Listing,
@@ -233,9 +206,9 @@ def _listed(
     """The record of a run that lists the input: for a new dataset, or to update the one before."""
     rows = sorted_rows(listing.rows())
     if before is None:
-        parts, images = _written_manifest(store, run, rows, listing.on_step)
+        parts, images = _written_manifest(store, lock, rows, listing.on_step)
         record = RunRecord(
-            run,
+            lock.run,
             purpose,
             identity,
             listing.source,
@@ -243,16 +216,16 @@ def _listed(
             images,
             settings=dict(settings),
             made_with=made_with(),
-            grown_since=run,
+            grown_since=moment_of(lock.run),
         )
     else:
-        record = _refreshed(before, run, rows, settings, listing.on_step)
-    parts, images = write_duplicates(store, run, listing.duplicates())
+        record = _refreshed(before, lock, rows, settings, listing.on_step)
+    parts, images = write_duplicates(store, lock.run, listing.duplicates())
     return replace(record, duplicates=parts, duplicate_images=images, listed_with=dict(listing.listed_with))
 
 
 def _written_manifest(
-    store: Store, run: str, rows: Iterable[ManifestRow], on_step: Steps
+    store: Store, lock: Lock, rows: Iterable[ManifestRow], on_step: Steps
 ) -> tuple[tuple[str, ...], int]:
     """Writes the new manifest; returns its parts, and how many images it names."""
     images = 0
@@ -260,23 +233,24 @@ def _written_manifest(
     def counted() -> Iterator[ManifestRow]:
         nonlocal images
         for row in rows:
+            lock.check()  # the next part may have the name of another run's
             images += 1
             yield row
 
-    parts = write_manifest(store, run, told(counted(), partial(on_step, "images noted in the output")))
+    parts = write_manifest(store, lock.run, told(counted(), partial(on_step, "images noted in the output")))
     return tuple(parts), images
 
 
 def _refreshed(
-    before: Dataset, run: str, listed: Iterable[ManifestRow], settings: Mapping[str, Any], on_step: Steps
+    before: Dataset, lock: Lock, listed: Iterable[ManifestRow], settings: Mapping[str, Any], on_step: Steps
 ) -> RunRecord:
     """The record of a run whose manifest is updated from the input, without the rows of changed images."""
     with row_search([before]) as search:
         old, left = rows_of(before.manifest()), rows_of(before.pending())
         merged = Refreshed(old, listed, left, search.images.add_one)
-        parts, images = _written_manifest(before.store, run, merged.rows(), on_step)
+        parts, images = _written_manifest(before.store, lock, merged.rows(), on_step)
         changed = search.found()
-    standing, forgotten = forget_rows(before, run, changed, partial(on_step, "rows checked"))
+    standing, forgotten = forget_rows(before, lock.run, changed, partial(on_step, "rows checked"))
     _log.info(
         "refreshed: %d new images, %d changed (%d rows to label again), %d gone from the input but kept",
         merged.added,
@@ -285,11 +259,13 @@ def _refreshed(
         merged.gone,
     )
     counts = {"added": merged.added, "changed": merged.changed, "gone": merged.gone}
-    record = before.record.next(run, "refresh", standing, {**settings, "found": counts}, only_grows=False)
+    record = before.record.next(
+        lock.run, "refresh", standing, {**settings, "found": counts}, only_grows=False
+    )
     return replace(record, manifest=parts, images=images)
 
 
-def _publish_dataset_json(store: Store, record: RunRecord) -> None:
+def publish_dataset_json(store: Store, record: RunRecord) -> None:
     """Writes a copy of the identity for people and other tools; the run record is what counts."""
     description = {"format": "sam-label", "input": record.input, **record.identity.described()}
     data = json.dumps(description, indent=1).encode()

@@ -11,6 +11,8 @@ import pyarrow as pa
 from pipeline.errors import DamagedFile, SamLabelError, StoreError
 from pipeline.output.commits import Commit
 from pipeline.output.dataset import Dataset
+from pipeline.output.format.duplicates import read_duplicates
+from pipeline.output.format.manifest import read_manifest
 from pipeline.output.format.parquet import parquet_table
 from pipeline.output.id_ranges import IdRanges, RangedIds
 from pipeline.output.ids import Ids, is_among, packed_ids
@@ -43,8 +45,9 @@ class IdCheck:
         """
         dataset, ranges = self._dataset, self._ranges
         listed, named = ranges.of_kind("listed"), ranges.of_kind("named by duplicates")
-        listed_sizes, manifest_fault = _added(dataset.manifest(), listed)
-        named_sizes, duplicates_fault = _added(dataset.duplicates(), named)
+        store, record = dataset.store, dataset.record
+        listed_sizes, manifest_fault = _added(read_manifest(store, record.manifest), listed)
+        named_sizes, duplicates_fault = _added(read_duplicates(store, record.duplicates), named)
         twice, unlisted = Marks(self._sizes), Marks(self._sizes)
         missing, unknown = Marks(listed_sizes), Marks(named_sizes)
         for number in range(ranges.count):

@@ -4,15 +4,15 @@ It writes shard by shard. If several datasets hold an image, the row of the one 
 again, it does what is left, but refuses if a dataset has lost rows that it has read.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.output.dataset import Dataset
-from pipeline.output.format.duplicates import duplicates_of
-from pipeline.output.format.manifest import rows_of
+from pipeline.output.format.duplicates import Duplicate, duplicates_of
+from pipeline.output.format.manifest import ManifestRow, manifest_row, rows_of, sorted_rows
 from pipeline.output.format.names import labelled
 from pipeline.output.format.schema import file_metadata
 from pipeline.output.row_search import rows_left
@@ -22,6 +22,8 @@ from pipeline.progress import Progress, silent, told
 from pipeline.store.settings import access_options
 from pipeline.store.storage import Store
 from pipeline.store.uri import refuse_overlap
+
+_IMAGE, _DUPLICATE = "image", "duplicate"  # in the place of an etag, while they are sorted
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False, progress:
     listing = Listing(
         " and ".join(sources),
         lambda: told(chain.from_iterable(rows_of(dataset.manifest()) for dataset in datasets), progress),
-        lambda: chain.from_iterable(duplicates_of(dataset.duplicates()) for dataset in datasets),
+        lambda: _duplicates(datasets),
         merged_options([dataset.record.listed_with for dataset in datasets]),
         filtered_from=" and ".join(origins),
     )
@@ -62,6 +64,21 @@ def merge(inputs: Sequence[str], output: str, overwrite: bool = False, progress:
     after = run.dataset.again()
     rows = sum(dataset.rows for dataset in datasets)
     return Merged(after.images, after.rows, after.masks, rows - after.rows, store.url)
+
+
+def _duplicates(datasets: Sequence[Dataset]) -> Iterator[Duplicate]:
+    """The duplicates of all datasets, each once, without those that a dataset has as an image."""
+    if not any(dataset.record.duplicates for dataset in datasets):
+        return
+    images = (row for dataset in datasets for row in rows_of(dataset.manifest()))
+    others = (one for dataset in datasets for one in duplicates_of(dataset.duplicates()))
+    rows = chain(
+        (manifest_row(row.uri, 0, _IMAGE) for row in images),
+        (ManifestRow(other.image_id, other.uri, 0, _DUPLICATE) for other in others),
+    )
+    for row in sorted_rows(rows):  # which keeps the first of each uri
+        if row.etag == _DUPLICATE:
+            yield Duplicate(row.uri, row.image_id)
 
 
 def merged_options(listed_with: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

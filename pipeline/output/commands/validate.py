@@ -14,6 +14,7 @@ from pipeline.output.commands.row_check import row_faults
 from pipeline.output.commands.sound_masks import without_sound_masks
 from pipeline.output.commits import Commit, counts_of, current_record
 from pipeline.output.dataset import Dataset
+from pipeline.output.format.names import DATASET
 from pipeline.output.format.schema import rows_of_batch
 from pipeline.output.id_ranges import id_ranges
 from pipeline.output.ids import packed_ids
@@ -90,9 +91,15 @@ def _add_all(validation: Validation, problems: Iterator[str]) -> None:
 
 
 def _dataset_json_faults(dataset: Dataset) -> Iterator[str]:
-    theirs, ours = _fingerprint(dataset.store.read("dataset.json")), dataset.identity.fingerprint
+    if dataset.store.info(DATASET) is None:
+        yield f"{DATASET} is not there; sam-label gc writes it again"
+        return
+    theirs, ours = _fingerprint(dataset.store.read(DATASET)), dataset.identity.fingerprint
     if theirs != ours:
-        yield f"dataset.json has the fingerprint {theirs}, but run {dataset.record.run} has {ours}"
+        yield (
+            f"{DATASET} has the fingerprint {theirs}, but run {dataset.record.run} has {ours}; sam-label gc "
+            "writes it again"
+        )
 
 
 def _shard_faults(dataset: Dataset, commit: Commit, ids: IdCheck) -> Iterator[str]:

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import OutputLocked, Reason, StoreError, UsageError
-from pipeline.output import lock, process_identity
+from pipeline.output import lock, process_identity, writer
 from pipeline.output.commands.gc import collect
 from pipeline.output.commands.validate import validate
+from pipeline.output.commits import RunRecord
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.schema import table_of
 from pipeline.output.lock import Holder, current_holder, held_lock, newest_generation, refuse_without_lock
@@ -204,6 +205,30 @@ def test_a_pid_that_was_given_to_another_process_is_a_dead_holder() -> None:
     assert not ELSEWHERE.is_dead_here
 
 
+def test_a_live_process_of_another_user_is_no_dead_holder_though_proc_hides_it() -> None:
+    """As with hidepid=2, in a mount namespace of its own; needs root."""
+    code = (
+        "import os, sys\n"
+        "from pipeline.output.process_identity import _started, this_process\n"
+        "holder = this_process()\n"
+        "if child := os.fork(): sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
+        "assert _started(holder.pid) == ''\n"
+        "assert not holder.is_dead_here\n"
+        "os._exit(9)"
+    )
+    hide = 'mount -o remount,hidepid=2 /proc 2> /dev/null || exit 77; exec "$0" -c "$1"'
+    command = ["unshare", "-m", "sh", "-c", hide, sys.executable, code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode in (1, 77) and "Traceback" not in done.stderr:
+        pytest.skip("this user may not mount")
+    assert done.returncode == 9, done.stderr
+
+
+def test_a_holder_whose_clock_is_ahead_has_no_negative_age() -> None:
+    assert Holder(1, ELSEWHERE, "word", "2999-01-01T00:00:00.000+00:00").age_s == 0
+
+
 def test_where_the_system_does_not_tell_a_pid_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_identity, "_pid_space", lambda: "")
     assert not replace(this_process(), started="0").is_dead_here
@@ -226,7 +251,7 @@ def test_what_an_overtaken_run_commits_later_counts_nowhere(store: Store, tmp_pa
         photos.label(asleep, shards=1)
         asleep.lock._over.set()  # it no longer beats, as if suspended,
         asleep.lock._beating.join()
-        silent = replace(Holder.from_json(store.read("_lock/00001.json")), process=ELSEWHERE)
+        silent = replace(Holder.from_json(store.read("_lock/00001.json"), 1), process=ELSEWHERE)
         store.publish("_lock/00001.json", silent.to_json())  # on a machine whose processes are invisible here
         watch = Watch()
         with held_lock(store, wait=watch.wait, clock=watch.clock):
@@ -241,6 +266,29 @@ def test_what_an_overtaken_run_commits_later_counts_nowhere(store: Store, tmp_pa
     assert collect(str(tmp_path)).files == 2
     assert validate(str(tmp_path)).problems == []
     assert newest_generation(store) == 4
+
+
+def test_what_it_writes_counts_nowhere_though_it_slept_since_its_record(
+    store: Store, tmp_path: Path, rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = rehearsal([f"{number:02d}" for number in range(10)])
+    publish, held = writer.publish_dataset_json, Path(tmp_path, "_lock/00001.json")
+
+    def overtaken(of: Store, record: RunRecord) -> None:
+        monkeypatch.undo()
+        publish(of, record)
+        silent = replace(Holder.from_json(held.read_bytes(), 1), released=True)  # as good as 30 s of silence
+        held.write_bytes(silent.to_json())
+        photos.run(of, shards=1)
+
+    monkeypatch.setattr(writer, "publish_dataset_json", overtaken)
+    late = pytest.raises(OutputLocked, match="did not renew its lock for so long")
+    with late, open_output(store, photos.identity, Listing("file:///photos", photos.listing)) as asleep:
+        assert asleep.dataset.record.run == "r00002"
+        photos.label(asleep)  # as filter and merge do, whose lock has not found itself overtaken yet
+    assert Dataset.in_store(store).rows == 3
+    photos.run(store)
+    assert validate(str(tmp_path)).problems == []
 
 
 def test_a_writer_that_does_not_see_the_runs_lock_is_refused(store: Store, tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from pipeline.output.commands.gc import collect
 from pipeline.output.commands.retry import retry
 from pipeline.output.commands.status import status
 from pipeline.output.commands.validate import validate
+from pipeline.output.commits import now
 from pipeline.output.dataset import Dataset
 from pipeline.output.format.identity import Identity
-from pipeline.output.lock import held_lock
+from pipeline.output.lock import Holder, held_lock
+from pipeline.output.process_identity import this_process
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
 
@@ -165,6 +167,7 @@ def test_what_a_killed_first_run_has_left_is_no_stranger(tmp_path: Path, rehears
         f"_lock/probe-{'0' * 32}",
         "_lock/.tmp-00001.json-0123abcd",
         ".tmp-dataset.json-0123abcd",
+        "_runs/r00001.log.jsonl",  # of one whose output was deleted
     ):
         store.publish(name, b"left")
     photos.run(store)
@@ -186,7 +189,9 @@ def test_a_folder_in_the_place_of_a_lock_is_told(tmp_path: Path) -> None:
 
 def test_a_lock_that_is_no_lock_is_told(tmp_path: Path) -> None:
     (tmp_path / "_lock").mkdir()
-    for content in ("", "{", "[]", '{"a newer version": 1}'):
+    of_another_number = Holder(3, this_process(), "word", now(), released=True).to_json().decode()
+    of_no_moment = Holder(1, this_process(), "word", "2026-11-29T12:00:00").to_json().decode()
+    for content in ("", "{", "[]", '{"a newer version": 1}', of_another_number, of_no_moment):
         (tmp_path / "_lock" / "00001.json").write_text(content)
         with (
             pytest.raises(UsageError, match=r"_lock/00001\.json is not a lock of this version"),

@@ -97,7 +97,7 @@ def test_a_reader_of_before_is_told_to_open_it_again(tmp_path: Path, photos) -> 
     photos.run(Store.at(str(tmp_path)))
     reader = Dataset.at(str(tmp_path))
     compact(str(tmp_path))
-    with pytest.raises(SamLabelError, match="was replaced by run r00002 while it was read"):
+    with pytest.raises(SamLabelError, match="run r00002 has replaced a file"):
         reader.table()
     assert pa.compute.sum(reader.again().table()["num_masks"]).as_py() == reader.masks
 

@@ -114,7 +114,7 @@ def test_once_the_input_has_lost_rows_it_is_filtered_anew_or_not_at_all(
     loose.run()
     change(loose)
     with pytest.raises(
-        UsageError, match=r"since r00001, not rows filtered from .*loose since r0000.* --overwrite"
+        UsageError, match=r"since r00001 at .*, not rows filtered from .*loose since r0000.* --overwrite"
     ):
         loose.filter()
     assert Dataset.at(loose.filtered).record == before.record

@@ -17,7 +17,10 @@ from pipeline.output.commands.retry import retry
 from pipeline.output.commands.status import status
 from pipeline.output.commands.validate import validate
 from pipeline.output.dataset import Dataset
+from pipeline.output.format.duplicates import Duplicate
 from pipeline.output.format.identity import Identity
+from pipeline.output.format.manifest import image_id
+from pipeline.output.writer import Listing, open_output
 from pipeline.statistics.statistics import statistics
 from pipeline.store.storage import Store
 from sam_core.options import MaskOptions
@@ -74,6 +77,24 @@ def test_it_goes_on_and_takes_what_has_come_since(rehearsal, tmp_path: Path) -> 
         merge(places, str(both))
     merge(places, str(both), overwrite=True)
     assert validate(str(both)).problems == []
+
+
+def test_a_duplicate_is_told_once_and_not_if_a_dataset_has_its_row(rehearsal, tmp_path: Path) -> None:
+    june, july = rehearsal(["a", "b"]), rehearsal(["b", "c", "y"])
+    others = {"june": [("x", "a"), ("y", "b")], "july": [("x", "b"), ("z", "c")]}
+    for name, photos in ("june", june), ("july", july):
+        found = [Duplicate(f"file:///photos/{x}", image_id(f"file:///photos/{y}")) for x, y in others[name]]
+        listing = Listing(photos.source, photos.listing, found.copy)
+        with open_output(Store.at(str(tmp_path / name)), photos.identity, listing) as output:
+            photos.label(output)
+    merge([str(tmp_path / name) for name in others], str(tmp_path / "both"))
+    both = Dataset.at(str(tmp_path / "both"))
+    assert [one for table in both.duplicates() for one in table.to_pylist()] == [
+        {"uri": "file:///photos/x", "image_id": image_id("file:///photos/a")},
+        {"uri": "file:///photos/z", "image_id": image_id("file:///photos/c")},
+    ]
+    assert (both.images, both.record.duplicate_images) == (4, 2)
+    assert validate(str(tmp_path / "both")).problems == []
 
 
 @pytest.mark.parametrize(

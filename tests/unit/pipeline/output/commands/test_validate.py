@@ -195,6 +195,15 @@ def test_another_fingerprint_in_dataset_json_or_in_a_shard_is_told(output: Path)
     said.write_text(said.read_text().replace('"fingerprint": "', '"fingerprint": "x'))
     (problem,) = validate(str(output)).problems
     assert problem.startswith("dataset.json has the fingerprint x")
+    collect(str(output))
+    assert validate(str(output)).problems == []
+
+
+def test_a_dataset_json_that_is_gone_is_written_again_by_the_command_that_is_named(output: Path) -> None:
+    (output / "dataset.json").unlink()
+    assert validate(str(output)).problems == ["dataset.json is not there; sam-label gc writes it again"]
+    assert collect(str(output)).files == 0
+    assert validate(str(output)).problems == []
 
 
 def test_a_commit_that_counts_otherwise_is_told(output: Path) -> None:

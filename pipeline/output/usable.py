@@ -12,7 +12,8 @@ from pipeline.output.sweep import SWEPT_FOLDERS
 from pipeline.store.storage import Store
 
 # What a first run leaves if it is killed before its record exists, and its log if the output is deleted then.
-_BEFORE_A_RECORD = {Kind.LOCK, Kind.PROBE, Kind.PART, Kind.DUPLICATES, Kind.CARD, Kind.LOG}
+# No run writes a report.
+_BEFORE_A_RECORD = {Kind.LOCK, Kind.PROBE, Kind.PART, Kind.DUPLICATES, Kind.CARD, Kind.LOG, Kind.REPORT}
 _log = logging.getLogger("sam_label.output")
 
 

@@ -68,7 +68,7 @@ def manifest_row(uri: str, size: int, etag: str) -> ManifestRow:
 
 
 def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
-    """The rows sorted by name, each name once, by way of sorted chunks on the local disk.
+    """The rows sorted by name, the first of each name, by way of sorted chunks on the local disk.
 
     Raises: SamLabelError if that disk is full.
     """
@@ -83,10 +83,9 @@ def sorted_rows(rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
             runs += [next(files)] if not runs or chunk[0].name < last else []
             _append(runs[-1], chunk)
             last = chunk[-1].name
-        while len(runs) > MOST_OPEN:
-            merged = next(files)
-            _append(merged, _merged(runs[:MOST_OPEN]))
-            runs = [*runs[MOST_OPEN:], merged]
+        while len(runs) > MOST_OPEN:  # neighbours are merged, so that the first row of a name stays first
+            starts = range(0, len(runs), MOST_OPEN)
+            runs = [_one_file(runs[start : start + MOST_OPEN], next(files)) for start in starts]
         for _, same in groupby(_merged(runs), key=_by_name):
             yield next(same)
 
@@ -125,6 +124,11 @@ def _table(rows: Iterable[ManifestRow]) -> pa.Table:
 def _append(path: Path, rows: Iterable[ManifestRow]) -> None:
     with path.open("a") as file:  # lines, which are read one by one; Arrow would hold whole pages
         file.writelines(json.dumps(some) + "\n" for some in _batched(rows, ROWS_A_LINE))
+
+
+def _one_file(paths: Iterable[Path], file: Path) -> Path:
+    _append(file, _merged(paths))
+    return file
 
 
 def _merged(paths: Iterable[Path]) -> Iterator[ManifestRow]:

@@ -178,6 +178,15 @@ def test_what_a_killed_first_run_has_left_is_no_stranger(tmp_path: Path, rehears
     )
 
 
+def test_a_new_dataset_may_lie_beside_a_report_and_a_card(tmp_path: Path, rehearsal) -> None:
+    photos, store = rehearsal(IMAGES), Store.at(str(tmp_path))
+    for name in ("report.html", "README.md", "croissant.json"):
+        store.publish(name, b"of another dataset")
+    photos.run(store)
+    assert validate(str(tmp_path)).problems == []
+    assert store.read("report.html") == store.read("README.md") == b"of another dataset"
+
+
 def test_a_folder_in_the_place_of_a_lock_is_told(tmp_path: Path) -> None:
     (tmp_path / "_lock" / "00001.json").mkdir(parents=True)
     with (

@@ -48,6 +48,16 @@ def test_more_chunks_than_a_process_may_have_open_files_are_sorted(
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+def test_the_first_row_of_a_name_is_taken_however_many_chunks_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(manifest, "ROWS_A_PART", 2)
+    monkeypatch.setattr(manifest, "MOST_OPEN", 2)
+    rows = [manifest_row(f"file:///{name}", size, "e") for size, name in enumerate("debcababdaeecd")]
+    firsts = {row.uri: row for row in reversed(rows)}
+    assert list(sorted_rows(rows)) == [firsts[uri] for uri in sorted(firsts)]
+
+
 def test_a_full_local_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/dev/full")  # a place that takes no folder
     with pytest.raises(SamLabelError, match=r"cannot be sorted in /dev/full: .*; set TMPDIR"):

@@ -178,7 +178,7 @@ def refuse_without_lock(store: Store, generation: int, word: str) -> None:
 
     The word tells it from a lock of the same number: another run takes that number if the output was deleted.
     """
-    newest = _newest(store) or _newest(store)  # in the moment of a take-over a listing may show no lock
+    newest = _newest(store)
     if newest and newest.generation > generation:
         raise _overtaken(store, generation)
     if newest is None or newest.word != word:
@@ -225,7 +225,8 @@ def _taken(
 
 def _newest(store: Store) -> Holder | None:
     gone = 0
-    while generation := newest_generation(store):
+    # asked twice: in the moment of a take-over a listing may show no lock
+    while generation := newest_generation(store) or newest_generation(store):
         name = lock_name(generation)
         try:
             return Holder.from_json(store.read(name), generation)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from pipeline.output.commands.gc import collect
 from pipeline.output.commands.validate import validate
 from pipeline.output.commits import RunRecord
 from pipeline.output.dataset import Dataset
+from pipeline.output.format.names import record_name
 from pipeline.output.format.schema import table_of
 from pipeline.output.lock import Holder, current_holder, held_lock, newest_generation, refuse_without_lock
 from pipeline.output.process_identity import ProcessIdentity, this_process
@@ -153,15 +155,23 @@ def test_of_many_that_find_a_dead_holder_one_takes_over(store: Store) -> None:
     assert sorted(run.result() or 0 for run in runs) == [0] * 7 + [2]
 
 
+@pytest.mark.parametrize("shown_before", range(7))
 def test_a_listing_that_shows_no_lock_lets_no_second_run_in(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch, shown_before: int
 ) -> None:
     """A listing of a disk's folder may look so while one lock is created and the older one deleted."""
     with held_lock(store):
         pass
-    lock_files, listings = lock._lock_files, iter([lambda _: iter(())])
+    lock_files, of_second = lock._lock_files, threading.current_thread()
+    listings = iter([*[lock_files] * shown_before, lambda _: iter(())])
+
+    def shown(store: Store) -> Any:
+        is_second = threading.current_thread() is of_second
+        return (next(listings, lock_files) if is_second else lock_files)(store)
+
     with held_lock(store, beat_s=0.05) as first:
-        monkeypatch.setattr(lock, "_lock_files", lambda store: next(listings, lock_files)(store))
+        store.publish(record_name(first.run), b"{}")
+        monkeypatch.setattr(lock, "_lock_files", shown)
         with (
             pytest.raises(OutputLocked, match="is being written by run r00002"),
             held_lock(store, beat_s=0.05),

@@ -65,8 +65,8 @@ def refuse_strangers(store: Store) -> None:
         )
     if not _has_record(store):  # else another first run has begun meanwhile
         raise UsageError(
-            f"{store.url} holds {found} but lacks _runs/, which says what counts; copy the whole dataset, or "
-            "name a new or an empty place for the output"
+            f"{store.url} holds {found} but lacks _runs/, which says what counts; copy the whole dataset, "
+            "delete what is left of it, or name a new or an empty place for the output"
         )
 
 

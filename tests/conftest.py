@@ -47,8 +47,8 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that start a Ray in the test's process come last, after all tests that fork it.
 
-    Ray leaves threads behind, and they start others. If a fork falls into such a moment, glibc may abort the
-    child (infra/adr/0015).
+    Ray leaves threads behind, and they start others. A process that is forked at such a moment may be aborted
+    by glibc (infra/adr/0015).
     """
     of_ray = {item.path for item in items if "one_ray" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: item.path in of_ray)

@@ -41,7 +41,8 @@ SUFFIXES = {
     "HEIC": ".heic",
 }
 _KNOWN_SUFFIXES = {*SUFFIXES.values(), ".jpeg", ".tiff", ".pgm", ".pbm", ".pnm", ".heif", ".hif"}
-PIXELS_AT_ONCE = 256 << 20  # of images that are copied together: 2 GB of 64 bits each; 16 photos have fewer
+# Of images whose files are in memory together: 2 GB if a pixel has 8 bytes. 16 photos have fewer.
+PIXELS_AT_ONCE = 256 << 20
 _GONE = (Reason.SOURCE_MISSING, Reason.SOURCE_CHANGED)
 _turning = threading.Lock()  # one at a time, since a turned image needs its pixels in memory
 
@@ -81,7 +82,7 @@ def placed(
 
 
 def _together(batches: Iterable[list[Record]]) -> Iterator[list[Record]]:
-    """The batches, cut where their images would take much memory: scenes have gigabytes."""
+    """The batches, in parts of at most PIXELS_AT_ONCE: scenes have gigabytes. A larger image is alone."""
     for batch in batches:
         some: list[Record] = []
         pixels = 0

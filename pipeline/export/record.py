@@ -34,7 +34,7 @@ class Record:
 
     number: int  # 1 for the dataset's first row: an id that no filter and no split changes
     name: str  # its path below the dataset's input, fit to be a file's name
-    place: str  # its path below the dataset's input, else its whole path or URL: for who looks there
+    place: str  # its path below the dataset's input, else its whole path or URL; readers find it there
     image_id: str
     uri: str
     etag: str
@@ -164,9 +164,12 @@ def _below(uri: str, source: str) -> str:
 
 def _folder_of(source: str) -> str:
     """The folder of an input that is an image, a list or a pattern."""
-    end = "{" if has_braces(source) else "\0"  # a list in braces may have a slash in it
-    parts = takewhile(lambda part: not has_glob(part) and end not in part, source.split("/")[:-1])
-    folder = "/".join(parts)
+    braces = has_braces(source)  # between them there may be slashes
+
+    def is_fixed(part: str) -> bool:
+        return not has_glob(part) and not (braces and "{" in part)
+
+    folder = "/".join(takewhile(is_fixed, source.split("/")[:-1]))
     return folder if "://" in folder else source
 
 

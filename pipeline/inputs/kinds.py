@@ -43,7 +43,7 @@ def is_container(name: str) -> bool:
 
 
 def is_table(name: str) -> bool:
-    """Whether a file of this name is a table that holds images, if it is no list."""
+    """Whether a file of this name may be a table of images; a Parquet file may also be a list."""
     return name.lower().endswith((".parquet", LANCE))
 
 

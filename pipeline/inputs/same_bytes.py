@@ -1,10 +1,10 @@
 """Which images have the same bytes: the first by uri is labelled, the others are its duplicates.
 
-Images are compared by length and MD5; a frame only with frames of the same number, since it is a part of its
-file. An S3 listing has the MD5 of objects that were uploaded in one part
-without a KMS key, so these are not read; all others are read once. An object with a KMS key has an etag that
-looks like an MD5 and is none: no two such objects count as equal. An image that is empty or cannot be read
-has no duplicates: its row will say what is wrong with it.
+Images are compared by length and MD5. A frame has its file's bytes, so it is compared only with frames of the
+same number. An S3 listing has the MD5 of objects that were uploaded in one part, so these are not read; all
+others are read once. If an object is encrypted with a KMS key, its etag only looks like an MD5, and no other
+object counts as equal to it. An image that is empty or cannot be read has no duplicates: its row will say
+what is wrong with it.
 """
 
 import json
